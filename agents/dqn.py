@@ -1,0 +1,155 @@
+"""DQN: Q-learning with a neural network, a replay buffer and a target network.
+
+Mnih et al. 2015, doi:10.1038/nature14236. Switches for Double DQN (van Hasselt et al. 2016, arXiv:1509.06461), n-step
+returns (Sutton & Barto 2018, section 7.1), soft target updates (Lillicrap et al. 2016, arXiv:1509.02971) and LayerNorm.
+Everything carries the seed axis S: S learners, stacked, each with its own networks, buffer and random numbers.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from rlbench import functional, nn
+from rlbench.agent import Agent, AgentConfig
+from rlbench.errors import UsageError
+from rlbench.optim import Adam
+from rlbench.replay import Replay
+from rlbench.rng import Streams
+from rlbench.types import Spec, Transition
+
+
+class DQNConfig(AgentConfig):
+    """Hyper-parameters of `DQN`. Steps are env steps per seed."""
+
+    hidden: tuple[int, ...] = Field((64, 64), description="widths of the hidden layers")
+    layer_norm: bool = Field(False, description="LayerNorm before each ReLU")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's step size")
+    adam_epsilon: float = Field(1e-8, gt=0, description="Adam's epsilon")
+    max_grad_norm: float = Field(10.0, ge=0, description="per-seed gradient clipping; 0: none")
+    loss: Literal["squared", "huber"] = Field("huber", description="loss of the TD error")
+    gamma: float = Field(0.99, ge=0, le=1, description="discount per step")
+    n_step: int = Field(1, ge=1, description="steps of reward before bootstrapping")
+    double: bool = Field(False, description="Double DQN: choose the next action with the online network")
+    capacity: int = Field(50_000, ge=1, description="transitions in the replay buffer")
+    batch_size: int = Field(64, ge=1, description="transitions per update")
+    learning_starts: int = Field(1_000, ge=0, description="first update once more steps than this were taken")
+    train_every: int = Field(1, ge=1, description="env steps per update")
+    tau: float = Field(0.005, gt=0, le=1, description="share of the online weights in a target update")
+    target_update_every: int = Field(1, ge=1, description="updates between target updates; with tau 1: hard updates")
+    epsilon_start: float = Field(1.0, ge=0, le=1, description="share of random actions at first")
+    epsilon_end: float = Field(0.05, ge=0, le=1, description="share of random actions at last")
+    epsilon_steps: int = Field(10_000, ge=0, description="steps over which epsilon falls in a straight line")
+    epsilon_decay: float = Field(
+        0.0, ge=0, lt=1, description="if set, epsilon is multiplied by this per episode instead"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> "DQNConfig":
+        if any(width < 1 for width in self.hidden):
+            raise ValueError("hidden: every layer needs at least one unit")
+        if self.capacity < self.batch_size:
+            raise ValueError(f"capacity {self.capacity} is smaller than batch_size {self.batch_size}")
+        return self
+
+
+class DQN(Agent):
+    """S deep Q-learners. See `rlbench.agent.Agent` for the arguments and methods."""
+
+    Config = DQNConfig
+
+    def __init__(self, spec: Spec, config: DQNConfig, streams: Streams) -> None:
+        if spec.num_actions is None:
+            raise UsageError(
+                f"dqn needs discrete actions; this environment takes {spec.action_shape} continuous ones. "
+                "Choose another --agent (`rlbench list agents`) or an environment with a Discrete action space."
+            )
+        if config.capacity // spec.num_envs < config.n_step:
+            raise UsageError(f"dqn.capacity {config.capacity} is too small for {spec.num_envs} envs per seed")
+        self.spec, self.config = spec, config
+        self.q_net = nn.network(
+            spec, config.hidden, spec.num_actions, streams["init"], layer_norm=config.layer_norm
+        )  # (S, N, *O) -> (S, N, A)
+        self.target_net = copy.deepcopy(self.q_net)
+        self.online, self.target = nn.Flat(self.q_net), nn.Flat(self.target_net)
+        self.adam = Adam(self.online.data, config.learning_rate, epsilon=config.adam_epsilon)
+        self.replay: Replay = Replay(spec, config.capacity, streams["replay"], gamma=config.gamma, n_step=config.n_step)
+        self.loss: Callable[[Tensor], Tensor] = (
+            functional.squared_loss if config.loss == "squared" else functional.huber_loss
+        )
+        self.explore_stream = streams["explore"]
+        self.env_steps = 0
+        self.episodes = torch.zeros(spec.num_seeds, 1, dtype=torch.int64, device=spec.device)
+
+    def epsilon(self) -> float | Tensor:
+        """Share of random actions now: one number, or (S, 1) where it falls with each seed's own episodes."""
+        c = self.config
+        if c.epsilon_decay:
+            return (c.epsilon_start * c.epsilon_decay ** self.episodes.double()).clamp_(min=c.epsilon_end)
+        return functional.linear_schedule(c.epsilon_start, c.epsilon_end, c.epsilon_steps, self.env_steps)
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
+        greedy = self.q_net(obs).argmax(-1)  # (S, E)
+        if not explore:
+            return greedy
+        draws = self.explore_stream.uniform(2 * obs.shape[1]).unflatten(1, (2, -1))  # (S, 2, E)
+        random = (draws[:, 1] * self.spec.num_actions).long()
+        return torch.where(draws[:, 0] < self.epsilon(), random, greedy)
+
+    def observe(self, transition: Transition) -> None:
+        self.replay.add(transition)
+        self.env_steps += self.spec.num_envs
+        if self.config.epsilon_decay:
+            done = transition.terminated | transition.truncated  # (S, E)
+            self.episodes += done.sum(1, keepdim=True)
+
+    def update(self) -> dict[str, Tensor]:
+        every, envs = self.config.train_every, self.spec.num_envs
+        if self.env_steps <= self.config.learning_starts:
+            return {}
+        metrics: dict[str, Tensor] = {}
+        for _ in range(self.env_steps // every - (self.env_steps - envs) // every):  # due in this vector step
+            metrics = self._learn()
+        return metrics
+
+    def _learn(self) -> dict[str, Tensor]:
+        """One gradient step of every seed."""
+        c = self.config
+        batch = self.replay.sample(c.batch_size)
+        with torch.no_grad():
+            next_q = self.target_net(batch.next_obs)  # (S, B, A)
+            if c.double:
+                next_value = functional.double_value(self.q_net(batch.next_obs), next_q)  # (S, B)
+            else:
+                next_value = functional.max_value(next_q)
+            target = functional.td_target(batch.reward, batch.discount, next_value)
+        q_values = self.q_net(batch.obs).gather(-1, batch.action.unsqueeze(-1)).squeeze(-1)  # (S, B)
+        loss = self.loss(target - q_values).mean(1)  # (S,)
+        grad = self.online.gradient(loss.sum())  # (S, P): the sum keeps the seeds apart
+        grad_norm = functional.clip_norm_(grad, c.max_grad_norm)
+        self.adam.step(grad)
+        self.updates += 1
+        if self.updates % c.target_update_every == 0:
+            self.target.data.lerp_(self.online.data, c.tau)  # tau 1: a copy
+        return {"loss": loss.detach(), "q_value": q_values.detach().mean(1), "grad_norm": grad_norm}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "q_net": self.q_net.state_dict(),
+            "target_net": self.target_net.state_dict(),
+            "adam": self.adam.state_dict(),
+            "env_steps": self.env_steps,
+            "updates": self.updates,
+            "episodes": self.episodes,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.q_net.load_state_dict(state["q_net"])
+        self.target_net.load_state_dict(state["target_net"])
+        self.adam.load_state_dict(state["adam"])
+        self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])
+        self.episodes.copy_(state["episodes"])

@@ -1,0 +1,1 @@
+"""Recipes, benchmarks and golden curves; installed as `rlbench.experiments`."""

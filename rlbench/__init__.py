@@ -1,0 +1,69 @@
+"""rlbench: train, watch, compare and invent reinforcement-learning agents.
+
+The names below load on first use, so that ``import rlbench`` (and with it ``rlbench --help``) stays instant.
+"""
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+# One fixed code path in MKL: without it the last bits of a matrix product depend on where in memory an operand
+# happens to lie, and with it on how many seeds train together. It must be set before MKL first runs.
+os.environ.setdefault("MKL_CBWR", "AVX2")
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Agent": "agent",
+    "AgentConfig": "agent",
+    "Batch": "types",
+    "EnvBatch": "vec",
+    "Learner": "lift",
+    "Recipe": "recipe",
+    "Replay": "replay",
+    "RlbenchError": "errors",
+    "Run": "training",
+    "Spec": "types",
+    "Streams": "rng",
+    "Trained": "trained",
+    "Transition": "types",
+    "evaluate": "trained",
+    "load": "trained",
+    "run": "runner",
+    "train": "training",
+}
+__all__ = [  # noqa: RUF022  (in the order a reader meets them)
+    "train", "evaluate", "load", "Run", "Trained", "Recipe", "Agent", "AgentConfig", "Learner", "Spec", "Transition",
+    "Batch", "Replay", "Streams", "EnvBatch", "run", "RlbenchError", "__version__",
+]  # fmt: skip
+
+if TYPE_CHECKING:
+    from .agent import Agent as Agent
+    from .agent import AgentConfig as AgentConfig
+    from .errors import RlbenchError as RlbenchError
+    from .lift import Learner as Learner
+    from .recipe import Recipe as Recipe
+    from .replay import Replay as Replay
+    from .rng import Streams as Streams
+    from .runner import run as run
+    from .trained import Trained as Trained
+    from .trained import evaluate as evaluate
+    from .trained import load as load
+    from .training import Run as Run
+    from .training import train as train
+    from .types import Batch as Batch
+    from .types import Spec as Spec
+    from .types import Transition as Transition
+    from .vec import EnvBatch as EnvBatch
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'rlbench' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,92 @@
+"""The interface that every agent fits, and nothing else.
+
+The runner calls, for every vector step: ``act``, then ``observe`` with what came of it, then ``update`` once. Whatever
+an agent learns from (a replay buffer, a rollout, an episode) it collects in ``observe``.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from .rng import Streams
+from .types import Spec, Transition
+
+
+class AgentConfig(BaseModel):
+    """Hyper-parameters of an agent: subclass it, one annotated field each. Frozen; unknown keys are an error.
+
+    Use `pydantic.Field` for ranges: ``learning_rate: float = Field(1e-3, gt=0)``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Saveable(Protocol):
+    """Anything whose state can be taken and given back."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Agent(ABC):
+    """S learners that train side by side, none of which sees another.
+
+    A subclass defines ``Config``, builds itself in ``__init__`` from the three arguments below, and implements the six
+    methods. Raise `rlbench.errors.UsageError` from ``__init__`` where it cannot act in the environment at hand.
+
+    Args:
+        spec: observations, actions, S, E and the device.
+        config: an instance of ``Config``, validated.
+        streams: random numbers, one independent sequence per seed and name; use no other source of randomness.
+
+    Attributes:
+        updates: gradient steps taken so far by each seed; an agent counts them itself.
+        replay: the replay buffer, if there is one. It is saved in a file of its own, apart from ``state_dict``.
+    """
+
+    Config: ClassVar[type[AgentConfig]] = AgentConfig
+    replay: Saveable | None = None
+    updates: int = 0
+
+    @abstractmethod
+    def __init__(self, spec: Spec, config: Any, streams: Streams) -> None: ...
+
+    @abstractmethod
+    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
+        """Choose an action for every observation.
+
+        Args:
+            obs: (S, E, *O); E may differ from ``spec.num_envs`` when ``explore`` is False.
+            explore: True while collecting experience. False asks for the best policy known, and must leave no trace
+                in anything that learning depends on.
+
+        Returns:
+            (S, E) int64, or (S, E, *action_shape) float32 for continuous actions.
+        """
+
+    @abstractmethod
+    def observe(self, transition: Transition) -> None:
+        """Take in what came of the last ``act``; each leaf of ``transition`` is (S, E, ...). Keep what you need."""
+
+    @abstractmethod
+    def update(self) -> dict[str, Tensor]:
+        """Do the learning that is due, if any.
+
+        Returns:
+            {} when nothing was due, else named metrics, each (S,), of the newest gradient step.
+        """
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the replay buffer that shapes what comes next.
+
+        Tensors with a leading S axis, lists of length S, numbers, strings, and dicts of these: what
+        ``torch.load(weights_only=True)`` reads. Tensors may be the live ones; who keeps them makes a copy.
+        """
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a state that ``state_dict`` gave. Copy; do not keep references."""

@@ -1,0 +1,82 @@
+"""From a recipe to the parts of a run: device, environments, random streams, agent."""
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from .agent import Agent
+from .errors import UsageError
+from .make import EnvMaker, env_maker, import_modules
+from .recipe import Recipe, validate_hyper
+from .registry import find_agent
+from .rng import Streams
+from .spaces import obs_codec, spec_of
+from .vec import EnvBatch
+
+
+class Parts(NamedTuple):
+    maker: EnvMaker
+    agent: Agent
+    streams: Streams
+    device: torch.device
+    notes: list[str]  # what the user should know
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device meant by ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        UsageError: CUDA is asked for and not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= (torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        raise UsageError(
+            f"--device {name}: torch {torch.__version__} sees {count} CUDA devices. Use --device cpu or auto."
+        )
+    return device
+
+
+def maker_of(recipe: Recipe) -> EnvMaker:
+    """The recipe's environment; imports the modules that register it."""
+    import_modules(recipe.imports)
+    return env_maker(recipe.env, recipe.env_kwargs, recipe.max_episode_steps)
+
+
+def build(recipe: Recipe, seeds: Sequence[int], device: str | torch.device, num_envs: int | None = None) -> Parts:
+    """Everything of a run but its environments, for the given seed numbers.
+
+    Sets torch's number of CPU threads to the recipe's.
+
+    Raises:
+        UsageError: no such environment, agent or device, or the agent cannot act in the environment.
+    """
+    torch.set_num_threads(recipe.threads)
+    place = resolve_device(str(device))
+    if place.type == "cuda":  # the same device gives the same numbers twice
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    maker = maker_of(recipe)
+    env = maker()
+    try:
+        spec = spec_of(env, recipe.env, len(seeds), num_envs or recipe.num_envs, place)
+        note = obs_codec(env.observation_space, recipe.env).note
+    finally:
+        env.close()
+    entry = find_agent(recipe.agent)
+    config = validate_hyper(entry, recipe.hyper, "the recipe")
+    streams = Streams(seeds, place)
+    try:
+        agent = entry.cls(spec, config, streams)
+    except ValueError as e:
+        raise UsageError(f"{entry.name} cannot be built for {recipe.env}: {e}") from e
+    notes = [f"{recipe.env}: {note}."] if "flattened" in note else []
+    return Parts(maker, agent, streams, place, notes)
+
+
+def make_envs(parts: Parts, recipe: Recipe) -> EnvBatch:
+    """The training environments."""
+    return EnvBatch(parts.maker, recipe.seed_numbers, recipe.num_envs, device=parts.device)

@@ -1,0 +1,98 @@
+"""The container of checkpoints: written atomically, verified on load, readable without running code.
+
+A checkpoint is an ordinary `torch.save` file, so that ``torch.load(path, weights_only=True)`` opens it anywhere.
+"""
+
+import contextlib
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .errors import CheckpointError, RunFolderError
+
+FORMAT = 1
+
+
+def save(path: Path, kind: str, content: dict[str, Any]) -> None:
+    """Write ``content`` to ``path`` so that at every instant the file there is whole: the old one or the new one.
+
+    Args:
+        path: where; its folder exists.
+        kind: what the file is, checked on load.
+        content: tensors, numbers, strings, lists and dicts.
+
+    Raises:
+        RunFolderError: the disk is full or the folder cannot be written. The old file is untouched.
+    """
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
+            torch.save({"rlbench": kind, "format": FORMAT, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        temporary = None
+        _sync_folder(path.parent)
+    except (OSError, RuntimeError) as e:  # torch reports a failed write as RuntimeError
+        raise RunFolderError(f"cannot write {path}: {e}. The previous checkpoint is untouched.") from e
+    finally:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a file that `save` wrote.
+
+    Raises:
+        CheckpointError: it is missing, damaged, of another kind, from a newer version, or would run code.
+    """
+    if path.is_dir() or not path.exists():
+        raise CheckpointError(f"there is no checkpoint at {path}.")
+    try:
+        with zipfile.ZipFile(path) as archive:  # checks what torch.load does not: the members' CRCs
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as e:
+        raise CheckpointError(f"{path} is damaged or is no checkpoint: {e}.{_offer(path)}") from e
+    except OSError as e:
+        raise CheckpointError(f"cannot read {path}: {e}") from e
+    if damaged:
+        raise CheckpointError(f"{path} is damaged: the checksum of {damaged} does not match.{_offer(path)}")
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except Exception as e:
+        reason = str(e).splitlines()[0]
+        if "Weights only load failed" in reason:
+            reason = "it holds objects other than tensors and plain values, which could run code"
+        raise CheckpointError(f"{path} was refused: {reason}.") from e
+    if not isinstance(content, dict) or content.get("rlbench") != kind:
+        found = content.get("rlbench") if isinstance(content, dict) else None
+        what = f"it is a {found}" if found else "it was not written by rlbench"
+        raise CheckpointError(f"{path} is no {kind}: {what}.")
+    if not isinstance(content.get("format"), int) or content["format"] > FORMAT:
+        raise CheckpointError(
+            f"{path} has format {content.get('format')}, this rlbench reads up to {FORMAT}. Upgrade rlbench to open it."
+        )
+    return content
+
+
+def _offer(path: Path) -> str:
+    """A sentence about another checkpoint beside a damaged one, if there is one."""
+    others = [p for p in (path.with_name("checkpoint.pth"), path.with_name("best.pth")) if p != path and p.is_file()]
+    return f" There is also {others[0]}." if others else ""
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

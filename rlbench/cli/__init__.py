@@ -1,0 +1,45 @@
+"""The command line: one file per command. Nothing heavy is imported before a command runs."""
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from rlbench import __version__
+from rlbench.errors import RlbenchError
+
+from .eval import evaluate
+from .list import list_
+from .play import play
+from .plot import plot
+from .train import train
+
+
+class Main(click.Group):
+    """A group that prints a user's mistake as one line; RLBENCH_DEBUG=1 shows the traceback instead."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RlbenchError as e:
+            if os.environ.get("RLBENCH_DEBUG"):
+                raise
+            click.echo(f"{'Error: ' if e.exit_code < 128 else ''}{e}", err=True)
+            ctx.exit(e.exit_code)
+        except BrokenPipeError:  # the reader of our output went away
+            sys.stderr.close()
+            ctx.exit(1)
+
+
+@click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="rlbench")
+def main() -> None:
+    """Train, watch and compare reinforcement-learning agents.
+
+    Start with:  rlbench train --env CartPole-v1
+    """
+
+
+for command in (train, play, evaluate, plot, list_):
+    main.add_command(command)

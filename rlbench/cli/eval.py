@@ -1,0 +1,64 @@
+"""`rlbench eval`: greedy returns of a trained agent on fresh environments."""
+
+import click
+
+from . import options
+
+
+@click.command("eval")
+@click.argument("path")
+@click.option("--episodes", metavar="N", type=click.IntRange(min=1), default=100, show_default=True, help="Per seed.")
+@click.option("--seed", metavar="K", type=int, help="Only this seed.  [default: all]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.agent_code
+@options.imports
+@options.device
+def evaluate(
+    path: str,
+    episodes: int,
+    seed: int | None,
+    as_json: bool,
+    agent: str | None,
+    imports: tuple[str, ...],
+    device: str | None,
+) -> None:
+    """Play greedy episodes with a checkpoint or a run folder's best one, all seeds at once.
+
+    \b
+    rlbench eval runs/CartPole-v1/dqn-20260101-120000 --episodes 100
+    """
+    import json
+
+    from rlbench import trained
+    from rlbench.stats import summary
+
+    opened = trained.load(
+        path, seed="all" if seed is None else seed, agent=agent, imports=imports, device=device or "auto"
+    )
+    returns = trained.evaluate(opened, episodes)
+    over_seeds = summary(returns.mean(1))
+    if as_json:
+        content = {
+            "path": str(opened.path),
+            "env": opened.recipe.env,
+            "agent": opened.recipe.agent,
+            "env_steps": opened.env_steps,
+            "episodes": episodes,
+            "seeds": {
+                str(s): {"returns": r.tolist(), **summary(r)} for s, r in zip(opened.seeds, returns, strict=True)
+            },
+            "over_seeds": over_seeds,
+        }
+        click.echo(json.dumps(content, indent=2))
+        return
+    click.echo(f"{opened.path}: {opened.recipe.agent} on {opened.recipe.env}, {episodes} greedy episodes per seed")
+    columns = ("mean", "median", "iqm", "min", "max")
+    click.echo(f"{'seed':>8}" + "".join(f"{name:>10}" for name in columns))
+    for s, r in zip(opened.seeds, returns, strict=True):
+        click.echo(f"{s:>8}" + _row(summary(r), columns))
+    if len(opened.seeds) > 1:
+        click.echo(f"{'of means':>8}" + _row(over_seeds, columns))
+
+
+def _row(values: dict[str, float], columns: tuple[str, ...]) -> str:
+    return "".join(f"{values[name]:>10.2f}" for name in columns)

@@ -1,0 +1,74 @@
+"""`rlbench list`: what there is to choose from."""
+
+import click
+
+from . import options
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(["agents", "recipes", "envs", "keys"]))
+@click.option("--agent", metavar="NAME", default="dqn", show_default=True, help="For `keys`: whose hyper-parameters.")
+@options.imports
+def list_(what: str, agent: str, imports: tuple[str, ...]) -> None:
+    """List agents, recipes, environments, or the keys that a recipe may hold.
+
+    \b
+    rlbench list envs
+    rlbench list keys --agent dqn
+    """
+    match what:
+        case "agents":
+            _agents()
+        case "recipes":
+            _recipes()
+        case "envs":
+            _envs(imports)
+        case "keys":
+            _keys(agent)
+
+
+def _agents() -> None:
+    from rlbench.registry import agent_names
+
+    for name, where in sorted(agent_names().items()):
+        click.echo(f"{name:12} {where}")
+
+
+def _recipes() -> None:
+    from rlbench.recipe import Recipe, recipe_names
+
+    for agent, names in recipe_names().items():
+        for name in names:
+            env = "any environment" if name == "default" else Recipe.load(name, agent=agent).env
+            click.echo(f"{agent + '/' + name:28} {env}")
+
+
+def _envs(imports: tuple[str, ...]) -> None:
+    import gymnasium
+
+    import rlbench.envs  # noqa: F401  (registers rlbench/...)
+    from rlbench.make import import_modules
+
+    import_modules(imports)
+    for name in sorted(gymnasium.registry):
+        spec = gymnasium.registry[name]
+        steps = f"up to {spec.max_episode_steps:,} steps" if spec.max_episode_steps else ""
+        solved = f"solved at {spec.reward_threshold:g}" if spec.reward_threshold is not None else ""
+        click.echo(f"{name:34} {steps:22} {solved}".rstrip())
+
+
+def _keys(agent: str) -> None:
+    from rlbench.recipe import Recipe
+    from rlbench.registry import find_agent
+
+    entry = find_agent(agent)
+    for prefix, model in (("", Recipe), (f"{entry.name}.", entry.cls.Config)):
+        for name, field in model.model_fields.items():
+            if name == "hyper":
+                continue
+            default = "" if field.is_required() else f"[{_shown(field.get_default())}]"
+            click.echo(f"{prefix + name:28} {default:14} {field.description or ''}".rstrip())
+
+
+def _shown(value: object) -> str:
+    return str(list(value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,82 @@
+"""`rlbench train`: train an agent, or go on with a run."""
+
+from typing import Any
+
+import click
+
+from . import options
+
+
+@click.command()
+@click.option("--env", metavar="ID", help="Gymnasium id, such as CartPole-v1.")
+@click.option("--agent", metavar="NAME", help="dqn, random, file.py:Class or package.module:Class.  [default: dqn]")
+@click.option("--recipe", metavar="NAME|FILE", help="Recipe by name (`rlbench list recipes`), or a TOML file.")
+@click.option("--seed", metavar="K", type=int, help="The first seed.")
+@click.option("--seeds", metavar="N", type=int, help="How many seeds train side by side.")
+@click.option("--num-envs", metavar="E", type=int, help="Environments per seed.")
+@click.option("--total-steps", metavar="T", type=int, help="Env steps per seed.")
+@options.device
+@click.option("--out", metavar="DIR", help="Run folder.  [default: runs/ENV/AGENT-DATE-TIME]")
+@click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Any recipe key, such as dqn.gamma=0.98.")
+@options.imports
+@click.option("--resume", metavar="RUN", help="Go on with the run in this folder.")
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "plain", "none"]),
+    default="auto",
+    help="auto: a live display on a terminal, plain lines elsewhere.",
+)
+def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: str | None, progress: str, **flags: Any) -> None:
+    """Train an agent on an environment and record the run.
+
+    \b
+    rlbench train --env CartPole-v1
+    rlbench train --recipe classic --seeds 10
+    rlbench train --env FrozenLake-v1 --agent my_agent.py:MyAgent --set MyAgent.learning_rate=0.1
+    rlbench train --resume runs/CartPole-v1/dqn-20260101-120000
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    if resume is not None:
+        _check_resume(given, sets)
+    from rlbench import training
+    from rlbench.progress import watcher_for
+    from rlbench.recipe import Recipe
+
+    watcher = watcher_for(progress)
+    with watcher:
+        if resume is not None:
+            run = training.resume(
+                resume,
+                agent=given.get("agent"),
+                imports=imports,
+                total_steps=given.get("total_steps"),
+                watcher=watcher,
+            )
+        else:
+            names = ("seed", "seeds", "num_envs", "total_steps", "device")
+            overrides = [*sets, *(f"{name}={_toml(given[name])}" for name in names if name in given)]
+            recipe = Recipe.load(
+                given.get("recipe"),
+                env=given.get("env"),
+                agent=given.get("agent"),
+                imports=imports,
+                overrides=overrides,
+            )
+            run = training.train(recipe=recipe, out=given.get("out"), watcher=watcher)
+    code = f" --agent {run.summary['agent']}" if ":" in run.summary["agent"] else ""
+    code += "".join(f" --import {module}" for module in imports)
+    click.echo(f"Everything is in {run.folder}")
+    click.echo(f"Watch it:  rlbench play {run.folder}{code}")
+    click.echo(f"Its curve: {run.folder / 'curve.png'}   (again: rlbench plot {run.folder})")
+
+
+def _check_resume(given: dict[str, Any], sets: tuple[str, ...]) -> None:
+    fixed = [f"--{name.replace('_', '-')}" for name in given if name not in ("agent", "total_steps")]
+    if sets:
+        fixed.append("--set")
+    if fixed:
+        raise click.UsageError(f"{fixed[0]} cannot change on --resume; only --total-steps can be raised.")
+
+
+def _toml(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)

@@ -1,0 +1,105 @@
+"""Agents written for one learner, without the seed axis, and the adapter that runs S of them side by side."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .agent import Agent, AgentConfig
+from .rng import Streams, generator
+from .types import Spec, Transition
+
+
+class Learner(ABC):
+    """One learner. Give such a class wherever an agent is asked for; `lift` makes an `Agent` of it.
+
+    Args:
+        spec: as for `Agent`, with ``num_seeds`` 1.
+        config: an instance of ``Config``.
+        rng: this learner's own random numbers. Use no other source; its state is saved for you.
+
+    Attributes:
+        updates: learning steps taken so far; the learner counts them itself.
+    """
+
+    Config: ClassVar[type[AgentConfig]] = AgentConfig
+    updates: int = 0
+
+    @abstractmethod
+    def __init__(self, spec: Spec, config: Any, rng: np.random.Generator) -> None: ...
+
+    @abstractmethod
+    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
+        """(E, *O) -> (E,) int64, or (E, *action_shape) float32. With ``explore`` False draw nothing from ``rng``."""
+
+    @abstractmethod
+    def observe(self, transition: Transition) -> None:
+        """Take in one transition of every env; each leaf is (E, ...)."""
+
+    @abstractmethod
+    def update(self) -> dict[str, float]:
+        """Do the learning that is due; {} when nothing was, else named metrics."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """All that shapes what comes next, ``rng`` apart: tensors, numbers, strings, lists and dicts of these."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a state that ``state_dict`` gave. Copy; do not keep references."""
+
+
+def lift(learner: type[Learner]) -> type[Agent]:
+    """An `Agent` class that runs S separate instances of ``learner``, one after the other."""
+
+    class Lifted(Agent):
+        Config = learner.Config
+
+        def __init__(self, spec: Spec, config: Any, streams: Streams) -> None:
+            alone = spec._replace(num_seeds=1)
+            self.rngs = [generator(seed, "learner") for seed in streams.seeds]
+            self.learners = [learner(alone, config, rng) for rng in self.rngs]
+
+        @property
+        def updates(self) -> int:  # type: ignore[override]
+            return max(one.updates for one in self.learners)
+
+        def act(self, obs: Tensor, *, explore: bool) -> Tensor:
+            return torch.stack([one.act(obs[s], explore=explore) for s, one in enumerate(self.learners)])
+
+        def observe(self, transition: Transition) -> None:
+            for s, one in enumerate(self.learners):
+                one.observe(Transition(*(leaf[s] for leaf in transition)))
+
+        def update(self) -> dict[str, Tensor]:
+            each = [one.update() for one in self.learners]
+            names = dict.fromkeys(name for metrics in each for name in metrics)
+            return {name: torch.tensor([float(m.get(name, float("nan"))) for m in each]) for name in names}
+
+        def state_dict(self) -> dict[str, Any]:
+            return {
+                "learners": [one.state_dict() for one in self.learners],
+                "rngs": [_rng_state(rng) for rng in self.rngs],
+            }
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            for one, saved in zip(self.learners, state["learners"], strict=True):
+                one.load_state_dict(saved)
+            for rng, saved in zip(self.rngs, state["rngs"], strict=True):
+                _set_rng_state(rng, saved)
+
+    Lifted.__name__, Lifted.__qualname__, Lifted.__doc__ = learner.__name__, learner.__qualname__, learner.__doc__
+    Lifted.__module__ = learner.__module__
+    return Lifted
+
+
+def _rng_state(rng: np.random.Generator) -> dict[str, Any]:
+    """State of a PCG64; its 128-bit integers as hexadecimal text, which every loader reads."""
+    state: dict[str, Any] = dict(rng.bit_generator.state)
+    return {**state, "state": {name: f"{value:x}" for name, value in state["state"].items()}}
+
+
+def _set_rng_state(rng: np.random.Generator, saved: dict[str, Any]) -> None:
+    rng.bit_generator.state = {**saved, "state": {name: int(value, 16) for name, value in saved["state"].items()}}

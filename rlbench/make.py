@@ -1,0 +1,107 @@
+"""Environments by name: `gymnasium.make` with errors that say what to do next, and a time limit where there is none."""
+
+import importlib
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+from gymnasium import error
+
+from . import envs as _own_envs  # noqa: F401  (registers rlbench/...)
+from .errors import UsageError
+
+NO_LIMIT = 1000  # steps after which an episode is cut where the environment itself sets no limit
+
+
+class EnvMaker(NamedTuple):
+    """A recipe's environment: call it for a new copy.
+
+    ``limit`` is the number of steps after which `EnvBatch` truncates an episode, 0 where the environment's own time
+    limit comes first. ``notes`` are sentences for the user. ``reward_threshold`` is Gymnasium's own.
+    """
+
+    env_id: str
+    kwargs: dict[str, Any]
+    limit: int
+    notes: tuple[str, ...]
+    reward_threshold: float | None
+
+    def __call__(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
+        return _make(self.env_id, {**self.kwargs, **({"render_mode": render_mode} if render_mode else {})})
+
+
+def import_modules(modules: Iterable[str]) -> None:
+    """Import modules that register environments.
+
+    Raises:
+        UsageError: a module does not exist or fails on import.
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as e:
+            raise UsageError(f"--import {module}: {e}. Is it installed in this environment, or misspelt?") from e
+        except Exception as e:
+            raise UsageError(f"--import {module}: the module raised {type(e).__name__} on import: {e}") from e
+
+
+def env_maker(env_id: str, kwargs: Mapping[str, Any] | None = None, max_episode_steps: int = 0) -> EnvMaker:
+    """Look up ``env_id`` and try one copy.
+
+    Args:
+        env_id: a Gymnasium id.
+        kwargs: for the environment's constructor.
+        max_episode_steps: cut episodes (truncation) after so many steps; 0 leaves it to the environment, or to a limit
+            of 1000 where it has none.
+
+    Raises:
+        UsageError: no such environment, a missing dependency, or arguments that it does not take.
+    """
+    kwargs = dict(kwargs or {})
+    env = _make(env_id, kwargs)
+    spec = env.spec
+    env.close()
+    own = spec.max_episode_steps if spec else None
+    notes = []
+    limit = max_episode_steps
+    if not limit and own is None:
+        limit = NO_LIMIT
+        notes.append(
+            f"{env_id} sets no time limit: episodes are cut after {NO_LIMIT} steps (change it with max_episode_steps)."
+        )
+    return EnvMaker(env_id, kwargs, limit, tuple(notes), spec.reward_threshold if spec else None)
+
+
+def _make(env_id: str, kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
+    if ":" in env_id:
+        module, _, rest = env_id.partition(":")
+        raise UsageError(f"{env_id!r} would import code by its name. Say: --import {module} --env {rest}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Gymnasium's advice on versions is not the user's concern at every copy
+            return gym.make(env_id, disable_env_checker=True, **kwargs)
+    except error.DependencyNotInstalled as e:
+        raise UsageError(_missing(env_id, str(e))) from e
+    except (error.UnregisteredEnv, error.NamespaceNotFound) as e:
+        hint = "See `rlbench list envs`; for environments of another package add --import PACKAGE."
+        raise UsageError(f"unknown environment {env_id!r}: {str(e).rstrip('.')}. {hint}") from e
+    except error.Error as e:
+        raise UsageError(f"cannot make {env_id!r}: {e}") from e
+    except ModuleNotFoundError as e:
+        raise UsageError(_missing(env_id, str(e))) from e
+    except TypeError as e:
+        raise UsageError(f"cannot make {env_id!r} with env_kwargs {kwargs}: {e}") from e
+    except Exception as e:
+        raise UsageError(f"cannot make {env_id!r}: its constructor raised {type(e).__name__}: {e}") from e
+
+
+def _missing(env_id: str, reason: str) -> str:
+    lowered = reason.lower()
+    if "box2d" in lowered:
+        return f"{env_id!r} needs Box2D. Run: pip install 'rlbench[box2d]'"
+    for word in ("mujoco", "atari", "ale"):
+        if word in lowered:
+            extra = "mujoco" if word == "mujoco" else "atari"
+            return f"{env_id!r} needs a package that is not installed ({reason}). Run: pip install 'gymnasium[{extra}]'"
+    return f"{env_id!r} needs a package that is not installed: {reason}"

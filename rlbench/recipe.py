@@ -1,0 +1,251 @@
+"""Recipes: TOML files that hold everything about a run, validated before anything starts."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .agent import AgentConfig
+from .errors import UsageError
+from .registry import AgentEntry, agent_names, find_agent, runs_user_code, table_name
+
+
+class Recipe(BaseModel):
+    """A validated recipe. Steps and episodes are counted per seed.
+
+    ``hyper`` is the agent's table, complete with defaults; in the file it is named after the agent, as in ``[dqn]``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    env: str = Field(min_length=1, description="Gymnasium id")
+    env_kwargs: dict[str, Any] = Field({}, description="arguments of the environment's constructor")
+    imports: tuple[str, ...] = Field(
+        (), description="modules that register the environment; run only if named by --import"
+    )
+    agent: str = Field("dqn", description="name, package.module:Class or file.py:Class")
+    seed: int = Field(0, ge=0, lt=2**63, description="the first seed")
+    seeds: int = Field(10, ge=1, le=10_000, description="how many seeds train side by side")
+    num_envs: int = Field(1, ge=1, le=10_000, description="environments per seed")
+    total_steps: int = Field(50_000, ge=1, description="env steps per seed")
+    max_episodes: int = Field(0, ge=0, description="a seed stops after so many episodes; 0: no limit")
+    max_episode_steps: int = Field(
+        0, ge=0, description="an episode is cut after so many steps; 0: the environment's limit"
+    )
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
+    threads: int = Field(1, ge=1, le=1024, description="CPU threads of torch; results are exact with 1")
+    eval_every: int = Field(5_000, ge=0, description="steps between greedy evaluations; 0: only at the end")
+    eval_episodes: int = Field(10, ge=1, description="episodes of an evaluation during training")
+    final_eval_episodes: int = Field(100, ge=0, description="episodes of the evaluations at the end; 0: none")
+    checkpoint_every: int = Field(10_000, ge=0, description="steps between checkpoints; 0: only at the end")
+    log_every: int = Field(500, ge=1, description="steps between rows of updates.csv")
+    solved_at: float | None = Field(None, description="return that counts as solved; default: Gymnasium's threshold")
+    solved_by: Literal["training", "evaluation"] = Field(
+        "evaluation",
+        description="training: mean of the last 100 episode returns; evaluation: mean of a greedy evaluation",
+    )
+    stop_when_solved: bool = Field(False, description="a seed stops training once it has solved the environment")
+    hyper: dict[str, Any] = Field({}, description="the agent's hyper-parameters")
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path | None = None,
+        *,
+        env: str | None = None,
+        agent: str | None = None,
+        imports: Sequence[str] = (),
+        overrides: Iterable[str] | Mapping[str, Any] = (),
+    ) -> Self:
+        """Find, read and validate a recipe.
+
+        Args:
+            source: name of a recipe that comes with rlbench, or a TOML file; None: the agent's recipe for ``env``, or
+                else its default one.
+            env: goes before the recipe's.
+            agent: goes before the recipe's; the only way to name code that is not installed.
+            imports: modules that register environments; those that a recipe lists have to be named here as well.
+            overrides: "key=value" texts, or a mapping, of run keys and ``agent.key`` hyper-parameters.
+
+        Raises:
+            UsageError: no such recipe, or a key that is unknown or out of range; names the file and the key.
+        """
+        extra = dict(overrides) if isinstance(overrides, Mapping) else dict(_assignment(text) for text in overrides)
+        agent = agent or extra.pop("agent", None)
+        env = env or extra.pop("env", None)
+        where, content = _read(source, env, agent)
+        named = str(content.get("agent", "dqn"))
+        if agent is None and runs_user_code(named):
+            raise UsageError(f"{where} names agent code to run. If you trust it, say so: --agent {named}")
+        untold = [module for module in content.get("imports", ()) if module not in imports]
+        if untold:
+            raise UsageError(f"{where} names code to import. If you trust it, say so: --import {untold[0]}")
+        content["imports"] = list(imports)
+        content["agent"] = agent or named
+        if env:
+            content["env"] = env
+        if "env" not in content:
+            raise UsageError(f"{where} names no environment. Add --env ID (`rlbench list envs`).")
+        entry = find_agent(content["agent"])
+        hyper = _hyper_table(content, entry, named)
+        for key, value in extra.items():
+            table, dot, name = key.partition(".")
+            if not dot:
+                content[key] = value
+            elif table in (entry.name, "env_kwargs"):
+                (hyper if table == entry.name else content.setdefault("env_kwargs", {}))[name] = value
+            else:
+                raise UsageError(f"--set {key}: unknown table {table!r}; the agent's is {entry.name!r}.")
+        content["hyper"] = validate_hyper(entry, hyper, where).model_dump(mode="json")
+        return cls._validated(content, where)
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any], where: str) -> Self:
+        """A recipe from the dict that `content` gave, as checkpoints keep it. Runs no code that it names."""
+        return cls._validated(dict(content), where)
+
+    @classmethod
+    def _validated(cls, content: dict[str, Any], where: str) -> Self:
+        try:
+            return cls(**content)
+        except ValidationError as e:
+            raise UsageError(_first_problem(e, where, cls.model_fields)) from e
+
+    def trusting(self, agent: str | None, imports: Sequence[str], where: str) -> Self:
+        """This recipe, taken from a file, with the code that it names confirmed by whoever opens the file.
+
+        Args:
+            agent: where the agent's code is; needed if the recipe names a file or module.
+            imports: modules to import; all that the recipe lists are needed.
+            where: the file, for the message.
+
+        Raises:
+            UsageError: the recipe names code that was not confirmed.
+        """
+        if agent is None and runs_user_code(self.agent):
+            raise UsageError(f"{where} was made by agent code of your own. To run it, say so: --agent {self.agent}")
+        if agent is not None and table_name(agent) != table_name(self.agent):
+            raise UsageError(f"{where} was made by agent {self.agent!r}, not {agent!r}.")
+        untold = [module for module in self.imports if module not in imports]
+        if untold:
+            raise UsageError(f"{where} needs a module imported for its environment. Say: --import {untold[0]}")
+        return self.replace(agent=agent or self.agent, imports=list(imports))
+
+    def content(self) -> dict[str, Any]:
+        """Plain values, for checkpoints: `from_content` reads them."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def to_toml(self) -> str:
+        """The resolved recipe as TOML; `Recipe.load` reads it back to an equal one."""
+        content = self.content()
+        hyper = content.pop("hyper")
+        kwargs = content.pop("env_kwargs")
+        tables = {"env_kwargs": kwargs} if kwargs else {}
+        return tomli_w.dumps({**content, **tables, table_name(self.agent): hyper})
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some keys changed, validated again."""
+        return self._validated({**self.content(), **changes}, "the changed recipe")
+
+    @property
+    def seed_numbers(self) -> list[int]:
+        return list(range(self.seed, self.seed + self.seeds))
+
+
+def validate_hyper(entry: AgentEntry, hyper: Mapping[str, Any], where: str) -> AgentConfig:
+    """The agent's validated config. Raises UsageError naming the file and the key."""
+    try:
+        return entry.cls.Config(**hyper)
+    except ValidationError as e:
+        raise UsageError(_first_problem(e, where, entry.cls.Config.model_fields, f"{entry.name}.")) from e
+
+
+def recipe_names() -> dict[str, list[str]]:
+    """The recipes that come with rlbench: agent -> names."""
+    names: dict[str, list[str]] = {}
+    for folder in _recipes().iterdir():
+        files = [f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml")] if folder.is_dir() else []
+        if files:
+            names[folder.name] = sorted(files)
+    return dict(sorted(names.items()))
+
+
+def _recipes() -> Traversable:
+    return resources.files("rlbench.experiments")
+
+
+def _read(source: str | Path | None, env: str | None, agent: str | None) -> tuple[str, dict[str, Any]]:
+    """Name and content of the recipe that is meant."""
+    name = agent or "dqn"
+    if source is None:
+        if env is None:
+            raise UsageError("name an environment (--env ID) or a recipe (--recipe NAME). See `rlbench list recipes`.")
+        for choice in (env.replace("/", "-"), "default"):
+            file = _recipes() / table_name(name) / f"{choice}.toml"
+            if ":" not in name and file.is_file():
+                return f"recipe {name}/{choice}", _parse(file, f"recipe {name}/{choice}")
+        return f"the defaults of {name}", {"agent": name, "env": env}
+    text = str(source)
+    if not text.endswith(".toml"):
+        for folder in dict.fromkeys((table_name(name), "dqn")):
+            file = _recipes() / folder / f"{text}.toml"
+            if file.is_file():
+                return f"recipe {folder}/{text}", _parse(file, f"recipe {folder}/{text}")
+        known = ", ".join(f"{a}/{n}" for a, names in recipe_names().items() for n in names)
+        raise UsageError(f"unknown recipe {text!r}. Known: {known}; a file of your own ends in .toml.")
+    path = Path(source)
+    if not path.is_file():
+        raise UsageError(f"there is no recipe file {path}.")
+    return text, _parse(path, text)
+
+
+def _parse(file: Traversable, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise UsageError(f"{where} is no valid TOML: {e}") from e
+    except OSError as e:
+        raise UsageError(f"cannot read {where}: {e}") from e
+
+
+def _hyper_table(content: dict[str, Any], entry: AgentEntry, named: str) -> dict[str, Any]:
+    """Take the agents' tables out of ``content`` and return the chosen agent's.
+
+    The table of the recipe's own agent is dropped when another agent was chosen; any other stays, to be refused.
+    """
+    hyper: Any = content.pop(entry.name, {})
+    if not isinstance(hyper, dict):
+        raise UsageError(f"{entry.name} must be a table, [{entry.name}], not {hyper!r}")
+    for other in {table_name(named), *agent_names()} - {entry.name}:
+        if isinstance(content.get(other), dict):
+            del content[other]
+    return dict(hyper)
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise UsageError(f"--set {text!r} is not of the form key=value, such as dqn.gamma=0.98")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return key, value.strip()
+
+
+def _first_problem(e: ValidationError, where: str, known: Iterable[str], prefix: str = "") -> str:
+    """The first of pydantic's complaints as one line that names the file and the key."""
+    problem = e.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(key, known, 1)
+        hint = f"Did you mean {prefix}{close[0]}?" if close else f"Known: {', '.join(prefix + k for k in known)}."
+        return f"{where}: unknown key {prefix + key!r}. {hint}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {prefix}{key}: {message}, got {problem['input']!r}" if key else f"{where}: {prefix}{message}"

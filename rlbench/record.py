@@ -1,0 +1,208 @@
+"""The run folder: CSV files are the record, TensorBoard is a view of them."""
+
+import csv
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from torch import Tensor
+
+from .errors import RunFolderError
+from .recipe import Recipe
+from .registry import table_name
+from .vec import Episode
+
+EPISODES = ("seed", "env", "episode", "env_steps", "episode_return", "episode_length", "wall_seconds")
+EVALUATIONS = (
+    "seed", "env_steps", "episodes", "mean_return", "std_return", "min_return", "max_return", "mean_length",
+    "wall_seconds",
+)  # fmt: skip
+FLUSH_SECONDS = 1.0
+
+
+def new_folder(recipe: Recipe, out: str | Path | None) -> Path:
+    """Make the folder of a new run: ``out``, or runs/ENV/AGENT-DATE-TIME.
+
+    Raises:
+        RunFolderError: it cannot be written, or already holds a run.
+    """
+    if out is None:
+        stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+        base = Path("runs") / recipe.env / f"{table_name(recipe.agent)}-{stamp}"
+        folder, n = base, 2
+        while folder.exists():
+            folder, n = base.with_name(f"{base.name}-{n}"), n + 1
+    else:
+        folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = [p for p in ("recipe.toml", "checkpoint.pth", "episodes.csv") if (folder / p).exists()]
+        if taken:
+            raise RunFolderError(
+                f"{folder} already holds a run. Go on with it by `rlbench train --resume {folder}`, "
+                "or choose another --out."
+            )
+        (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+        write_json(folder / "run.json", _run_facts())
+    except OSError as e:
+        raise RunFolderError(f"cannot write a run to {folder}: {e.strerror or e}. Choose another --out.") from e
+    return folder
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON in one piece: the old file or the new one, never half of either."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+class Recorder:
+    """Appends to the CSV files of a run folder, and to its TensorBoard events.
+
+    Args:
+        folder: the run folder.
+        seeds: the S seed numbers.
+        resume: sizes that `sizes` gave, to cut the files back to; None for a new run.
+        env_steps: where a resumed run goes on, for TensorBoard.
+        seconds: wall seconds that the run took before it was resumed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        seeds: list[int],
+        *,
+        resume: dict[str, int] | None = None,
+        env_steps: int = 0,
+        seconds: float = 0.0,
+    ) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # slow to import
+
+        self.folder, self.seeds = folder, seeds
+        self._began = time.perf_counter() - seconds
+        self._flushed = 0.0
+        self._files: dict[str, TextIO] = {}
+        self._writers: dict[str, Any] = {}
+        self._metric_names: list[str] | None = None
+        try:
+            for name in ("episodes.csv", "evaluations.csv", "updates.csv"):
+                self._open(name, None if resume is None else resume.get(name, 0))
+            self._board = SummaryWriter(str(folder / "tb"), purge_step=env_steps if resume is not None else None)
+        except OSError as e:
+            raise RunFolderError(f"cannot write to {folder}: {e.strerror or e}.") from e
+        for name, header in (("episodes.csv", EPISODES), ("evaluations.csv", EVALUATIONS)):
+            if self._files[name].tell() == 0:
+                self._writers[name].writerow(header)
+
+    @property
+    def wall_seconds(self) -> float:
+        return time.perf_counter() - self._began
+
+    def episode(self, episode: Episode, env_steps: int) -> None:
+        """One finished training episode."""
+        self._writers["episodes.csv"].writerow(
+            (
+                self.seeds[episode.seed],
+                episode.env,
+                episode.episode,
+                env_steps,
+                f"{episode.episode_return:.10g}",
+                episode.episode_length,
+                f"{self.wall_seconds:.3f}",
+            )
+        )
+
+    def evaluation(self, env_steps: int, returns: np.ndarray, lengths: np.ndarray) -> None:
+        """A greedy evaluation; both (S, episodes), NaN for seeds that did not play."""
+        for seed, r, n in zip(self.seeds, returns, lengths, strict=True):
+            if np.isnan(r).any():
+                continue
+            numbers = (r.mean(), r.std(), r.min(), r.max(), n.mean())
+            row = [seed, env_steps, len(r), *(f"{x:.10g}" for x in numbers), f"{self.wall_seconds:.3f}"]
+            self._writers["evaluations.csv"].writerow(row)
+            self._board.add_scalar(f"evaluation/return_seed_{seed}", r.mean(), env_steps)
+
+    def progress(self, env_steps: int, updates: int, metrics: dict[str, Tensor], returns: np.ndarray) -> None:
+        """Now and then: the newest update's metrics, each (S,), and the recent mean returns (S,)."""
+        values = {name: value.tolist() for name, value in metrics.items()}
+        if metrics:
+            if self._metric_names is None:
+                self._metric_names = sorted(metrics)
+                if self._files["updates.csv"].tell() == 0:
+                    self._writers["updates.csv"].writerow(("seed", "env_steps", "updates", *self._metric_names))
+            for s, seed in enumerate(self.seeds):
+                row = (f"{values[name][s]:.6g}" if name in values else "" for name in self._metric_names)
+                self._writers["updates.csv"].writerow((seed, env_steps, updates, *row))
+            for name, per_seed in values.items():
+                self._board.add_scalar(f"update/{name}", sum(per_seed) / len(per_seed), env_steps)
+        for seed, mean in zip(self.seeds, returns.tolist(), strict=True):
+            if mean == mean:
+                self._board.add_scalar(f"training/return_seed_{seed}", mean, env_steps)
+        if time.perf_counter() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Bring all rows to the files."""
+        try:
+            for file in self._files.values():
+                file.flush()
+        except OSError as e:
+            raise RunFolderError(f"cannot write to {self.folder}: {e.strerror or e}.") from e
+        self._board.flush()
+        self._flushed = time.perf_counter()
+
+    def sizes(self) -> dict[str, int]:
+        """Length of each CSV file in bytes, after a flush: what a resumed run cuts them back to."""
+        self.flush()
+        return {name: (self.folder / name).stat().st_size for name in self._files}
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self._board.close()
+
+    def _open(self, name: str, size: int | None) -> None:
+        path = self.folder / name
+        if size is not None and path.exists():
+            os.truncate(path, min(size, path.stat().st_size))
+        file = path.open("a", newline="", encoding="utf-8")
+        self._files[name], self._writers[name] = file, csv.writer(file, lineterminator="\n")
+        if name == "updates.csv" and file.tell():
+            with path.open(encoding="utf-8") as old:
+                self._metric_names = old.readline().rstrip("\n").split(",")[3:]
+
+
+def _run_facts() -> dict[str, Any]:
+    """Versions, command, host and commit of this process."""
+    versions = {}
+    for package in ("rlbench", "torch", "gymnasium", "numpy"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed as a package"
+    return {
+        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    """Commit of the git checkout that the user works in, if it is one."""
+    try:
+        out = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return out.stdout.strip() or None if out.returncode == 0 else None

@@ -1,0 +1,106 @@
+"""Finds agents: built in, by entry point, as ``package.module:Class`` or as ``file.py:Class``.
+
+The last two run code that a name points to. They are honoured where the user typed them, never where a checkpoint or a
+recipe says so: a file that we read must not be able to run code.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .agent import Agent
+from .errors import UsageError
+from .lift import Learner, lift
+
+BUILT_IN = {"dqn": "rlbench.agents.dqn:DQN", "random": "rlbench.agents.random:Random"}
+GROUP = "rlbench.agents"
+
+
+class AgentEntry(NamedTuple):
+    """An agent that was found: ``name`` is also the name of its table in a recipe, ``ref`` what the user typed."""
+
+    name: str
+    ref: str
+    cls: type[Agent]
+
+
+def runs_user_code(ref: str) -> bool:
+    """Whether resolving ``ref`` would import code that is not installed under an agent's name."""
+    return ":" in ref
+
+
+def table_name(ref: str) -> str:
+    """Name of the recipe table with this agent's hyper-parameters: the agent's name, or its class's."""
+    return ref.rpartition(":")[2]
+
+
+def agent_names() -> dict[str, str]:
+    """Known agents: name -> where it comes from."""
+    return {**{e.name: e.value for e in metadata.entry_points(group=GROUP)}, **BUILT_IN}
+
+
+def find_agent(ref: str) -> AgentEntry:
+    """Resolve an agent by name, ``package.module:Class`` or ``file.py:Class``.
+
+    Raises:
+        UsageError: there is no such agent, its code fails on import, or the class is no agent.
+    """
+    names = agent_names()
+    if not runs_user_code(ref):
+        if ref not in names:
+            raise UsageError(
+                f"unknown agent {ref!r}. Known: {', '.join(sorted(names))}; "
+                "an agent of your own is file.py:Class or package.module:Class."
+            )
+        return AgentEntry(ref, ref, _agent_class(ref, names[ref]))
+    return AgentEntry(table_name(ref), ref, _agent_class(ref, ref))
+
+
+def _agent_class(ref: str, target: str) -> type[Agent]:
+    where, _, name = target.rpartition(":")
+    module = _import_file(ref, Path(where)) if where.endswith(".py") else _import_module(ref, where)
+    cls: Any = getattr(module, name, None)
+    if cls is None:
+        agents = [n for n, c in vars(module).items() if _is_agent(c) and c.__module__ == module.__name__]
+        raise UsageError(f"--agent {ref}: {where} has no class {name!r}. Agents in it: {', '.join(agents) or 'none'}.")
+    if not _is_agent(cls):
+        raise UsageError(f"--agent {ref}: {name} must be a subclass of rlbench.Agent or rlbench.Learner.")
+    if inspect.isabstract(cls):
+        missing = ", ".join(sorted(cls.__abstractmethods__))
+        raise UsageError(f"--agent {ref}: {name} does not define {missing}.")
+    return lift(cls) if issubclass(cls, Learner) else cls
+
+
+def _is_agent(cls: Any) -> bool:
+    return inspect.isclass(cls) and issubclass(cls, (Agent, Learner)) and cls not in (Agent, Learner)
+
+
+def _import_file(ref: str, path: Path) -> Any:
+    if not path.is_file():
+        raise UsageError(f"--agent {ref}: there is no file {path}.")
+    name = f"rlbench_agent_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None  # the name ends in .py
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pydantic looks annotations up there
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as e:
+        raise UsageError(f"--agent {ref}: syntax error in {path}, line {e.lineno}: {e.msg}.") from e
+    except Exception as e:
+        raise UsageError(f"--agent {ref}: {path} raised {type(e).__name__} on import: {e}") from e
+    return module
+
+
+def _import_module(ref: str, module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as e:
+        raise UsageError(f"--agent {ref}: {e}. Is the package installed in this environment?") from e
+    except Exception as e:
+        raise UsageError(f"--agent {ref}: {module} raised {type(e).__name__} on import: {e}") from e

@@ -1,0 +1,314 @@
+"""One run under way: the loop with its record, evaluations, checkpoints and stop rules."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from . import checkpoint
+from .build import build, make_envs
+from .errors import CheckpointError, UsageError
+from .evaluation import Evaluator
+from .interrupt import Interrupts
+from .recipe import Recipe
+from .record import Recorder, write_json
+from .runner import Step, run
+from .scores import Scores
+from .trees import merge, snapshot
+
+FINAL_ROUND = 0  # evaluation episodes of the final figures; rounds during training are env steps, and never 0
+TICK_SECONDS = 0.2  # between calls of the watcher
+
+
+class Watcher:
+    """Told what happens during a run. This one keeps quiet; it can change nothing that is learned."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
+
+    def tick(self, session: "Session") -> None:
+        """Called a few times a second."""
+
+    def evaluated(self, session: "Session") -> None:
+        """Called after every greedy evaluation."""
+
+    def done(self, session: "Session") -> None:
+        """Called once, when the loop has ended."""
+
+
+class Session:
+    """A run: `start` or `restore` it, then `run` it.
+
+    Attributes:
+        recipe: what is run.
+        scores: what is known of the seeds.
+        env_steps: per seed, so far.
+        train_seconds: time spent in the loop, without evaluations and checkpoints.
+        metrics: of the newest update.
+        summary: once the run has ended, what summary.json holds.
+    """
+
+    folder: Path
+    recorder: Recorder
+    summary: dict[str, Any]
+
+    def __init__(self, recipe: Recipe, watcher: Watcher) -> None:
+        self.recipe, self.watcher = recipe, watcher
+        self.parts = build(recipe, recipe.seed_numbers, recipe.device)
+        self.agent = self.parts.agent
+        self.envs = make_envs(self.parts, recipe)
+        self.evaluator = Evaluator(self.parts.maker, recipe.seed_numbers, self.parts.device)
+        solved_at = self.parts.maker.reward_threshold if recipe.solved_at is None else recipe.solved_at
+        self.scores = Scores(recipe.seed_numbers, solved_at, recipe.solved_by)
+        self.env_steps = 0
+        self.train_seconds = 0.0
+        self.metrics: dict[str, Tensor] = {}
+        self._obs: Tensor | None = None
+        self._best: dict[str, Any] | None = None  # agent state, of each seed at its best evaluation
+        self._stopped: dict[str, Any] | None = None  # agent state, of each stopped seed when it stopped
+        self._evaluated_at = -1  # env steps
+        self._told_limit = False
+
+    def start(self, folder: Path) -> None:
+        """Begin a new run in ``folder``."""
+        self.folder = folder
+        self.recorder = Recorder(folder, self.recipe.seed_numbers)
+        for note in self.parts.notes:
+            self.watcher.note(note)
+
+    def restore(self, folder: Path, content: dict[str, Any]) -> None:
+        """Stand where the checkpoint ``content`` of ``folder`` was written.
+
+        Raises:
+            CheckpointError: its content does not fit the agent or the environment.
+        """
+        self.folder, state = folder, content["training"]
+        self.env_steps, self.train_seconds = content["env_steps"], state["train_seconds"]
+        try:
+            self.agent.load_state_dict(content["agent"])
+            self.parts.streams.load_state_dict(state["streams"])
+            self.scores.load_state_dict(state["scores"])
+            self._best, self._stopped = state["best"], state["stopped"]
+            self._evaluated_at = state["evaluated_at"]
+            self._restore_replay()
+            self._obs, strayed = self.envs.load_state_dict(state["envs"])
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:
+            raise CheckpointError(f"{folder / 'checkpoint.pth'} does not fit its agent or environment: {e}") from e
+        if strayed:
+            self.watcher.note(
+                f"{self.recipe.env} did not come back to where it stood: it is not deterministic given its seed. "
+                f"{len(strayed)} episodes start anew, so this resume is not exact."
+            )
+        self.recorder = Recorder(
+            folder,
+            self.recipe.seed_numbers,
+            resume=state["sizes"],
+            env_steps=self.env_steps,
+            seconds=state["wall_seconds"],
+        )
+
+    def run(self) -> dict[str, Any]:
+        """Train until a stop rule or an interrupt, then save, evaluate, summarise and draw.
+
+        Returns:
+            What summary.json holds.
+
+        Raises:
+            Interrupted: a signal came; everything was saved.
+        """
+        try:
+            with Interrupts() as interrupts:
+                self._loop(interrupts)
+            summary = self._finish(interrupts)
+            self._draw()
+        finally:
+            self.recorder.close()
+            self.envs.close()
+            self.evaluator.close()
+        self.watcher.done(self)
+        interrupts.raise_if_any(self.folder, self.recipe)
+        return summary
+
+    def _loop(self, interrupts: Interrupts) -> None:
+        r = self.recipe
+        began, aside, ticked = time.perf_counter() - self.train_seconds, 0.0, 0.0
+        for step in run(self.agent, self.envs, obs=self._obs):
+            before = self.env_steps
+            self.env_steps += r.num_envs
+            self._record(step, before)
+            paused = time.perf_counter()
+            last = self.env_steps >= r.total_steps
+            if self._due(r.eval_every, before) or (last and self._evaluated_at != self.env_steps):
+                self._evaluate()
+            self._stop_rules()
+            self.train_seconds = paused - began - aside
+            if self._due(r.checkpoint_every, before) and not last:
+                self.save()
+            if paused - ticked > TICK_SECONDS:
+                self.watcher.tick(self)
+                ticked = paused
+            aside += time.perf_counter() - paused
+            if interrupts.signal or last:
+                break
+        self.save()
+
+    def _due(self, every: int, before: int) -> bool:
+        return every > 0 and self.env_steps // every > before // every
+
+    def _record(self, step: Step, before: int) -> None:
+        for episode in step.finished:
+            self.recorder.episode(episode, self.env_steps)
+            self.scores.episode(episode, self.env_steps)
+            if episode.episode_length == self.parts.maker.limit and not self._told_limit:
+                self._told_limit = True
+                for note in self.parts.maker.notes:
+                    self.watcher.note(note)
+        if step.metrics:
+            self.metrics = step.metrics
+        if self._due(self.recipe.log_every, before):
+            self.recorder.progress(self.env_steps, self.agent.updates, self.metrics, self.scores.recent_means())
+
+    def _evaluate(self, only: list[bool] | None = None) -> None:
+        """A greedy evaluation of the seeds that still train (or ``only`` some); keeps each seed's best weights."""
+        playing = only or [why is None for why in self.scores.stopped]
+        skip = [s for s, plays in enumerate(playing) if not plays]
+        returns, lengths = self.evaluator(self.agent, self.recipe.eval_episodes, round=self.env_steps, skip=skip)
+        self.recorder.evaluation(self.env_steps, returns, lengths)
+        improved = self.scores.evaluation(returns.mean(1), self.env_steps)
+        if any(improved):
+            state = snapshot(self.agent.state_dict())
+            self._best = state if self._best is None else merge(state, self._best, improved)
+        if only is None:
+            self._evaluated_at = self.env_steps
+        self.watcher.evaluated(self)
+
+    def _stop_rules(self) -> None:
+        """Stop the seeds that have solved the environment, if asked, or had all their episodes."""
+        r, stopping = self.recipe, [False] * self.recipe.seeds
+        for s in range(r.seeds):
+            solved = r.stop_when_solved and self.scores.solved[s] is not None
+            spent = 0 < r.max_episodes <= self.scores.episodes[s]
+            if self.scores.stopped[s] is None and (solved or spent):
+                self.scores.stop(s, "solved" if solved else "max_episodes", self.env_steps)
+                stopping[s] = True
+        if not any(stopping):
+            return
+        if self._evaluated_at != self.env_steps:
+            self._evaluate(only=stopping)
+        for s, stops in enumerate(stopping):
+            if stops:
+                self.envs.stop(s)
+        state = snapshot(self.agent.state_dict())
+        self._stopped = state if self._stopped is None else merge(state, self._stopped, stopping)
+
+    def _agent_state(self) -> dict[str, Any]:
+        """A snapshot of the agent, with the seeds that have stopped as they were when they stopped."""
+        state: dict[str, Any] = snapshot(self.agent.state_dict())
+        if self._stopped is not None:
+            state = merge(self._stopped, state, [bool(why) for why in self.scores.stopped])
+        return state
+
+    def save(self) -> None:
+        """Write replay.pth, checkpoint.pth and best.pth."""
+        if self.agent.replay is not None:
+            replay = {"env_steps": self.env_steps, "replay": self.agent.replay.state_dict()}
+            checkpoint.save(self.folder / "replay.pth", "replay", replay)
+        state = {
+            "streams": self.parts.streams.state_dict(),
+            "envs": self.envs.state_dict(),
+            "scores": self.scores.state_dict(),
+            "best": self._best,
+            "stopped": self._stopped,
+            "evaluated_at": self._evaluated_at,
+            "sizes": self.recorder.sizes(),
+            "wall_seconds": self.recorder.wall_seconds,
+            "train_seconds": self.train_seconds,
+        }
+        self._save("checkpoint.pth", self._agent_state(), {"training": state})
+        if self._best is not None:
+            self._save("best.pth", self._best, {})
+
+    def _save(self, name: str, agent: dict[str, Any], more: dict[str, Any]) -> None:
+        content = {
+            "recipe": self.recipe.content(),
+            "seeds": self.recipe.seed_numbers,
+            "env_steps": self.env_steps,
+            "best_returns": self.scores.best,
+            "agent": agent,
+            **more,
+        }
+        checkpoint.save(self.folder / name, "checkpoint", content)
+
+    def _restore_replay(self) -> None:
+        if self.agent.replay is None:
+            return
+        content = checkpoint.load(self.folder / "replay.pth", "replay")
+        self.agent.replay.load_state_dict(content["replay"])
+        if content["env_steps"] != self.env_steps:
+            self.watcher.note(
+                f"replay.pth is of step {content['env_steps']:,} and checkpoint.pth of step {self.env_steps:,}: "
+                "this resume is not exact."
+            )
+
+    def _finish(self, interrupts: Interrupts) -> dict[str, Any]:
+        """Evaluate the final and the best weights on fresh episodes, write summary.json and draw the curve."""
+        r, scores = self.recipe, self.scores
+        final, best = np.array(scores.evaluated), np.array(scores.best)
+        if r.final_eval_episodes and not interrupts.signal:
+            final, best = self._final_returns(self._agent_state()), np.empty(0)
+            same = self._best is None or all(at == stop for at, stop in zip(scores.best_at, self._ends(), strict=True))
+            best = final if same else self._final_returns(self._best)
+        ends = self._ends()
+        reasons = sorted({why or ("interrupted" if interrupts.signal else "total_steps") for why in scores.stopped})
+        summary = {
+            "env": r.env,
+            "agent": r.agent,
+            "seeds": r.seed_numbers,
+            "env_steps": self.env_steps,
+            "env_steps_of_seed": self._by_seed(ends),
+            "updates": self.agent.updates,
+            "episodes": self._by_seed(scores.episodes),
+            "wall_seconds": round(self.recorder.wall_seconds, 3),
+            "train_seconds": round(self.train_seconds, 3),
+            "env_steps_per_second": round(sum(ends) / max(self.train_seconds, 1e-9), 1),
+            "recent_return": self._by_seed(scores.recent_means()),
+            "final_eval_return": self._by_seed(final),
+            "best_eval_return": self._by_seed(best),
+            "eval_episodes": r.final_eval_episodes or r.eval_episodes,
+            "solved_at": scores.solved_at,
+            "solved_at_env_steps": self._by_seed(scores.solved),
+            "solved_at_episode": self._by_seed(scores.solved_episode),
+            "stopped_because": ", ".join(reasons),
+            "device": str(self.parts.device),
+        }
+        write_json(self.folder / "summary.json", summary)
+        self.summary = summary
+        return summary
+
+    def _draw(self) -> None:
+        from .plot import plot_runs  # slow to import
+
+        self.recorder.flush()
+        try:
+            plot_runs([self.folder], self.folder / "curve.png")
+        except UsageError as e:
+            self.watcher.note(str(e))
+
+    def _ends(self) -> list[int]:
+        """Env steps that each seed took."""
+        return [self.env_steps if at is None else at for at in self.scores.stopped_at]
+
+    def _final_returns(self, state: dict[str, Any] | None) -> np.ndarray:
+        """Mean greedy return (S,) of the weights in ``state`` over the final figures' episodes."""
+        assert state is not None
+        self.agent.load_state_dict(state)
+        returns, _ = self.evaluator(self.agent, self.recipe.final_eval_episodes, round=FINAL_ROUND)
+        return np.asarray(returns.mean(1))
+
+    def _by_seed(self, values: Any) -> dict[str, Any]:
+        """Seed -> value, with null where there is none."""
+        plain = [v.item() if isinstance(v, np.generic) else v for v in values]
+        kept = [None if v is None or (isinstance(v, float) and not np.isfinite(v)) else v for v in plain]
+        return {str(seed): value for seed, value in zip(self.recipe.seed_numbers, kept, strict=True)}

@@ -1,0 +1,96 @@
+"""Opening what a run left behind: an agent ready to act, with its environment."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from . import checkpoint
+from .agent import Agent
+from .build import build
+from .errors import CheckpointError, UsageError
+from .evaluation import Evaluator
+from .make import EnvMaker
+from .recipe import Recipe
+from .session import FINAL_ROUND
+from .trees import pick
+
+
+class Trained(NamedTuple):
+    """A trained agent, opened by `load`."""
+
+    path: Path
+    recipe: Recipe
+    agent: Agent  # acts for `seeds`
+    maker: EnvMaker  # makes its environment
+    seeds: list[int]
+    env_steps: int
+    best_returns: dict[int, float]  # seed -> mean of its best greedy evaluation during training
+
+
+def load(
+    path: str | Path,
+    *,
+    seed: int | Literal["best", "all"] = "all",
+    agent: str | None = None,
+    imports: Sequence[str] = (),
+    device: str = "auto",
+) -> Trained:
+    """Open a checkpoint, or the best one of a run folder.
+
+    Args:
+        path: ``checkpoint.pth``, ``best.pth`` or a run folder (its ``best.pth`` if there is one).
+        seed: one seed number, the one with the best evaluation during training, or all of them.
+        agent: needed where the agent is code of your own: file.py:Class or package.module:Class.
+        imports: modules to import for the environment; needed where the run needed them.
+        device: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        CheckpointError: missing, damaged, or not a checkpoint.
+        UsageError: no such seed, or code to run that was not confirmed.
+    """
+    path = Path(path)
+    if path.is_dir():
+        best = path / "best.pth"
+        if not best.is_file() and not (path / "checkpoint.pth").is_file():
+            raise CheckpointError(
+                f"{path} holds no checkpoint. Give a run folder or a .pth file; runs lie under runs/."
+            )
+        path = best if best.is_file() else path / "checkpoint.pth"
+    content = checkpoint.load(path, "checkpoint")
+    try:
+        recipe = Recipe.from_content(content["recipe"], str(path)).trusting(agent, imports, str(path))
+        seeds = [int(s) for s in content["seeds"]]
+        returns = dict(zip(seeds, map(float, content["best_returns"]), strict=True))
+        chosen = seeds if seed == "all" else [max(seeds, key=lambda s: returns[s]) if seed == "best" else seed]
+        if missing := [s for s in chosen if s not in seeds]:
+            raise UsageError(f"{path} has no seed {missing[0]}; it has {', '.join(map(str, seeds))}.")
+        parts = build(recipe, chosen, device)
+        state: Any = content["agent"]
+        parts.agent.load_state_dict(state if seed == "all" else pick(state, seeds.index(chosen[0]), len(seeds)))
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:
+        raise CheckpointError(f"{path} does not fit this version of its agent or environment: {e}") from e
+    return Trained(path, recipe, parts.agent, parts.maker, chosen, int(content["env_steps"]), returns)
+
+
+def evaluate(trained: Trained | str | Path, episodes: int = 100, **how: Any) -> np.ndarray:
+    """Greedy returns on environments of their own.
+
+    Args:
+        trained: from `load`, or a path for it.
+        episodes: per seed. The same episodes every time.
+        how: `load`'s arguments, where a path is given.
+
+    Returns:
+        (S, episodes) float64.
+    """
+    if not isinstance(trained, Trained):
+        trained = load(trained, **how)
+    device = getattr(getattr(trained.agent, "spec", None), "device", "cpu")
+    evaluator = Evaluator(trained.maker, trained.seeds, device)
+    try:
+        returns, _ = evaluator(trained.agent, episodes, round=FINAL_ROUND)
+    finally:
+        evaluator.close()
+    return returns

@@ -1,0 +1,98 @@
+"""`train` and `resume`: from a request to a finished run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import checkpoint
+from .errors import UsageError
+from .recipe import Recipe
+from .record import new_folder
+from .session import Session, Watcher
+
+
+class Run(NamedTuple):
+    """A finished, or interrupted, run."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+    def plot(self, out: str | Path | None = None) -> Path:
+        """Draw the learning curve; to ``curve.png`` in the run folder unless ``out`` says otherwise."""
+        from .plot import plot_runs
+
+        return plot_runs([self.folder], Path(out) if out else self.folder / "curve.png")
+
+
+def train(
+    env: str | None = None,
+    *,
+    agent: str | None = None,
+    recipe: str | Path | Recipe | None = None,
+    out: str | Path | None = None,
+    imports: Sequence[str] = (),
+    watcher: Watcher | None = None,
+    **overrides: Any,
+) -> Run:
+    """Train an agent and record the run.
+
+    Args:
+        env: Gymnasium id; goes before the recipe's.
+        agent: name, package.module:Class or file.py:Class; goes before the recipe's.
+        recipe: a `Recipe`, the name of one that comes with rlbench, or a TOML file; default: the agent's for ``env``.
+        out: run folder; default: runs/ENV/AGENT-DATE-TIME.
+        imports: modules that register the environment.
+        watcher: told what happens.
+        overrides: run keys, such as ``seeds=5``, and hyper-parameters, as ``dqn={"gamma": 0.98}``.
+
+    Raises:
+        RlbenchError: anything that the user has to mend, in one sentence.
+    """
+    if not isinstance(recipe, Recipe):
+        flat: dict[str, Any] = {}
+        for key, value in overrides.items():
+            flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+        recipe = Recipe.load(recipe, env=env, agent=agent, imports=imports, overrides=flat)
+    elif env or agent or imports or overrides:
+        raise UsageError("give a finished Recipe alone, or change it with Recipe.replace")
+    session = Session(recipe, watcher or Watcher())
+    session.start(new_folder(recipe, out))
+    return Run(session.folder, session.run())
+
+
+def resume(
+    folder: str | Path,
+    *,
+    agent: str | None = None,
+    imports: Sequence[str] = (),
+    total_steps: int | None = None,
+    watcher: Watcher | None = None,
+) -> Run:
+    """Go on with a run that was interrupted, or whose ``total_steps`` is now higher.
+
+    Args:
+        folder: the run folder.
+        agent: needed again where the run's agent is code of your own (file.py:Class).
+        imports: likewise, modules that register the environment.
+        total_steps: a new end.
+        watcher: told what happens.
+
+    Raises:
+        RlbenchError: there is no usable checkpoint, or nothing is left to do.
+    """
+    folder = Path(folder)
+    path = folder / "checkpoint.pth"
+    content = checkpoint.load(path, "checkpoint")
+    recipe = Recipe.from_content(content["recipe"], str(path)).trusting(agent, imports, str(path))
+    if total_steps is not None:
+        recipe = recipe.replace(total_steps=total_steps)
+    if content["env_steps"] >= recipe.total_steps:
+        raise UsageError(
+            f"{folder} has done its {content['env_steps']:,} steps. To go on, raise them: "
+            f"rlbench train --resume {folder} --total-steps {2 * content['env_steps']}"
+        )
+    if all(content["training"]["scores"]["stopped"]):
+        raise UsageError(f"every seed of {folder} has stopped (solved, or max_episodes); there is nothing to resume.")
+    session = Session(recipe, watcher or Watcher())
+    session.restore(folder, content)
+    return Run(session.folder, session.run())

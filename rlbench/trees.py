@@ -1,0 +1,43 @@
+"""Nested states, as `Agent.state_dict` gives them: copying, and picking seeds out of them.
+
+A leaf belongs to the seeds where it is a tensor with a leading S axis or a list of length S; all else is shared.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def snapshot(state: Any) -> Any:
+    """A deep copy on the CPU: what was live stays as it was now."""
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {key: snapshot(value) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return [snapshot(value) for value in state]
+    return state
+
+
+def merge(new: Any, old: Any, mask: list[bool]) -> Any:
+    """``new`` where ``mask`` (length S) is True, else ``old``; shared leaves are ``new``'s. Both are snapshots."""
+    if isinstance(new, Tensor) and new.dim() and new.shape[0] == len(mask):
+        rows = torch.tensor(mask).view(-1, *[1] * (new.dim() - 1))
+        return torch.where(rows, new, old)
+    if isinstance(new, list) and len(new) == len(mask):
+        return [n if on else o for n, o, on in zip(new, old, mask, strict=True)]
+    if isinstance(new, dict):
+        return {key: merge(value, old[key], mask) if key in old else value for key, value in new.items()}
+    return new
+
+
+def pick(state: Any, seed: int, num_seeds: int) -> Any:
+    """The state of the learner at position ``seed`` alone, with S = 1."""
+    if isinstance(state, Tensor) and state.dim() and state.shape[0] == num_seeds:
+        return state[seed : seed + 1].clone()
+    if isinstance(state, list) and len(state) == num_seeds:
+        return [state[seed]]
+    if isinstance(state, dict):
+        return {key: pick(value, seed, num_seeds) for key, value in state.items()}
+    return state
