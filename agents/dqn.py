@@ -77,35 +77,44 @@ class DQN(Agent):
         self.online, self.target = nn.Flat(self.q_net), nn.Flat(self.target_net)
         self.adam = Adam(self.online.data, config.learning_rate, epsilon=config.adam_epsilon)
         self.replay: Replay = Replay(spec, config.capacity, streams["replay"], gamma=config.gamma, n_step=config.n_step)
-        self.loss: Callable[[Tensor], Tensor] = (
+        self.loss: Callable[[Tensor], tuple[Tensor, Tensor]] = (
             functional.squared_loss if config.loss == "squared" else functional.huber_loss
         )
-        self.explore_stream = streams["explore"]
+        self.streams = streams
+        self.num_actions = spec.num_actions
         self.env_steps = 0
         self.episodes = torch.zeros(spec.num_seeds, 1, dtype=torch.int64, device=spec.device)
+        self._epsilon: Tensor | None = None  # kept while no episode ends
 
     def epsilon(self) -> float | Tensor:
         """Share of random actions now: one number, or (S, 1) where it falls with each seed's own episodes."""
         c = self.config
-        if c.epsilon_decay:
-            return (c.epsilon_start * c.epsilon_decay ** self.episodes.double()).clamp_(min=c.epsilon_end)
-        return functional.linear_schedule(c.epsilon_start, c.epsilon_end, c.epsilon_steps, self.env_steps)
+        if not c.epsilon_decay:
+            return functional.linear_schedule(c.epsilon_start, c.epsilon_end, c.epsilon_steps, self.env_steps)
+        if self._epsilon is None:
+            # one by one: the last bit of a tensor's power depends on how many seeds stand in it
+            done = self.episodes.flatten().tolist()
+            shares = [max(c.epsilon_start * c.epsilon_decay**n, c.epsilon_end) for n in done]
+            self._epsilon = torch.tensor(shares, dtype=torch.float64, device=self.spec.device).unsqueeze(1)
+        return self._epsilon
 
     @torch.no_grad()
     def act(self, obs: Tensor, *, explore: bool) -> Tensor:
         greedy = self.q_net(obs).argmax(-1)  # (S, E)
         if not explore:
             return greedy
-        draws = self.explore_stream.uniform(2 * obs.shape[1]).unflatten(1, (2, -1))  # (S, 2, E)
-        random = (draws[:, 1] * self.spec.num_actions).long()
-        return torch.where(draws[:, 0] < self.epsilon(), random, greedy)
+        envs, actions = self.spec.num_envs, self.num_actions
+        random = self.streams["action"].integers(envs, actions)  # (S, E)
+        return torch.where(self.streams["explore"].uniform(envs) < self.epsilon(), random, greedy)
 
     def observe(self, transition: Transition) -> None:
         self.replay.add(transition)
         self.env_steps += self.spec.num_envs
         if self.config.epsilon_decay:
             done = transition.terminated | transition.truncated  # (S, E)
-            self.episodes += done.sum(1, keepdim=True)
+            if done.any():
+                self.episodes += done.sum(1, keepdim=True)
+                self._epsilon = None
 
     def update(self) -> dict[str, Tensor]:
         every, envs = self.config.train_every, self.spec.num_envs
@@ -116,26 +125,31 @@ class DQN(Agent):
             metrics = self._learn()
         return metrics
 
+    @torch.no_grad()
     def _learn(self) -> dict[str, Tensor]:
         """One gradient step of every seed."""
         c = self.config
         batch = self.replay.sample(c.batch_size)
-        with torch.no_grad():
-            next_q = self.target_net(batch.next_obs)  # (S, B, A)
-            if c.double:
-                next_value = functional.double_value(self.q_net(batch.next_obs), next_q)  # (S, B)
-            else:
-                next_value = functional.max_value(next_q)
-            target = functional.td_target(batch.reward, batch.discount, next_value)
-        q_values = self.q_net(batch.obs).gather(-1, batch.action.unsqueeze(-1)).squeeze(-1)  # (S, B)
-        loss = self.loss(target - q_values).mean(1)  # (S,)
-        grad = self.online.gradient(loss.sum())  # (S, P): the sum keeps the seeds apart
-        grad_norm = functional.clip_norm_(grad, c.max_grad_norm)
+        next_q = self.target_net(batch.next_obs)  # (S, B, A)
+        if c.double:
+            next_value = functional.double_value(self.q_net(batch.next_obs), next_q)  # (S, B)
+        else:
+            next_value = functional.max_value(next_q)
+        target = functional.td_target(batch.reward, batch.discount, next_value)  # (S, B)
+
+        q_all, pull = self.q_net.vjp(batch.obs)  # (S, B, A), and the way back from dloss/dq to the parameters
+        action = batch.action.unsqueeze(-1)  # (S, B, 1)
+        q_values = q_all.gather(-1, action).squeeze(-1)  # (S, B)
+        loss, slope = self.loss(q_values - target)  # (S, B) both: the loss and its derivative
+        upstream = torch.zeros_like(q_all).scatter_(-1, action, slope.unsqueeze(-1) / c.batch_size)
+        grad = self.online.pack(pull(upstream))  # (S, P): of the mean over the batch, each seed its own
+
+        grad_norm = functional.clip_norm_(grad, c.max_grad_norm)  # (S,)
         self.adam.step(grad)
         self.updates += 1
         if self.updates % c.target_update_every == 0:
             self.target.data.lerp_(self.online.data, c.tau)  # tau 1: a copy
-        return {"loss": loss.detach(), "q_value": q_values.detach().mean(1), "grad_norm": grad_norm}
+        return {"loss": loss.mean(1), "q_value": q_values.mean(1), "grad_norm": grad_norm}
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -153,3 +167,4 @@ class DQN(Agent):
         self.adam.load_state_dict(state["adam"])
         self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])
         self.episodes.copy_(state["episodes"])
+        self._epsilon = None

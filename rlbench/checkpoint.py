@@ -27,7 +27,9 @@ def save(path: Path, kind: str, content: dict[str, Any]) -> None:
 
     Raises:
         RunFolderError: the disk is full or the folder cannot be written. The old file is untouched.
+        CheckpointError: ``content`` holds something that `load` would refuse.
     """
+    _check_plain(content, kind)
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -58,16 +60,16 @@ def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str,
     try:
         with zipfile.ZipFile(path) as archive:  # checks what torch.load does not: the members' CRCs
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as e:
-        raise CheckpointError(f"{path} is damaged or is no checkpoint: {e}.{_offer(path)}") from e
     except OSError as e:
         raise CheckpointError(f"cannot read {path}: {e}") from e
+    except Exception as e:  # by where the damage is: BadZipFile, zlib.error, UnicodeDecodeError, "is encrypted", ...
+        raise CheckpointError(f"{path} is damaged or is no checkpoint: {e}.{_offer(path)}") from e
     if damaged:
         raise CheckpointError(f"{path} is damaged: the checksum of {damaged} does not match.{_offer(path)}")
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except Exception as e:
-        reason = str(e).splitlines()[0]
+        reason = (str(e) or type(e).__name__).splitlines()[0]
         if "Weights only load failed" in reason:
             reason = "it holds objects other than tensors and plain values, which could run code"
         raise CheckpointError(f"{path} was refused: {reason}.") from e
@@ -80,6 +82,22 @@ def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str,
             f"{path} has format {content.get('format')}, this rlbench reads up to {FORMAT}. Upgrade rlbench to open it."
         )
     return content
+
+
+def _check_plain(value: Any, where: str) -> None:
+    """Refuse what could be written but never be read again."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_plain(inner, f"{where}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for i, inner in enumerate(value):
+            _check_plain(inner, f"{where}[{i}]")
+    elif type(value) not in (torch.Tensor, int, float, str, bool, type(None)):
+        name = f"{type(value).__module__}.{type(value).__name__}"
+        raise CheckpointError(
+            f"cannot save {where}: it is a {name}. A state_dict may hold tensors, numbers, texts, lists and dicts; "
+            "convert it (value.item(), torch.from_numpy(value), list(value))."
+        )
 
 
 def _offer(path: Path) -> str:

@@ -140,7 +140,7 @@ def _read(run: Path) -> _Record:
     try:
         summary = dict(json.loads((run / "summary.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
-        summary = {"interrupted": True}
+        summary = {"stopped_because": "interrupted"}  # killed, or under way
     except (OSError, ValueError, TypeError) as e:
         raise RunFolderError(f"cannot read {run / 'summary.json'}: {e}.") from e
     hyper = recipe.get(agent.rpartition(":")[2], {})
@@ -156,7 +156,7 @@ def _read(run: Path) -> _Record:
         agent=agent,
         settings={key: str(value) for key, value in settings.items()},
         planned=max(len(seeds), planned),
-        over=not summary.get("interrupted"),
+        over="interrupted" not in str(summary.get("stopped_because", "")),
         solved_at=float(solved_at[0]) if solved_at else None,
         seeds=seeds,
     )

@@ -26,3 +26,8 @@ class CheckpointError(RlbenchError):
 
 class RunFolderError(RlbenchError):
     """A run folder cannot be written, read, or is already taken."""
+
+
+def first_line(e: BaseException) -> str:
+    """The first line of an error's text, or its type's name: torch writes whole paragraphs."""
+    return (str(e).strip() or type(e).__name__).splitlines()[0].rstrip(": ")

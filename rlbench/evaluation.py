@@ -11,14 +11,15 @@ from .runner import run
 from .vec import EnvBatch
 
 WIDTH = 10  # copies per seed that play at the same time
-_ROUND = 1_000_000  # episode numbers of one evaluation stay below this
+ROUND = 1_000_000  # episode numbers of one evaluation stay below this
 
 
 class Evaluator:
     """Plays greedy episodes of every seed. Keeps its environments between calls.
 
-    Copy e plays a number of episodes that is fixed beforehand; taking whichever episodes finish first would favour
-    short ones.
+    Episode k of an evaluation is the (k // WIDTH)-th of copy k % WIDTH: which episodes are played, and in which order
+    they are reported, does not depend on who finishes first (taking those would favour short ones), and a shorter
+    evaluation is the beginning of a longer one.
 
     Args:
         maker: makes the environments.
@@ -28,7 +29,7 @@ class Evaluator:
 
     def __init__(self, maker: EnvMaker, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
         self.maker, self.seeds, self.device = maker, tuple(seeds), device
-        self._envs: dict[int, EnvBatch] = {}
+        self._envs: EnvBatch | None = None
 
     def __call__(
         self, agent: Agent, episodes: int, *, round: int = 0, skip: Sequence[int] = ()
@@ -42,32 +43,31 @@ class Evaluator:
             skip: positions of seeds that do not play; their numbers are NaN.
 
         Returns:
-            Returns and lengths, both (S, episodes) float64, in an order that does not depend on who finished first.
+            Returns and lengths, both (S, episodes) float64.
         """
         if episodes < 1:
             raise ValueError("an evaluation needs at least one episode")
-        width = min(WIDTH, episodes)
-        if width not in self._envs:
-            self._envs[width] = EnvBatch(self.maker, self.seeds, width, device=self.device, stream="evaluate")
-        envs = self._envs[width]
-        quota = [episodes // width + (e < episodes % width) for e in range(width)]
-        start = [sum(quota[:e]) for e in range(width)]
-        first = round * _ROUND
+        if self._envs is None:
+            self._envs = EnvBatch(self.maker, self.seeds, WIDTH, device=self.device, stream="evaluate")
+        envs = self._envs
+        first = round * ROUND
         obs = envs.reset(first)
-        for s in skip:
-            envs.stop(s)
+        for s in range(len(self.seeds)):
+            if s in skip:
+                envs.stop(s)
+            for e in range(episodes, WIDTH):
+                envs.stop(s, e)
         returns = np.full((len(self.seeds), episodes), np.nan)
         lengths = np.full((len(self.seeds), episodes), np.nan)
         for step in run(agent, envs, explore=False, learn=False, obs=obs):
             for seed, env, episode, episode_return, episode_length, _ in step.finished:
-                played = episode - first
-                returns[seed, start[env] + played] = episode_return
-                lengths[seed, start[env] + played] = episode_length
-                if played + 1 == quota[env]:
+                k = (episode - first) * WIDTH + env
+                returns[seed, k], lengths[seed, k] = episode_return, episode_length
+                if k + WIDTH >= episodes:
                     envs.stop(seed, env)
         return returns, lengths
 
     def close(self) -> None:
-        for envs in self._envs.values():
-            envs.close()
-        self._envs.clear()
+        if self._envs is not None:
+            self._envs.close()
+            self._envs = None

@@ -42,20 +42,33 @@ def double_value(next_q_online: Tensor, next_q_target: Tensor) -> Tensor:
     return next_q_target.gather(-1, next_q_online.argmax(-1, keepdim=True)).squeeze(-1)
 
 
-def squared_loss(td_error: Tensor) -> Tensor:
-    """Squared error per element, x**2, as `mse_loss` has it: any shape to the same shape."""
-    return td_error.square()
+def squared_loss(td_error: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared error per element and its derivative: x**2 and 2 x, as `torch.nn.functional.mse_loss` has it.
 
+    Args:
+        td_error: any shape, prediction minus target.
 
-def huber_loss(td_error: Tensor, delta: float = 1.0) -> Tensor:
-    """Quadratic near zero and linear beyond ``delta`` (Huber 1964): any shape to the same shape.
-
-    0.5 * x**2 for |x| <= delta, else delta * (|x| - 0.5 * delta). Its derivative is x clipped to +-delta, the "error
-    clipping" of Mnih et al. 2015.
+    Returns:
+        The loss and its derivative by the prediction, both of the same shape.
     """
-    size = td_error.abs()
-    near = size.clamp(max=delta)
-    return near * (size - 0.5 * near)
+    return td_error.square(), td_error * 2
+
+
+def huber_loss(td_error: Tensor, delta: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Quadratic near zero and linear beyond ``delta`` (Huber 1964, doi:10.1214/aoms/1177703732), and its derivative.
+
+    0.5 * x**2 for |x| <= delta, else delta * (|x| - 0.5 * delta). The derivative is x clipped to +-delta: the "error
+    clipping" of Mnih et al. 2015.
+
+    Args:
+        td_error: any shape, prediction minus target.
+        delta: where it turns linear.
+
+    Returns:
+        The loss and its derivative by the prediction, both of the same shape.
+    """
+    slope = td_error.clamp(-delta, delta)
+    return slope * (td_error - 0.5 * slope), slope
 
 
 def linear_schedule(start: float, end: float, steps: int, step: int) -> float:

@@ -1,25 +1,38 @@
 """Stacked layers: S networks of one shape, held along a leading axis and computed together.
 
-`mlp`, `cnn` and `network` build ordinary `torch.nn.Module`s out of them; `Flat` lays a module's parameters out as one
-(S, P) tensor, which makes an optimiser step or a soft update one operation. Every layer maps (S, N, ...) to (S, N, ...)
+`mlp`, `cnn` and `network` build ordinary `torch.nn.Module`s out of them; `Flat` lays the parameters out as one (S, P)
+tensor, which makes an optimiser step or a soft update one operation. Every layer maps (S, N, ...) to (S, N, ...)
 and row s depends on parameters of row s alone, to the last bit: convolutions go through `unfold` and the same batched
 product as linear layers, because grouped convolutions may pick another algorithm for another S.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .flat import Flat as Flat
 from .rng import Stream
 from .types import Spec
 
-ALIGN = 64  # floats; see Flat
+Pull = Callable[[Tensor, bool], tuple[Tensor | None, list[Tensor]]]
 
 
-class Linear(nn.Module):
+class Layer(nn.Module):
+    """A layer that can also be differentiated without autograd, whose bookkeeping costs more than small layers do."""
+
+    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
+        """The output for ``x``, and the function that pulls a gradient back through it (a vector-Jacobian product).
+
+        That function takes the gradient at the output, and whether the gradient at the input is wanted; it returns
+        that gradient (or None) and those of the parameters, in their order.
+        """
+        raise TypeError(f"{type(self).__name__} can only be differentiated by autograd")
+
+
+class Linear(Layer):
     """S linear maps: (S, N, n_in) -> (S, N, n_out). Uniform in +-1/sqrt(n_in) at first, as `torch.nn.Linear`."""
 
     def __init__(self, n_in: int, n_out: int, init: Stream) -> None:
@@ -28,26 +41,68 @@ class Linear(nn.Module):
         bound = 1 / math.sqrt(n_in)
         self.weight = nn.Parameter(_uniform(init, bound, n_in * n_out).view(seeds, n_in, n_out))
         self.bias = nn.Parameter(_uniform(init, bound, n_out).view(seeds, 1, n_out))
+        self._both = (self.weight, self.bias)  # a module looks its parameters up slowly
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
+        weight, bias = self._both
+        return _affine(x, weight, bias)
+
+    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
+        weight, bias = self._both
+
+        def pull(grad: Tensor, wanted: bool) -> tuple[Tensor | None, list[Tensor]]:
+            below = _product(grad, weight.transpose(1, 2)) if wanted else None
+            return below, [torch.bmm(x.transpose(1, 2), grad), grad.sum(1)]
+
+        return _affine(x, weight, bias), pull
 
 
-class LayerNorm(nn.Module):
+class LayerNorm(Layer):
     """S layer normalisations over the last axis (Ba et al. 2016, arXiv:1607.06450): (S, N, n) -> (S, N, n)."""
 
     def __init__(self, n: int, init: Stream) -> None:
         super().__init__()
         seeds = len(init.seeds)
-        self.n = n
+        self.shape = (n,)
         self.weight = nn.Parameter(torch.ones(seeds, 1, n, device=init.device))
         self.bias = nn.Parameter(torch.zeros(seeds, 1, n, device=init.device))
+        self._both = (self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.addcmul(self.bias, F.layer_norm(x, (self.n,)), self.weight)
+        weight, bias = self._both
+        return torch.addcmul(bias, torch.layer_norm(x, self.shape), weight)
+
+    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
+        weight, bias = self._both
+        normed, mean, rstd = torch.native_layer_norm(x, self.shape, None, None, 1e-5)
+
+        def pull(grad: Tensor, wanted: bool) -> tuple[Tensor | None, list[Tensor]]:
+            below = None
+            if wanted:
+                below = torch.ops.aten.native_layer_norm_backward(
+                    grad * weight, x, self.shape, mean, rstd, None, None, (True, False, False)
+                )[0]
+            return below, [(grad * normed).sum(1), grad.sum(1)]
+
+        return torch.addcmul(bias, normed, weight), pull
 
 
-class Conv2d(nn.Module):
+class ReLU(Layer):
+    """max(x, 0), any shape."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x)
+
+    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
+        y = torch.relu(x)
+
+        def pull(grad: Tensor, wanted: bool) -> tuple[Tensor | None, list[Tensor]]:
+            return (torch.ops.aten.threshold_backward(grad, y, 0) if wanted else None), []
+
+        return y, pull
+
+
+class Conv2d(Layer):
     """S convolutions without padding: (S, N, C_in, H, W) -> (S, N, C_out, H', W')."""
 
     def __init__(self, n_in: int, n_out: int, kernel: int, stride: int, init: Stream) -> None:
@@ -59,15 +114,34 @@ class Conv2d(nn.Module):
         self.bias = nn.Parameter(_uniform(init, bound, n_out).view(seeds, 1, n_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        seeds, n = x.shape[:2]
-        high, wide = ((size - self.kernel) // self.stride + 1 for size in x.shape[-2:])
+        return self._planes(torch.baddbmm(self.bias, self._patches(x), self.weight), x)
+
+    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
+        patches = self._patches(x)
+
+        def pull(grad: Tensor, wanted: bool) -> tuple[Tensor | None, list[Tensor]]:
+            rows = grad.permute(0, 1, 3, 4, 2).reshape(*patches.shape[:2], -1)  # (S, N*H'*W', C_out)
+            below = None
+            if wanted:
+                columns = torch.bmm(rows, self.weight.transpose(1, 2)).view(
+                    x.shape[0] * x.shape[1], -1, patches.shape[2]
+                )
+                below = F.fold(columns.transpose(1, 2), x.shape[-2:], self.kernel, stride=self.stride).view(x.shape)
+            return below, [torch.bmm(patches.transpose(1, 2), rows), rows.sum(1)]
+
+        return self._planes(torch.baddbmm(self.bias, patches, self.weight), x), pull
+
+    def _patches(self, x: Tensor) -> Tensor:
+        """(S, N*H'*W', C_in*k*k): what each output position sees."""
         patches = F.unfold(x.flatten(0, 1), self.kernel, stride=self.stride)  # (S*N, C_in*k*k, H'*W')
-        patches = patches.transpose(1, 2).reshape(seeds, n * high * wide, -1)
-        out = torch.baddbmm(self.bias, patches, self.weight)  # (S, N*H'*W', C_out)
-        return out.view(seeds, n, high, wide, -1).permute(0, 1, 4, 2, 3)
+        return patches.transpose(1, 2).reshape(x.shape[0], -1, patches.shape[1])
+
+    def _planes(self, rows: Tensor, x: Tensor) -> Tensor:
+        high, wide = ((size - self.kernel) // self.stride + 1 for size in x.shape[-2:])
+        return rows.view(*x.shape[:2], high, wide, -1).permute(0, 1, 4, 2, 3)
 
 
-class OneHot(nn.Module):
+class OneHot(Layer):
     """Indices to indicator vectors: (S, N) int64 -> (S, N, n) float32."""
 
     def __init__(self, n: int) -> None:
@@ -78,7 +152,7 @@ class OneHot(nn.Module):
         return F.one_hot(x, self.n).float()
 
 
-class Pixels(nn.Module):
+class Pixels(Layer):
     """Images to planes: (S, N, *O) uint8 -> (S, N, C, H, W) float32 in 0..1, whichever side the channels were on."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -97,26 +171,67 @@ class Pixels(nn.Module):
         return x.float().div_(255)
 
 
-class Flatten(nn.Module):
+class Flatten(Layer):
     """(S, N, ...) -> (S, N, product)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(2)
+        return x.reshape(*x.shape[:2], -1)  # a product of no factors is 1
+
+    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
+        return self.forward(x), lambda grad, wanted: (grad.view(x.shape), [])
 
 
-def mlp(n_in: int, hidden: Sequence[int], n_out: int, init: Stream, *, layer_norm: bool = False) -> list[nn.Module]:
+class Network(nn.Module):
+    """Layers one after the other. Called like any module, with autograd; `vjp` differentiates it without."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        learned = [i for i, layer in enumerate(layers) if any(True for _ in layer.parameters())]
+        self._first = learned[0]  # below it there is nothing to differentiate
+        self._chain = list(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self._chain:
+            x = layer.forward(x)
+        return x
+
+    @torch.no_grad()
+    def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], list[Tensor]]]:
+        """The output for ``x``, and the function from the gradient at the output to those of the parameters."""
+        for layer in self._chain[: self._first]:
+            x = layer.forward(x)
+        pulls = []
+        for layer in self._chain[self._first :]:
+            x, pull = layer.vjp(x)
+            pulls.append(pull)
+
+        @torch.no_grad()
+        def pull_all(grad: Tensor) -> list[Tensor]:
+            grads: list[Tensor] = []
+            below: Tensor | None = grad
+            for i in range(len(pulls) - 1, -1, -1):
+                assert below is not None
+                below, own = pulls[i](below, i > 0)
+                grads = own + grads
+            return grads
+
+        return x, pull_all
+
+
+def mlp(n_in: int, hidden: Sequence[int], n_out: int, init: Stream, *, layer_norm: bool = False) -> list[Layer]:
     """Layers of S multilayer perceptrons with ReLU, (S, N, n_in) -> (S, N, n_out); LayerNorm before ReLU if asked."""
-    layers: list[nn.Module] = []
+    layers: list[Layer] = []
     for width in hidden:
         layers.append(Linear(n_in, width, init))
         if layer_norm:
             layers.append(LayerNorm(width, init))
-        layers.append(nn.ReLU())
+        layers.append(ReLU())
         n_in = width
     return [*layers, Linear(n_in, n_out, init)]
 
 
-def cnn(shape: tuple[int, int, int], init: Stream) -> tuple[list[nn.Module], int]:
+def cnn(shape: tuple[int, int, int], init: Stream) -> tuple[list[Layer], int]:
     """Convolutional trunk for images of ``shape`` (C, H, W); returns its layers and the number of features it gives.
 
     From 36 pixels on, the three layers of Mnih et al. 2015 (Methods, doi:10.1038/nature14236); below, one 3x3 layer
@@ -124,19 +239,19 @@ def cnn(shape: tuple[int, int, int], init: Stream) -> tuple[list[nn.Module], int
     """
     channels, high, wide = shape
     plan = [(32, 8, 4), (64, 4, 2), (64, 3, 1)] if min(high, wide) >= 36 else [(16, min(3, high, wide), 1)]
-    layers: list[nn.Module] = []
+    layers: list[Layer] = []
     for filters, kernel, stride in plan:
-        layers += [Conv2d(channels, filters, kernel, stride, init), nn.ReLU()]
+        layers += [Conv2d(channels, filters, kernel, stride, init), ReLU()]
         channels, high, wide = filters, (high - kernel) // stride + 1, (wide - kernel) // stride + 1
     return [*layers, Flatten()], channels * high * wide
 
 
-def network(spec: Spec, hidden: Sequence[int], n_out: int, init: Stream, *, layer_norm: bool = False) -> nn.Sequential:
+def network(spec: Spec, hidden: Sequence[int], n_out: int, init: Stream, *, layer_norm: bool = False) -> Network:
     """S networks from observations as ``spec`` describes them, (S, N, *O), to (S, N, n_out).
 
     Images go through `cnn`, indices become one-hot, vectors enter as they are; an `mlp` follows.
     """
-    layers: list[nn.Module]
+    layers: list[Layer]
     if spec.num_obs is not None:
         layers, features = [OneHot(spec.num_obs)], spec.num_obs
     elif spec.obs_dtype == torch.uint8:
@@ -145,45 +260,23 @@ def network(spec: Spec, hidden: Sequence[int], n_out: int, init: Stream, *, laye
         layers = [pixels, *trunk]
     else:
         layers, features = [Flatten()] if len(spec.obs_shape) != 1 else [], math.prod(spec.obs_shape)
-    return nn.Sequential(*layers, *mlp(features, hidden, n_out, init, layer_norm=layer_norm))
+    return Network([*layers, *mlp(features, hidden, n_out, init, layer_norm=layer_norm)])
 
 
-class Flat:
-    """The parameters of a stacked module as one (S, P) tensor, of which the module's own become views.
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x @ weight + bias per seed: (S, N, n_in), (S, n_in, n_out), (S, 1, n_out) -> (S, N, n_out).
 
-    Each parameter starts at a multiple of 64 floats and P is one too: no operation over the whole tensor then ends in
-    a remainder, whose rounding could differ with S.
-
-    Args:
-        module: every parameter has the leading S axis.
-
-    Attributes:
-        data: (S, P) float32. Write to it in place only.
+    A single column would be a matrix-vector product for one seed and not for several, which rounds differently: it is
+    computed as two.
     """
+    if weight.shape[2] > 1:
+        return torch.baddbmm(bias, x, weight)
+    return torch.baddbmm(F.pad(bias, (0, 1)), x, F.pad(weight, (0, 1)))[..., :1]
 
-    def __init__(self, module: nn.Module) -> None:
-        self.params = list(module.parameters())
-        first = self.params[0]
-        self._sizes = [p[0].numel() for p in self.params]
-        self._widths = [-(-size // ALIGN) * ALIGN for size in self._sizes]
-        self.data = torch.zeros(first.shape[0], sum(self._widths), device=first.device)
-        at = 0
-        for param, size, width in zip(self.params, self._sizes, self._widths, strict=True):
-            view = self.data[:, at : at + size].view(param.shape)
-            view.copy_(param.detach())
-            param.data = view
-            at += width
 
-    def gradient(self, loss: Tensor) -> Tensor:
-        """(S, P) gradient of the scalar ``loss``. Sum the loss over seeds: then each row is that seed's own."""
-        grads = torch.autograd.grad(loss, self.params)
-        seeds = self.data.shape[0]
-        pieces = []
-        for grad, size, width in zip(grads, self._sizes, self._widths, strict=True):
-            pieces.append(grad.reshape(seeds, size))
-            if width > size:
-                pieces.append(grad.new_zeros(seeds, width - size))
-        return torch.cat(pieces, 1)
+def _product(x: Tensor, y: Tensor) -> Tensor:
+    """x @ y per seed, without matrix-vector products as above."""
+    return torch.bmm(x, y) if y.shape[2] > 1 else torch.bmm(x, F.pad(y, (0, 1)))[..., :1]
 
 
 def _uniform(init: Stream, bound: float, n: int) -> Tensor:

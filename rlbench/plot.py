@@ -146,6 +146,8 @@ def _panel(ax: Axes, curves: list[Curve], looks: dict[str, int], unit: float) ->
                 ax.plot(x, np.where(curve.x <= end, seed, np.nan), color=colour, linewidth=0.7, alpha=faint)
             ax.fill_between(x, curve.low, curve.high, color=colour, alpha=0.22, linewidth=0)
         (line,) = ax.plot(x, curve.mean, color=colour, linewidth=2.0, linestyle=style, zorder=3)
+        if np.isfinite(curve.mean).sum() == 1:  # a line through one point is invisible
+            line.set_marker("o")
         handles.append(line)
         names.append(_legend(curve))
     end = 1.01 * max(float(curve.x[-1]) for curve in curves) / unit  # room for the label of a tick at the very end

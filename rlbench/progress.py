@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from .session import Session, Watcher
 from .stats import mean_interval
+from .watcher import Status, Watcher
 
 PLAIN_SECONDS = 5.0  # between plain lines
 BARS = "▁▂▃▄▅▆▇█"
@@ -74,22 +74,22 @@ class Plain(Progress):
         self._clock = Clock()
         self._next = 0.0
 
-    def tick(self, session: Session) -> None:
-        self._clock.tick(session)
+    def tick(self, status: Status) -> None:
+        self._clock.tick(status)
         if time.perf_counter() >= self._next:
             self._next = time.perf_counter() + PLAIN_SECONDS
-            self._line(session)
+            self._line(status)
 
-    def done(self, session: Session) -> None:
-        self._line(session)
-        for line in closing_lines(session):
+    def done(self, status: Status) -> None:
+        self._line(status)
+        for line in closing_lines(status):
             print(line, flush=True)
 
-    def _line(self, session: Session) -> None:
-        s, r = session.scores, session.recipe
+    def _line(self, status: Status) -> None:
+        s, r = status.scores, status.recipe
         print(
-            f"{session.env_steps:>9,}/{r.total_steps:,} steps  {self._clock.rate:,.0f} steps/s  "
-            f"{self._clock.left(session)} left  return {mean_text(s.recent_means())}  {solved_text(session)}".rstrip(),
+            f"{status.env_steps:>9,}/{r.total_steps:,} steps  {self._clock.rate:,.0f} steps/s  "
+            f"{self._clock.left(status)} left  return {mean_text(s.recent_means())}  {solved_text(status)}".rstrip(),
             flush=True,
         )
 
@@ -116,38 +116,38 @@ class Live(Progress):
     def note(self, text: str) -> None:
         self._console.print(f"Note: {text}", highlight=False)
 
-    def tick(self, session: Session) -> None:
-        self._clock.tick(session)
-        means = session.scores.recent_means()
+    def tick(self, status: Status) -> None:
+        self._clock.tick(status)
+        means = status.scores.recent_means()
         if np.isfinite(means).any():
             self._history.append(float(np.nanmean(means)))
-        self._live.update(self._panel(session))
+        self._live.update(self._panel(status))
 
-    def done(self, session: Session) -> None:
+    def done(self, status: Status) -> None:
         self._live.update("")
-        for line in closing_lines(session):
+        for line in closing_lines(status):
             self._console.print(line, highlight=False)
 
-    def _panel(self, session: Session) -> Any:
+    def _panel(self, status: Status) -> Any:
         from rich.panel import Panel
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
-        r = session.recipe
+        r = status.recipe
         width = min(shutil.get_terminal_size().columns, 100)
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(ratio=1)
         done = Table.grid(padding=(0, 2))
-        done.add_row(ProgressBar(r.total_steps, session.env_steps, width=max(10, width - 50)), f"{session.env_steps:,}")
+        done.add_row(ProgressBar(r.total_steps, status.env_steps, width=max(10, width - 50)), f"{status.env_steps:,}")
         grid.add_row("steps", done)
-        grid.add_row("rate", f"{self._clock.rate:,.0f} env steps/s, {self._clock.left(session)} left")
-        grid.add_row("return", f"{mean_text(session.scores.recent_means())}  last 100 episodes, mean of seeds")
+        grid.add_row("rate", f"{self._clock.rate:,.0f} env steps/s, {self._clock.left(status)} left")
+        grid.add_row("return", f"{mean_text(status.scores.recent_means())}  last 100 episodes, mean of seeds")
         grid.add_row("", sparkline(self._history, width - 20))
-        evaluated = np.array(session.scores.evaluated)
+        evaluated = np.array(status.scores.evaluated)
         if np.isfinite(evaluated).any():
             grid.add_row("greedy", f"{mean_text(evaluated)}  newest evaluation")
-        grid.add_row("solved", solved_text(session) or "-")
+        grid.add_row("solved", solved_text(status) or "-")
         title = f"{r.agent} on {r.env}, {r.seeds} {'seed' if r.seeds == 1 else 'seeds'}"
         return Panel(grid, title=title, title_align="left", width=width)
 
@@ -159,32 +159,32 @@ class Clock:
         self.rate = 0.0
         self._last: tuple[float, int] | None = None
 
-    def tick(self, session: Session) -> None:
-        now = (session.train_seconds, session.env_steps)
+    def tick(self, status: Status) -> None:
+        now = (status.train_seconds, status.env_steps)
         if self._last is not None and now[0] > self._last[0]:
-            rate = session.recipe.seeds * (now[1] - self._last[1]) / (now[0] - self._last[0])
+            rate = status.recipe.seeds * (now[1] - self._last[1]) / (now[0] - self._last[0])
             self.rate = rate if not self.rate else 0.8 * self.rate + 0.2 * rate
         self._last = now
 
-    def left(self, session: Session) -> str:
+    def left(self, status: Status) -> str:
         if not self.rate:
             return "?"
-        return duration((session.recipe.total_steps - session.env_steps) * session.recipe.seeds / self.rate)
+        return duration((status.recipe.total_steps - status.env_steps) * status.recipe.seeds / self.rate)
 
 
-def solved_text(session: Session) -> str:
+def solved_text(status: Status) -> str:
     """How many seeds have solved the environment, or nothing where solved is not defined."""
-    scores = session.scores
+    scores = status.scores
     if scores.solved_at is None:
         return ""
-    return f"{sum(at is not None for at in scores.solved)}/{session.recipe.seeds} seeds at {scores.solved_at:g}"
+    return f"{sum(at is not None for at in scores.solved)}/{status.recipe.seeds} seeds at {scores.solved_at:g}"
 
 
-def closing_lines(session: Session) -> list[str]:
+def closing_lines(status: Status) -> list[str]:
     """What to say when a run has ended."""
-    summary = session.summary
+    summary = status.summary
     lines = [
-        f"{session.env_steps:,} env steps per seed, {summary['updates']:,} updates, "
+        f"{status.env_steps:,} env steps per seed, {summary['updates']:,} updates, "
         f"{summary['env_steps_per_second']:,.0f} env steps/s, {duration(summary['wall_seconds'])} in all; "
         f"stopped because of {summary['stopped_because']}."
     ]
@@ -194,7 +194,7 @@ def closing_lines(session: Session) -> list[str]:
             per_seed = " ".join(f"{v:.0f}" if abs(v) >= 10 else f"{v:.2f}" for v in means)
             lines.append(f"Greedy return, {label} weights: {mean_text(means)}   seeds: {per_seed}")
     solved = [at for at in summary["solved_at_env_steps"].values() if at is not None]
-    if session.scores.solved_at is not None:
+    if status.scores.solved_at is not None:
         median = f", median after {int(np.median(solved)):,} steps" if solved else ""
-        lines.append(f"Solved ({session.scores.solved_at:g}): {len(solved)} of {session.recipe.seeds} seeds{median}")
+        lines.append(f"Solved ({status.scores.solved_at:g}): {len(solved)} of {status.recipe.seeds} seeds{median}")
     return lines

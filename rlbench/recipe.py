@@ -1,19 +1,35 @@
 """Recipes: TOML files that hold everything about a run, validated before anything starts."""
 
 import difflib
+import math
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from .agent import AgentConfig
 from .errors import UsageError
 from .registry import AgentEntry, agent_names, find_agent, runs_user_code, table_name
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """``value``, if TOML and checkpoints give it back as it is: a date, an infinity or None would come back changed."""
+    if depth > 20:
+        raise ValueError("tables and lists are nested too deeply")
+    if isinstance(value, (list, tuple, dict)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _plain(inner, depth + 1)
+    elif not isinstance(value, (bool, int, float, str)) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError("values must be finite numbers, booleans, texts, lists or tables")
+    return value
+
+
+Plain = Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
 class Recipe(BaseModel):
@@ -25,7 +41,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     env: str = Field(min_length=1, description="Gymnasium id")
-    env_kwargs: dict[str, Any] = Field({}, description="arguments of the environment's constructor")
+    env_kwargs: Plain = Field({}, description="arguments of the environment's constructor")
     imports: tuple[str, ...] = Field(
         (), description="modules that register the environment; run only if named by --import"
     )
@@ -40,6 +56,7 @@ class Recipe(BaseModel):
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     threads: int = Field(1, ge=1, le=1024, description="CPU threads of torch; results are exact with 1")
+    workers: int = Field(1, ge=1, le=1024, description="processes that the seeds are split over; changes no result")
     eval_every: int = Field(5_000, ge=0, description="steps between greedy evaluations; 0: only at the end")
     eval_episodes: int = Field(10, ge=1, description="episodes of an evaluation during training")
     final_eval_episodes: int = Field(100, ge=0, description="episodes of the evaluations at the end; 0: none")
@@ -77,10 +94,11 @@ class Recipe(BaseModel):
             UsageError: no such recipe, or a key that is unknown or out of range; names the file and the key.
         """
         extra = dict(overrides) if isinstance(overrides, Mapping) else dict(_assignment(text) for text in overrides)
-        agent = agent or extra.pop("agent", None)
-        env = env or extra.pop("env", None)
+        set_agent, set_env = (str(extra.pop(key, None) or "") for key in ("agent", "env"))
+        agent, env = agent or set_agent or None, env or set_env or None
         where, content = _read(source, env, agent)
-        named = str(content.get("agent", "dqn"))
+        named = content.get("agent", "dqn")
+        _check_types({**content, **extra}, where)
         if agent is None and runs_user_code(named):
             raise UsageError(f"{where} names agent code to run. If you trust it, say so: --agent {named}")
         untold = [module for module in content.get("imports", ()) if module not in imports]
@@ -144,7 +162,7 @@ class Recipe(BaseModel):
     def to_toml(self) -> str:
         """The resolved recipe as TOML; `Recipe.load` reads it back to an equal one."""
         content = self.content()
-        hyper = content.pop("hyper")
+        hyper = {key: value for key, value in content.pop("hyper").items() if value is not None}  # TOML knows no None
         kwargs = content.pop("env_kwargs")
         tables = {"env_kwargs": kwargs} if kwargs else {}
         return tomli_w.dumps({**content, **tables, table_name(self.agent): hyper})
@@ -193,10 +211,10 @@ def _read(source: str | Path | None, env: str | None, agent: str | None) -> tupl
         return f"the defaults of {name}", {"agent": name, "env": env}
     text = str(source)
     if not text.endswith(".toml"):
-        for folder in dict.fromkeys((table_name(name), "dqn")):
-            file = _recipes() / folder / f"{text}.toml"
+        for full in dict.fromkeys((f"{table_name(name)}/{text}", f"dqn/{text}", text)):
+            file = _recipes() / f"{full}.toml"
             if file.is_file():
-                return f"recipe {folder}/{text}", _parse(file, f"recipe {folder}/{text}")
+                return f"recipe {full}", _parse(file, f"recipe {full}")
         known = ", ".join(f"{a}/{n}" for a, names in recipe_names().items() for n in names)
         raise UsageError(f"unknown recipe {text!r}. Known: {known}; a file of your own ends in .toml.")
     path = Path(source)
@@ -207,21 +225,32 @@ def _read(source: str | Path | None, env: str | None, agent: str | None) -> tupl
 
 def _parse(file: Traversable, where: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as e:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as e:  # ValueError: of TOML, of UTF-8, of integers with thousands of digits
         raise UsageError(f"{where} is no valid TOML: {e}") from e
     except OSError as e:
         raise UsageError(f"cannot read {where}: {e}") from e
 
 
+def _check_types(content: Mapping[str, Any], where: str) -> None:
+    """Check the keys that are needed before the whole can be validated."""
+    for key, kind, what in (
+        ("agent", str, "a text"), ("imports", list, "a list of module names"), ("env_kwargs", dict, "a table")
+    ):  # fmt: skip
+        if not isinstance(content.get(key, kind()), kind):
+            raise UsageError(f"{where}: {key}: must be {what}, got {_shown(content[key])}")
+    if "hyper" in content:
+        raise UsageError(f"{where}: unknown key 'hyper'. The agent's table is named after the agent.")
+
+
 def _hyper_table(content: dict[str, Any], entry: AgentEntry, named: str) -> dict[str, Any]:
     """Take the agents' tables out of ``content`` and return the chosen agent's.
 
-    The table of the recipe's own agent is dropped when another agent was chosen; any other stays, to be refused.
+    The tables of other agents that are known are dropped: a recipe may hold one for each. Any other stays, to be refused.
     """
     hyper: Any = content.pop(entry.name, {})
     if not isinstance(hyper, dict):
-        raise UsageError(f"{entry.name} must be a table, [{entry.name}], not {hyper!r}")
+        raise UsageError(f"{entry.name} must be a table, [{entry.name}], not {_shown(hyper)}")
     for other in {table_name(named), *agent_names()} - {entry.name}:
         if isinstance(content.get(other), dict):
             del content[other]
@@ -234,9 +263,10 @@ def _assignment(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise UsageError(f"--set {text!r} is not of the form key=value, such as dqn.gamma=0.98")
     try:
-        return key, tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
-        return key, value.strip()
+        parsed = tomllib.loads(f"value = {value}")
+    except (ValueError, RecursionError):
+        parsed = {}
+    return key, parsed["value"] if parsed.keys() == {"value"} else value.strip()
 
 
 def _first_problem(e: ValidationError, where: str, known: Iterable[str], prefix: str = "") -> str:
@@ -245,7 +275,19 @@ def _first_problem(e: ValidationError, where: str, known: Iterable[str], prefix:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         close = difflib.get_close_matches(key, known, 1)
-        hint = f"Did you mean {prefix}{close[0]}?" if close else f"Known: {', '.join(prefix + k for k in known)}."
+        names = ", ".join(prefix + name for name in known) or "none"
+        hint = f"Did you mean {prefix}{close[0]}?" if close else f"Known: {names}."
         return f"{where}: unknown key {prefix + key!r}. {hint}"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {prefix}{key}: {message}, got {problem['input']!r}" if key else f"{where}: {prefix}{message}"
+    return (
+        f"{where}: {prefix}{key}: {message}, got {_shown(problem['input'])}" if key else f"{where}: {prefix}{message}"
+    )
+
+
+def _shown(value: Any) -> str:
+    """A short text of ``value``, which may be anything that a file can hold."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or an integer of thousands of digits
+        return f"something of type {type(value).__name__} that is too large to show"
+    return text if len(text) <= 100 else f"{text[:100]}..."

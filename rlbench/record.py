@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,6 +26,7 @@ EVALUATIONS = (
     "seed", "env_steps", "episodes", "mean_return", "std_return", "min_return", "max_return", "mean_length",
     "wall_seconds",
 )  # fmt: skip
+TABLES = ("episodes.csv", "evaluations.csv", "updates.csv")
 FLUSH_SECONDS = 1.0
 
 
@@ -93,7 +95,7 @@ class Recorder:
         self._writers: dict[str, Any] = {}
         self._metric_names: list[str] | None = None
         try:
-            for name in ("episodes.csv", "evaluations.csv", "updates.csv"):
+            for name in TABLES:
                 self._open(name, None if resume is None else resume.get(name, 0))
             self._board = SummaryWriter(str(folder / "tb"), purge_step=env_steps if resume is not None else None)
         except OSError as e:
@@ -130,22 +132,29 @@ class Recorder:
             self._writers["evaluations.csv"].writerow(row)
             self._board.add_scalar(f"evaluation/return_seed_{seed}", r.mean(), env_steps)
 
-    def progress(self, env_steps: int, updates: int, metrics: dict[str, Tensor], returns: np.ndarray) -> None:
-        """Now and then: the newest update's metrics, each (S,), and the recent mean returns (S,)."""
+    def progress(
+        self,
+        env_steps: int,
+        updates: int,
+        metrics: dict[str, Tensor],
+        returns: np.ndarray,
+        training: Sequence[int],
+    ) -> None:
+        """Now and then: the newest update's metrics and the recent mean returns, each (S,), for seeds ``training``."""
         values = {name: value.tolist() for name, value in metrics.items()}
         if metrics:
             if self._metric_names is None:
                 self._metric_names = sorted(metrics)
                 if self._files["updates.csv"].tell() == 0:
                     self._writers["updates.csv"].writerow(("seed", "env_steps", "updates", *self._metric_names))
-            for s, seed in enumerate(self.seeds):
+            for s in training:
                 row = (f"{values[name][s]:.6g}" if name in values else "" for name in self._metric_names)
-                self._writers["updates.csv"].writerow((seed, env_steps, updates, *row))
+                self._writers["updates.csv"].writerow((self.seeds[s], env_steps, updates, *row))
             for name, per_seed in values.items():
-                self._board.add_scalar(f"update/{name}", sum(per_seed) / len(per_seed), env_steps)
-        for seed, mean in zip(self.seeds, returns.tolist(), strict=True):
-            if mean == mean:
-                self._board.add_scalar(f"training/return_seed_{seed}", mean, env_steps)
+                self._board.add_scalar(f"update/{name}", sum(per_seed[s] for s in training) / len(training), env_steps)
+        for s in training:
+            if returns[s] == returns[s]:
+                self._board.add_scalar(f"training/return_seed_{self.seeds[s]}", returns[s], env_steps)
         if time.perf_counter() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
@@ -178,6 +187,24 @@ class Recorder:
         if name == "updates.csv" and file.tell():
             with path.open(encoding="utf-8") as old:
                 self._metric_names = old.readline().rstrip("\n").split(",")[3:]
+
+
+def join_tables(parts: list[Path], whole: Path) -> None:
+    """One CSV file from those of several groups of seeds, in the order in which one process would have written it."""
+    rows: list[tuple[int, int, int, str]] = []
+    header = ""
+    for path in parts:
+        with path.open(encoding="utf-8") as file:
+            header = next(file, "") or header
+            names = header.rstrip("\n").split(",")
+            for line in file:
+                cells = line.split(",")
+                env = int(cells[names.index("env")]) if "env" in names else 0
+                rows.append((int(cells[names.index("env_steps")]), int(cells[0]), env, line))
+    rows.sort(key=lambda row: row[:3])
+    temporary = whole.with_name(f".{whole.name}.tmp")
+    temporary.write_text(header + "".join(row[3] for row in rows), encoding="utf-8")
+    os.replace(temporary, whole)
 
 
 def _run_facts() -> dict[str, Any]:

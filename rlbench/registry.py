@@ -90,10 +90,13 @@ def _import_file(ref: str, path: Path) -> Any:
     sys.modules[name] = module  # pydantic looks annotations up there
     try:
         spec.loader.exec_module(module)
-    except SyntaxError as e:
-        raise UsageError(f"--agent {ref}: syntax error in {path}, line {e.lineno}: {e.msg}.") from e
-    except Exception as e:
-        raise UsageError(f"--agent {ref}: {path} raised {type(e).__name__} on import: {e}") from e
+    except BaseException as e:
+        del sys.modules[name]
+        if isinstance(e, SyntaxError):
+            raise UsageError(f"--agent {ref}: syntax error in {e.filename or path}, line {e.lineno}: {e.msg}.") from e
+        if isinstance(e, (Exception, SystemExit)):  # a script that ends with sys.exit(main())
+            raise UsageError(f"--agent {ref}: {path} raised {type(e).__name__} on import: {e}") from e
+        raise
     return module
 
 

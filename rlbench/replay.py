@@ -64,10 +64,11 @@ class Replay:
     def add(self, transition: Transition) -> None:
         """Store one transition of every env, over the oldest ones when full."""
         t = transition
-        seeds, envs = self.spec.num_seeds, self.spec.num_envs
-        action = t.action.reshape(seeds, envs, self._action_width)
-        ends = torch.stack((t.reward, t.terminated, t.truncated), -1)  # promotes to float32
-        obs, next_obs = t.obs.reshape(seeds, envs, -1), t.next_obs.reshape(seeds, envs, -1)
+        ends = torch.stack((t.reward, t.terminated, t.truncated), -1)  # (S, E, 3) promoted to float32
+        action = t.action.reshape(*ends.shape[:2], self._action_width)
+        obs, next_obs = t.obs, t.next_obs
+        if len(self.spec.obs_shape) != 1:
+            obs, next_obs = obs.reshape(*ends.shape[:2], -1), next_obs.reshape(*ends.shape[:2], -1)
         if self._images:
             torch.cat((obs, next_obs), -1, out=self._pixels[:, self._cursor])
             torch.cat((action, ends), -1, out=self._rows[:, self._cursor])
@@ -152,6 +153,9 @@ class Replay:
         want = tuple(self._rows[:, :filled].shape)
         if tuple(rows.shape) != want or tuple(pixels.shape) != tuple(self._pixels[:, :filled].shape):
             raise ValueError(f"saved replay rows of shape {tuple(rows.shape)} do not fit this buffer's {want}")
+        cursor = int(state["cursor"])
+        if not 0 <= cursor < self._length or (filled < self._length and cursor != filled):
+            raise ValueError(f"saved replay of another capacity: {filled} steps with the next at {cursor}")
         self._rows[:, :filled].copy_(rows)
         self._pixels[:, :filled].copy_(pixels)
-        self._cursor, self._filled = int(state["cursor"]), filled
+        self._cursor, self._filled = cursor, filled

@@ -44,6 +44,8 @@ class Stream:
         self.position = 0
         self._start = 0  # the position of the first column of _block
         self._block = torch.empty(len(self.seeds), 0, dtype=torch.float64, device=self.device)
+        self._high = 0  # of the last `integers`
+        self._integers: Tensor | None = None  # the block as integers below _high
 
     def uniform(self, n: int) -> Tensor:
         """(S, n) float64 in [0, 1). A view into the block: do not write to it."""
@@ -55,8 +57,15 @@ class Stream:
         return self._block[:, low : low + n]
 
     def integers(self, n: int, high: int) -> Tensor:
-        """(S, n) int64 in [0, high)."""
-        return (self.uniform(n) * high).long()
+        """(S, n) int64 in [0, high), from the next n numbers. A view that may be shared: do not write to it."""
+        u = self.uniform(n)
+        if high != self._high:  # a bound that changes from call to call: no use in preparing the block
+            self._high, self._integers = high, None
+            return (u * high).long()
+        if self._integers is None:
+            self._integers = (self._block * high).long()
+        low = self.position - n - self._start
+        return self._integers[:, low : low + n]
 
     def normal(self, n: int) -> Tensor:
         """(S, n) float32 from the standard normal, by the inverse of its distribution function."""
@@ -74,8 +83,8 @@ class Stream:
         else:
             self._start = first * BLOCK
         last = (self.position + n - 1) // BLOCK
-        blocks = [torch.from_numpy(self._numbers(b)).to(self.device) for b in range(first, max(last, first) + 1)]
-        self._block = torch.cat([*keep, *blocks], 1)
+        blocks = [torch.from_numpy(self._numbers(b)).to(self.device) for b in range(first, last + 1)]
+        self._block, self._integers = torch.cat([*keep, *blocks], 1), None
 
     def _numbers(self, block: int) -> np.ndarray:
         rows = [np.random.Generator(np.random.PCG64(_sequence(s, self.name, block))).random(BLOCK) for s in self.seeds]
@@ -83,7 +92,8 @@ class Stream:
 
 
 class Streams:
-    """The streams of S seeds by name: ``streams["explore"].uniform(n)``. Names in use: init, explore, replay.
+    """The streams of S seeds by name: ``streams["explore"].uniform(n)``. Names in use: init, explore, action,
+    replay.
 
     Args:
         seeds: the S seed numbers, each 0 or more.

@@ -9,33 +9,19 @@ from torch import Tensor
 
 from . import checkpoint
 from .build import build, make_envs
-from .errors import CheckpointError, UsageError
+from .errors import CheckpointError, RlbenchError, first_line
 from .evaluation import Evaluator
 from .interrupt import Interrupts
 from .recipe import Recipe
 from .record import Recorder, write_json
 from .runner import Step, run
 from .scores import Scores
+from .summary import summarise
 from .trees import merge, snapshot
+from .watcher import Watcher
 
 FINAL_ROUND = 0  # evaluation episodes of the final figures; rounds during training are env steps, and never 0
 TICK_SECONDS = 0.2  # between calls of the watcher
-
-
-class Watcher:
-    """Told what happens during a run. This one keeps quiet; it can change nothing that is learned."""
-
-    def note(self, text: str) -> None:
-        """Something that the user should know."""
-
-    def tick(self, session: "Session") -> None:
-        """Called a few times a second."""
-
-    def evaluated(self, session: "Session") -> None:
-        """Called after every greedy evaluation."""
-
-    def done(self, session: "Session") -> None:
-        """Called once, when the loop has ended."""
 
 
 class Session:
@@ -54,8 +40,8 @@ class Session:
     recorder: Recorder
     summary: dict[str, Any]
 
-    def __init__(self, recipe: Recipe, watcher: Watcher) -> None:
-        self.recipe, self.watcher = recipe, watcher
+    def __init__(self, recipe: Recipe, watcher: Watcher, *, draws: bool = True) -> None:
+        self.recipe, self.watcher, self.draws = recipe, watcher, draws
         self.parts = build(recipe, recipe.seed_numbers, recipe.device)
         self.agent = self.parts.agent
         self.envs = make_envs(self.parts, recipe)
@@ -95,7 +81,9 @@ class Session:
             self._restore_replay()
             self._obs, strayed = self.envs.load_state_dict(state["envs"])
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:
-            raise CheckpointError(f"{folder / 'checkpoint.pth'} does not fit its agent or environment: {e}") from e
+            raise CheckpointError(
+                f"{folder / 'checkpoint.pth'} does not fit its agent or environment: {first_line(e)}"
+            ) from e
         if strayed:
             self.watcher.note(
                 f"{self.recipe.env} did not come back to where it stood: it is not deterministic given its seed. "
@@ -122,7 +110,9 @@ class Session:
             with Interrupts() as interrupts:
                 self._loop(interrupts)
             summary = self._finish(interrupts)
-            self._draw()
+            if self.draws:
+                self.recorder.flush()
+                self.draw(self.folder, self.watcher)
         finally:
             self.recorder.close()
             self.envs.close()
@@ -133,6 +123,8 @@ class Session:
 
     def _loop(self, interrupts: Interrupts) -> None:
         r = self.recipe
+        if self.env_steps >= r.total_steps or not self.envs.running:
+            return  # a resumed run that had come to its end
         began, aside, ticked = time.perf_counter() - self.train_seconds, 0.0, 0.0
         for step in run(self.agent, self.envs, obs=self._obs):
             before = self.env_steps
@@ -168,7 +160,9 @@ class Session:
         if step.metrics:
             self.metrics = step.metrics
         if self._due(self.recipe.log_every, before):
-            self.recorder.progress(self.env_steps, self.agent.updates, self.metrics, self.scores.recent_means())
+            training = [s for s, why in enumerate(self.scores.stopped) if why is None]
+            returns = self.scores.recent_means()
+            self.recorder.progress(self.env_steps, self.agent.updates, self.metrics, returns, training)
 
     def _evaluate(self, only: list[bool] | None = None) -> None:
         """A greedy evaluation of the seeds that still train (or ``only`` some); keeps each seed's best weights."""
@@ -204,10 +198,10 @@ class Session:
         self._stopped = state if self._stopped is None else merge(state, self._stopped, stopping)
 
     def _agent_state(self) -> dict[str, Any]:
-        """A snapshot of the agent, with the seeds that have stopped as they were when they stopped."""
+        """A snapshot of the agent, with the seeds that have stopped as they were then; what is shared is of now."""
         state: dict[str, Any] = snapshot(self.agent.state_dict())
         if self._stopped is not None:
-            state = merge(self._stopped, state, [bool(why) for why in self.scores.stopped])
+            state = merge(state, self._stopped, [why is None for why in self.scores.stopped])
         return state
 
     def save(self) -> None:
@@ -253,62 +247,41 @@ class Session:
             )
 
     def _finish(self, interrupts: Interrupts) -> dict[str, Any]:
-        """Evaluate the final and the best weights on fresh episodes, write summary.json and draw the curve."""
+        """Evaluate the final and the best weights on fresh episodes, and write summary.json."""
         r, scores = self.recipe, self.scores
+        ends = [self.env_steps if at is None else at for at in scores.stopped_at]
         final, best = np.array(scores.evaluated), np.array(scores.best)
         if r.final_eval_episodes and not interrupts.signal:
-            final, best = self._final_returns(self._agent_state()), np.empty(0)
-            same = self._best is None or all(at == stop for at, stop in zip(scores.best_at, self._ends(), strict=True))
-            best = final if same else self._final_returns(self._best)
-        ends = self._ends()
-        reasons = sorted({why or ("interrupted" if interrupts.signal else "total_steps") for why in scores.stopped})
-        summary = {
-            "env": r.env,
-            "agent": r.agent,
-            "seeds": r.seed_numbers,
-            "env_steps": self.env_steps,
-            "env_steps_of_seed": self._by_seed(ends),
-            "updates": self.agent.updates,
-            "episodes": self._by_seed(scores.episodes),
-            "wall_seconds": round(self.recorder.wall_seconds, 3),
-            "train_seconds": round(self.train_seconds, 3),
-            "env_steps_per_second": round(sum(ends) / max(self.train_seconds, 1e-9), 1),
-            "recent_return": self._by_seed(scores.recent_means()),
-            "final_eval_return": self._by_seed(final),
-            "best_eval_return": self._by_seed(best),
-            "eval_episodes": r.final_eval_episodes or r.eval_episodes,
-            "solved_at": scores.solved_at,
-            "solved_at_env_steps": self._by_seed(scores.solved),
-            "solved_at_episode": self._by_seed(scores.solved_episode),
-            "stopped_because": ", ".join(reasons),
-            "device": str(self.parts.device),
-        }
-        write_json(self.folder / "summary.json", summary)
-        self.summary = summary
-        return summary
+            final = best = self._final_returns(self._agent_state())
+            if self._best is not None and scores.best_at != ends:
+                best = self._final_returns(self._best)
+        self.summary = summarise(
+            r,
+            scores,
+            ends,
+            updates=self.agent.updates,
+            wall_seconds=self.recorder.wall_seconds,
+            train_seconds=self.train_seconds,
+            final=final,
+            best=best,
+            interrupted=bool(interrupts.signal),
+            device=str(self.parts.device),
+        )
+        write_json(self.folder / "summary.json", self.summary)
+        return self.summary
 
-    def _draw(self) -> None:
-        from .plot import plot_runs  # slow to import
-
-        self.recorder.flush()
-        try:
-            plot_runs([self.folder], self.folder / "curve.png")
-        except UsageError as e:
-            self.watcher.note(str(e))
-
-    def _ends(self) -> list[int]:
-        """Env steps that each seed took."""
-        return [self.env_steps if at is None else at for at in self.scores.stopped_at]
-
-    def _final_returns(self, state: dict[str, Any] | None) -> np.ndarray:
+    def _final_returns(self, state: dict[str, Any]) -> np.ndarray:
         """Mean greedy return (S,) of the weights in ``state`` over the final figures' episodes."""
-        assert state is not None
         self.agent.load_state_dict(state)
         returns, _ = self.evaluator(self.agent, self.recipe.final_eval_episodes, round=FINAL_ROUND)
         return np.asarray(returns.mean(1))
 
-    def _by_seed(self, values: Any) -> dict[str, Any]:
-        """Seed -> value, with null where there is none."""
-        plain = [v.item() if isinstance(v, np.generic) else v for v in values]
-        kept = [None if v is None or (isinstance(v, float) and not np.isfinite(v)) else v for v in plain]
-        return {str(seed): value for seed, value in zip(self.recipe.seed_numbers, kept, strict=True)}
+    @staticmethod
+    def draw(folder: Path, watcher: Watcher) -> None:
+        """Draw curve.png; a curve that cannot be drawn spoils no run."""
+        from .plot import plot_runs  # slow to import
+
+        try:
+            plot_runs([folder], folder / "curve.png")
+        except RlbenchError as e:
+            watcher.note(str(e))

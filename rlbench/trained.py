@@ -9,7 +9,7 @@ import numpy as np
 from . import checkpoint
 from .agent import Agent
 from .build import build
-from .errors import CheckpointError, UsageError
+from .errors import CheckpointError, UsageError, first_line
 from .evaluation import Evaluator
 from .make import EnvMaker
 from .recipe import Recipe
@@ -70,7 +70,7 @@ def load(
         state: Any = content["agent"]
         parts.agent.load_state_dict(state if seed == "all" else pick(state, seeds.index(chosen[0]), len(seeds)))
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:
-        raise CheckpointError(f"{path} does not fit this version of its agent or environment: {e}") from e
+        raise CheckpointError(f"{path} does not fit its agent or environment: {first_line(e)}") from e
     return Trained(path, recipe, parts.agent, parts.maker, chosen, int(content["env_steps"]), returns)
 
 

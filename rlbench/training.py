@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import checkpoint
+from .build import build
 from .errors import UsageError
+from .fleet import Fleet, joined, worker_folders
 from .recipe import Recipe
 from .record import new_folder
-from .session import Session, Watcher
+from .session import Session
+from .watcher import Watcher
 
 
 class Run(NamedTuple):
@@ -55,7 +58,10 @@ def train(
         recipe = Recipe.load(recipe, env=env, agent=agent, imports=imports, overrides=flat)
     elif env or agent or imports or overrides:
         raise UsageError("give a finished Recipe alone, or change it with Recipe.replace")
-    session = Session(recipe, watcher or Watcher())
+    several = min(recipe.workers, recipe.seeds) > 1
+    session = Fleet(recipe, watcher or Watcher()) if several else Session(recipe, watcher or Watcher())
+    if several:  # fail here, not in every worker
+        build(recipe, recipe.seed_numbers[:1], recipe.device)
     session.start(new_folder(recipe, out))
     return Run(session.folder, session.run())
 
@@ -82,7 +88,8 @@ def resume(
     """
     folder = Path(folder)
     path = folder / "checkpoint.pth"
-    content = checkpoint.load(path, "checkpoint")
+    fleet = worker_folders(folder)
+    content = joined(folder, "checkpoint.pth") if fleet else checkpoint.load(path, "checkpoint")
     recipe = Recipe.from_content(content["recipe"], str(path)).trusting(agent, imports, str(path))
     if total_steps is not None:
         recipe = recipe.replace(total_steps=total_steps)
@@ -91,8 +98,13 @@ def resume(
             f"{folder} has done its {content['env_steps']:,} steps. To go on, raise them: "
             f"rlbench train --resume {folder} --total-steps {2 * content['env_steps']}"
         )
-    if all(content["training"]["scores"]["stopped"]):
+    if not fleet and all(content["training"]["scores"]["stopped"]):
         raise UsageError(f"every seed of {folder} has stopped (solved, or max_episodes); there is nothing to resume.")
-    session = Session(recipe, watcher or Watcher())
-    session.restore(folder, content)
+    session: Session | Fleet
+    if fleet:
+        session = Fleet(recipe, watcher or Watcher())
+        session.restore(folder)
+    else:
+        session = Session(recipe, watcher or Watcher())
+        session.restore(folder, content)
     return Run(session.folder, session.run())

@@ -32,6 +32,18 @@ def merge(new: Any, old: Any, mask: list[bool]) -> Any:
     return new
 
 
+def join(states: list[Any], counts: list[int]) -> Any:
+    """The state of all seeds from those of groups of ``counts`` seeds; shared leaves are the first group's."""
+    first = states[0]
+    if isinstance(first, Tensor) and first.dim() and all(s.shape[0] == n for s, n in zip(states, counts, strict=True)):
+        return torch.cat(states)
+    if isinstance(first, list) and all(len(s) == n for s, n in zip(states, counts, strict=True)):
+        return [value for state in states for value in state]
+    if isinstance(first, dict):
+        return {key: join([state[key] for state in states], counts) for key in first}
+    return first
+
+
 def pick(state: Any, seed: int, num_seeds: int) -> Any:
     """The state of the learner at position ``seed`` alone, with S = 1."""
     if isinstance(state, Tensor) and state.dim() and state.shape[0] == num_seeds:

@@ -42,7 +42,7 @@ def plot(runs: tuple[Path, ...], x: Any, window: int, out: Path | None, title: s
         if mean != mean:
             result = "no point that all seeds have reached"
         else:
-            unit = {"steps": "env steps", "episodes": "episodes", "time": "seconds"}[x]
+            unit = {"steps": "env step", "episodes": "episode", "time": "second"}[x]
             interval = f" [{low:.1f}, {high:.1f}]" if n > 1 else ", no interval"
-            result = f"final return {mean:.1f}{interval} after {at:,.0f} {unit}"
+            result = f"final return {mean:.1f}{interval} at {unit} {at:,.0f}"
         click.echo(f"{curve.env}: {curve.label}, {n} seed{'s' * (n > 1)}: {result}")

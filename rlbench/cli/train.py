@@ -15,6 +15,7 @@ from . import options
 @click.option("--seeds", metavar="N", type=int, help="How many seeds train side by side.")
 @click.option("--num-envs", metavar="E", type=int, help="Environments per seed.")
 @click.option("--total-steps", metavar="T", type=int, help="Env steps per seed.")
+@click.option("--workers", metavar="W", type=int, help="Processes to split the seeds over.  [default: 1]")
 @options.device
 @click.option("--out", metavar="DIR", help="Run folder.  [default: runs/ENV/AGENT-DATE-TIME]")
 @click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Any recipe key, such as dqn.gamma=0.98.")
@@ -53,7 +54,7 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: str | None, p
                 watcher=watcher,
             )
         else:
-            names = ("seed", "seeds", "num_envs", "total_steps", "device")
+            names = ("seed", "seeds", "num_envs", "total_steps", "workers", "device")
             overrides = [*sets, *(f"{name}={_toml(given[name])}" for name in names if name in given)]
             recipe = Recipe.load(
                 given.get("recipe"),

@@ -1,0 +1,232 @@
+"""One run on several processes: each trains a share of the seeds, and their records are joined.
+
+Seeds do not see each other, so splitting them changes no bit of any. Each process keeps a whole run of its own under
+``workers/``; the files at the top of the run folder are made from those.
+"""
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import time
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import checkpoint
+from .errors import RlbenchError
+from .interrupt import Interrupted, Interrupts
+from .recipe import Recipe
+from .record import TABLES, join_tables, new_folder, write_json
+from .scores import Scores
+from .session import Session
+from .summary import combine
+from .trees import join
+from .watcher import Status, Watcher
+
+FOLDER = "workers"
+
+
+class Fleet:
+    """Stands where a `Session` does when ``recipe.workers`` is more than 1; same methods, same results."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+    def __init__(self, recipe: Recipe, watcher: Watcher) -> None:
+        self.recipe, self.watcher = recipe, watcher
+        self.scores = Scores(recipe.seed_numbers, None, recipe.solved_by)
+        self.env_steps = 0
+        self.train_seconds = 0.0
+        self._resume = False
+        self._said: dict[int, dict[str, Any]] = {}  # worker -> its newest report
+        self._summaries: dict[int, dict[str, Any]] = {}
+
+    def start(self, folder: Path) -> None:
+        """Begin a new run in ``folder``."""
+        self.folder = folder
+
+    def restore(self, folder: Path) -> None:
+        """Go on where the workers under ``folder`` stand."""
+        self.folder, self._resume = folder, True
+
+    def run(self) -> dict[str, Any]:
+        """Train all shares, join their files and draw the curve. As `Session.run`."""
+        began = time.perf_counter()
+        method = "fork" if sys.platform == "linux" and not torch.cuda.is_initialized() else "spawn"
+        context: Any = multiprocessing.get_context(method)
+        pipes: dict[Connection, int] = {}
+        processes = []
+        try:
+            with Interrupts() as interrupts:
+                for k, share in enumerate(shares(self.recipe)):
+                    here, there = context.Pipe(duplex=False)
+                    place = self.folder / FOLDER / str(k)
+                    process = context.Process(
+                        target=_work, args=(there, share.content(), place, self._resume, os.getpid()), daemon=True
+                    )
+                    process.start()
+                    there.close()
+                    processes.append(process)
+                    pipes[here] = k
+                self._listen(pipes, processes, interrupts)
+            for process in processes:
+                process.join()
+        finally:
+            for process in processes:
+                if process.is_alive():
+                    process.terminate()
+        parts = [self._summaries[k] for k in sorted(self._summaries)]
+        self.summary = combine(parts, time.perf_counter() - began)
+        join_workers(self.folder)
+        write_json(self.folder / "summary.json", self.summary)
+        Session.draw(self.folder, self.watcher)
+        self.watcher.done(self)
+        interrupts.raise_if_any(self.folder, self.recipe)
+        return self.summary
+
+    def _listen(self, pipes: dict[Connection, int], processes: list[Any], interrupts: Interrupts) -> None:
+        """Take reports until every worker is done; hand a signal on to them once."""
+        handed_on = False
+        while pipes:
+            if interrupts.signal and not handed_on:
+                handed_on = True
+                for process in processes:
+                    if process.is_alive():
+                        os.kill(process.pid, signal.SIGTERM)
+            for pipe in wait(list(pipes), timeout=0.2):
+                assert isinstance(pipe, Connection)
+                k = pipes[pipe]
+                try:
+                    kind, content = pipe.recv()
+                except EOFError:
+                    del pipes[pipe]
+                    if k not in self._summaries:
+                        seeds = shares(self.recipe)[k].seed_numbers
+                        raise RlbenchError(
+                            f"the process of seeds {seeds[0]} to {seeds[-1]} died (killed, or out of memory?). "
+                            f"Go on from the last checkpoint with: rlbench train --resume {self.folder}"
+                        ) from None
+                    continue
+                self._hear(k, kind, content)
+
+    def _hear(self, k: int, kind: str, content: Any) -> None:
+        if kind == "error":
+            message, code = content
+            error = RlbenchError(message)
+            error.exit_code = code
+            raise error
+        if kind == "note":
+            if k == 0:  # all of them say the same
+                self.watcher.note(content)
+        elif kind == "summary":
+            self._summaries[k] = content
+        else:
+            self._said[k] = content
+            self._gather()
+            (self.watcher.evaluated if kind == "evaluated" else self.watcher.tick)(self)
+
+    def _gather(self) -> None:
+        """Put the workers' newest reports together."""
+        states, steps = [], 0
+        for k, share in enumerate(shares(self.recipe)):
+            said = self._said.get(k)
+            states.append(said["scores"] if said else Scores(share.seed_numbers, None, "").state_dict())
+            steps += said["env_steps"] * share.seeds if said else 0
+        self.scores.load_state_dict({name: [v for state in states for v in state[name]] for name in states[0]})
+        self.scores.solved_at = next(iter(self._said.values()))["solved_at"]
+        self.env_steps = steps // self.recipe.seeds
+        self.train_seconds = max(said["train_seconds"] for said in self._said.values())
+
+
+def shares(recipe: Recipe) -> list[Recipe]:
+    """The recipe's seeds dealt out to its workers, in order and as evenly as can be."""
+    workers = min(recipe.workers, recipe.seeds)
+    edges = [recipe.seeds * k // workers for k in range(workers + 1)]
+    return [
+        recipe.replace(workers=1, seed=recipe.seed + low, seeds=high - low) for low, high in itertools.pairwise(edges)
+    ]
+
+
+def worker_folders(folder: Path) -> list[Path]:
+    """The workers' run folders under a run folder, in the order of their seeds."""
+    places = (folder / FOLDER).glob("*/") if (folder / FOLDER).is_dir() else iter(())
+    return sorted((place for place in places if place.name.isdigit()), key=lambda place: int(place.name))
+
+
+def join_workers(folder: Path) -> None:
+    """Make the files at the top of ``folder`` from those of its workers."""
+    places = worker_folders(folder)
+    for table in TABLES:
+        join_tables([place / table for place in places], folder / table)
+    for name in ("checkpoint.pth", "best.pth"):
+        if all((place / name).is_file() for place in places):
+            checkpoint.save(folder / name, "checkpoint", joined(folder, name))
+
+
+def joined(folder: Path, name: str) -> dict[str, Any]:
+    """One checkpoint from the workers' ``name`` files: enough to play, while resuming goes by the workers' own."""
+    parts = [checkpoint.load(place / name, "checkpoint") for place in worker_folders(folder)]
+    recipe = Recipe.from_content(parts[0]["recipe"], str(folder))
+    counts = [len(part["seeds"]) for part in parts]
+    seeds = [seed for part in parts for seed in part["seeds"]]
+    return {
+        "recipe": recipe.replace(seed=seeds[0], seeds=len(seeds), workers=len(parts)).content(),
+        "seeds": seeds,
+        "env_steps": max(part["env_steps"] for part in parts),
+        "best_returns": [value for part in parts for value in part["best_returns"]],
+        "agent": join([part["agent"] for part in parts], counts),
+    }
+
+
+class _Reporter(Watcher):
+    """Sends what a worker's session shows to the parent."""
+
+    def __init__(self, pipe: Any, parent: int) -> None:
+        self.pipe, self.parent = pipe, parent
+
+    def note(self, text: str) -> None:
+        self._send("note", text)
+
+    def tick(self, status: Status) -> None:
+        self._report("tick", status)
+
+    def evaluated(self, status: Status) -> None:
+        self._report("evaluated", status)
+
+    def _report(self, kind: str, status: Status) -> None:
+        scores = status.scores
+        content = {"env_steps": status.env_steps, "train_seconds": status.train_seconds}
+        self._send(kind, {**content, "scores": scores.state_dict(), "solved_at": scores.solved_at})
+
+    def _send(self, kind: str, content: Any) -> None:
+        if os.getppid() != self.parent:  # it is gone: save and end
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        self.pipe.send((kind, content))
+
+
+def _work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent: int) -> None:
+    """A worker's whole life."""
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()  # a Ctrl-C in the terminal is the parent's to hand on
+    try:
+        recipe = Recipe.from_content(content, str(folder))
+        session = Session(recipe, _Reporter(pipe, parent), draws=False)
+        if resume and (folder / "checkpoint.pth").is_file():
+            session.restore(folder, checkpoint.load(folder / "checkpoint.pth", "checkpoint"))
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            session.start(new_folder(recipe, folder))
+        with contextlib.suppress(Interrupted):
+            session.run()
+        pipe.send(("summary", session.summary))
+    except RlbenchError as e:
+        pipe.send(("error", (str(e), e.exit_code)))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,222 @@
+"""Watching a trained agent: greedy episodes in a window, in a video file, or as returns alone.
+
+A consumer of `runner.run`, as evaluation is, and on episodes that evaluation counts: what is shown was measured.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+from . import video
+from .errors import EnvError, UsageError
+from .evaluation import ROUND, WIDTH
+from .make import EnvMaker
+from .runner import run
+from .session import FINAL_ROUND
+from .trained import Trained
+from .vec import EnvBatch
+from .window import NO_RENDER, open_window, sdl_driver
+
+HOLD = 0.5  # seconds that the last picture of an episode stays
+
+
+class Played(NamedTuple):
+    """A finished episode; ``episode`` counts from 1."""
+
+    seed: int
+    episode: int
+    episode_return: float
+    episode_length: int
+
+
+Told = Callable[[Played], Any]
+
+
+class Moment(NamedTuple):
+    """One state of an episode as a viewer sees it. ``frame`` is (H, W, 3) uint8, None where nothing is rendered."""
+
+    frame: np.ndarray | None
+    episode: int
+    episode_return: float  # so far
+    played: Played | None  # in the episode's last state
+
+
+def play_returns(trained: Trained, episodes: int, told: Told = lambda played: None) -> list[Played]:
+    """Play without rendering.
+
+    Args:
+        trained: of one seed.
+        episodes: how many.
+        told: called with each episode when it ends.
+    """
+    return [m.played for m in _telling(moments(trained, episodes, film=False), told) if m.played]
+
+
+def play_video(
+    trained: Trained, path: str | Path, episodes: int, speed: float = 1.0, told: Told = lambda played: None
+) -> tuple[list[Played], video.Written]:
+    """Play into a .mp4 or .gif file. Needs no display.
+
+    Args:
+        trained: of one seed.
+        path: see `video.write_video`.
+        episodes: how many.
+        speed: 2 is twice as fast as the environment's own frame rate.
+        told: called with each episode when it ends.
+
+    Raises:
+        UsageError: another ending, a missing extra, or an environment that makes no pictures.
+        RunFolderError: the file cannot be written.
+    """
+    fps = _fps(trained, speed)
+    every = video.stride(path, fps)
+    played: list[Played] = []
+
+    def frames(source: Iterator[Moment]) -> Iterator[np.ndarray]:
+        count = 0
+        for moment in source:
+            assert moment.frame is not None
+            yield moment.frame
+            count += 1
+            if moment.played:
+                played.append(moment.played)
+                hold = round(HOLD * fps)
+                hold += -(count + hold) % every  # so that no episode's first picture is one that is left out
+                count += hold
+                yield from [moment.frame] * hold
+
+    with sdl_driver("dummy"), closing(moments(trained, episodes, film=True)) as source:
+        shown = _telling(source, told)
+        written = video.write_video(path, frames(shown), fps)
+        played += [m.played for m in shown if m.played]  # those after the limit of a GIF
+    return played, written
+
+
+def play_window(trained: Trained, episodes: int, speed: float = 1.0, told: Told = lambda played: None) -> list[Played]:
+    """Play in a window, until the last episode has ended or the user closes it (q, Escape or the cross).
+
+    Args:
+        trained: of one seed.
+        episodes: how many.
+        speed: 2 is twice as fast as the environment's own frame rate.
+        told: called with each episode when it ends.
+
+    Returns:
+        The episodes that ended.
+
+    Raises:
+        UsageError: there is no display, or the environment makes no pictures.
+    """
+    played: list[Played] = []
+    with open_window() as window, closing(moments(trained, episodes, film=True)) as source:
+        fps = _fps(trained, speed)
+        for moment in _telling(source, told):
+            assert moment.frame is not None
+            title = (
+                f"{trained.recipe.env}  seed {trained.seeds[0]}  episode {moment.episode} of {episodes}  "
+                f"return {moment.episode_return:g}"
+            )
+            if moment.played:
+                played.append(moment.played)
+            if not window.show(moment.frame, title, max(1 / fps, HOLD) if moment.played else 1 / fps):
+                break
+    return played
+
+
+def moments(trained: Trained, episodes: int, *, film: bool) -> Generator[Moment, None, None]:
+    """Greedy episodes of one seed, state by state, from the one after the reset to the last.
+
+    Episode k is one of those that `evaluate` counts: of its copy k % 10, that copy's episode k // 10. The copies that
+    do not play stand still; with them the agent acts on as many observations at a time as in an evaluation, and so
+    with the same last bits.
+
+    Raises:
+        UsageError: more than one seed, or ``film`` and an environment that makes no pictures.
+    """
+    if len(trained.seeds) != 1:
+        raise UsageError("play shows one seed at a time: load(path, seed='best'), or one of its numbers")
+    maker = _filming(trained) if film else trained.maker
+    device = getattr(getattr(trained.agent, "spec", None), "device", "cpu")
+    envs = EnvBatch(maker, trained.seeds, WIDTH, device=device, stream="evaluate")
+    try:
+        for k in range(episodes):
+            copy = k % WIDTH
+            obs = envs.reset(FINAL_ROUND * ROUND + k // WIDTH)
+            for other in range(WIDTH):
+                if other != copy:
+                    envs.stop(0, other)
+            camera = envs.envs[copy]
+            yield Moment(camera.first() if isinstance(camera, _Film) else None, k + 1, 0.0, None)
+            so_far = 0.0
+            for step in run(trained.agent, envs, explore=False, learn=False, obs=obs):
+                so_far += float(step.transition.reward[0, copy])
+                played = None
+                if step.finished:
+                    _, _, _, so_far, length, _ = step.finished[0]
+                    played = Played(trained.seeds[0], k + 1, so_far, length)
+                    envs.stop(0, copy)
+                yield Moment(camera.frame if isinstance(camera, _Film) else None, k + 1, so_far, played)
+    finally:
+        envs.close()
+
+
+def _telling(source: Iterator[Moment], told: Told) -> Iterator[Moment]:
+    for moment in source:
+        if moment.played:
+            told(moment.played)
+        yield moment
+
+
+class _Film(gym.Wrapper):
+    """Keeps the picture of the state that the last step led to: `EnvBatch` resets at once where an episode ends."""
+
+    frame: np.ndarray
+
+    def step(self, action: Any) -> Any:
+        result = self.env.step(action)
+        self.frame = self._picture()
+        return result
+
+    def first(self) -> np.ndarray:
+        """The picture after a reset."""
+        try:
+            return self._picture()
+        except Exception as e:
+            what = str(e) if isinstance(e, ValueError) else f"{type(e).__name__}: {e}"
+            raise EnvError(f"{self.spec.id if self.spec else self} cannot draw itself: {what}. {NO_RENDER}.") from e
+
+    def _picture(self) -> np.ndarray:
+        frame: Any = self.env.render()
+        if isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3:
+            return frame
+        what = f"{frame.shape} {frame.dtype}" if isinstance(frame, np.ndarray) else type(frame).__name__
+        raise ValueError(f"render() returned {what} where a picture is (H, W, 3) uint8")
+
+
+class _FilmMaker(EnvMaker):
+    """Makes copies that are filmed."""
+
+    def __call__(self, render_mode: str | None = "rgb_array") -> gym.Env[Any, Any]:
+        return _Film(super().__call__(render_mode))
+
+
+def _filming(trained: Trained) -> EnvMaker:
+    modes = list(_metadata(trained).get("render_modes") or [])
+    if "rgb_array" not in modes:
+        has = f"its render modes are: {', '.join(map(str, modes))}" if modes else "it has no render modes"
+        raise UsageError(f"{trained.recipe.env} makes no pictures (rgb_array); {has}. {NO_RENDER}.")
+    return _FilmMaker(*trained.maker)
+
+
+def _fps(trained: Trained, speed: float) -> float:
+    return speed * float(_metadata(trained).get("render_fps") or 30)
+
+
+def _metadata(trained: Trained) -> dict[str, Any]:
+    env = trained.maker()
+    env.close()
+    return env.metadata

@@ -1,0 +1,89 @@
+"""summary.json: what came of a run, in numbers."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .recipe import Recipe
+from .scores import Scores
+
+
+def summarise(
+    recipe: Recipe,
+    scores: Scores,
+    ends: Sequence[int],
+    *,
+    updates: int,
+    wall_seconds: float,
+    train_seconds: float,
+    final: np.ndarray,
+    best: np.ndarray,
+    interrupted: bool,
+    device: str,
+) -> dict[str, Any]:
+    """What summary.json holds.
+
+    Args:
+        recipe: what was run.
+        scores: what is known of the seeds.
+        ends: env steps that each seed took.
+        updates: gradient steps of each seed.
+        wall_seconds: of the whole run.
+        train_seconds: of the loop, without evaluations and checkpoints.
+        final: (S,) mean greedy return of the final weights.
+        best: (S,) of the weights that did best in an evaluation during training, on the same fresh episodes.
+        interrupted: whether a signal ended the run.
+        device: where it ran.
+    """
+    seeds = recipe.seed_numbers
+    reasons = sorted({why or ("interrupted" if interrupted else "total_steps") for why in scores.stopped})
+    return {
+        "env": recipe.env,
+        "agent": recipe.agent,
+        "seeds": seeds,
+        "env_steps": max(ends),
+        "env_steps_of_seed": _by_seed(seeds, ends),
+        "updates": updates,
+        "episodes": _by_seed(seeds, scores.episodes),
+        "wall_seconds": round(wall_seconds, 3),
+        "train_seconds": round(train_seconds, 3),
+        "env_steps_per_second": round(sum(ends) / max(train_seconds, 1e-9), 1),
+        "recent_return": _by_seed(seeds, scores.recent_means()),
+        "final_eval_return": _by_seed(seeds, final),
+        "best_eval_return": _by_seed(seeds, best),
+        "eval_episodes": recipe.final_eval_episodes or recipe.eval_episodes,
+        "solved_at": scores.solved_at,
+        "solved_at_env_steps": _by_seed(seeds, scores.solved),
+        "solved_at_episode": _by_seed(seeds, scores.solved_episode),
+        "stopped_because": ", ".join(reasons),
+        "device": device,
+    }
+
+
+def combine(summaries: Sequence[dict[str, Any]], wall_seconds: float) -> dict[str, Any]:
+    """The summary of a run whose seeds were split over processes, from the processes' own."""
+    whole: dict[str, Any] = dict(summaries[0])
+    for key, value in whole.items():
+        if isinstance(value, dict):
+            whole[key] = {seed: v for part in summaries for seed, v in part[key].items()}
+    whole["seeds"] = [seed for part in summaries for seed in part["seeds"]]
+    for key in ("env_steps", "updates", "train_seconds"):
+        whole[key] = max(part[key] for part in summaries)
+    whole["wall_seconds"] = round(wall_seconds, 3)
+    steps = sum(whole["env_steps_of_seed"].values())
+    whole["env_steps_per_second"] = round(steps / max(whole["train_seconds"], 1e-9), 1)
+    reasons = {reason for part in summaries for reason in part["stopped_because"].split(", ")}
+    whole["stopped_because"] = ", ".join(sorted(reasons))
+    return whole
+
+
+def _by_seed(seeds: Sequence[int], values: Iterable[Any]) -> dict[str, Any]:
+    """Seed -> value, with None where there is none."""
+    return {str(seed): _plain(value) for seed, value in zip(seeds, values, strict=True)}
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,57 @@
+"""What all tests share: one CPU thread, Hypothesis without chance or clock, builders of specs and transitions.
+
+Import the builders with ``from conftest import make_spec, random_transitions``.
+"""
+
+import rlbench  # noqa: F401  (first of all: it chooses MKL's code path, which MKL reads once)
+
+# isort: split
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import numpy as np
+import torch
+
+from rlbench.types import Spec, Transition
+
+torch.set_num_threads(1)
+hypothesis.settings.register_profile("rlbench", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("rlbench")
+
+
+def make_spec(
+    obs_shape: tuple[int, ...] = (4,), obs_dtype: torch.dtype = torch.float32, num_actions: int | None = 2, **more: Any
+) -> Spec:
+    """A spec of vectors and two actions; ``num_obs=n`` means n discrete observations, of no shape."""
+    if more.get("num_obs") is not None:
+        obs_shape, obs_dtype = (), torch.int64
+    more.setdefault("num_obs", None)
+    return Spec(obs_shape=obs_shape, obs_dtype=obs_dtype, num_actions=num_actions, **more)
+
+
+def random_transitions(spec: Spec, steps: int, *, seed: int = 0, end: float = 0.1) -> Iterator[Transition]:
+    """``steps`` transitions, (S, E) each, of random content; an episode terminates or is truncated with chance ``end``.
+
+    Content depends on (seed, position on the S axis): a spec with fewer seeds gets the first ones of these.
+    """
+    rngs = [np.random.default_rng((seed, s)) for s in range(spec.num_seeds)]
+
+    def draw(shape: tuple[int, ...], dtype: torch.dtype, high: int | None) -> torch.Tensor:
+        size = (spec.num_envs, *shape)
+        rows = [rng.normal(size=size) if high is None else rng.integers(0, high, size) for rng in rngs]
+        return torch.from_numpy(np.stack(rows)).to(dtype)
+
+    def observation() -> torch.Tensor:
+        return draw(spec.obs_shape, spec.obs_dtype, 256 if spec.obs_dtype == torch.uint8 else spec.num_obs)
+
+    obs = observation()
+    for _ in range(steps):
+        continuous = spec.num_actions is None
+        action = draw(spec.action_shape, torch.float32 if continuous else torch.int64, spec.num_actions)
+        chance = draw((), torch.float64, 1 << 30) / (1 << 30)
+        next_obs = observation()
+        yield Transition(
+            obs, action, draw((), torch.float32, None), next_obs, chance < end / 2, (chance >= end / 2) & (chance < end)
+        )
+        obs = next_obs
