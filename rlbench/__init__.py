@@ -22,6 +22,8 @@ _HOME = {
     "Recipe": "recipe",
     "Replay": "replay",
     "RlbenchError": "errors",
+    "UsageError": "errors",
+    "resume": "training",
     "Run": "training",
     "Spec": "types",
     "Streams": "rng",
@@ -33,14 +35,15 @@ _HOME = {
     "train": "training",
 }
 __all__ = [  # noqa: RUF022  (in the order a reader meets them)
-    "train", "evaluate", "load", "Run", "Trained", "Recipe", "Agent", "AgentConfig", "Learner", "Spec", "Transition",
-    "Batch", "Replay", "Streams", "EnvBatch", "run", "RlbenchError", "__version__",
+    "train", "resume", "evaluate", "load", "Run", "Trained", "Recipe", "Agent", "AgentConfig", "Learner", "Spec",
+    "Transition", "Batch", "Replay", "Streams", "EnvBatch", "run", "RlbenchError", "UsageError", "__version__",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from .agent import Agent as Agent
     from .agent import AgentConfig as AgentConfig
     from .errors import RlbenchError as RlbenchError
+    from .errors import UsageError as UsageError
     from .lift import Learner as Learner
     from .recipe import Recipe as Recipe
     from .replay import Replay as Replay
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from .trained import evaluate as evaluate
     from .trained import load as load
     from .training import Run as Run
+    from .training import resume as resume
     from .training import train as train
     from .types import Batch as Batch
     from .types import Spec as Spec

@@ -35,7 +35,8 @@ class Agent(ABC):
     """S learners that train side by side, none of which sees another.
 
     A subclass defines ``Config``, builds itself in ``__init__`` from the three arguments below, and implements the six
-    methods. Raise `rlbench.errors.UsageError` from ``__init__`` where it cannot act in the environment at hand.
+    methods. Raise `rlbench.UsageError` from ``__init__`` where it cannot act in the environment at hand. Seeds must not
+    see each other, not even through sizes: pad to a fixed length, never to the longest among the seeds.
 
     Args:
         spec: observations, actions, S, E and the device.
@@ -84,7 +85,8 @@ class Agent(ABC):
         """Everything but the replay buffer that shapes what comes next.
 
         Tensors with a leading S axis, lists of length S, numbers, strings, and dicts of these: what
-        ``torch.load(weights_only=True)`` reads. Tensors may be the live ones; who keeps them makes a copy.
+        ``torch.load(weights_only=True)`` reads. Shapes stay the same throughout a run. Tensors may be the live ones;
+        who keeps them makes a copy.
         """
 
     @abstractmethod

@@ -12,7 +12,7 @@ from .make import EnvMaker, env_maker, import_modules
 from .recipe import Recipe, validate_hyper
 from .registry import find_agent
 from .rng import Streams
-from .spaces import obs_codec, spec_of
+from .spaces import ActionCodec, ObsCodec, action_codec, obs_codec, spec_of
 from .vec import EnvBatch
 
 
@@ -21,6 +21,8 @@ class Parts(NamedTuple):
     agent: Agent
     streams: Streams
     device: torch.device
+    obs_codec: ObsCodec
+    action_codec: ActionCodec
     notes: list[str]  # what the user should know
 
 
@@ -63,7 +65,7 @@ def build(recipe: Recipe, seeds: Sequence[int], device: str | torch.device, num_
     env = maker()
     try:
         spec = spec_of(env, recipe.env, len(seeds), num_envs or recipe.num_envs, place)
-        note = obs_codec(env.observation_space, recipe.env).note
+        codecs = obs_codec(env.observation_space, recipe.env), action_codec(env.action_space, recipe.env)
     finally:
         env.close()
     entry = find_agent(recipe.agent)
@@ -73,8 +75,9 @@ def build(recipe: Recipe, seeds: Sequence[int], device: str | torch.device, num_
         agent = entry.cls(spec, config, streams)
     except ValueError as e:
         raise UsageError(f"{entry.name} cannot be built for {recipe.env}: {e}") from e
+    note = codecs[0].note
     notes = [f"{recipe.env}: {note}."] if "flattened" in note else []
-    return Parts(maker, agent, streams, place, notes)
+    return Parts(maker, agent, streams, place, *codecs, notes)
 
 
 def make_envs(parts: Parts, recipe: Recipe) -> EnvBatch:

@@ -21,7 +21,10 @@ Pull = Callable[[Tensor, bool], tuple[Tensor | None, list[Tensor]]]
 
 
 class Layer(nn.Module):
-    """A layer that can also be differentiated without autograd, whose bookkeeping costs more than small layers do."""
+    """A layer that can also be differentiated without autograd, whose bookkeeping costs more than small layers do.
+
+    Layers look their parameters up once: write into them in place. `torch.func.functional_call` would go unnoticed.
+    """
 
     def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
         """The output for ``x``, and the function that pulls a gradient back through it (a vector-Jacobian product).

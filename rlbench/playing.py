@@ -140,8 +140,7 @@ def moments(trained: Trained, episodes: int, *, film: bool) -> Generator[Moment,
     if len(trained.seeds) != 1:
         raise UsageError("play shows one seed at a time: load(path, seed='best'), or one of its numbers")
     maker = _filming(trained) if film else trained.maker
-    device = getattr(getattr(trained.agent, "spec", None), "device", "cpu")
-    envs = EnvBatch(maker, trained.seeds, WIDTH, device=device, stream="evaluate")
+    envs = EnvBatch(maker, trained.seeds, WIDTH, device=trained.parts.device, stream="evaluate")
     try:
         for k in range(episodes):
             copy = k % WIDTH

@@ -246,7 +246,7 @@ def _check_types(content: Mapping[str, Any], where: str) -> None:
 def _hyper_table(content: dict[str, Any], entry: AgentEntry, named: str) -> dict[str, Any]:
     """Take the agents' tables out of ``content`` and return the chosen agent's.
 
-    The tables of other agents that are known are dropped: a recipe may hold one for each. Any other stays, to be refused.
+    The tables of other known agents are dropped: a recipe may hold one for each. Any other stays, to be refused.
     """
     hyper: Any = content.pop(entry.name, {})
     if not isinstance(hyper, dict):

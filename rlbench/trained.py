@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import torch
 
 from . import checkpoint
 from .agent import Agent
-from .build import build
+from .build import Parts, build
 from .errors import CheckpointError, UsageError, first_line
 from .evaluation import Evaluator
 from .make import EnvMaker
@@ -23,10 +24,19 @@ class Trained(NamedTuple):
     path: Path
     recipe: Recipe
     agent: Agent  # acts for `seeds`
-    maker: EnvMaker  # makes its environment
+    maker: EnvMaker  # makes its environment: trained.maker(render_mode="rgb_array")
+    parts: Parts
     seeds: list[int]
     env_steps: int
     best_returns: dict[int, float]  # seed -> mean of its best greedy evaluation during training
+
+    def act(self, obs: Any) -> Any:
+        """Greedy action of the first seed for one observation of the environment, as `env.step` takes it."""
+        codec = self.parts.obs_codec
+        one = torch.from_numpy(np.array(codec.encode(obs), codec.dtype)).to(self.parts.device)
+        batch = one.expand(len(self.seeds), 1, *one.shape)
+        action = self.agent.act(batch, explore=False)
+        return self.parts.action_codec.decode(action[:1])[0]
 
 
 def load(
@@ -71,7 +81,7 @@ def load(
         parts.agent.load_state_dict(state if seed == "all" else pick(state, seeds.index(chosen[0]), len(seeds)))
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:
         raise CheckpointError(f"{path} does not fit its agent or environment: {first_line(e)}") from e
-    return Trained(path, recipe, parts.agent, parts.maker, chosen, int(content["env_steps"]), returns)
+    return Trained(path, recipe, parts.agent, parts.maker, parts, chosen, int(content["env_steps"]), returns)
 
 
 def evaluate(trained: Trained | str | Path, episodes: int = 100, **how: Any) -> np.ndarray:
@@ -87,8 +97,7 @@ def evaluate(trained: Trained | str | Path, episodes: int = 100, **how: Any) -> 
     """
     if not isinstance(trained, Trained):
         trained = load(trained, **how)
-    device = getattr(getattr(trained.agent, "spec", None), "device", "cpu")
-    evaluator = Evaluator(trained.maker, trained.seeds, device)
+    evaluator = Evaluator(trained.maker, trained.seeds, trained.parts.device)
     try:
         returns, _ = evaluator(trained.agent, episodes, round=FINAL_ROUND)
     finally:

@@ -183,7 +183,12 @@ def test_a_broken_reward_is_an_error_in_the_right_place(reward: Any) -> None:
 
 def test_huge_but_finite_numbers_are_no_error() -> None:
     run_on(batch((0, 1), 2, look=lambda n: np.array([3e38], np.float32)))
-    run_on(batch((0, 1), 2, reward=lambda n: 1e308 if n < 2 else 0.0))
+    run_on(batch((0, 1), 2, reward=lambda n: 3e38 if n < 2 else 0.0))
+
+
+def test_a_reward_that_float32_cannot_hold_is_an_error() -> None:
+    with pytest.raises(EnvError, match="a reward that is not finite at step 1 of"):
+        run_on(batch((0, 1), 2, reward=lambda n: 1e39))
 
 
 def test_an_index_out_of_range_is_an_error() -> None:

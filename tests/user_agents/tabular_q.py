@@ -17,6 +17,7 @@ from rlbench.functional import linear_schedule
 class TabularQConfig(AgentConfig):
     learning_rate: float = Field(0.1, gt=0, le=1)
     gamma: float = Field(0.99, ge=0, le=1)
+    initial_value: float = Field(0.0, description="of every action; high values have all of them tried")
     epsilon_end: float = Field(0.1, ge=0, le=1, description="share of random actions at last")
     epsilon_steps: int = Field(5_000, ge=0, description="env steps over which it falls from 1 in a straight line")
 
@@ -30,7 +31,7 @@ class TabularQ(Learner):
         if spec.num_obs is None or spec.num_actions is None:
             raise RlbenchError("TabularQ needs a Discrete observation space and a Discrete action space.")
         self.config, self.rng = config, rng
-        self.q = torch.zeros(spec.num_obs, spec.num_actions)
+        self.q = torch.full((spec.num_obs, spec.num_actions), config.initial_value)
         self.env_steps = 0
 
     def act(self, obs: Tensor, *, explore: bool) -> Tensor:
