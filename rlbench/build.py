@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 
 from .agent import Agent
-from .errors import UsageError
+from .errors import UsageError, first_line
 from .make import EnvMaker, env_maker, import_modules
 from .recipe import Recipe, validate_hyper
-from .registry import find_agent
+from .registry import agent_code, find_agent
 from .rng import Streams
 from .spaces import ActionCodec, ObsCodec, action_codec, obs_codec, spec_of
 from .vec import EnvBatch
@@ -72,7 +72,10 @@ def build(recipe: Recipe, seeds: Sequence[int], device: str | torch.device, num_
     config = validate_hyper(entry, recipe.hyper, "the recipe")
     streams = Streams(seeds, place)
     try:
-        agent = entry.cls(spec, config, streams)
+        with agent_code(recipe.agent):
+            agent = entry.cls(spec, config, streams)
+    except TypeError as e:  # its __init__ takes other arguments
+        raise UsageError(f"{entry.name} cannot be built for {recipe.env}: {first_line(e)}") from e
     except ValueError as e:
         raise UsageError(f"{entry.name} cannot be built for {recipe.env}: {e}") from e
     note = codecs[0].note

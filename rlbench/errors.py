@@ -20,6 +20,10 @@ class EnvError(RlbenchError):
     """An environment broke its contract (NaN, a wrong shape, an exception) while it was being stepped."""
 
 
+class AgentError(RlbenchError):
+    """An agent's code raised an exception, or gave back what its interface does not allow."""
+
+
 class CheckpointError(RlbenchError):
     """A checkpoint is missing, damaged, of another kind or from another version."""
 

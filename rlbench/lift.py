@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 
 from .agent import Agent, AgentConfig
+from .errors import AgentError
 from .rng import Streams, generator
 from .types import Spec, Transition
+
+NAN = float("nan")
 
 
 class Learner(ABC):
@@ -67,16 +70,19 @@ def lift(learner: type[Learner]) -> type[Agent]:
             return max(one.updates for one in self.learners)
 
         def act(self, obs: Tensor, *, explore: bool) -> Tensor:
-            return torch.stack([one.act(obs[s], explore=explore) for s, one in enumerate(self.learners)])
+            actions = [one.act(obs[s], explore=explore) for s, one in enumerate(self.learners)]
+            if odd := [a for a in actions if not isinstance(a, Tensor)]:
+                raise AgentError(f"{learner.__name__}.act gave a {type(odd[0]).__name__}, expected a Tensor")
+            return torch.stack(actions)
 
         def observe(self, transition: Transition) -> None:
             for s, one in enumerate(self.learners):
                 one.observe(Transition(*(leaf[s] for leaf in transition)))
 
         def update(self) -> dict[str, Tensor]:
-            each = [one.update() for one in self.learners]
+            each = [one.update() or {} for one in self.learners]
             names = dict.fromkeys(name for metrics in each for name in metrics)
-            return {name: torch.tensor([float(m.get(name, float("nan"))) for m in each]) for name in names}
+            return {name: torch.tensor([_number(learner, name, m.get(name, NAN)) for m in each]) for name in names}
 
         def state_dict(self) -> dict[str, Any]:
             return {
@@ -93,6 +99,13 @@ def lift(learner: type[Learner]) -> type[Agent]:
     Lifted.__name__, Lifted.__qualname__, Lifted.__doc__ = learner.__name__, learner.__qualname__, learner.__doc__
     Lifted.__module__ = learner.__module__
     return Lifted
+
+
+def _number(learner: type[Learner], name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise AgentError(f"{learner.__name__}.update gave a metric {name!r} that is no number: {value!r}") from e
 
 
 def _rng_state(rng: np.random.Generator) -> dict[str, Any]:

@@ -199,9 +199,11 @@ class Network(nn.Module):
             x = layer.forward(x)
         return x
 
-    @torch.no_grad()
     def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], list[Tensor]]]:
-        """The output for ``x``, and the function from the gradient at the output to those of the parameters."""
+        """The output for ``x``, and the function from the gradient at the output to those of the parameters.
+
+        Call both under `torch.no_grad`, or autograd keeps its books as well.
+        """
         for layer in self._chain[: self._first]:
             x = layer.forward(x)
         pulls = []
@@ -209,7 +211,6 @@ class Network(nn.Module):
             x, pull = layer.vjp(x)
             pulls.append(pull)
 
-        @torch.no_grad()
         def pull_all(grad: Tensor) -> list[Tensor]:
             grads: list[Tensor] = []
             below: Tensor | None = grad

@@ -31,7 +31,6 @@ class Adam:
         self.first = torch.zeros_like(params)
         self.second = torch.zeros_like(params)
 
-    @torch.no_grad()
     def step(self, grad: Tensor) -> None:
         """One update with ``grad`` (S, P)."""
         self.steps += 1

@@ -4,16 +4,19 @@ The last two run code that a name points to. They are honoured where the user ty
 recipe says so: a file that we read must not be able to run code.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import inspect
 import sys
+import traceback
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .agent import Agent
-from .errors import UsageError
+from .agent import Agent, AgentConfig
+from .errors import AgentError, RlbenchError, UsageError, first_line
 from .lift import Learner, lift
 
 BUILT_IN = {"dqn": "rlbench.agents.dqn:DQN", "random": "rlbench.agents.random:Random"}
@@ -60,6 +63,29 @@ def find_agent(ref: str) -> AgentEntry:
     return AgentEntry(table_name(ref), ref, _agent_class(ref, ref))
 
 
+@contextlib.contextmanager
+def agent_code(ref: str) -> Iterator[None]:
+    """Context in which an exception out of the agent's own code becomes an AgentError that names its file and line.
+
+    Our own agents' exceptions are defects of ours and stay as they are.
+    """
+    try:
+        yield
+    except RlbenchError:
+        raise
+    except Exception as e:
+        module = (ref if runs_user_code(ref) or ref in BUILT_IN else agent_names().get(ref, "")).rpartition(":")[0]
+        names = (module, _file_module(Path(module)))
+        frames = [f for f in traceback.walk_tb(e.__traceback__) if f[0].f_globals.get("__name__") in names]
+        if not frames:
+            raise
+        frame, line = frames[-1]
+        raise AgentError(
+            f"{frame.f_code.co_filename}:{line}, in {frame.f_code.co_name}: {type(e).__name__}: {first_line(e)}. "
+            "RLBENCH_DEBUG=1 shows the whole traceback."
+        ) from e
+
+
 def _agent_class(ref: str, target: str) -> type[Agent]:
     where, _, name = target.rpartition(":")
     module = _import_file(ref, Path(where)) if where.endswith(".py") else _import_module(ref, where)
@@ -72,6 +98,8 @@ def _agent_class(ref: str, target: str) -> type[Agent]:
     if inspect.isabstract(cls):
         missing = ", ".join(sorted(cls.__abstractmethods__))
         raise UsageError(f"--agent {ref}: {name} does not define {missing}.")
+    if not (inspect.isclass(cls.Config) and issubclass(cls.Config, AgentConfig)):
+        raise UsageError(f"--agent {ref}: {name}.Config must be a subclass of rlbench.AgentConfig.")
     return lift(cls) if issubclass(cls, Learner) else cls
 
 
@@ -79,10 +107,15 @@ def _is_agent(cls: Any) -> bool:
     return inspect.isclass(cls) and issubclass(cls, (Agent, Learner)) and cls not in (Agent, Learner)
 
 
+def _file_module(path: Path) -> str:
+    """Name under which a file with an agent is imported."""
+    return f"rlbench_agent_{path.stem}"
+
+
 def _import_file(ref: str, path: Path) -> Any:
     if not path.is_file():
         raise UsageError(f"--agent {ref}: there is no file {path}.")
-    name = f"rlbench_agent_{path.stem}"
+    name = _file_module(path)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None  # the name ends in .py
     assert spec.loader is not None

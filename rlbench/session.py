@@ -1,6 +1,7 @@
 """One run under way: the loop with its record, evaluations, checkpoints and stop rules."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from . import checkpoint
 from .build import build, make_envs
-from .errors import CheckpointError, RlbenchError, first_line
+from .errors import AgentError, CheckpointError, RlbenchError, RunFolderError, first_line
 from .evaluation import Evaluator
 from .interrupt import Interrupts
 from .recipe import Recipe
@@ -161,8 +162,18 @@ class Session:
             self.metrics = step.metrics
         if self._due(self.recipe.log_every, before):
             training = [s for s, why in enumerate(self.scores.stopped) if why is None]
+            self._check_metrics()
             returns = self.scores.recent_means()
             self.recorder.progress(self.env_steps, self.agent.updates, self.metrics, returns, training)
+
+    def _check_metrics(self) -> None:
+        for name, value in self.metrics.items():
+            shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            if shape != (self.recipe.seeds,):
+                raise AgentError(
+                    f"{self.recipe.agent}: update gave a metric {name!r} of shape {shape}, expected one number for "
+                    f"each seed: a Tensor of shape ({self.recipe.seeds},)."
+                )
 
     def _evaluate(self, only: list[bool] | None = None) -> None:
         """A greedy evaluation of the seeds that still train (or ``only`` some); keeps each seed's best weights."""
@@ -253,8 +264,10 @@ class Session:
         final, best = np.array(scores.evaluated), np.array(scores.best)
         if r.final_eval_episodes and not interrupts.signal:
             final = best = self._final_returns(self._agent_state())
-            if self._best is not None and scores.best_at != ends:
-                best = self._final_returns(self._best)
+            same = [at == end for at, end in zip(scores.best_at, ends, strict=True)]
+            if self._best is not None and not all(same):
+                skip = [s for s, is_final in enumerate(same) if is_final]
+                best = np.where(same, final, self._final_returns(self._best, skip))
         self.summary = summarise(
             r,
             scores,
@@ -270,10 +283,10 @@ class Session:
         write_json(self.folder / "summary.json", self.summary)
         return self.summary
 
-    def _final_returns(self, state: dict[str, Any]) -> np.ndarray:
+    def _final_returns(self, state: dict[str, Any], skip: Sequence[int] = ()) -> np.ndarray:
         """Mean greedy return (S,) of the weights in ``state`` over the final figures' episodes."""
         self.agent.load_state_dict(state)
-        returns, _ = self.evaluator(self.agent, self.recipe.final_eval_episodes, round=FINAL_ROUND)
+        returns, _ = self.evaluator(self.agent, self.recipe.final_eval_episodes, round=FINAL_ROUND, skip=skip)
         return np.asarray(returns.mean(1))
 
     @staticmethod

@@ -16,7 +16,7 @@ from gymnasium.wrappers import OrderEnforcing, TimeLimit
 from torch import Tensor
 
 from . import rng
-from .errors import EnvError
+from .errors import AgentError, EnvError
 from .make import EnvMaker
 from .spaces import action_codec, obs_codec, spec_of
 from .types import Spec, Transition
@@ -66,6 +66,8 @@ class EnvBatch:
         self.spec: Spec = spec_of(self.envs[0], maker.env_id, len(self.seeds), num_envs, self.device)
         self._obs_codec = obs_codec(self.envs[0].observation_space, maker.env_id)
         self._action_codec = action_codec(self.envs[0].action_space, maker.env_id)
+        self._first = self._action_codec.start
+        self._last = self._first + (self.spec.num_actions or 0) - 1
         self._action_shape = (len(self.seeds), num_envs, *self.spec.action_shape)
         bare = [_bare(env) for env in self.envs]
         self._steps: list[Callable[[Any], Any]] = [step for step, _ in bare]
@@ -114,11 +116,21 @@ class EnvBatch:
             The transition, with the true next observations, and the observations to act on next, (S, E, *O).
 
         Raises:
+            AgentError: the actions are no such tensor.
             EnvError: a copy raised, or returned NaN, infinity or a wrong shape. Names env, seed, episode and step.
         """
+        if not isinstance(action, Tensor):
+            raise AgentError(f"the agent gave actions of type {type(action).__name__}, expected a Tensor")
         if action.shape != self._action_shape:
-            raise EnvError(f"the agent gave actions of shape {tuple(action.shape)}, expected {self._action_shape}")
+            raise AgentError(f"the agent gave actions of shape {tuple(action.shape)}, expected {self._action_shape}")
         actions = self._action_codec.decode(action)
+        if self._action_codec.discrete and (
+            action.dtype not in _INTEGERS or min(actions) < self._first or max(actions) > self._last
+        ):
+            raise AgentError(
+                f"the agent gave the actions {action.flatten()[:8].tolist()} of {action.dtype}, "
+                f"expected integers from 0 to {self._last - self._first}"
+            )
         n = len(self.envs)
         after = self._obs.copy()
         rewards = [0.0] * n
@@ -141,6 +153,8 @@ class EnvBatch:
         except Exception as e:
             raise self._broken(i, e) from e
         if not _finite(after) or not abs(sum(rewards)) < _LARGE:
+            if not action.isfinite().all():
+                raise AgentError(f"the agent gave an action that is not finite: {action.flatten()[:8].tolist()}")
             self._check_finite(after, rewards)
         next_obs = self._tensor(after)
         flags = torch.zeros(2, n, dtype=torch.bool)
@@ -250,14 +264,15 @@ class EnvBatch:
         """Look closely at numbers that may not be finite; rewards have to be so in float32 as well."""
         with np.errstate(over="ignore"):
             for i in range(len(self.envs)):
-                for name, value in (("reward", np.float32(rewards[i])), ("observation", obs[i])):
+                for name, value in (("a reward", np.float32(rewards[i])), ("an observation", obs[i])):
                     if not np.isfinite(value).all():
                         raise EnvError(
-                            f"{self.maker.env_id} returned a {name} that is not finite at "
+                            f"{self.maker.env_id} returned {name} that is not finite at "
                             f"{self._where(i, len(self._actions[i]))}: {np.array2string(np.array(value), threshold=8)}"
                         )
 
 
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 _LARGE = 1e30  # a sum of rewards beyond this, or one that is not finite, is looked into
 
 

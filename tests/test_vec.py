@@ -200,7 +200,7 @@ def test_an_index_out_of_range_is_an_error() -> None:
 def test_a_wrong_number_of_actions_is_an_error(shape: tuple[int, ...]) -> None:
     envs = batch((0, 1), 2)
     envs.reset()
-    with pytest.raises(EnvError, match="the agent gave actions of shape"):
+    with pytest.raises(AgentError, match="the agent gave actions of shape"):
         envs.step(torch.zeros(shape, dtype=torch.int64))
 
 
@@ -208,7 +208,7 @@ def test_a_wrong_shape_of_continuous_actions_is_an_error() -> None:
     envs = batch((0,), 2, actions=spaces.Box(-1, 1, (3,), np.float32))
     envs.reset()
     for shape in ((1, 2), (1, 2, 2), (2, 2, 3)):
-        with pytest.raises(EnvError, match="the agent gave actions of shape"):
+        with pytest.raises(AgentError, match="the agent gave actions of shape"):
             envs.step(torch.zeros(shape))
 
 
