@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from .agent import Agent
-from .errors import UsageError, first_line
+from .errors import UsageError
 from .make import EnvMaker, env_maker, import_modules
 from .recipe import Recipe, validate_hyper
 from .registry import agent_code, find_agent
@@ -72,11 +72,9 @@ def build(recipe: Recipe, seeds: Sequence[int], device: str | torch.device, num_
     config = validate_hyper(entry, recipe.hyper, "the recipe")
     streams = Streams(seeds, place)
     try:
-        with agent_code(recipe.agent):
+        with agent_code(recipe.agent, but=ValueError):
             agent = entry.cls(spec, config, streams)
-    except TypeError as e:  # its __init__ takes other arguments
-        raise UsageError(f"{entry.name} cannot be built for {recipe.env}: {first_line(e)}") from e
-    except ValueError as e:
+    except (ValueError, TypeError) as e:  # it says so itself, or its __init__ takes other arguments
         raise UsageError(f"{entry.name} cannot be built for {recipe.env}: {e}") from e
     note = codecs[0].note
     notes = [f"{recipe.env}: {note}."] if "flattened" in note else []

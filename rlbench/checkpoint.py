@@ -7,6 +7,7 @@ import contextlib
 import os
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +30,39 @@ def save(path: Path, kind: str, content: dict[str, Any]) -> None:
         RunFolderError: the disk is full or the folder cannot be written. The old file is untouched.
         CheckpointError: ``content`` holds something that `load` would refuse.
     """
-    _check_plain(content, kind)
-    temporary = None
+    save_together([(path, kind, content)])
+
+
+def save_together(files: Sequence[tuple[Path, str, dict[str, Any]]]) -> None:
+    """Write several files of one folder, each as `save`; none takes its place before all are on the disk.
+
+    Files that belong together, such as a checkpoint and its replay buffer, so stay of one step where the disk fills up.
+    """
+    for _, kind, content in files:
+        _check_plain(content, kind)
+    staged: list[tuple[str, Path]] = []
+    path = files[0][0]
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
-            torch.save({"rlbench": kind, "format": FORMAT, **content}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-        temporary = None
+        for path, kind, content in files:
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+            staged.append((temporary, path))
+            with os.fdopen(handle, "wb") as file:
+                torch.save({"rlbench": kind, "format": FORMAT, **content}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+        for temporary, path in staged:
+            os.replace(temporary, path)
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as e:  # torch reports a failed write as RuntimeError
-        raise RunFolderError(f"cannot write {path}: {e}. The previous checkpoint is untouched.") from e
+        cause = e.__context__ if isinstance(e.__context__, OSError) else e
+        reason = getattr(cause, "strerror", None) or cause
+        raise RunFolderError(
+            f"cannot write {path}: {reason}. The file of the previous checkpoint is untouched; "
+            f"go on from it with: rlbench train --resume {path.parent}"
+        ) from e
     finally:
-        if temporary:
+        for temporary, _ in staged:  # gone already, where all went well
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
 
@@ -56,7 +74,8 @@ def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str,
         CheckpointError: it is missing, damaged, of another kind, from a newer version, or would run code.
     """
     if path.is_dir() or not path.exists():
-        raise CheckpointError(f"there is no checkpoint at {path}.")
+        more = " Without it the run cannot be resumed, but played and evaluated." if kind == "replay" else ""
+        raise CheckpointError(f"there is no {kind} at {path}.{more}")
     try:
         with zipfile.ZipFile(path) as archive:  # checks what torch.load does not: the members' CRCs
             damaged = archive.testzip()
@@ -102,6 +121,8 @@ def _check_plain(value: Any, where: str) -> None:
 
 def _offer(path: Path) -> str:
     """A sentence about another checkpoint beside a damaged one, if there is one."""
+    if path.name == "replay.pth":
+        return " Without it the run cannot be resumed, but played and evaluated."
     others = [p for p in (path.with_name("checkpoint.pth"), path.with_name("best.pth")) if p != path and p.is_file()]
     return f" There is also {others[0]}." if others else ""
 

@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from .errors import RlbenchError
 from .interrupt import Interrupted, Interrupts
 from .recipe import Recipe
 from .record import TABLES, join_tables, new_folder, write_json
+from .registry import agent_code
 from .scores import Scores
 from .session import Session
 from .summary import combine
@@ -54,6 +56,7 @@ class Fleet:
     def restore(self, folder: Path) -> None:
         """Go on where the workers under ``folder`` stand."""
         self.folder, self._resume = folder, True
+        (folder / "summary.json").unlink(missing_ok=True)  # of a run that has not ended
 
     def run(self) -> dict[str, Any]:
         """Train all shares, join their files and draw the curve. As `Session.run`."""
@@ -146,11 +149,16 @@ class Fleet:
 
 def shares(recipe: Recipe) -> list[Recipe]:
     """The recipe's seeds dealt out to its workers, in order and as evenly as can be."""
-    workers = min(recipe.workers, recipe.seeds)
+    workers = min(recipe.workers or 1, recipe.seeds)
     edges = [recipe.seeds * k // workers for k in range(workers + 1)]
     return [
         recipe.replace(workers=1, seed=recipe.seed + low, seeds=high - low) for low, high in itertools.pairwise(edges)
     ]
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def worker_folders(folder: Path) -> list[Path]:
@@ -216,17 +224,21 @@ def _work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # a Ctrl-C in the terminal is the parent's to hand on
     try:
-        recipe = Recipe.from_content(content, str(folder))
-        session = Session(recipe, _Reporter(pipe, parent), draws=False)
-        if resume and (folder / "checkpoint.pth").is_file():
-            session.restore(folder, checkpoint.load(folder / "checkpoint.pth", "checkpoint"))
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-            session.start(new_folder(recipe, folder))
-        with contextlib.suppress(Interrupted):
-            session.run()
-        pipe.send(("summary", session.summary))
+        with Interrupts() as interrupts:  # from here on, so that a signal finds no worker unprepared
+            recipe = Recipe.from_content(content, str(folder))
+            with agent_code(recipe.agent):
+                session = Session(recipe, _Reporter(pipe, parent), draws=False)
+                if resume and (folder / "checkpoint.pth").is_file():
+                    session.restore(folder, checkpoint.load(folder / "checkpoint.pth", "checkpoint"))
+                else:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    session.start(new_folder(recipe, folder))
+                with contextlib.suppress(Interrupted):
+                    session.run(interrupts)
+            pipe.send(("summary", session.summary))
     except RlbenchError as e:
+        if os.environ.get("RLBENCH_DEBUG"):  # an exception's traceback does not travel
+            traceback.print_exc()
         pipe.send(("error", (str(e), e.exit_code)))
     except KeyboardInterrupt:
         sys.exit(130)

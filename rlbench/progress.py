@@ -103,7 +103,7 @@ class Live(Progress):
 
         self._clock = Clock()
         self._console = Console()
-        self._live: Any = RichLive(console=self._console, refresh_per_second=5, transient=True)
+        self._live: Any = RichLive(console=self._console, auto_refresh=False, transient=True)  # no thread
         self._history: list[float] = []
 
     def __enter__(self) -> Self:
@@ -121,10 +121,12 @@ class Live(Progress):
         means = status.scores.recent_means()
         if np.isfinite(means).any():
             self._history.append(float(np.nanmean(means)))
-        self._live.update(self._panel(status))
+        if len(self._history) > 4096:
+            self._history = self._history[::2]
+        self._live.update(self._panel(status), refresh=True)
 
     def done(self, status: Status) -> None:
-        self._live.update("")
+        self._live.update("", refresh=True)
         for line in closing_lines(status):
             self._console.print(line, highlight=False)
 

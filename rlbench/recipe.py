@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .agent import AgentConfig
 from .errors import UsageError
@@ -56,7 +56,13 @@ class Recipe(BaseModel):
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     threads: int = Field(1, ge=1, le=1024, description="CPU threads of torch; results are exact with 1")
-    workers: int = Field(1, ge=1, le=1024, description="processes that the seeds are split over; changes no result")
+    workers: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="processes that the seeds are split over; changes no result. 0: `rlbench train` "
+        "takes one per CPU core, a Python program one",
+    )
     eval_every: int = Field(5_000, ge=0, description="steps between greedy evaluations; 0: only at the end")
     eval_episodes: int = Field(10, ge=1, description="episodes of an evaluation during training")
     final_eval_episodes: int = Field(100, ge=0, description="episodes of the evaluations at the end; 0: none")
@@ -69,6 +75,12 @@ class Recipe(BaseModel):
     )
     stop_when_solved: bool = Field(False, description="a seed stops training once it has solved the environment")
     hyper: dict[str, Any] = Field({}, description="the agent's hyper-parameters")
+
+    @model_validator(mode="after")
+    def _seeds_fit(self) -> Self:
+        if self.seed + self.seeds > 2**63:
+            raise ValueError(f"seed {self.seed} and {self.seeds - 1} more go beyond the largest seed, {2**63 - 1}")
+        return self
 
     @classmethod
     def load(
@@ -279,6 +291,8 @@ def _first_problem(e: ValidationError, where: str, known: Iterable[str], prefix:
         hint = f"Did you mean {prefix}{close[0]}?" if close else f"Known: {names}."
         return f"{where}: unknown key {prefix + key!r}. {hint}"
     message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "string_pattern_mismatch" and isinstance(known, Mapping):
+        message = f"must be {known[key].description}"  # kinder than a regular expression
     return (
         f"{where}: {prefix}{key}: {message}, got {_shown(problem['input'])}" if key else f"{where}: {prefix}{message}"
     )

@@ -1,7 +1,9 @@
 """The run folder: CSV files are the record, TensorBoard is a view of them."""
 
+import contextlib
 import csv
 import datetime
+import errno
 import importlib.metadata
 import json
 import os
@@ -57,6 +59,16 @@ def new_folder(recipe: Recipe, out: str | Path | None) -> Path:
     except OSError as e:
         raise RunFolderError(f"cannot write a run to {folder}: {e.strerror or e}. Choose another --out.") from e
     return folder
+
+
+def disk_error(e: OSError, folder: Path) -> Exception:
+    """``e`` as what the user can mend, if it is about the disk; else ``e`` itself."""
+    if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+        return e
+    return RunFolderError(
+        f"cannot write to {folder}: {e.strerror}. Make room, then go on from the last checkpoint with: "
+        f"rlbench train --resume {folder}"
+    )
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -164,7 +176,7 @@ class Recorder:
             for file in self._files.values():
                 file.flush()
         except OSError as e:
-            raise RunFolderError(f"cannot write to {self.folder}: {e.strerror or e}.") from e
+            raise disk_error(e, self.folder) from e
         self._board.flush()
         self._flushed = time.perf_counter()
 
@@ -174,9 +186,9 @@ class Recorder:
         return {name: (self.folder / name).stat().st_size for name in self._files}
 
     def close(self) -> None:
-        for file in self._files.values():
-            file.close()
-        self._board.close()
+        for close in (*(file.close for file in self._files.values()), self._board.close):
+            with contextlib.suppress(OSError):  # on a full disk; whatever counts was flushed, and complained, before
+                close()
 
     def _open(self, name: str, size: int | None) -> None:
         path = self.folder / name

@@ -64,24 +64,26 @@ def find_agent(ref: str) -> AgentEntry:
 
 
 @contextlib.contextmanager
-def agent_code(ref: str) -> Iterator[None]:
+def agent_code(ref: str, but: type[Exception] = RlbenchError) -> Iterator[None]:
     """Context in which an exception out of the agent's own code becomes an AgentError that names its file and line.
 
-    Our own agents' exceptions are defects of ours and stay as they are.
+    Exceptions of type ``but`` stay as they are, and so do those of our own agents, which are defects of ours.
     """
     try:
         yield
-    except RlbenchError:
+    except (RlbenchError, but):
         raise
     except Exception as e:
-        module = (ref if runs_user_code(ref) or ref in BUILT_IN else agent_names().get(ref, "")).rpartition(":")[0]
-        names = (module, _file_module(Path(module)))
+        ours = ref in BUILT_IN or (not runs_user_code(ref) and ref not in agent_names())
+        module = "" if ours else agent_names().get(ref, ref).rpartition(":")[0]
+        names = (module, _file_module(Path(module))) if module else ()
         frames = [f for f in traceback.walk_tb(e.__traceback__) if f[0].f_globals.get("__name__") in names]
         if not frames:
             raise
         frame, line = frames[-1]
+        what = f"{type(e).__name__}: {first_line(e)}" if str(e) else type(e).__name__
         raise AgentError(
-            f"{frame.f_code.co_filename}:{line}, in {frame.f_code.co_name}: {type(e).__name__}: {first_line(e)}. "
+            f"{frame.f_code.co_filename}:{line}, in {frame.f_code.co_name}: {what}. "
             "RLBENCH_DEBUG=1 shows the whole traceback."
         ) from e
 

@@ -1,5 +1,7 @@
 """One run under way: the loop with its record, evaluations, checkpoints and stop rules."""
 
+import contextlib
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,17 +12,18 @@ from torch import Tensor
 
 from . import checkpoint
 from .build import build, make_envs
-from .errors import AgentError, CheckpointError, RlbenchError, RunFolderError, first_line
+from .errors import AgentError, CheckpointError, RlbenchError, first_line
 from .evaluation import Evaluator
 from .interrupt import Interrupts
 from .recipe import Recipe
-from .record import Recorder, write_json
+from .record import Recorder, disk_error, write_json
 from .runner import Step, run
 from .scores import Scores
 from .summary import summarise
 from .trees import merge, snapshot
 from .watcher import Watcher
 
+NEXT_REPLAY = "replay.next.pth"  # while a checkpoint is being written
 FINAL_ROUND = 0  # evaluation episodes of the final figures; rounds during training are env steps, and never 0
 TICK_SECONDS = 0.2  # between calls of the watcher
 
@@ -90,6 +93,7 @@ class Session:
                 f"{self.recipe.env} did not come back to where it stood: it is not deterministic given its seed. "
                 f"{len(strayed)} episodes start anew, so this resume is not exact."
             )
+        (folder / "summary.json").unlink(missing_ok=True)  # of a run that has not ended
         self.recorder = Recorder(
             folder,
             self.recipe.seed_numbers,
@@ -98,22 +102,28 @@ class Session:
             seconds=state["wall_seconds"],
         )
 
-    def run(self) -> dict[str, Any]:
+    def run(self, interrupts: Interrupts | None = None) -> dict[str, Any]:
         """Train until a stop rule or an interrupt, then save, evaluate, summarise and draw.
+
+        Args:
+            interrupts: already listening, where the caller cannot wait for this method to do so.
 
         Returns:
             What summary.json holds.
 
         Raises:
             Interrupted: a signal came; everything was saved.
+            RunFolderError: the disk is full, or the folder cannot be written any more.
         """
         try:
-            with Interrupts() as interrupts:
+            with contextlib.nullcontext(interrupts) if interrupts else Interrupts() as interrupts:
                 self._loop(interrupts)
             summary = self._finish(interrupts)
             if self.draws:
                 self.recorder.flush()
                 self.draw(self.folder, self.watcher)
+        except OSError as e:
+            raise disk_error(e, self.folder) from e
         finally:
             self.recorder.close()
             self.envs.close()
@@ -217,9 +227,6 @@ class Session:
 
     def save(self) -> None:
         """Write replay.pth, checkpoint.pth and best.pth."""
-        if self.agent.replay is not None:
-            replay = {"env_steps": self.env_steps, "replay": self.agent.replay.state_dict()}
-            checkpoint.save(self.folder / "replay.pth", "replay", replay)
         state = {
             "streams": self.parts.streams.state_dict(),
             "envs": self.envs.state_dict(),
@@ -231,12 +238,19 @@ class Session:
             "wall_seconds": self.recorder.wall_seconds,
             "train_seconds": self.train_seconds,
         }
-        self._save("checkpoint.pth", self._agent_state(), {"training": state})
+        whole = self._content(self._agent_state(), {"training": state})
+        files = [(self.folder / "checkpoint.pth", "checkpoint", whole)]
+        if self.agent.replay is not None:  # the old one stays until the new checkpoint is there: one of the two fits
+            replay = {"env_steps": self.env_steps, "replay": self.agent.replay.state_dict()}
+            files.insert(0, (self.folder / NEXT_REPLAY, "replay", replay))
         if self._best is not None:
-            self._save("best.pth", self._best, {})
+            files.append((self.folder / "best.pth", "checkpoint", self._content(self._best, {})))
+        checkpoint.save_together(files)
+        if self.agent.replay is not None:
+            os.replace(self.folder / NEXT_REPLAY, self.folder / "replay.pth")
 
-    def _save(self, name: str, agent: dict[str, Any], more: dict[str, Any]) -> None:
-        content = {
+    def _content(self, agent: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+        return {
             "recipe": self.recipe.content(),
             "seeds": self.recipe.seed_numbers,
             "env_steps": self.env_steps,
@@ -244,11 +258,13 @@ class Session:
             "agent": agent,
             **more,
         }
-        checkpoint.save(self.folder / name, "checkpoint", content)
 
     def _restore_replay(self) -> None:
         if self.agent.replay is None:
             return
+        following = self.folder / NEXT_REPLAY
+        if following.is_file() and checkpoint.load(following, "replay")["env_steps"] == self.env_steps:
+            os.replace(following, self.folder / "replay.pth")  # the run ended before it could do so itself
         content = checkpoint.load(self.folder / "replay.pth", "replay")
         self.agent.replay.load_state_dict(content["replay"])
         if content["env_steps"] != self.env_steps:
@@ -260,6 +276,7 @@ class Session:
     def _finish(self, interrupts: Interrupts) -> dict[str, Any]:
         """Evaluate the final and the best weights on fresh episodes, and write summary.json."""
         r, scores = self.recipe, self.scores
+        updates = self.agent.updates  # before the best weights, of fewer updates, are put in its place
         ends = [self.env_steps if at is None else at for at in scores.stopped_at]
         final, best = np.array(scores.evaluated), np.array(scores.best)
         if r.final_eval_episodes and not interrupts.signal:
@@ -272,7 +289,7 @@ class Session:
             r,
             scores,
             ends,
-            updates=self.agent.updates,
+            updates=updates,
             wall_seconds=self.recorder.wall_seconds,
             train_seconds=self.train_seconds,
             final=final,

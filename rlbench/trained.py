@@ -79,9 +79,10 @@ def load(
         parts = build(recipe, chosen, device)
         state: Any = content["agent"]
         parts.agent.load_state_dict(state if seed == "all" else pick(state, seeds.index(chosen[0]), len(seeds)))
+        env_steps = int(content["env_steps"])
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:
         raise CheckpointError(f"{path} does not fit its agent or environment: {first_line(e)}") from e
-    return Trained(path, recipe, parts.agent, parts.maker, parts, chosen, int(content["env_steps"]), returns)
+    return Trained(path, recipe, parts.agent, parts.maker, parts, chosen, env_steps, returns)
 
 
 def evaluate(trained: Trained | str | Path, episodes: int = 100, **how: Any) -> np.ndarray:

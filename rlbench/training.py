@@ -1,15 +1,17 @@
 """`train` and `resume`: from a request to a finished run."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import checkpoint
 from .build import build
-from .errors import UsageError
-from .fleet import Fleet, joined, worker_folders
+from .errors import CheckpointError, UsageError, first_line
+from .fleet import Fleet, joined, shares, worker_folders
 from .recipe import Recipe
 from .record import new_folder
+from .registry import agent_code
 from .session import Session
 from .watcher import Watcher
 
@@ -58,12 +60,13 @@ def train(
         recipe = Recipe.load(recipe, env=env, agent=agent, imports=imports, overrides=flat)
     elif env or agent or imports or overrides:
         raise UsageError("give a finished Recipe alone, or change it with Recipe.replace")
-    several = min(recipe.workers, recipe.seeds) > 1
-    session = Fleet(recipe, watcher or Watcher()) if several else Session(recipe, watcher or Watcher())
-    if several:  # fail here, not in every worker
-        build(recipe, recipe.seed_numbers[:1], recipe.device)
-    session.start(new_folder(recipe, out))
-    return Run(session.folder, session.run())
+    several = len(shares(recipe)) > 1
+    with agent_code(recipe.agent):
+        session = Fleet(recipe, watcher or Watcher()) if several else Session(recipe, watcher or Watcher())
+        if several:  # fail here, not in every worker
+            build(recipe, recipe.seed_numbers[:1], recipe.device)
+        session.start(new_folder(recipe, out))
+        return Run(session.folder, session.run())
 
 
 def resume(
@@ -89,22 +92,56 @@ def resume(
     folder = Path(folder)
     path = folder / "checkpoint.pth"
     fleet = worker_folders(folder)
-    content = joined(folder, "checkpoint.pth") if fleet else checkpoint.load(path, "checkpoint")
-    recipe = Recipe.from_content(content["recipe"], str(path)).trusting(agent, imports, str(path))
+    saved = [place / path.name for place in fleet or [folder] if (place / path.name).exists()]
+    _check_begun(folder, saved)
+    try:
+        partly = len(saved) < len(fleet)  # killed when only some workers had saved: the others begin anew
+        content = joined(folder, path.name) if fleet and not partly else checkpoint.load(saved[0], "checkpoint")
+        recipe = Recipe.from_content(content["recipe"], str(path)).trusting(agent, imports, str(path))
+        if partly:
+            told = Recipe.load(folder / "recipe.toml", agent=agent, imports=imports)
+            recipe = told.replace(total_steps=recipe.total_steps)
+        done = int(content["env_steps"])
+        stopped = not fleet and all(content["training"]["scores"]["stopped"])
+    except (KeyError, ValueError, TypeError, AttributeError) as e:
+        raise CheckpointError(f"{path} is not a whole checkpoint: {type(e).__name__}: {first_line(e)}") from e
     if total_steps is not None:
         recipe = recipe.replace(total_steps=total_steps)
-    if content["env_steps"] >= recipe.total_steps:
+    ended = _ended(folder)
+    if ended and done >= recipe.total_steps:
         raise UsageError(
-            f"{folder} has done its {content['env_steps']:,} steps. To go on, raise them: "
-            f"rlbench train --resume {folder} --total-steps {2 * content['env_steps']}"
+            f"{folder} has done its {done:,} steps. To go on, raise them: "
+            f"rlbench train --resume {folder} --total-steps {2 * done}"
         )
-    if not fleet and all(content["training"]["scores"]["stopped"]):
+    if ended and stopped:
         raise UsageError(f"every seed of {folder} has stopped (solved, or max_episodes); there is nothing to resume.")
     session: Session | Fleet
-    if fleet:
-        session = Fleet(recipe, watcher or Watcher())
-        session.restore(folder)
-    else:
-        session = Session(recipe, watcher or Watcher())
-        session.restore(folder, content)
-    return Run(session.folder, session.run())
+    with agent_code(recipe.agent):
+        if fleet:
+            session = Fleet(recipe, watcher or Watcher())
+            session.restore(folder)
+        else:
+            session = Session(recipe, watcher or Watcher())
+            session.restore(folder, content)
+        return Run(session.folder, session.run())
+
+
+def _check_begun(folder: Path, saved: Sequence[Path]) -> None:
+    """Say what to do about a folder that holds no checkpoint."""
+    if saved:
+        return
+    toml = folder / "recipe.toml"
+    if not toml.is_file():
+        raise CheckpointError(f"{folder} is no run folder: it holds no checkpoint.pth. Runs lie under runs/.")
+    raise CheckpointError(
+        f"{folder} ended before its first checkpoint. Start it again with: rlbench train --recipe {toml} --out OTHER"
+    )
+
+
+def _ended(folder: Path) -> bool:
+    """Whether the run came to its end, final evaluation included."""
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        return "interrupted" not in summary["stopped_because"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -9,7 +9,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from rlbench.errors import EnvError, UsageError
+from rlbench.errors import AgentError, EnvError, UsageError
 from rlbench.make import env_maker
 from rlbench.rng import episode_seed
 from rlbench.vec import EnvBatch

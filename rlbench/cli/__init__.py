@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from typing import Any
 
 import click
@@ -20,6 +21,7 @@ class Main(click.Group):
     """A group that prints a user's mistake as one line; RLBENCH_DEBUG=1 shows the traceback instead."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        threading.excepthook = _thread_failed
         try:
             return super().invoke(ctx)
         except RlbenchError as e:
@@ -27,9 +29,22 @@ class Main(click.Group):
                 raise
             click.echo(f"{'Error: ' if e.exit_code < 128 else ''}{e}", err=True)
             ctx.exit(e.exit_code)
+        except click.UsageError as e:  # one line, without click's usage text above it
+            command = e.ctx.command_path if e.ctx else "rlbench"
+            click.echo(f"Error: {e.format_message().rstrip('.')}. See: {command} --help", err=True)
+            ctx.exit(e.exit_code)
+        except KeyboardInterrupt:
+            click.echo("stopped at once; what the last checkpoint holds is kept", err=True)
+            ctx.exit(130)
         except BrokenPipeError:  # the reader of our output went away
             sys.stderr.close()
             ctx.exit(1)
+
+
+def _thread_failed(args: threading.ExceptHookArgs) -> None:
+    """TensorBoard writes in a thread: on a full disk we say so ourselves, without its traceback."""
+    if not issubclass(args.exc_type, OSError):
+        threading.__excepthook__(args)
 
 
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -30,12 +30,14 @@ def evaluate(
     import json
 
     from rlbench import trained
+    from rlbench.registry import agent_code
     from rlbench.stats import summary
 
     opened = trained.load(
         path, seed="all" if seed is None else seed, agent=agent, imports=imports, device=device or "auto"
     )
-    returns = trained.evaluate(opened, episodes)
+    with agent_code(opened.recipe.agent):
+        returns = trained.evaluate(opened, episodes)
     over_seeds = summary(returns.mean(1))
     if as_json:
         content = {

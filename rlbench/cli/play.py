@@ -48,6 +48,7 @@ def play(
     """
     from rlbench import playing, trained
     from rlbench.errors import UsageError
+    from rlbench.registry import agent_code
 
     if video and no_render:
         raise UsageError("--video writes pictures and --no-render makes none: give one of the two")
@@ -55,17 +56,18 @@ def play(
         path, seed="best" if seed is None else seed, agent=agent, imports=imports, device=device or "auto"
     )
     after = ""
-    if no_render:
-        played = playing.play_returns(opened, episodes, _print)
-    elif video:
-        played, written = playing.play_video(opened, video, episodes, speed, _print)
-        after = f"; {written.path}: {written.frames} frames, {written.seconds:.1f} s"
-        if not written.complete:
-            after += ", cut short: a GIF of this size holds no more, an .mp4 does"
-    else:
-        played = playing.play_window(opened, episodes, speed, _print)
-        if len(played) < episodes:
-            after = f"; the window was closed in episode {len(played) + 1}"
+    with agent_code(opened.recipe.agent):
+        if no_render:
+            played = playing.play_returns(opened, episodes, _print)
+        elif video:
+            played, written = playing.play_video(opened, video, episodes, speed, _print)
+            after = f"; {written.path}: {written.frames} frames, {written.seconds:.1f} s"
+            if not written.complete:
+                after += ", cut short: a GIF of this size holds no more, an .mp4 does"
+        else:
+            played = playing.play_window(opened, episodes, speed, _print)
+            if len(played) < episodes:
+                after = f"; the window was closed in episode {len(played) + 1}"
     if played:
         mean = sum(p.episode_return for p in played) / len(played)
         after = f"mean return {mean:.1f} over {len(played)} episode{'s'[: len(played) > 1]}{after}"

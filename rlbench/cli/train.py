@@ -15,7 +15,12 @@ from . import options
 @click.option("--seeds", metavar="N", type=int, help="How many seeds train side by side.")
 @click.option("--num-envs", metavar="E", type=int, help="Environments per seed.")
 @click.option("--total-steps", metavar="T", type=int, help="Env steps per seed.")
-@click.option("--workers", metavar="W", type=int, help="Processes to split the seeds over.  [default: 1]")
+@click.option(
+    "--workers",
+    metavar="W",
+    type=int,
+    help="Processes to split the seeds over; changes no result.  [default: one per CPU core]",
+)
 @options.device
 @click.option("--out", metavar="DIR", help="Run folder.  [default: runs/ENV/AGENT-DATE-TIME]")
 @click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Any recipe key, such as dqn.gamma=0.98.")
@@ -40,6 +45,8 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: str | None, p
     if resume is not None:
         _check_resume(given, sets)
     from rlbench import training
+    from rlbench.build import resolve_device
+    from rlbench.fleet import cores
     from rlbench.progress import watcher_for
     from rlbench.recipe import Recipe
 
@@ -63,6 +70,8 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: str | None, p
                 imports=imports,
                 overrides=overrides,
             )
+            if not recipe.workers and resolve_device(recipe.device).type == "cpu":
+                recipe = recipe.replace(workers=min(cores(), recipe.seeds))
             run = training.train(recipe=recipe, out=given.get("out"), watcher=watcher)
     code = f" --agent {run.summary['agent']}" if ":" in run.summary["agent"] else ""
     code += "".join(f" --import {module}" for module in imports)
