@@ -15,6 +15,7 @@ import numpy as np
 
 from .errors import RunFolderError, UsageError
 from .stats import mean_interval
+from .tables import under_way
 
 Axis = Literal["steps", "episodes", "time"]
 
@@ -149,7 +150,7 @@ def _read(run: Path) -> _Record:
         **(hyper if isinstance(hyper, dict) else {}),
     }
     solved_at = [known["solved_at"] for known in (summary, recipe) if known.get("solved_at") is not None]
-    seeds = _read_episodes(run / "episodes.csv")
+    seeds = [seed for place in under_way(run) or [run] for seed in _read_episodes(place / "episodes.csv")]
     return _Record(
         run=run,
         env=env,

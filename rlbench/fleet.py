@@ -23,15 +23,14 @@ from . import checkpoint
 from .errors import RlbenchError
 from .interrupt import Interrupted, Interrupts
 from .recipe import Recipe
-from .record import TABLES, join_tables, new_folder, write_json
+from .record import new_folder, write_json
 from .registry import agent_code
 from .scores import Scores
 from .session import Session
 from .summary import combine
+from .tables import TABLES, WORKERS, join_tables, worker_folders
 from .trees import join
 from .watcher import Status, Watcher
-
-FOLDER = "workers"
 
 
 class Fleet:
@@ -69,7 +68,7 @@ class Fleet:
             with Interrupts() as interrupts:
                 for k, share in enumerate(shares(self.recipe)):
                     here, there = context.Pipe(duplex=False)
-                    place = self.folder / FOLDER / str(k)
+                    place = self.folder / WORKERS / str(k)
                     process = context.Process(
                         target=_work, args=(there, share.content(), place, self._resume, os.getpid()), daemon=True
                     )
@@ -159,12 +158,6 @@ def shares(recipe: Recipe) -> list[Recipe]:
 def cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def worker_folders(folder: Path) -> list[Path]:
-    """The workers' run folders under a run folder, in the order of their seeds."""
-    places = (folder / FOLDER).glob("*/") if (folder / FOLDER).is_dir() else iter(())
-    return sorted((place for place in places if place.name.isdigit()), key=lambda place: int(place.name))
 
 
 def join_workers(folder: Path) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor
 from .errors import RunFolderError
 from .recipe import Recipe
 from .registry import table_name
+from .tables import TABLES
 from .vec import Episode
 
 EPISODES = ("seed", "env", "episode", "env_steps", "episode_return", "episode_length", "wall_seconds")
@@ -28,7 +29,6 @@ EVALUATIONS = (
     "seed", "env_steps", "episodes", "mean_return", "std_return", "min_return", "max_return", "mean_length",
     "wall_seconds",
 )  # fmt: skip
-TABLES = ("episodes.csv", "evaluations.csv", "updates.csv")
 FLUSH_SECONDS = 1.0
 
 
@@ -199,24 +199,6 @@ class Recorder:
         if name == "updates.csv" and file.tell():
             with path.open(encoding="utf-8") as old:
                 self._metric_names = old.readline().rstrip("\n").split(",")[3:]
-
-
-def join_tables(parts: list[Path], whole: Path) -> None:
-    """One CSV file from those of several groups of seeds, in the order in which one process would have written it."""
-    rows: list[tuple[int, int, int, str]] = []
-    header = ""
-    for path in parts:
-        with path.open(encoding="utf-8") as file:
-            header = next(file, "") or header
-            names = header.rstrip("\n").split(",")
-            for line in file:
-                cells = line.split(",")
-                env = int(cells[names.index("env")]) if "env" in names else 0
-                rows.append((int(cells[names.index("env_steps")]), int(cells[0]), env, line))
-    rows.sort(key=lambda row: row[:3])
-    temporary = whole.with_name(f".{whole.name}.tmp")
-    temporary.write_text(header + "".join(row[3] for row in rows), encoding="utf-8")
-    os.replace(temporary, whole)
 
 
 def _run_facts() -> dict[str, Any]:

@@ -12,9 +12,11 @@ from .agent import Agent
 from .build import Parts, build
 from .errors import CheckpointError, UsageError, first_line
 from .evaluation import Evaluator
+from .fleet import joined
 from .make import EnvMaker
 from .recipe import Recipe
 from .session import FINAL_ROUND
+from .tables import under_way
 from .trees import pick
 
 
@@ -61,14 +63,7 @@ def load(
         UsageError: no such seed, or code to run that was not confirmed.
     """
     path = Path(path)
-    if path.is_dir():
-        best = path / "best.pth"
-        if not best.is_file() and not (path / "checkpoint.pth").is_file():
-            raise CheckpointError(
-                f"{path} holds no checkpoint. Give a run folder or a .pth file; runs lie under runs/."
-            )
-        path = best if best.is_file() else path / "checkpoint.pth"
-    content = checkpoint.load(path, "checkpoint")
+    path, content = _open(path)
     try:
         recipe = Recipe.from_content(content["recipe"], str(path)).trusting(agent, imports, str(path))
         seeds = [int(s) for s in content["seeds"]]
@@ -83,6 +78,19 @@ def load(
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:
         raise CheckpointError(f"{path} does not fit its agent or environment: {first_line(e)}") from e
     return Trained(path, recipe, parts.agent, parts.maker, parts, chosen, env_steps, returns)
+
+
+def _open(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint meant by ``path``: that file, or the best one of a run folder, which may be under way."""
+    if not path.is_dir():
+        return path, checkpoint.load(path, "checkpoint")
+    workers = under_way(path)
+    for name in ("best.pth", "checkpoint.pth"):
+        if workers and all((place / name).is_file() for place in workers):
+            return path / name, joined(path, name)
+        if (path / name).is_file():
+            return path / name, checkpoint.load(path / name, "checkpoint")
+    raise CheckpointError(f"{path} holds no checkpoint. Give a run folder or a .pth file; runs lie under runs/.")
 
 
 def evaluate(trained: Trained | str | Path, episodes: int = 100, **how: Any) -> np.ndarray:

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 from . import checkpoint
 from .build import build
 from .errors import CheckpointError, UsageError, first_line
-from .fleet import Fleet, joined, shares, worker_folders
+from .fleet import Fleet, joined, shares
 from .recipe import Recipe
 from .record import new_folder
 from .registry import agent_code
 from .session import Session
+from .tables import worker_folders
 from .watcher import Watcher
 
 
