@@ -28,8 +28,9 @@ class DQNConfig(AgentConfig):
     hidden: tuple[int, ...] = Field((64, 64), description="widths of the hidden layers")
     layer_norm: bool = Field(False, description="LayerNorm before each ReLU")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size")
-    learning_rate_end: float = Field(0.0, ge=0, description="step size at last, if learning_rate_steps is set")
-    learning_rate_steps: int = Field(0, ge=0, description="steps over which it falls in a straight line; 0: never")
+    learning_rate_end: float | None = Field(
+        None, ge=0, description="if set, the step size falls to this in a straight line over the whole run"
+    )
     adam_epsilon: float = Field(1e-8, gt=0, description="Adam's epsilon")
     max_grad_norm: float = Field(10.0, ge=0, description="per-seed gradient clipping; 0: none")
     loss: Literal["squared", "huber"] = Field("huber", description="loss of the TD error")
@@ -147,9 +148,9 @@ class DQN(Agent):
         grad = self.online.pack(pull(upstream))  # (S, P): of the mean over the batch, each seed its own
 
         grad_norm = functional.clip_norm_(grad, c.max_grad_norm)  # (S,)
-        if c.learning_rate_steps:
+        if c.learning_rate_end is not None and self.spec.total_steps:
             self.adam.learning_rate = functional.linear_schedule(
-                c.learning_rate, c.learning_rate_end, c.learning_rate_steps, self.env_steps
+                c.learning_rate, c.learning_rate_end, self.spec.total_steps, self.env_steps
             )
         self.adam.step(grad)
         self.updates += 1

@@ -64,7 +64,7 @@ def build(recipe: Recipe, seeds: Sequence[int], device: str | torch.device, num_
     maker = maker_of(recipe)
     env = maker()
     try:
-        spec = spec_of(env, recipe.env, len(seeds), num_envs or recipe.num_envs, place)
+        spec = spec_of(env, recipe.env, len(seeds), num_envs or recipe.num_envs, place, recipe.total_steps)
         codecs = obs_codec(env.observation_space, recipe.env), action_codec(env.action_space, recipe.env)
     finally:
         env.close()

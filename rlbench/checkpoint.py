@@ -16,6 +16,8 @@ import torch
 from .errors import CheckpointError, RunFolderError
 
 FORMAT = 1
+_UMASK = os.umask(0)  # can only be read by setting it
+os.umask(_UMASK)
 
 
 def save(path: Path, kind: str, content: dict[str, Any]) -> None:
@@ -50,7 +52,7 @@ def save_together(files: Sequence[tuple[Path, str, dict[str, Any]]]) -> None:
                 torch.save({"rlbench": kind, "format": FORMAT, **content}, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
+            os.chmod(temporary, 0o666 & ~_UMASK)
         for temporary, path in staged:
             os.replace(temporary, path)
         _sync_folder(path.parent)

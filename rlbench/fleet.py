@@ -5,6 +5,7 @@ Seeds do not see each other, so splitting them changes no bit of any. Each proce
 """
 
 import contextlib
+import ctypes
 import itertools
 import multiprocessing
 import os
@@ -23,7 +24,7 @@ from . import checkpoint
 from .errors import RlbenchError
 from .interrupt import Interrupted, Interrupts
 from .recipe import Recipe
-from .record import new_folder, write_json
+from .record import new_folder, write_json, write_recipe
 from .registry import agent_code
 from .scores import Scores
 from .session import Session
@@ -31,6 +32,8 @@ from .summary import combine
 from .tables import TABLES, WORKERS, join_tables, worker_folders
 from .trees import join
 from .watcher import Status, Watcher
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Fleet:
@@ -45,6 +48,7 @@ class Fleet:
         self.env_steps = 0
         self.train_seconds = 0.0
         self._resume = False
+        self._notes: set[str] = set()
         self._said: dict[int, dict[str, Any]] = {}  # worker -> its newest report
         self._summaries: dict[int, dict[str, Any]] = {}
 
@@ -56,11 +60,14 @@ class Fleet:
         """Go on where the workers under ``folder`` stand."""
         self.folder, self._resume = folder, True
         (folder / "summary.json").unlink(missing_ok=True)  # of a run that has not ended
+        write_recipe(folder, self.recipe)
 
     def run(self) -> dict[str, Any]:
         """Train all shares, join their files and draw the curve. As `Session.run`."""
         began = time.perf_counter()
-        method = "fork" if sys.platform == "linux" and not torch.cuda.is_initialized() else "spawn"
+        # A fork is instant, but must not copy a process in which CUDA or a pool of threads is at work.
+        forks = sys.platform == "linux" and not torch.cuda.is_initialized() and self.recipe.threads == 1
+        method = "fork" if forks else "spawn"
         context: Any = multiprocessing.get_context(method)
         pipes: dict[Connection, int] = {}
         processes = []
@@ -124,7 +131,8 @@ class Fleet:
             error.exit_code = code
             raise error
         if kind == "note":
-            if k == 0:  # all of them say the same
+            if content not in self._notes:  # they often say the same
+                self._notes.add(content)
                 self.watcher.note(content)
         elif kind == "summary":
             self._summaries[k] = content
@@ -216,6 +224,9 @@ def _work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent
     """A worker's whole life."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # a Ctrl-C in the terminal is the parent's to hand on
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # when the parent dies: save and end
     try:
         with Interrupts() as interrupts:  # from here on, so that a signal finds no worker unprepared
             recipe = Recipe.from_content(content, str(folder))

@@ -19,7 +19,7 @@ class Learner(ABC):
     """One learner. Give such a class wherever an agent is asked for; `lift` makes an `Agent` of it.
 
     Args:
-        spec: as for `Agent`, with ``num_seeds`` 1.
+        spec: as for `Agent`, with ``num_seeds`` 1; always on the CPU.
         config: an instance of ``Config``.
         rng: this learner's own random numbers. Use no other source; its state is saved for you.
 
@@ -61,7 +61,10 @@ def lift(learner: type[Learner]) -> type[Agent]:
         Config = learner.Config
 
         def __init__(self, spec: Spec, config: Any, streams: Streams) -> None:
-            alone = spec._replace(num_seeds=1)
+            cpu = torch.device("cpu")  # one learner at a time is faster there, and NumPy is at hand
+            low, high = (None if bound is None else bound.cpu() for bound in (spec.action_low, spec.action_high))
+            alone = spec._replace(num_seeds=1, device=cpu, action_low=low, action_high=high)
+            self.device = spec.device
             self.rngs = [generator(seed, "learner") for seed in streams.seeds]
             self.learners = [learner(alone, config, rng) for rng in self.rngs]
 
@@ -70,14 +73,16 @@ def lift(learner: type[Learner]) -> type[Agent]:
             return max(one.updates for one in self.learners)
 
         def act(self, obs: Tensor, *, explore: bool) -> Tensor:
-            actions = [one.act(obs[s], explore=explore) for s, one in enumerate(self.learners)]
+            here = obs.cpu()
+            actions = [one.act(here[s], explore=explore) for s, one in enumerate(self.learners)]
             if odd := [a for a in actions if not isinstance(a, Tensor)]:
                 raise AgentError(f"{learner.__name__}.act gave a {type(odd[0]).__name__}, expected a Tensor")
-            return torch.stack(actions)
+            return torch.stack(actions).to(self.device)
 
         def observe(self, transition: Transition) -> None:
+            here = [leaf.cpu() for leaf in transition]
             for s, one in enumerate(self.learners):
-                one.observe(Transition(*(leaf[s] for leaf in transition)))
+                one.observe(Transition(*(leaf[s] for leaf in here)))
 
         def update(self) -> dict[str, Tensor]:
             each = [one.update() or {} for one in self.learners]

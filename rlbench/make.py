@@ -1,12 +1,15 @@
 """Environments by name: `gymnasium.make` with errors that say what to do next, and a time limit where there is none."""
 
 import importlib
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 from gymnasium import error
+from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
 
 from . import envs as _own_envs  # noqa: F401  (registers rlbench/...)
 from .errors import UsageError
@@ -32,18 +35,33 @@ class EnvMaker(NamedTuple):
 
 
 def import_modules(modules: Iterable[str]) -> None:
-    """Import modules that register environments.
+    """Import modules that register environments: by name, also from the current folder, or as file.py.
 
     Raises:
         UsageError: a module does not exist or fails on import.
     """
     for module in modules:
+        path = Path(module)
+        is_file = module.endswith(".py")
+        folder = str(path.parent.resolve() if is_file else Path.cwd())
+        if folder not in sys.path:
+            sys.path.append(folder)
         try:
-            importlib.import_module(module)
+            importlib.import_module(path.stem if is_file else module)
         except ImportError as e:
             raise UsageError(f"--import {module}: {e}. Is it installed in this environment, or misspelt?") from e
         except Exception as e:
             raise UsageError(f"--import {module}: the module raised {type(e).__name__} on import: {e}") from e
+
+
+def newest_version(env_id: str) -> str:
+    """``env_id`` with its newest version, where it was given without one and is known: CartPole -> CartPole-v1."""
+    try:
+        namespace, name, version = parse_env_id(env_id)
+        newest = find_highest_version(namespace, name) if version is None and env_id not in gym.registry else None
+    except error.Error:
+        return env_id
+    return env_id if newest is None else get_env_id(namespace, name, newest)
 
 
 def env_maker(env_id: str, kwargs: Mapping[str, Any] | None = None, max_episode_steps: int = 0) -> EnvMaker:

@@ -190,7 +190,8 @@ def closing_lines(status: Status) -> list[str]:
         f"{summary['env_steps_per_second']:,.0f} env steps/s, {duration(summary['wall_seconds'])} in all; "
         f"stopped because of {summary['stopped_because']}."
     ]
-    for name, label in (("final_eval_return", "final"), ("best_eval_return", "best")):
+    newest = "newest evaluated" if "interrupted" in summary["stopped_because"] else "final"
+    for name, label in (("final_eval_return", newest), ("best_eval_return", "best")):
         means = np.array([np.nan if v is None else v for v in summary[name].values()])
         if np.isfinite(means).any():
             per_seed = " ".join(f"{v:.0f}" if abs(v) >= 10 else f"{v:.2f}" for v in means)

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from .agent import AgentConfig
 from .errors import UsageError
+from .make import newest_version
 from .registry import AgentEntry, agent_names, find_agent, runs_user_code, table_name
 
 
@@ -52,7 +53,7 @@ class Recipe(BaseModel):
     total_steps: int = Field(50_000, ge=1, description="env steps per seed")
     max_episodes: int = Field(0, ge=0, description="a seed stops after so many episodes; 0: no limit")
     max_episode_steps: int = Field(
-        0, ge=0, description="an episode is cut after so many steps; 0: the environment's limit"
+        0, ge=0, description="an episode is cut after so many steps, or after fewer where the environment says so"
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     threads: int = Field(1, ge=1, le=1024, description="CPU threads of torch; results are exact with 1")
@@ -108,6 +109,7 @@ class Recipe(BaseModel):
         extra = dict(overrides) if isinstance(overrides, Mapping) else dict(_assignment(text) for text in overrides)
         set_agent, set_env = (str(extra.pop(key, None) or "") for key in ("agent", "env"))
         agent, env = agent or set_agent or None, env or set_env or None
+        env = env and newest_version(env)
         where, content = _read(source, env, agent)
         named = content.get("agent", "dqn")
         _check_types({**content, **extra}, where)
@@ -119,6 +121,8 @@ class Recipe(BaseModel):
         content["imports"] = list(imports)
         content["agent"] = agent or named
         if env:
+            if content.get("env", env) != env:
+                content.pop("solved_at", None)  # of another environment
             content["env"] = env
         if "env" not in content:
             raise UsageError(f"{where} names no environment. Add --env ID (`rlbench list envs`).")

@@ -71,6 +71,13 @@ def disk_error(e: OSError, folder: Path) -> Exception:
     )
 
 
+def write_recipe(folder: Path, recipe: Recipe) -> None:
+    """Bring recipe.toml up to date, where a resumed run goes further than it was begun."""
+    temporary = folder / ".recipe.toml.tmp"
+    temporary.write_text(recipe.to_toml(), encoding="utf-8")
+    os.replace(temporary, folder / "recipe.toml")
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write JSON in one piece: the old file or the new one, never half of either."""
     temporary = path.with_name(f".{path.name}.tmp")
@@ -109,7 +116,7 @@ class Recorder:
         try:
             for name in TABLES:
                 self._open(name, None if resume is None else resume.get(name, 0))
-            self._board = SummaryWriter(str(folder / "tb"), purge_step=env_steps if resume is not None else None)
+            self._board = SummaryWriter(str(folder / "tb"), purge_step=env_steps + 1 if resume is not None else None)
         except OSError as e:
             raise RunFolderError(f"cannot write to {folder}: {e.strerror or e}.") from e
         for name, header in (("episodes.csv", EPISODES), ("evaluations.csv", EVALUATIONS)):

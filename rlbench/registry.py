@@ -10,6 +10,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
+import types
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +22,7 @@ from .lift import Learner, lift
 
 BUILT_IN = {"dqn": "rlbench.agents.dqn:DQN", "random": "rlbench.agents.random:Random"}
 GROUP = "rlbench.agents"
+_GIVEN: dict[str, type] = {}  # classes that a program handed over itself
 
 
 class AgentEntry(NamedTuple):
@@ -34,6 +36,13 @@ class AgentEntry(NamedTuple):
 def runs_user_code(ref: str) -> bool:
     """Whether resolving ``ref`` would import code that is not installed under an agent's name."""
     return ":" in ref
+
+
+def given_class(cls: type) -> str:
+    """A reference to a class that is at hand, good for as long as this process lives."""
+    ref = f"{cls.__module__}:{cls.__name__}"
+    _GIVEN[ref] = cls
+    return ref
 
 
 def table_name(ref: str) -> str:
@@ -90,7 +99,8 @@ def agent_code(ref: str, but: type[Exception] = RlbenchError) -> Iterator[None]:
 
 def _agent_class(ref: str, target: str) -> type[Agent]:
     where, _, name = target.rpartition(":")
-    module = _import_file(ref, Path(where)) if where.endswith(".py") else _import_module(ref, where)
+    module = types.SimpleNamespace(**{name: _GIVEN[ref]}, __name__=where) if ref in _GIVEN else None
+    module = module or _import_file(ref, Path(where)) if where.endswith(".py") else _import_module(ref, where)
     cls: Any = getattr(module, name, None)
     if cls is None:
         agents = [n for n, c in vars(module).items() if _is_agent(c) and c.__module__ == module.__name__]
@@ -122,6 +132,8 @@ def _import_file(ref: str, path: Path) -> Any:
     assert spec is not None  # the name ends in .py
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    if (folder := str(path.parent.resolve())) not in sys.path:
+        sys.path.append(folder)  # for what lies beside it
     sys.modules[name] = module  # pydantic looks annotations up there
     try:
         spec.loader.exec_module(module)

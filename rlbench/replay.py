@@ -47,10 +47,15 @@ class Replay:
         self._action_width = math.prod(spec.action_shape)
         ring = (spec.num_seeds, self._length, spec.num_envs)
         width = self._action_width + 3 + (0 if self._images else 2 * self._obs_width)
-        self._rows = torch.empty(*ring, width, device=spec.device)
-        self._pixels = torch.empty(
-            *ring, 2 * self._obs_width if self._images else 0, dtype=torch.uint8, device=spec.device
-        )
+        image_width = 2 * self._obs_width if self._images else 0
+        try:
+            self._rows = torch.empty(*ring, width, device=spec.device)
+            self._pixels = torch.empty(*ring, image_width, dtype=torch.uint8, device=spec.device)
+        except RuntimeError as e:
+            size = math.prod(ring) * (4 * width + image_width) / 2**30
+            raise ValueError(
+                f"the replay buffer of {capacity:,} transitions needs {size:.1f} GiB; lower capacity"
+            ) from e
         self._first = torch.arange(spec.num_seeds, device=spec.device).unsqueeze(1) * (self._length * spec.num_envs)
         self._steps = torch.arange(n_step, device=spec.device)
         self._gammas = torch.tensor([gamma**i for i in range(n_step + 1)], device=spec.device)

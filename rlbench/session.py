@@ -16,7 +16,7 @@ from .errors import AgentError, CheckpointError, RlbenchError, first_line
 from .evaluation import Evaluator
 from .interrupt import Interrupts
 from .recipe import Recipe
-from .record import Recorder, disk_error, write_json
+from .record import Recorder, disk_error, write_json, write_recipe
 from .runner import Step, run
 from .scores import Scores
 from .summary import summarise
@@ -75,6 +75,9 @@ class Session:
             CheckpointError: its content does not fit the agent or the environment.
         """
         self.folder, state = folder, content["training"]
+        write_recipe(folder, self.recipe)
+        for leftover in folder.glob(".*.pth.*.tmp"):  # of a save that was cut off
+            leftover.unlink(missing_ok=True)
         self.env_steps, self.train_seconds = content["env_steps"], state["train_seconds"]
         try:
             self.agent.load_state_dict(content["agent"])
@@ -276,6 +279,8 @@ class Session:
     def _finish(self, interrupts: Interrupts) -> dict[str, Any]:
         """Evaluate the final and the best weights on fresh episodes, and write summary.json."""
         r, scores = self.recipe, self.scores
+        if self.agent.replay is not None and not self.agent.updates:
+            self.watcher.note("no update was due in so few steps: these are the weights that training began with.")
         updates = self.agent.updates  # before the best weights, of fewer updates, are put in its place
         ends = [self.env_steps if at is None else at for at in scores.stopped_at]
         final, best = np.array(scores.evaluated), np.array(scores.best)

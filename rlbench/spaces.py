@@ -41,6 +41,8 @@ class ObsCodec(NamedTuple):
                 raise ValueError(f"{obs!r} where {self.space} was declared")
             return index
         if self.raw_shape is None:
+            if isinstance(self.space, spaces.Dict):
+                obs = {key: obs[key] for key in self.space.spaces}
             return spaces.flatten(self.space, obs)
         shape = getattr(obs, "shape", None)
         if shape != self.raw_shape and np.shape(obs) != self.raw_shape:
@@ -52,7 +54,7 @@ def obs_codec(space: spaces.Space[Any], env_id: str) -> ObsCodec:
     """How to store the observations of ``space``.
 
     Raises:
-        UsageError: the space has no fixed-size form (Graph, Sequence, Text).
+        UsageError: the space has no fixed-size form (Graph, Sequence).
     """
     if isinstance(space, spaces.Discrete):
         return ObsCodec(space, (), np.dtype(np.int64), int(space.n), None, int(space.start), "one-hot")
@@ -60,14 +62,30 @@ def obs_codec(space: spaces.Space[Any], env_id: str) -> ObsCodec:
         if space.dtype == np.uint8 and len(space.shape) in (2, 3):
             return ObsCodec(space, space.shape, np.dtype(np.uint8), None, space.shape, 0, "image")
         return ObsCodec(space, space.shape, np.dtype(np.float32), None, space.shape, 0, "vector")
-    if space.is_np_flattenable:
-        width = spaces.flatdim(space)
+    kept, left_out = _fixed_size(space)
+    if kept is not None:
+        width = spaces.flatdim(kept)
         note = f"{type(space).__name__} observations are flattened to {width} numbers"
-        return ObsCodec(space, (width,), np.dtype(np.float32), None, None, 0, note)
+        if left_out:
+            note += f", without {', '.join(left_out)}, which has no fixed size"
+        return ObsCodec(kept, (width,), np.dtype(np.float32), None, None, 0, note)
     raise UsageError(
         f"{env_id!r} has observations of type {type(space).__name__}, which have no fixed size. "
         "Wrap the environment so that it returns a Box, Discrete, Dict or Tuple, and register it under its own name."
     )
+
+
+def _fixed_size(space: spaces.Space[Any]) -> tuple[spaces.Space[Any] | None, list[str]]:
+    """The part of ``space`` that can be flattened, or None, and the keys of a Dict that had to be left out."""
+    try:
+        if space.is_np_flattenable:
+            return space, []
+    except NotImplementedError:  # a space of a third party
+        pass
+    if not isinstance(space, spaces.Dict):
+        return None, []
+    parts = {key: inner for key, inner in space.spaces.items() if _fixed_size(inner)[0] is inner}
+    return (spaces.Dict(parts) if parts else None), [key for key in space.spaces if key not in parts]
 
 
 class ActionCodec(NamedTuple):
@@ -102,7 +120,9 @@ def action_codec(space: spaces.Space[Any], env_id: str) -> ActionCodec:
     )
 
 
-def spec_of(env: gym.Env[Any, Any], env_id: str, num_seeds: int, num_envs: int, device: torch.device) -> Spec:
+def spec_of(
+    env: gym.Env[Any, Any], env_id: str, num_seeds: int, num_envs: int, device: torch.device, total_steps: int = 0
+) -> Spec:
     """What an agent must know of ``env``."""
     obs = obs_codec(env.observation_space, env_id)
     actions = env.action_space
@@ -119,4 +139,5 @@ def spec_of(env: gym.Env[Any, Any], env_id: str, num_seeds: int, num_envs: int, 
         num_seeds=num_seeds,
         num_envs=num_envs,
         device=device,
+        total_steps=total_steps,
     )

@@ -53,7 +53,7 @@ def summarise(
         "recent_return": _by_seed(seeds, scores.recent_means()),
         "final_eval_return": _by_seed(seeds, final),
         "best_eval_return": _by_seed(seeds, best),
-        "eval_episodes": recipe.final_eval_episodes or recipe.eval_episodes,
+        "eval_episodes": recipe.eval_episodes if interrupted else recipe.final_eval_episodes or recipe.eval_episodes,
         "solved_at": scores.solved_at,
         "solved_at_env_steps": _by_seed(seeds, scores.solved),
         "solved_at_episode": _by_seed(seeds, scores.solved_episode),

@@ -15,6 +15,7 @@ from .evaluation import Evaluator
 from .fleet import joined
 from .make import EnvMaker
 from .recipe import Recipe
+from .registry import given_class
 from .session import FINAL_ROUND
 from .tables import under_way
 from .trees import pick
@@ -45,7 +46,7 @@ def load(
     path: str | Path,
     *,
     seed: int | Literal["best", "all"] = "all",
-    agent: str | None = None,
+    agent: str | type | None = None,
     imports: Sequence[str] = (),
     device: str = "auto",
 ) -> Trained:
@@ -54,7 +55,7 @@ def load(
     Args:
         path: ``checkpoint.pth``, ``best.pth`` or a run folder (its ``best.pth`` if there is one).
         seed: one seed number, the one with the best evaluation during training, or all of them.
-        agent: needed where the agent is code of your own: file.py:Class or package.module:Class.
+        agent: needed where the agent is code of your own: file.py:Class, package.module:Class or the class itself.
         imports: modules to import for the environment; needed where the run needed them.
         device: auto, cpu, cuda or cuda:N.
 
@@ -63,6 +64,7 @@ def load(
         UsageError: no such seed, or code to run that was not confirmed.
     """
     path = Path(path)
+    agent = given_class(agent) if isinstance(agent, type) else agent
     path, content = _open(path)
     try:
         recipe = Recipe.from_content(content["recipe"], str(path)).trusting(agent, imports, str(path))

@@ -11,7 +11,7 @@ from .errors import CheckpointError, UsageError, first_line
 from .fleet import Fleet, joined, shares
 from .recipe import Recipe
 from .record import new_folder
-from .registry import agent_code
+from .registry import agent_code, given_class
 from .session import Session
 from .tables import worker_folders
 from .watcher import Watcher
@@ -33,7 +33,7 @@ class Run(NamedTuple):
 def train(
     env: str | None = None,
     *,
-    agent: str | None = None,
+    agent: str | type | None = None,
     recipe: str | Path | Recipe | None = None,
     out: str | Path | None = None,
     imports: Sequence[str] = (),
@@ -44,16 +44,21 @@ def train(
 
     Args:
         env: Gymnasium id; goes before the recipe's.
-        agent: name, package.module:Class or file.py:Class; goes before the recipe's.
+        agent: name, package.module:Class, file.py:Class, or the class itself; goes before the recipe's.
         recipe: a `Recipe`, the name of one that comes with rlbench, or a TOML file; default: the agent's for ``env``.
         out: run folder; default: runs/ENV/AGENT-DATE-TIME.
         imports: modules that register the environment.
         watcher: told what happens.
         overrides: run keys, such as ``seeds=5``, and hyper-parameters, as ``dqn={"gamma": 0.98}``.
 
+    Sets torch's number of CPU threads to the recipe's, 1 unless it says otherwise.
+
     Raises:
         RlbenchError: anything that the user has to mend, in one sentence.
     """
+    if env is not None and not isinstance(env, str):
+        raise UsageError("env is the name of an environment, such as 'CartPole-v1': each seed needs copies of its own")
+    agent = given_class(agent) if isinstance(agent, type) else agent
     if not isinstance(recipe, Recipe):
         flat: dict[str, Any] = {}
         for key, value in overrides.items():
@@ -73,7 +78,7 @@ def train(
 def resume(
     folder: str | Path,
     *,
-    agent: str | None = None,
+    agent: str | type | None = None,
     imports: Sequence[str] = (),
     total_steps: int | None = None,
     watcher: Watcher | None = None,
@@ -91,6 +96,7 @@ def resume(
         RlbenchError: there is no usable checkpoint, or nothing is left to do.
     """
     folder = Path(folder)
+    agent = given_class(agent) if isinstance(agent, type) else agent
     path = folder / "checkpoint.pth"
     fleet = worker_folders(folder)
     saved = [place / path.name for place in fleet or [folder] if (place / path.name).exists()]

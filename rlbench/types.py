@@ -28,6 +28,7 @@ class Spec(NamedTuple):
     num_seeds: int = 1
     num_envs: int = 1
     device: torch.device = torch.device("cpu")
+    total_steps: int = 0  # env steps per seed that the run is to take; 0: not known
 
 
 class Transition(NamedTuple):

@@ -12,7 +12,7 @@ imports = click.option(
     "imports",
     metavar="MODULE",
     multiple=True,
-    help="Import a module that registers environments. May be repeated.",
+    help="Import what registers the environment: a module, or file.py. May be repeated.",
 )
 device = click.option(
     "--device", metavar="DEVICE", default=None, help="auto (CUDA when present), cpu, cuda or cuda:N.  [default: auto]"
