@@ -56,6 +56,8 @@ class Replay:
             raise ValueError(
                 f"the replay buffer of {capacity:,} transitions needs {size:.1f} GiB; lower capacity"
             ) from e
+        on_cpu = spec.device.type == "cpu"
+        self._arrays = (self._rows.numpy(), self._pixels.numpy()) if on_cpu else None  # the same memory
         self._first = torch.arange(spec.num_seeds, device=spec.device).unsqueeze(1) * (self._length * spec.num_envs)
         self._steps = torch.arange(n_step, device=spec.device)
         self._gammas = torch.tensor([gamma**i for i in range(n_step + 1)], device=spec.device)
@@ -68,19 +70,39 @@ class Replay:
 
     def add(self, transition: Transition) -> None:
         """Store one transition of every env, over the oldest ones when full."""
-        t = transition
+        if self._arrays is not None:
+            self._add_on_cpu(transition)
+        else:
+            self._add(transition)
+        self._cursor = (self._cursor + 1) % self._length
+        self._filled = min(self._filled + 1, self._length)
+
+    def _add(self, t: Transition) -> None:
         ends = torch.stack((t.reward, t.terminated, t.truncated), -1)  # (S, E, 3) promoted to float32
         action = t.action.reshape(*ends.shape[:2], self._action_width)
-        obs, next_obs = t.obs, t.next_obs
-        if len(self.spec.obs_shape) != 1:
-            obs, next_obs = obs.reshape(*ends.shape[:2], -1), next_obs.reshape(*ends.shape[:2], -1)
+        obs, next_obs = (x.reshape(*ends.shape[:2], -1) for x in (t.obs, t.next_obs))
         if self._images:
             torch.cat((obs, next_obs), -1, out=self._pixels[:, self._cursor])
             torch.cat((action, ends), -1, out=self._rows[:, self._cursor])
         else:
             torch.cat((action, ends, obs, next_obs), -1, out=self._rows[:, self._cursor])
-        self._cursor = (self._cursor + 1) % self._length
-        self._filled = min(self._filled + 1, self._length)
+
+    def _add_on_cpu(self, t: Transition) -> None:
+        """The same through NumPy, whose calls cost a third of torch's where the tensors are small."""
+        assert self._arrays is not None
+        a, o, (rows, pixels) = self._action_width, self._obs_width, self._arrays
+        row = rows[:, self._cursor]  # (S, E, width)
+        seen, at = (pixels[:, self._cursor], 0) if self._images else (row, a + 3)
+        shape = row.shape[:2]
+        if self.spec.action_shape:
+            row[..., :a] = t.action.numpy().reshape(*shape, a)
+        else:
+            row[..., 0] = t.action.numpy()
+        row[..., a] = t.reward.numpy()
+        row[..., a + 1] = t.terminated.numpy()
+        row[..., a + 2] = t.truncated.numpy()
+        seen[..., at : at + o] = t.obs.numpy().reshape(*shape, o)
+        seen[..., at + o : at + 2 * o] = t.next_obs.numpy().reshape(*shape, o)
 
     def sample(self, batch_size: int) -> Batch:
         """Draw (S, batch_size) transitions, uniformly and with replacement, each seed from its own stream.

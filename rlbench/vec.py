@@ -157,16 +157,16 @@ class EnvBatch:
                 raise AgentError(f"the agent gave an action that is not finite: {action.flatten()[:8].tolist()}")
             self._check_finite(after, rewards)
         next_obs = self._tensor(after)
-        flags = torch.zeros(2, n, dtype=torch.bool)
+        flags = np.zeros((2, n), np.bool_)
         for i, terminated, truncated in ended:
             flags[0, i], flags[1, i] = terminated, truncated
         transition = Transition(
             obs=self._current,
             action=action,
-            reward=self._placed(torch.tensor(rewards)),
+            reward=self._tensor(np.array(rewards, np.float32)),
             next_obs=next_obs,
-            terminated=self._placed(flags[0]),
-            truncated=self._placed(flags[1]),
+            terminated=self._tensor(flags[0]),
+            truncated=self._tensor(flags[1]),
         )
         self._obs, self._current, self.finished = after, next_obs, []
         if ended:
@@ -238,14 +238,10 @@ class EnvBatch:
         s, e = divmod(i, self.num_envs)
         return Episode(s, e, self._episodes[i], self._returns[i], len(self._actions[i]), terminated)
 
-    def _tensor(self, obs: np.ndarray) -> Tensor:
-        return self._placed(torch.from_numpy(obs))
-
-    def _placed(self, flat: Tensor) -> Tensor:
-        """(S*E, ...) as (S, E, ...) on the device."""
-        if self.device.type != "cpu":
-            flat = flat.to(self.device)
-        return flat.view(*self._batch_shape, *flat.shape[1:])
+    def _tensor(self, flat: np.ndarray) -> Tensor:
+        """(S*E, ...) as a tensor (S, E, ...) on the device; on the CPU they share memory."""
+        tensor = torch.from_numpy(flat.reshape(*self._batch_shape, *flat.shape[1:]))
+        return tensor if self.device.type == "cpu" else tensor.to(self.device)
 
     def _mask(self) -> Tensor:
         mask = torch.zeros(len(self.envs), dtype=torch.bool)
