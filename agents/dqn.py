@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -75,7 +76,7 @@ class DQN(Agent):
         self.spec, self.config = spec, config
         self.q_net = nn.network(
             spec, config.hidden, spec.num_actions, streams["init"], layer_norm=config.layer_norm
-        )  # (S, N, *O) -> (S, N, A)
+        ).requires_grad_(False)  # (S, N, *O) -> (S, N, A); differentiated by hand
         self.target_net = copy.deepcopy(self.q_net)
         self.online, self.target = nn.Flat(self.q_net), nn.Flat(self.target_net)
         self.adam = Adam(self.online.data, config.learning_rate, epsilon=config.adam_epsilon)
@@ -83,32 +84,39 @@ class DQN(Agent):
         self.loss: Callable[[Tensor], tuple[Tensor, Tensor]] = (
             functional.squared_loss if config.loss == "squared" else functional.huber_loss
         )
-        self.streams = streams
+        self.explore = streams["explore"]
         self.num_actions = spec.num_actions
         self.env_steps = 0
         self.episodes = torch.zeros(spec.num_seeds, 1, dtype=torch.int64, device=spec.device)
-        self._epsilon: Tensor | None = None  # kept while no episode ends
+        self._epsilon: np.ndarray | None = None  # kept while no episode ends
 
-    def epsilon(self) -> float | Tensor:
+    def epsilon(self) -> float | np.ndarray:
         """Share of random actions now: one number, or (S, 1) where it falls with each seed's own episodes."""
         c = self.config
-        if not c.epsilon_decay:
-            return functional.linear_schedule(c.epsilon_start, c.epsilon_end, c.epsilon_steps, self.env_steps)
-        if self._epsilon is None:
-            # one by one: the last bit of a tensor's power depends on how many seeds stand in it
-            done = self.episodes.flatten().tolist()
-            shares = [max(c.epsilon_start * c.epsilon_decay**n, c.epsilon_end) for n in done]
-            self._epsilon = torch.tensor(shares, dtype=torch.float64, device=self.spec.device).unsqueeze(1)
-        return self._epsilon
+        if c.epsilon_decay:
+            if self._epsilon is None:
+                # one by one: the last bit of an array's power depends on how many seeds stand in it
+                done = self.episodes.flatten().tolist()
+                shares = [max(c.epsilon_start * c.epsilon_decay**n, c.epsilon_end, 2.0**-53) for n in done]
+                self._epsilon = np.array(shares)[:, None]
+            return self._epsilon
+        return functional.linear_schedule(c.epsilon_start, c.epsilon_end, c.epsilon_steps, self.env_steps)
 
-    @torch.no_grad()
     def act(self, obs: Tensor, *, explore: bool) -> Tensor:
-        greedy = self.q_net(obs).argmax(-1)  # (S, E)
+        greedy = self.q_net.forward(obs).argmax(-1)  # (S, E)
         if not explore:
             return greedy
-        envs, actions = self.spec.num_envs, self.num_actions
-        random = self.streams["action"].integers(envs, actions)  # (S, E)
-        return torch.where(self.streams["explore"].uniform(envs) < self.epsilon(), random, greedy)
+        epsilon = self.epsilon()
+        u = self.explore.host(self.spec.num_envs)  # (S, E)
+        exploring = u < epsilon
+        if not exploring.any():
+            return greedy
+        random = (u * (self.num_actions / epsilon)).astype(np.int64)  # u below epsilon is uniform there too
+        np.minimum(random, self.num_actions - 1, out=random)
+        return torch.where(self._here(exploring), self._here(random), greedy)
+
+    def _here(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.spec.device)
 
     def observe(self, transition: Transition) -> None:
         self.replay.add(transition)
@@ -128,14 +136,13 @@ class DQN(Agent):
             metrics = self._learn()
         return metrics
 
-    @torch.no_grad()
     def _learn(self) -> dict[str, Tensor]:
         """One gradient step of every seed."""
         c = self.config
         batch = self.replay.sample(c.batch_size)
-        next_q = self.target_net(batch.next_obs)  # (S, B, A)
+        next_q = self.target_net.forward(batch.next_obs)  # (S, B, A)
         if c.double:
-            next_value = functional.double_value(self.q_net(batch.next_obs), next_q)  # (S, B)
+            next_value = functional.double_value(self.q_net.forward(batch.next_obs), next_q)  # (S, B)
         else:
             next_value = functional.max_value(next_q)
         target = functional.td_target(batch.reward, batch.discount, next_value)  # (S, B)
@@ -145,7 +152,8 @@ class DQN(Agent):
         q_values = q_all.gather(-1, action).squeeze(-1)  # (S, B)
         loss, slope = self.loss(q_values - target)  # (S, B) both: the loss and its derivative
         upstream = torch.zeros_like(q_all).scatter_(-1, action, slope.unsqueeze(-1) / c.batch_size)
-        grad = self.online.pack(pull(upstream))  # (S, P): of the mean over the batch, each seed its own
+        pull(upstream, self.online.grads)
+        grad = self.online.grad  # (S, P): of the mean over the batch, each seed its own
 
         grad_norm = functional.clip_norm_(grad, c.max_grad_norm)  # (S,)
         if c.learning_rate_end is not None and self.spec.total_steps:

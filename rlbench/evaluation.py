@@ -60,11 +60,11 @@ class Evaluator:
         returns = np.full((len(self.seeds), episodes), np.nan)
         lengths = np.full((len(self.seeds), episodes), np.nan)
         for step in run(agent, envs, explore=False, learn=False, obs=obs):
-            for seed, env, episode, episode_return, episode_length, _ in step.finished:
-                k = (episode - first) * WIDTH + env
-                returns[seed, k], lengths[seed, k] = episode_return, episode_length
+            for done in step.finished:
+                k = (done.episode - first) * WIDTH + done.env
+                returns[done.seed, k], lengths[done.seed, k] = done.episode_return, done.episode_length
                 if k + WIDTH >= episodes:
-                    envs.stop(seed, env)
+                    envs.stop(done.seed, done.env)
         return returns, lengths
 
     def close(self) -> None:

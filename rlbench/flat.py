@@ -1,7 +1,5 @@
 """The parameters of a stacked module as one flat tensor: an optimiser step or a soft update is then one operation."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -19,33 +17,28 @@ class Flat:
 
     Attributes:
         data: (S, P) float32. Write to it in place only.
+        grad: (S, P), zero where no parameter lies; yours to fill.
+        grads: views into ``grad``, one for each parameter and of its shape.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self.params = list(module.parameters())
         first = self.params[0]
-        self._sizes = [p[0].numel() for p in self.params]
-        self._widths = [-(-size // ALIGN) * ALIGN for size in self._sizes]
-        self.data = torch.zeros(first.shape[0], sum(self._widths), device=first.device)
-        self._pads = [
-            self.data.new_zeros(first.shape[0], w - n) for n, w in zip(self._sizes, self._widths, strict=True)
-        ]
+        sizes = [p[0].numel() for p in self.params]
+        widths = [-(-size // ALIGN) * ALIGN for size in sizes]
+        self.data = torch.zeros(first.shape[0], sum(widths), device=first.device)
+        self.grad = torch.zeros_like(self.data)
+        self.grads: list[Tensor] = []
         at = 0
-        for param, size, width in zip(self.params, self._sizes, self._widths, strict=True):
+        for param, size, width in zip(self.params, sizes, widths, strict=True):
             view = self.data[:, at : at + size].view(param.shape)
             view.copy_(param.detach())
             param.data = view
+            self.grads.append(self.grad[:, at : at + size].view(param.shape))
             at += width
 
     def gradient(self, loss: Tensor) -> Tensor:
         """(S, P) gradient of the scalar ``loss``, by autograd. Sum it over seeds: then each row is that seed's own."""
-        return self.pack(torch.autograd.grad(loss, self.params))
-
-    def pack(self, grads: Sequence[Tensor]) -> Tensor:
-        """(S, P) from the gradients of each parameter, in their order."""
-        pieces = []
-        for grad, pad in zip(grads, self._pads, strict=True):
-            pieces.append(grad.flatten(1))
-            if pad.shape[1]:
-                pieces.append(pad)
-        return torch.cat(pieces, 1)
+        for into, grad in zip(self.grads, torch.autograd.grad(loss, self.params), strict=True):
+            into.copy_(grad)
+        return self.grad.clone()

@@ -95,6 +95,5 @@ def clip_norm_(grad: Tensor, max_norm: float) -> Tensor:
 
 
 def _same_shape(*tensors: Tensor) -> None:
-    shapes = [tuple(t.shape) for t in tensors]
-    if len(set(shapes)) != 1:
-        raise ValueError(f"expected tensors of one shape, got {shapes}")
+    if any(t.shape != tensors[0].shape for t in tensors):
+        raise ValueError(f"expected tensors of one shape, got {[tuple(t.shape) for t in tensors]}")

@@ -6,6 +6,7 @@ and row s depends on parameters of row s alone, to the last bit: convolutions go
 product as linear layers, because grouped convolutions may pick another algorithm for another S.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -17,7 +18,7 @@ from .flat import Flat as Flat
 from .rng import Stream
 from .types import Spec
 
-Pull = Callable[[Tensor, bool], tuple[Tensor | None, list[Tensor]]]
+Pull = Callable[[Tensor, Sequence[Tensor], bool], Tensor | None]
 
 
 class Layer(nn.Module):
@@ -29,35 +30,46 @@ class Layer(nn.Module):
     def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
         """The output for ``x``, and the function that pulls a gradient back through it (a vector-Jacobian product).
 
-        That function takes the gradient at the output, and whether the gradient at the input is wanted; it returns
-        that gradient (or None) and those of the parameters, in their order.
+        That function takes the gradient at the output, one tensor for each parameter, into which it writes that
+        parameter's gradient, and whether the gradient at the input is wanted, which it returns (else None).
         """
         raise TypeError(f"{type(self).__name__} can only be differentiated by autograd")
 
 
 class Linear(Layer):
-    """S linear maps: (S, N, n_in) -> (S, N, n_out). Uniform in +-1/sqrt(n_in) at first, as `torch.nn.Linear`."""
+    """S linear maps: (S, N, n_in) -> (S, N, n_out). Uniform in +-1/sqrt(n_in) at first, as `torch.nn.Linear`.
+
+    The weight lies as (S, n_in, n_out), or as (S, n_out, n_in) where that is narrower: products with a short last
+    axis cost two to four times more.
+    """
 
     def __init__(self, n_in: int, n_out: int, init: Stream) -> None:
         super().__init__()
         seeds = len(init.seeds)
         bound = 1 / math.sqrt(n_in)
-        self.weight = nn.Parameter(_uniform(init, bound, n_in * n_out).view(seeds, n_in, n_out))
+        weight = _uniform(init, bound, n_in * n_out).view(seeds, n_in, n_out)
+        self.narrow = n_out < n_in
+        self.weight = nn.Parameter(weight.mT.contiguous() if self.narrow else weight)
         self.bias = nn.Parameter(_uniform(init, bound, n_out).view(seeds, 1, n_out))
         self._both = (self.weight, self.bias)  # a module looks its parameters up slowly
 
+    @property
+    def matrix(self) -> Tensor:
+        """The weight as (S, n_in, n_out), however it lies."""
+        return self._both[0].mT if self.narrow else self._both[0]
+
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self._both
-        return _affine(x, weight, bias)
+        return _affine(x, self.matrix, self._both[1])
 
     def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
-        weight, bias = self._both
+        weight = self.matrix
 
-        def pull(grad: Tensor, wanted: bool) -> tuple[Tensor | None, list[Tensor]]:
-            below = _product(grad, weight.transpose(1, 2)) if wanted else None
-            return below, [torch.bmm(x.transpose(1, 2), grad), grad.sum(1)]
+        def pull(grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+            into[0].copy_(torch.bmm(grad.mT, x) if self.narrow else torch.bmm(x.mT, grad))
+            torch.sum(grad, 1, keepdim=True, out=into[1])
+            return _product(grad, weight.mT) if wanted else None
 
-        return _affine(x, weight, bias), pull
+        return _affine(x, weight, self._both[1]), pull
 
 
 class LayerNorm(Layer):
@@ -79,28 +91,30 @@ class LayerNorm(Layer):
         weight, bias = self._both
         normed, mean, rstd = torch.native_layer_norm(x, self.shape, None, None, 1e-5)
 
-        def pull(grad: Tensor, wanted: bool) -> tuple[Tensor | None, list[Tensor]]:
-            below = None
-            if wanted:
-                below = torch.ops.aten.native_layer_norm_backward(
-                    grad * weight, x, self.shape, mean, rstd, None, None, (True, False, False)
-                )[0]
-            return below, [(grad * normed).sum(1), grad.sum(1)]
+        def pull(grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+            torch.sum(grad * normed, 1, keepdim=True, out=into[0])
+            torch.sum(grad, 1, keepdim=True, out=into[1])
+            if not wanted:
+                return None
+            below: Tensor = torch.ops.aten.native_layer_norm_backward(
+                grad * weight, x, self.shape, mean, rstd, None, None, (True, False, False)
+            )[0]
+            return below
 
         return torch.addcmul(bias, normed, weight), pull
 
 
 class ReLU(Layer):
-    """max(x, 0), any shape."""
+    """max(x, 0), any shape. In place, as `torch.nn.ReLU(inplace=True)`: give it what another layer made."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x)
+        return torch.relu_(x)
 
     def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
-        y = torch.relu(x)
+        y = torch.relu_(x)
 
-        def pull(grad: Tensor, wanted: bool) -> tuple[Tensor | None, list[Tensor]]:
-            return (torch.ops.aten.threshold_backward(grad, y, 0) if wanted else None), []
+        def pull(grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+            return torch.ops.aten.threshold_backward(grad, y, 0) if wanted else None
 
         return y, pull
 
@@ -122,15 +136,14 @@ class Conv2d(Layer):
     def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
         patches = self._patches(x)
 
-        def pull(grad: Tensor, wanted: bool) -> tuple[Tensor | None, list[Tensor]]:
+        def pull(grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
             rows = grad.permute(0, 1, 3, 4, 2).reshape(*patches.shape[:2], -1)  # (S, N*H'*W', C_out)
-            below = None
-            if wanted:
-                columns = torch.bmm(rows, self.weight.transpose(1, 2)).view(
-                    x.shape[0] * x.shape[1], -1, patches.shape[2]
-                )
-                below = F.fold(columns.transpose(1, 2), x.shape[-2:], self.kernel, stride=self.stride).view(x.shape)
-            return below, [torch.bmm(patches.transpose(1, 2), rows), rows.sum(1)]
+            into[0].copy_(torch.bmm(patches.mT, rows))
+            torch.sum(rows, 1, keepdim=True, out=into[1])
+            if not wanted:
+                return None
+            columns = torch.bmm(rows, self.weight.mT).view(x.shape[0] * x.shape[1], -1, patches.shape[2])
+            return F.fold(columns.mT, x.shape[-2:], self.kernel, stride=self.stride).view(x.shape)
 
         return self._planes(torch.baddbmm(self.bias, patches, self.weight), x), pull
 
@@ -181,7 +194,7 @@ class Flatten(Layer):
         return x.reshape(*x.shape[:2], -1)  # a product of no factors is 1
 
     def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
-        return self.forward(x), lambda grad, wanted: (grad.view(x.shape), [])
+        return self.forward(x), lambda grad, into, wanted: grad.view(x.shape)
 
 
 class Network(nn.Module):
@@ -190,35 +203,36 @@ class Network(nn.Module):
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        learned = [i for i, layer in enumerate(layers) if any(True for _ in layer.parameters())]
-        self._first = learned[0]  # below it there is nothing to differentiate
         self._chain = list(layers)
+        counts = [len(list(layer.parameters())) for layer in layers]
+        self._first = next(i for i, n in enumerate(counts) if n)  # below it there is nothing to differentiate
+        ends = list(itertools.accumulate(counts))
+        self._own = [slice(end - n, end) for n, end in zip(counts, ends, strict=True)]  # of all parameters
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self._chain:
             x = layer.forward(x)
         return x
 
-    def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], list[Tensor]]]:
-        """The output for ``x``, and the function from the gradient at the output to those of the parameters.
+    def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor, Sequence[Tensor]], None]]:
+        """The output for ``x``, and the function that turns the gradient at the output into those of the parameters.
 
-        Call both under `torch.no_grad`, or autograd keeps its books as well.
+        It writes them into the tensors it is given, one per parameter in their order: `Flat.grads`. Call both under
+        `torch.no_grad`, or of parameters that need no gradient, or autograd keeps its books as well.
         """
         for layer in self._chain[: self._first]:
             x = layer.forward(x)
         pulls = []
-        for layer in self._chain[self._first :]:
+        for layer, own in zip(self._chain[self._first :], self._own[self._first :], strict=True):
             x, pull = layer.vjp(x)
-            pulls.append(pull)
+            pulls.append((pull, own))
 
-        def pull_all(grad: Tensor) -> list[Tensor]:
-            grads: list[Tensor] = []
+        def pull_all(grad: Tensor, into: Sequence[Tensor]) -> None:
             below: Tensor | None = grad
             for i in range(len(pulls) - 1, -1, -1):
+                pull, own = pulls[i]
                 assert below is not None
-                below, own = pulls[i](below, i > 0)
-                grads = own + grads
-            return grads
+                below = pull(below, into[own], i > 0)
 
         return x, pull_all
 

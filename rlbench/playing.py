@@ -155,8 +155,9 @@ def moments(trained: Trained, episodes: int, *, film: bool) -> Generator[Moment,
                 so_far += float(step.transition.reward[0, copy])
                 played = None
                 if step.finished:
-                    _, _, _, so_far, length, _ = step.finished[0]
-                    played = Played(trained.seeds[0], k + 1, so_far, length)
+                    done = step.finished[0]
+                    so_far = done.episode_return
+                    played = Played(trained.seeds[0], k + 1, so_far, done.episode_length)
                     envs.stop(0, copy)
                 yield Moment(camera.frame if isinstance(camera, _Film) else None, k + 1, so_far, played)
     finally:

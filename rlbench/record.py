@@ -1,4 +1,4 @@
-"""The run folder: CSV files are the record, TensorBoard is a view of them."""
+"""The run folder: CSV files and the journal are the record, TensorBoard is a view of them."""
 
 import contextlib
 import csv
@@ -19,8 +19,10 @@ import numpy as np
 from torch import Tensor
 
 from .errors import RunFolderError
+from .journal import Journal, cut_back
 from .recipe import Recipe
 from .registry import table_name
+from .spaces import ActionCodec
 from .tables import TABLES
 from .vec import Episode
 
@@ -86,11 +88,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 class Recorder:
-    """Appends to the CSV files of a run folder, and to its TensorBoard events.
+    """Appends to the CSV files and the journal of a run folder, and to its TensorBoard events.
 
     Args:
         folder: the run folder.
         seeds: the S seed numbers.
+        codec: of the environment's actions, for the journal.
         resume: sizes that `sizes` gave, to cut the files back to; None for a new run.
         env_steps: where a resumed run goes on, for TensorBoard.
         seconds: wall seconds that the run took before it was resumed.
@@ -100,6 +103,7 @@ class Recorder:
         self,
         folder: Path,
         seeds: list[int],
+        codec: ActionCodec,
         *,
         resume: dict[str, int] | None = None,
         env_steps: int = 0,
@@ -113,7 +117,10 @@ class Recorder:
         self._files: dict[str, TextIO] = {}
         self._writers: dict[str, Any] = {}
         self._metric_names: list[str] | None = None
+        self.journal = Journal(folder, seeds, codec)
         try:
+            if resume is not None:
+                cut_back(folder, resume)
             for name in TABLES:
                 self._open(name, None if resume is None else resume.get(name, 0))
             self._board = SummaryWriter(str(folder / "tb"), purge_step=env_steps + 1 if resume is not None else None)
@@ -129,6 +136,7 @@ class Recorder:
 
     def episode(self, episode: Episode, env_steps: int) -> None:
         """One finished training episode."""
+        self.journal.add(episode, env_steps)
         self._writers["episodes.csv"].writerow(
             (
                 self.seeds[episode.seed],
@@ -182,15 +190,16 @@ class Recorder:
         try:
             for file in self._files.values():
                 file.flush()
+            self.journal.flush()
         except OSError as e:
             raise disk_error(e, self.folder) from e
         self._board.flush()
         self._flushed = time.perf_counter()
 
     def sizes(self) -> dict[str, int]:
-        """Length of each CSV file in bytes, after a flush: what a resumed run cuts them back to."""
+        """Length of each CSV and journal file in bytes, after a flush: what a resumed run cuts them back to."""
         self.flush()
-        return {name: (self.folder / name).stat().st_size for name in self._files}
+        return {name: (self.folder / name).stat().st_size for name in self._files} | self.journal.sizes()
 
     def close(self) -> None:
         for close in (*(file.close for file in self._files.values()), self._board.close):

@@ -1,14 +1,15 @@
 """Replay buffer: ring storage, uniform sampling, n-step returns.
 
-A transition is packed into one row of float32 (images into one row of bytes beside it), so that storing it is one copy
-and sampling a batch is one gather. Rows lie as (S, T, E, width): time is a ring of T = capacity // E.
+A transition is packed into one row of float32 (images into two rows of bytes beside it), so that sampling is one
+gather. Rows lie as (S, T, E, width): time is a ring of T = capacity // E. The ring is held by NumPy in the host's
+memory, whatever the device: its calls cost a third of torch's where arrays are small, and there is room for it.
 """
 
 import math
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from .rng import Stream
 from .types import Batch, Spec, Transition
@@ -37,6 +38,7 @@ class Replay:
         self.spec = spec
         self.gamma, self.n_step = gamma, n_step
         self.stream = stream
+        self._here = spec.device.type == "cpu"
         self._length = capacity // spec.num_envs
         if n_step < 1 or self._length < n_step:
             raise ValueError(f"capacity {capacity} is too small for {spec.num_envs} envs and n_step {n_step}")
@@ -47,20 +49,18 @@ class Replay:
         self._action_width = math.prod(spec.action_shape)
         ring = (spec.num_seeds, self._length, spec.num_envs)
         width = self._action_width + 3 + (0 if self._images else 2 * self._obs_width)
-        image_width = 2 * self._obs_width if self._images else 0
         try:
-            self._rows = torch.empty(*ring, width, device=spec.device)
-            self._pixels = torch.empty(*ring, image_width, dtype=torch.uint8, device=spec.device)
-        except RuntimeError as e:
-            size = math.prod(ring) * (4 * width + image_width) / 2**30
+            self._rows = np.zeros((*ring, width), np.float32)
+            self._pixels = np.zeros((*ring, 2, self._obs_width if self._images else 0), np.uint8)
+        except (MemoryError, ValueError) as e:
+            size = math.prod(ring) * (4 * width + (2 * self._obs_width if self._images else 0)) / 2**30
             raise ValueError(
                 f"the replay buffer of {capacity:,} transitions needs {size:.1f} GiB; lower capacity"
             ) from e
-        on_cpu = spec.device.type == "cpu"
-        self._arrays = (self._rows.numpy(), self._pixels.numpy()) if on_cpu else None  # the same memory
-        self._first = torch.arange(spec.num_seeds, device=spec.device).unsqueeze(1) * (self._length * spec.num_envs)
-        self._steps = torch.arange(n_step, device=spec.device)
-        self._gammas = torch.tensor([gamma**i for i in range(n_step + 1)], device=spec.device)
+        self._columns = self._views()
+        self._first = np.arange(spec.num_seeds).reshape(-1, 1) * (self._length * spec.num_envs)
+        self._steps = np.arange(n_step)
+        self._gammas = np.array([gamma**i for i in range(n_step + 1)], np.float32)
         self._cursor = 0  # the ring index that is written next
         self._filled = 0  # ring indices written so far, at most T
 
@@ -70,39 +70,21 @@ class Replay:
 
     def add(self, transition: Transition) -> None:
         """Store one transition of every env, over the oldest ones when full."""
-        if self._arrays is not None:
-            self._add_on_cpu(transition)
-        else:
-            self._add(transition)
-        self._cursor = (self._cursor + 1) % self._length
+        cursor = self._cursor
+        for column, leaf in zip(self._columns, transition, strict=True):
+            column[:, cursor] = leaf.numpy() if self._here else leaf.cpu().numpy()
+        self._cursor = (cursor + 1) % self._length
         self._filled = min(self._filled + 1, self._length)
 
-    def _add(self, t: Transition) -> None:
-        ends = torch.stack((t.reward, t.terminated, t.truncated), -1)  # (S, E, 3) promoted to float32
-        action = t.action.reshape(*ends.shape[:2], self._action_width)
-        obs, next_obs = (x.reshape(*ends.shape[:2], -1) for x in (t.obs, t.next_obs))
-        if self._images:
-            torch.cat((obs, next_obs), -1, out=self._pixels[:, self._cursor])
-            torch.cat((action, ends), -1, out=self._rows[:, self._cursor])
-        else:
-            torch.cat((action, ends, obs, next_obs), -1, out=self._rows[:, self._cursor])
-
-    def _add_on_cpu(self, t: Transition) -> None:
-        """The same through NumPy, whose calls cost a third of torch's where the tensors are small."""
-        assert self._arrays is not None
-        a, o, (rows, pixels) = self._action_width, self._obs_width, self._arrays
-        row = rows[:, self._cursor]  # (S, E, width)
-        seen, at = (pixels[:, self._cursor], 0) if self._images else (row, a + 3)
-        shape = row.shape[:2]
-        if self.spec.action_shape:
-            row[..., :a] = t.action.numpy().reshape(*shape, a)
-        else:
-            row[..., 0] = t.action.numpy()
-        row[..., a] = t.reward.numpy()
-        row[..., a + 1] = t.terminated.numpy()
-        row[..., a + 2] = t.truncated.numpy()
-        seen[..., at : at + o] = t.obs.numpy().reshape(*shape, o)
-        seen[..., at + o : at + 2 * o] = t.next_obs.numpy().reshape(*shape, o)
+    def _views(self) -> list[np.ndarray]:
+        """(S, T, E, ...) views into the ring, one for each leaf of a transition."""
+        a, o, rows = self._action_width, self._obs_width, self._rows
+        pair: tuple[np.ndarray, np.ndarray] = (self._pixels[..., 0, :], self._pixels[..., 1, :])
+        if not self._images:
+            pair = (rows[..., a + 3 : a + 3 + o], rows[..., a + 3 + o :])
+        obs, next_obs = (x.reshape(*x.shape[:3], *self.spec.obs_shape) for x in pair)
+        action = rows[..., :a].reshape(*rows.shape[:3], *self.spec.action_shape)
+        return [obs, action, rows[..., a], next_obs, rows[..., a + 1], rows[..., a + 2]]
 
     def sample(self, batch_size: int) -> Batch:
         """Draw (S, batch_size) transitions, uniformly and with replacement, each seed from its own stream.
@@ -112,60 +94,61 @@ class Replay:
         """
         if not self._filled:
             raise ValueError("cannot sample from an empty replay buffer")
-        index = self.stream.integers(batch_size, len(self))  # (S, B)
-        if self.n_step == 1:
-            rows = self._gather(self._rows, index)  # (S, B, width)
-            reward = rows[..., self._action_width]
-            alive = 1 - rows[..., self._action_width + 1]
-            return self._batch(rows, rows, index, index, reward, alive * self.gamma)
-        return self._sample_windows(index)
+        index = (self.stream.host(batch_size) * len(self)).astype(np.int64)  # (S, B)
+        if self.n_step > 1:
+            return self._sample_windows(index)
+        index += self._first
+        rows = self._rows.reshape(-1, self._rows.shape[-1]).take(index, 0)  # (S, B, width)
+        discount = self.gamma - self.gamma * rows[..., self._action_width + 1]
+        return self._batch(rows, rows, index, index, rows[..., self._action_width], discount)
 
-    def _sample_windows(self, index: Tensor) -> Batch:
-        a, envs = self._action_width, self.spec.num_envs
+    def _sample_windows(self, index: np.ndarray) -> Batch:
+        a, envs, n = self._action_width, self.spec.num_envs, self.n_step
         ahead = (self._cursor - 1 - index // envs) % self._length  # (S, B) steps stored after the sampled one
-        window = index.unsqueeze(-1) + self._steps * envs  # (S, B, n)
-        rows = self._gather(self._rows, window % (self._length * envs))  # (S, B, n, width)
-        ends = rows[..., a + 1] + rows[..., a + 2] > 0
-        alive = torch.ones_like(ends)
-        alive[..., 1:] = (~ends[..., :-1]).cumprod(-1).bool() & (self._steps[1:] <= ahead.unsqueeze(-1))
-        count = alive.sum(-1)  # (S, B) k
-        reward = torch.where(alive, rows[..., a] * self._gammas[:-1], 0.0).sum(-1)  # where: unwritten rows may be NaN
-        last = (count - 1)[..., None, None].expand(-1, -1, 1, rows.shape[-1])
-        final = rows.gather(2, last).squeeze(2)  # (S, B, width) the row in which the window ends
-        discount = self._gammas[count] * (1 - final[..., a + 1])
-        final_index = window.gather(2, (count - 1).unsqueeze(-1)).squeeze(-1) % (self._length * envs)
-        return self._batch(rows[:, :, 0], final, index, final_index, reward, discount)
+        window = (index[..., None] + self._steps * envs) % (self._length * envs)
+        window += self._first[..., None]  # (S, B, n)
+        rows = self._rows.reshape(-1, self._rows.shape[-1]).take(window, 0)  # (S, B, n, width)
+        closes = (rows[..., a + 1] + rows[..., a + 2] > 0) | (self._steps >= ahead[..., None])
+        closes[..., -1] = True
+        k = closes.argmax(-1)  # (S, B) steps from the first transition of a window to its last
+        reward = np.where(self._steps <= k[..., None], rows[..., a] * self._gammas[:-1], np.float32(0)).sum(-1)
+        last = np.arange(0, n * k.size, n).reshape(k.shape) + k
+        final = rows.reshape(-1, rows.shape[-1]).take(last, 0)  # (S, B, width) the row in which the window ends
+        discount = self._gammas[k + 1] * (1 - final[..., a + 1])
+        return self._batch(rows[:, :, 0], final, window[..., 0], window.reshape(-1).take(last), reward, discount)
 
     def _batch(
-        self, rows: Tensor, final: Tensor, index: Tensor, final_index: Tensor, reward: Tensor, discount: Tensor
+        self,
+        rows: np.ndarray,
+        final: np.ndarray,
+        index: np.ndarray,
+        final_index: np.ndarray,
+        reward: np.ndarray,
+        discount: np.ndarray,
     ) -> Batch:
         """A batch whose obs and action stand in ``rows`` and whose next_obs stands in ``final``, both (S, B, width)."""
-        a, o, shape = self._action_width, self._obs_width, (*index.shape, *self.spec.obs_shape)
+        a, o, spec = self._action_width, self._obs_width, self.spec
         if self._images:
-            obs = self._gather(self._pixels, index)[..., :o].reshape(shape)
-            next_obs = self._gather(self._pixels, final_index)[..., o:].reshape(shape)
+            halves = self._pixels.reshape(-1, o)
+            obs, next_obs = halves.take(2 * index, 0), halves.take(2 * final_index + 1, 0)
         else:
             obs, next_obs = rows[..., a + 3 : a + 3 + o], final[..., a + 3 + o :]
-            if len(self.spec.obs_shape) != 1:
-                obs, next_obs = obs.reshape(shape), next_obs.reshape(shape)
-            if self.spec.num_obs is not None:
-                obs, next_obs = obs.long(), next_obs.long()
-        action = rows[..., 0].long() if self.spec.num_actions is not None else rows[..., :a]
-        if self.spec.num_actions is None and len(self.spec.action_shape) != 1:
-            action = action.reshape(*index.shape, *self.spec.action_shape)
-        return Batch(obs, action, reward, discount, next_obs)
-
-    def _gather(self, store: Tensor, index: Tensor) -> Tensor:
-        """Rows of ``store`` at ring positions ``index`` (S, B, ...): (S, B, ..., width)."""
-        first = self._first if index.dim() == 2 else self._first.unsqueeze(-1)
-        flat = store.view(-1, store.shape[-1]).index_select(0, (index + first).view(-1))
-        return flat.view(*index.shape, store.shape[-1])
+        if len(spec.obs_shape) != 1:
+            obs, next_obs = (x.reshape(*index.shape, *spec.obs_shape) for x in (obs, next_obs))
+        if spec.num_obs is not None:
+            obs, next_obs = obs.astype(np.int64), next_obs.astype(np.int64)
+        if spec.num_actions is not None:
+            action = rows[..., 0].astype(np.int64)
+        else:
+            action = rows[..., :a].reshape(*index.shape, *spec.action_shape)
+        leaves = [torch.from_numpy(x) for x in (obs, action, reward, discount, next_obs)]
+        return Batch(*(leaves if self._here else [leaf.to(spec.device) for leaf in leaves]))
 
     def state_dict(self) -> dict[str, Any]:
         """The part of the ring that is filled, and where writing goes on."""
         return {
-            "rows": self._rows[:, : self._filled].clone(),
-            "pixels": self._pixels[:, : self._filled].clone(),
+            "rows": torch.from_numpy(self._rows[:, : self._filled].copy()),
+            "pixels": torch.from_numpy(self._pixels[:, : self._filled].copy()),
             "cursor": self._cursor,
         }
 
@@ -175,7 +158,7 @@ class Replay:
         Raises:
             ValueError: it does not fit this buffer's shapes or capacity.
         """
-        rows, pixels = state["rows"], state["pixels"]
+        rows, pixels = state["rows"].cpu().numpy(), state["pixels"].cpu().numpy()
         filled = rows.shape[1]
         want = tuple(self._rows[:, :filled].shape)
         if tuple(rows.shape) != want or tuple(pixels.shape) != tuple(self._pixels[:, :filled].shape):
@@ -183,6 +166,6 @@ class Replay:
         cursor = int(state["cursor"])
         if not 0 <= cursor < self._length or (filled < self._length and cursor != filled):
             raise ValueError(f"saved replay of another capacity: {filled} steps with the next at {cursor}")
-        self._rows[:, :filled].copy_(rows)
-        self._pixels[:, :filled].copy_(pixels)
+        self._rows[:, :filled] = rows
+        self._pixels[:, :filled] = pixels
         self._cursor, self._filled = cursor, filled

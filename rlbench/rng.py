@@ -5,6 +5,7 @@ beside it, however many are drawn at a time, and on whatever device. Its whole s
 that saving and restoring it is exact. There is no global generator anywhere in rlbench.
 """
 
+import functools
 import math
 import zlib
 from collections.abc import Sequence
@@ -14,15 +15,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+EPISODES = 32  # seeds hashed at a time
 BLOCK = 4096  # numbers generated at a time, per seed
 
 
-def episode_seed(seed: int, stream: str, *counters: int) -> int:
-    """Seed for ``env.reset`` of one episode: a 31-bit hash of (seed, stream, counters), such as (env, episode).
+def episode_seed(seed: int, stream: str, env: int, episode: int) -> int:
+    """Seed for ``env.reset`` of one episode: a 31-bit hash of its four numbers.
 
     31 bits, because some environments accept no more.
     """
-    return int(_sequence(seed, stream, *counters).generate_state(1)[0]) & 0x7FFFFFFF
+    return _episode_seeds(seed, stream, env, episode // EPISODES)[episode % EPISODES]
+
+
+@functools.lru_cache(4096)
+def _episode_seeds(seed: int, stream: str, env: int, block: int) -> list[int]:
+    """Those of EPISODES episodes in a row: hashing one costs as much as resetting a small environment."""
+    state = _sequence(seed, stream, env, block).generate_state(EPISODES)
+    return [word & 0x7FFFFFFF for word in state.tolist()]
 
 
 def generator(seed: int, stream: str) -> np.random.Generator:
@@ -43,48 +52,50 @@ class Stream:
         self.device = torch.device(device)
         self.position = 0
         self._start = 0  # the position of the first column of _block
-        self._block = torch.empty(len(self.seeds), 0, dtype=torch.float64, device=self.device)
-        self._high = 0  # of the last `integers`
-        self._integers: Tensor | None = None  # the block as integers below _high
+        self._host = np.empty((len(self.seeds), 0))
+        self._block = torch.from_numpy(self._host)  # the same on the device
 
     def uniform(self, n: int) -> Tensor:
         """(S, n) float64 in [0, 1). A view into the block: do not write to it."""
-        low = self.position - self._start
-        if low < 0 or low + n > self._block.shape[1]:
-            self._fill(n)
-            low = self.position - self._start
-        self.position += n
+        low = self._take(n)
         return self._block[:, low : low + n]
 
+    def host(self, n: int) -> np.ndarray:
+        """The next (S, n) of `uniform`, but on the host: for decisions that should not wait for a device."""
+        low = self._take(n)
+        return self._host[:, low : low + n]
+
     def integers(self, n: int, high: int) -> Tensor:
-        """(S, n) int64 in [0, high), from the next n numbers. A view that may be shared: do not write to it."""
-        u = self.uniform(n)
-        if high != self._high:  # a bound that changes from call to call: no use in preparing the block
-            self._high, self._integers = high, None
-            return (u * high).long()
-        if self._integers is None:
-            self._integers = (self._block * high).long()
-        low = self.position - n - self._start
-        return self._integers[:, low : low + n]
+        """(S, n) int64 in [0, high), from the next n numbers."""
+        return torch.from_numpy((self.host(n) * high).astype(np.int64)).to(self.device)
 
     def normal(self, n: int) -> Tensor:
         """(S, n) float32 from the standard normal, by the inverse of its distribution function."""
         u = self.uniform(n).clamp(min=2.0**-53)
         return (torch.erfinv(2 * u - 1) * math.sqrt(2)).float()
 
+    def _take(self, n: int) -> int:
+        """Advance by n numbers; where they begin in the block."""
+        low = self.position - self._start
+        if low < 0 or low + n > self._host.shape[1]:
+            self._fill(n)
+            low = self.position - self._start
+        self.position += n
+        return low
+
     def _fill(self, n: int) -> None:
         """Make _block start at or before ``position`` and reach at least ``n`` numbers beyond it."""
         first = self.position // BLOCK
-        end = self._start + self._block.shape[1]
-        keep: list[Tensor] = []
+        end = self._start + self._host.shape[1]
+        keep: list[np.ndarray] = []
         if self._start <= self.position < end:  # go on where the last block ends
-            keep, first = [self._block[:, self.position - self._start :]], end // BLOCK
+            keep, first = [self._host[:, self.position - self._start :]], end // BLOCK
             self._start = self.position
         else:
             self._start = first * BLOCK
         last = (self.position + n - 1) // BLOCK
-        blocks = [torch.from_numpy(self._numbers(b)).to(self.device) for b in range(first, last + 1)]
-        self._block, self._integers = torch.cat([*keep, *blocks], 1), None
+        self._host = np.concatenate([*keep, *(self._numbers(b) for b in range(first, last + 1))], 1)
+        self._block = torch.from_numpy(self._host).to(self.device)
 
     def _numbers(self, block: int) -> np.ndarray:
         rows = [np.random.Generator(np.random.PCG64(_sequence(s, self.name, block))).random(BLOCK) for s in self.seeds]

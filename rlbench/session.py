@@ -64,7 +64,7 @@ class Session:
     def start(self, folder: Path) -> None:
         """Begin a new run in ``folder``."""
         self.folder = folder
-        self.recorder = Recorder(folder, self.recipe.seed_numbers)
+        self.recorder = Recorder(folder, self.recipe.seed_numbers, self.parts.action_codec)
         for note in self.parts.notes:
             self.watcher.note(note)
 
@@ -100,6 +100,7 @@ class Session:
         self.recorder = Recorder(
             folder,
             self.recipe.seed_numbers,
+            self.parts.action_codec,
             resume=state["sizes"],
             env_steps=self.env_steps,
             seconds=state["wall_seconds"],
@@ -148,7 +149,8 @@ class Session:
             last = self.env_steps >= r.total_steps
             if self._due(r.eval_every, before) or (last and self._evaluated_at != self.env_steps):
                 self._evaluate()
-            self._stop_rules()
+            if step.finished or self._evaluated_at == self.env_steps:
+                self._stop_rules()
             self.train_seconds = paused - began - aside
             if self._due(r.checkpoint_every, before) and not last:
                 self.save()

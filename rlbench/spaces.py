@@ -89,10 +89,11 @@ def _fixed_size(space: spaces.Space[Any]) -> tuple[spaces.Space[Any] | None, lis
 
 
 class ActionCodec(NamedTuple):
-    """How actions of one space are read out of a tensor: ``start`` for Discrete, else ``shape`` and ``dtype``."""
+    """How actions of a space are read out of a tensor: ``start`` and ``n`` of Discrete, or ``shape`` and ``dtype``."""
 
     discrete: bool
     start: int
+    n: int
     shape: tuple[int, ...]
     dtype: Any
 
@@ -111,9 +112,9 @@ def action_codec(space: spaces.Space[Any], env_id: str) -> ActionCodec:
         UsageError: neither Discrete nor a Box.
     """
     if isinstance(space, spaces.Discrete):
-        return ActionCodec(True, int(space.start), (), None)
+        return ActionCodec(True, int(space.start), int(space.n), (), None)
     if isinstance(space, spaces.Box):
-        return ActionCodec(False, 0, space.shape, space.dtype)
+        return ActionCodec(False, 0, 0, space.shape, space.dtype)
     raise UsageError(
         f"{env_id!r} has actions of type {type(space).__name__}; rlbench knows Discrete and Box. "
         "Wrap the environment so that its action space is one of these, and register it under its own name."

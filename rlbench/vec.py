@@ -18,6 +18,8 @@ from torch import Tensor
 from . import rng
 from .errors import AgentError, EnvError
 from .make import EnvMaker
+from .native import native
+from .pages import Pages
 from .spaces import action_codec, obs_codec, spec_of
 from .types import Spec, Transition
 
@@ -31,6 +33,8 @@ class Episode(NamedTuple):
     episode_return: float
     episode_length: int
     terminated: bool
+    reset_seed: int
+    actions: list[Any]  # as the environment took them
 
 
 class EnvBatch:
@@ -59,6 +63,7 @@ class EnvBatch:
     ) -> None:
         self.maker, self.seeds, self.num_envs = maker, tuple(seeds), num_envs
         self.device = torch.device(device)
+        self._away = self.device.type != "cpu"
         self.stream = stream
         self.finished: list[Episode] = []
         n = len(self.seeds) * num_envs
@@ -68,18 +73,25 @@ class EnvBatch:
         self._action_codec = action_codec(self.envs[0].action_space, maker.env_id)
         self._first = self._action_codec.start
         self._last = self._first + (self.spec.num_actions or 0) - 1
-        self._action_shape = (len(self.seeds), num_envs, *self.spec.action_shape)
+        self._lead = (len(self.seeds), num_envs)
+        self._action_shape = (*self._lead, *self.spec.action_shape)
         bare = [_bare(env) for env in self.envs]
         self._steps: list[Callable[[Any], Any]] = [step for step, _ in bare]
+        self._native = native(self.envs)
         limits = [limit for limit in (maker.limit, bare[0][1]) if limit]
         self._limit = min(limits, default=0)
         self._running = list(range(n))
         self._episodes = [-1] * n  # index of the episode under way
         self._returns = [0.0] * n
-        self._actions: list[list[Any]] = [[] for _ in range(n)]  # of the episode under way
-        self._batch_shape = (len(self.seeds), num_envs)
-        self._obs = np.zeros((n, *self._obs_codec.shape), self._obs_codec.dtype)
-        self._current = self._tensor(self._obs)  # the same, (S, E, *O)
+        self._clock = 0  # vector steps since the last `reset`
+        self._began = [0] * n  # by that clock, of the episode under way
+        self._deadline = math.inf  # by that clock, when the first of them reaches the time limit
+        self._log: list[Sequence[Any]] = []  # what all copies did in the newest vector steps, as many as still matter
+        self._obs_pages = Pages(self._lead, self._obs_codec.shape, self._obs_codec.dtype)
+        self._reward_pages = Pages(self._lead, (), np.dtype(np.float32))
+        self._flag_pages = Pages(self._lead, (), np.dtype(np.bool_))
+        self._nowhere = torch.zeros(self._lead, dtype=torch.bool, device=self.device)
+        self._obs, self._current = self._obs_pages.take()  # (n, *O), and the same (S, E, *O) on the device
 
     @property
     def running(self) -> bool:
@@ -100,11 +112,11 @@ class EnvBatch:
         n = len(self.envs)
         self._running = list(range(n))
         self._episodes = [episode - 1] * n
-        self._obs = np.zeros_like(self._obs)
+        self._clock, self._log = 0, []
+        self._obs, self._current = self._obs_pages.take()
         for i in range(n):
             self._next_episode(i)
-        self._current = self._tensor(self._obs)
-        return self._current
+        return self._settle()
 
     def step(self, action: Tensor) -> tuple[Transition, Tensor]:
         """Step every running copy, and start the next episode where one ended.
@@ -113,12 +125,48 @@ class EnvBatch:
             action: (S, E) int64 or (S, E, *action_shape) float32.
 
         Returns:
-            The transition, with the true next observations, and the observations to act on next, (S, E, *O).
+            The transition, with the true next observations, and the observations to act on next, (S, E, *O). Do not
+            write to them: they may share memory with each other and with later ones.
 
         Raises:
             AgentError: the actions are no such tensor.
             EnvError: a copy raised, or returned NaN, infinity or a wrong shape. Names env, seed, episode and step.
         """
+        actions = self._decoded(action)
+        after, next_obs = self._obs_pages.take()
+        if len(self._running) < len(self.envs):
+            after[:] = self._obs
+        advance = self._advance if self._native is None else self._advance_natively
+        rewards, ended = advance(actions, after)
+        self._log.append(actions)
+        self._clock += 1
+        if self._clock >= self._deadline:
+            for i in self._running:
+                if self._clock - self._began[i] >= self._limit:
+                    ended[i] = (ended.get(i, _NEITHER)[0], True)
+        if not _finite(after) or not abs(sum(rewards)) < _LARGE:
+            if not action.isfinite().all():
+                raise AgentError(f"the agent gave an action that is not finite: {action.flatten()[:8].tolist()}")
+            self._check_finite(after, rewards)
+        reward_array, reward = self._reward_pages.take()
+        reward_array[:] = rewards
+        if self._away:
+            reward, next_obs = reward.to(self.device), next_obs.to(self.device)
+        obs = self._current
+        self._obs, self._current, self.finished = after, next_obs, []
+        terminated = truncated = self._nowhere
+        if ended:
+            terminated, truncated = self._flags(ended)
+            self._obs, self._current = self._obs_pages.take()
+            self._obs[:] = after
+            for i in sorted(ended):
+                self.finished.append(self._episode(i, ended[i][0]))
+                self._next_episode(i)
+            self._settle()
+        return Transition(obs, action, reward, next_obs, terminated, truncated), self._current
+
+    def _decoded(self, action: Tensor) -> Sequence[Any]:
+        """The actions of all copies as their environments take them."""
         if not isinstance(action, Tensor):
             raise AgentError(f"the agent gave actions of type {type(action).__name__}, expected a Tensor")
         if action.shape != self._action_shape:
@@ -131,51 +179,46 @@ class EnvBatch:
                 f"the agent gave the actions {action.flatten()[:8].tolist()} of {action.dtype}, "
                 f"expected integers from 0 to {self._last - self._first}"
             )
-        n = len(self.envs)
-        after = self._obs.copy()
-        rewards = [0.0] * n
-        ended: list[tuple[int, bool, bool]] = []
-        encode, steps, taken, returns = self._obs_codec.encode, self._steps, self._actions, self._returns
-        limit = self._limit
+        return actions
+
+    def _advance(self, actions: Sequence[Any], after: np.ndarray) -> tuple[list[float], dict[int, tuple[bool, bool]]]:
+        """Step the running copies one by one. Their observations go into ``after``; returns the rewards of all, and
+        (terminated, truncated) of those that ended."""
+        rewards = [0.0] * len(self.envs)
+        ended = {}
+        encode, steps, returns = self._obs_codec.encode, self._steps, self._returns
         i = -1
         try:
             for i in self._running:
-                a = actions[i]
-                obs, reward, terminated, truncated, _ = steps[i](a)
+                obs, reward, terminated, truncated, _ = steps[i](actions[i])
                 after[i] = encode(obs)
                 rewards[i] = reward = float(reward)
-                taken[i].append(a)
                 returns[i] += reward
-                if limit and len(taken[i]) >= limit:
-                    truncated = True
                 if terminated or truncated:
-                    ended.append((i, bool(terminated), bool(truncated)))
+                    ended[i] = (bool(terminated), bool(truncated))
         except Exception as e:
-            raise self._broken(i, e) from e
-        if not _finite(after) or not abs(sum(rewards)) < _LARGE:
-            if not action.isfinite().all():
-                raise AgentError(f"the agent gave an action that is not finite: {action.flatten()[:8].tolist()}")
-            self._check_finite(after, rewards)
-        next_obs = self._tensor(after)
-        flags = np.zeros((2, n), np.bool_)
-        for i, terminated, truncated in ended:
-            flags[0, i], flags[1, i] = terminated, truncated
-        transition = Transition(
-            obs=self._current,
-            action=action,
-            reward=self._tensor(np.array(rewards, np.float32)),
-            next_obs=next_obs,
-            terminated=self._tensor(flags[0]),
-            truncated=self._tensor(flags[1]),
-        )
-        self._obs, self._current, self.finished = after, next_obs, []
-        if ended:
-            self._obs = after.copy()
-            for i, terminated, _ in ended:
-                self.finished.append(self._episode(i, terminated))
-                self._next_episode(i)
-            self._current = self._tensor(self._obs)
-        return transition, self._current
+            raise self._broken(i, self._clock - self._began[i] + 1, e) from e
+        return rewards, ended
+
+    def _advance_natively(
+        self, actions: Sequence[Any], after: np.ndarray
+    ) -> tuple[list[float], dict[int, tuple[bool, bool]]]:
+        """The same, all at once."""
+        assert self._native is not None
+        chosen = np.array(actions)
+        if len(self._running) == len(self.envs):
+            obs, reward, terminated = self._native.step(chosen, None)
+            after[:] = obs
+            rewards = reward.tolist()
+            ends = np.flatnonzero(terminated).tolist()
+        else:
+            running = np.array(self._running)
+            after[running], some, terminated = self._native.step(chosen[running], running)
+            reward = np.zeros(len(self.envs))
+            reward[running] = some
+            rewards, ends = reward.tolist(), running[terminated].tolist()
+        self._returns = [total + one for total, one in zip(self._returns, rewards, strict=True)]
+        return rewards, dict.fromkeys(ends, (True, False))
 
     def close(self) -> None:
         for env in self.envs:
@@ -184,10 +227,12 @@ class EnvBatch:
     def state_dict(self) -> dict[str, Any]:
         """Where every copy stands: episode numbers (S, E), the actions of the episodes under way, the observations."""
         dtype = torch.int64 if self._action_codec.discrete else torch.float32
+        running = torch.zeros(len(self.envs), dtype=torch.bool)
+        running[self._running] = True
         return {
-            "episodes": torch.tensor(self._episodes).view(self._batch_shape),
-            "running": self._mask().view(self._batch_shape),
-            "actions": [torch.tensor(np.array(a), dtype=dtype) for a in self._actions],
+            "episodes": torch.tensor(self._episodes).view(self._lead),
+            "running": running.view(self._lead),
+            "actions": [torch.tensor(np.array(self._actions(i)), dtype=dtype) for i in range(len(self.envs))],
             "obs": torch.from_numpy(self._obs.copy()),
         }
 
@@ -201,60 +246,82 @@ class EnvBatch:
         self._episodes = [int(e) for e in state["episodes"].flatten()]
         self._running = [i for i, on in enumerate(state["running"].flatten().tolist()) if on]
         stood = state["obs"].numpy()
-        self._obs = stood.copy()
-        strayed = []
-        encode = self._obs_codec.encode
+        self._obs, self._current = self._obs_pages.take()
+        self._obs[:] = stood
+        discrete, dtype = self._action_codec.discrete, self._action_codec.dtype
+        taken = [a.tolist() if discrete else list(a.numpy().astype(dtype)) for a in state["actions"]]
+        self._clock = max(map(len, taken))
         for i in self._running:
             self._episodes[i] -= 1
             self._next_episode(i)
-            for a in state["actions"][i].tolist() if self._action_codec.discrete else state["actions"][i].numpy():
-                a = a if self._action_codec.discrete else a.astype(self._action_codec.dtype)
+            for a in taken[i]:
                 obs, reward, terminated, truncated, _ = self._steps[i](a)
-                self._obs[i] = encode(obs)
+                self._obs[i] = self._obs_codec.encode(obs)
                 self._returns[i] += float(reward)
-                self._actions[i].append(a)
                 if terminated or truncated:
                     break
-            if not np.array_equal(self._obs[i], stood[i]):
-                strayed.append(i)
-                self._next_episode(i)
-        self._current = self._tensor(self._obs)
-        return self._current, strayed
+            self._began[i] = self._clock - len(taken[i])
+            if self._native is not None:
+                self._native.adopt(i, self.envs[i])
+        idle = next((a[0] for a in taken if a), None)  # stands in the log before an episode began
+        rows = zip(*([idle] * (self._clock - len(a)) + a for a in taken), strict=True)
+        self._log = [list(row) for row in rows]
+        strayed = [i for i in self._running if not np.array_equal(self._obs[i], stood[i])]
+        for i in strayed:
+            self._next_episode(i)
+        return self._settle(), strayed
+
+    def _actions(self, i: int) -> list[Any]:
+        """What copy ``i`` did in its episode under way."""
+        begin = len(self._log) - (self._clock - self._began[i])
+        return [row[i] for row in self._log[max(0, begin) :]]
 
     def _next_episode(self, i: int) -> None:
         self._episodes[i] += 1
         self._returns[i] = 0.0
-        self._actions[i] = []
+        self._began[i] = self._clock
         s, e = divmod(i, self.num_envs)
         try:
             obs, _ = self.envs[i].reset(seed=rng.episode_seed(self.seeds[s], self.stream, e, self._episodes[i]))
             self._obs[i] = self._obs_codec.encode(obs)
         except Exception as error:
-            raise self._broken(i, error) from error
+            raise self._broken(i, 0, error) from error
         if not _finite(self._obs[i]):
             self._check_finite(self._obs, [0.0] * len(self.envs))
+        if self._native is not None:
+            self._native.adopt(i, self.envs[i])
+
+    def _settle(self) -> Tensor:
+        """After episodes began and ``_obs`` was written to: the observations to act on, (S, E, *O)."""
+        if self._away:
+            self._current = self._current.to(self.device)
+        oldest = min((self._began[i] for i in self._running), default=self._clock)
+        self._deadline = oldest + self._limit if self._limit else math.inf
+        if len(self._log) > 2 * (self._clock - oldest) + 1000:
+            del self._log[: len(self._log) - (self._clock - oldest)]
+        return self._current
 
     def _episode(self, i: int, terminated: bool) -> Episode:
         s, e = divmod(i, self.num_envs)
-        return Episode(s, e, self._episodes[i], self._returns[i], len(self._actions[i]), terminated)
+        taken, number = self._actions(i), self._episodes[i]
+        reset_seed = rng.episode_seed(self.seeds[s], self.stream, e, number)
+        return Episode(s, e, number, self._returns[i], len(taken), terminated, reset_seed, taken)
 
-    def _tensor(self, flat: np.ndarray) -> Tensor:
-        """(S*E, ...) as a tensor (S, E, ...) on the device; on the CPU they share memory."""
-        tensor = torch.from_numpy(flat.reshape(*self._batch_shape, *flat.shape[1:]))
-        return tensor if self.device.type == "cpu" else tensor.to(self.device)
-
-    def _mask(self) -> Tensor:
-        mask = torch.zeros(len(self.envs), dtype=torch.bool)
-        mask[self._running] = True
-        return mask
+    def _flags(self, ended: dict[int, tuple[bool, bool]]) -> tuple[Tensor, Tensor]:
+        """terminated and truncated, both (S, E)."""
+        (terminated, one), (truncated, other) = self._flag_pages.take(), self._flag_pages.take()
+        terminated[:] = truncated[:] = False
+        for i, both in ended.items():
+            terminated[i], truncated[i] = both
+        return (one.to(self.device), other.to(self.device)) if self._away else (one, other)
 
     def _where(self, i: int, step: int) -> str:
         s, e = divmod(i, self.num_envs)
         return f"step {step} of episode {self._episodes[i]} (seed {self.seeds[s]}, env {e})"
 
-    def _broken(self, i: int, e: Exception) -> EnvError:
+    def _broken(self, i: int, step: int, e: Exception) -> EnvError:
         what = str(e) if isinstance(e, ValueError) else f"{type(e).__name__}: {e}"
-        return EnvError(f"{self.maker.env_id} failed at {self._where(i, len(self._actions[i]) + 1)}: {what}")
+        return EnvError(f"{self.maker.env_id} failed at {self._where(i, step)}: {what}")
 
     def _check_finite(self, obs: np.ndarray, rewards: list[float]) -> None:
         """Look closely at numbers that may not be finite; rewards have to be so in float32 as well."""
@@ -262,13 +329,13 @@ class EnvBatch:
             for i in range(len(self.envs)):
                 for name, value in (("a reward", np.float32(rewards[i])), ("an observation", obs[i])):
                     if not np.isfinite(value).all():
-                        raise EnvError(
-                            f"{self.maker.env_id} returned {name} that is not finite at "
-                            f"{self._where(i, len(self._actions[i]))}: {np.array2string(np.array(value), threshold=8)}"
-                        )
+                        where = self._where(i, self._clock - self._began[i])
+                        shown = np.array2string(np.array(value), threshold=8)
+                        raise EnvError(f"{self.maker.env_id} returned {name} that is not finite at {where}: {shown}")
 
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+_NEITHER = (False, False)
 _LARGE = 1e30  # a sum of rewards beyond this, or one that is not finite, is looked into
 
 
@@ -283,9 +350,9 @@ def _bare(env: gym.Env[Any, Any]) -> tuple[Callable[[Any], Any], int]:
 
 
 def _finite(obs: np.ndarray) -> bool:
-    """Whether all numbers are finite: a sum of squares finds NaN and infinity; only a suspect one is looked into."""
+    """Whether all numbers are finite. Of a few, the sum as Python has it tells, and at a third of the cost."""
     if obs.dtype.kind != "f":
         return True
-    flat = obs.reshape(-1)
-    with np.errstate(all="ignore"):  # finite numbers may have squares that are not
-        return math.isfinite(np.dot(flat, flat)) or bool(np.isfinite(obs).all())
+    if obs.size <= 64:
+        return math.isfinite(sum(obs.reshape(-1).tolist()))
+    return bool(np.isfinite(obs).all())

@@ -17,7 +17,10 @@ TINY = (
     "--set", "dqn.learning_starts=20", "--set", "dqn.capacity=100", "--set", "log_every=10", "--progress", "none",
 )  # fmt: skip
 # A learning rate that does not fall: its schedule spans the whole run, whose length some tests change.
-CARTPOLE = ("train", "--env", "CartPole-v1", *TINY, "--set", "dqn.learning_rate_end=0.001")
+CARTPOLE = (
+    "train", "--env", "CartPole-v1", *TINY, "--num-envs", "1", "--set", "dqn.learning_rate=0.001",
+    "--set", "dqn.learning_rate_end=0.001", "--set", "dqn.train_every=4",
+)  # fmt: skip
 
 
 def rlbench(*args: str | Path) -> Result:

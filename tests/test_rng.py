@@ -15,8 +15,8 @@ LENGTH = 3 * BLOCK
 WHOLE = Stream([3, 8], "x").uniform(LENGTH).clone()
 POSITIONS = st.one_of(st.integers(0, LENGTH - 1), st.sampled_from([0, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK]))
 
-EPISODE_SEEDS = [2064252654, 565754145, 1836207008]
-LAST_EPISODE_SEED = 1465674219
+EPISODE_SEEDS = [2064252654, 172656630, 1215527687]
+LAST_EPISODE_SEED = 894760385
 UNIFORMS = [
     [0.9554655891352392, 0.13594691737793518, 0.04611229453270438],
     [0.04642465546041086, 0.963140117141259, 0.9927627783408796],
@@ -175,7 +175,7 @@ def test_no_global_generator_is_touched() -> None:
     streams["x"].normal(10)
     first = streams["x"].integers(10, 5)
     generator(0, "x").random()
-    episode_seed(0, "env", 1)
+    episode_seed(0, "env", 1, 0)
     after = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]

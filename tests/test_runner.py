@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rlbench import Agent, Transition
 from rlbench.make import EnvMaker, env_maker
+from rlbench.rng import episode_seed
 from rlbench.runner import Step, run
 from rlbench.vec import EnvBatch
 
@@ -87,7 +88,9 @@ def test_the_tape_across_an_episodes_end(maker: EnvMaker) -> None:
         "act [[[10.0]]] True", "step 4", "observe 10.0 4 4.0 11.0 False False", "update",
     ]  # fmt: skip
     assert [len(s.finished) for s in steps] == [0, 0, 1, 0]
-    assert tuple(steps[2].finished[0]) == (0, 0, 0, 6.0, 3, True)
+    done = steps[2].finished[0]
+    assert tuple(done)[:6] == (0, 0, 0, 6.0, 3, True)
+    assert (done.reset_seed, done.actions) == (episode_seed(0, "env", 0, 0), [1, 2, 3])
     assert [s.metrics["acted"].item() for s in steps] == [1, 2, 3, 4]
     assert [s.transition.reward.item() for s in steps] == [1, 2, 3, 4]
 

@@ -1,5 +1,6 @@
 """Where the time of a vector step goes, and what the runner itself costs."""
 
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,15 +22,16 @@ def overhead(seeds: int, steps: int) -> None:
     parts = build(made, made.seed_numbers, "cpu")
     envs = make_envs(parts, made)
     agent: Any = parts.agent
-    spent = {"env.step": 0.0, "act: network": 0.0, "update": 0.0, "replay.sample": 0.0, "replay.add": 0.0}
+    spent = dict.fromkeys(("env.step", "act: network", "update", "update: sample", "replay.add"), 0.0)
+    calls = dict.fromkeys(spent, 0)
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             began = time.perf_counter()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                spent[name] += time.perf_counter() - began
+            result = function(*args, **kwargs)
+            spent[name] += time.perf_counter() - began
+            calls[name] += 1
+            return result
 
         return wrapper
 
@@ -37,30 +39,36 @@ def overhead(seeds: int, steps: int) -> None:
     for _ in range(2_000):
         next(loop)
     plain = _clock(loop, steps)  # without the stop-watches, which cost something themselves
-    envs._steps = [timed("env.step", step) for step in envs._steps]
-    network = agent.q_net.forward
-    agent.q_net.forward = timed("act: network", network)
+    if envs._native is None:
+        envs._steps = [timed("env.step", step) for step in envs._steps]
+    else:
+        envs._native.step = timed("env.step", envs._native.step)  # type: ignore[method-assign]
+    agent.q_net.forward = timed("act: network", agent.q_net.forward)
     agent._learn = timed("update", agent._learn)
-    agent.replay.sample = timed("replay.sample", agent.replay.sample)
+    agent.replay.sample = timed("update: sample", agent.replay.sample)
     agent.replay.add = timed("replay.add", agent.replay.add)
+    loop = run(agent, envs, obs=envs._current)  # the runner takes the methods anew
     _clock(loop, steps)
     watch = _stopwatch_cost()
-    calls = {"env.step": seeds, "act: network": 1, "update": 1 / CLASSIC.train_every, "replay.add": 1}
-    click.echo(f"S = {seeds}, E = 1, recipe classic, microseconds per vector step of {plain * 1e6:.1f}")
-    rest = plain
-    for name in ("env.step", "act: network", "update", "replay.add"):
-        each = spent[name] / steps - watch * calls[name]
-        rest -= each
-        click.echo(f"  {name:14} {each * 1e6:8.1f}")
-    click.echo(f"  {'of update: sample':17} {spent['replay.sample'] / steps * 1e6:5.1f}")
-    click.echo(f"  {'all the rest':14} {rest * 1e6:8.1f}   (runner, EnvBatch, epsilon-greedy)")
+    each = {name: (seconds - watch * calls[name]) / steps for name, seconds in spent.items()}
+    rest = plain - sum(each[name] for name in ("env.step", "act: network", "update", "replay.add"))
+    click.echo(f"S = {seeds}, E = 1, recipe classic, microseconds per vector step: {plain * 1e6:.1f}")
+    for name, value in each.items():
+        click.echo(f"  {name:16}{value * 1e6:8.1f}")
+    click.echo(f"  {'all the rest':16}{rest * 1e6:8.1f}   (runner, EnvBatch, epsilon-greedy)")
+    own = rest + each["replay.add"]
+    click.echo(f"the runner's own, all but env.step, network and sampling: {own * 1e6:.1f} microseconds")
 
 
 def _clock(loop: Any, steps: int) -> float:
-    began = time.perf_counter()
-    for _ in range(steps):
-        next(loop)
-    return (time.perf_counter() - began) / steps
+    """Seconds per step: the median over pieces of 500 steps, as other programs disturb some of them."""
+    pieces = []
+    for _ in range(steps // 500):
+        began = time.perf_counter()
+        for _ in range(500):
+            next(loop)
+        pieces.append((time.perf_counter() - began) / 500)
+    return statistics.median(pieces)
 
 
 def _stopwatch_cost() -> float:
