@@ -83,4 +83,5 @@ def build(recipe: Recipe, seeds: Sequence[int], device: str | torch.device, num_
 
 def make_envs(parts: Parts, recipe: Recipe) -> EnvBatch:
     """The training environments."""
-    return EnvBatch(parts.maker, recipe.seed_numbers, recipe.num_envs, device=parts.device)
+    seeds, keep_going = recipe.seed_numbers, recipe.on_nan == "skip-seed"
+    return EnvBatch(parts.maker, seeds, recipe.num_envs, device=parts.device, keep_going=keep_going)

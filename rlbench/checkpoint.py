@@ -4,16 +4,19 @@ A checkpoint is an ordinary `torch.save` file, so that ``torch.load(path, weight
 """
 
 import contextlib
+import math
 import os
 import tempfile
+import warnings
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .errors import CheckpointError, RunFolderError
+from .errors import CheckpointError, RunFolderError, first_line
 
 FORMAT = 1
 _UMASK = os.umask(0)  # can only be read by setting it
@@ -49,7 +52,7 @@ def save_together(files: Sequence[tuple[Path, str, dict[str, Any]]]) -> None:
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
             staged.append((temporary, path))
             with os.fdopen(handle, "wb") as file:
-                torch.save({"rlbench": kind, "format": FORMAT, **content}, file)
+                torch.save({"rlbench": kind, "format": FORMAT, "digest": _digest(content), **content}, file)
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(temporary, 0o666 & ~_UMASK)
@@ -80,6 +83,8 @@ def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str,
         raise CheckpointError(f"there is no {kind} at {path}.{more}")
     try:
         with zipfile.ZipFile(path) as archive:  # checks what torch.load does not: the members' CRCs
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("its members are compressed, which rlbench never does")
             damaged = archive.testzip()
     except OSError as e:
         raise CheckpointError(f"cannot read {path}: {e}") from e
@@ -88,7 +93,9 @@ def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str,
     if damaged:
         raise CheckpointError(f"{path} is damaged: the checksum of {damaged} does not match.{_offer(path)}")
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch finds odd is refused below or by it
+            content = torch.load(path, map_location=device, weights_only=True)
     except Exception as e:
         reason = (str(e) or type(e).__name__).splitlines()[0]
         if "Weights only load failed" in reason:
@@ -102,7 +109,40 @@ def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str,
         raise CheckpointError(
             f"{path} has format {content.get('format')}, this rlbench reads up to {FORMAT}. Upgrade rlbench to open it."
         )
+    size, digest = path.stat().st_size, content.pop("digest", None)
+    held = {key: value for key, value in content.items() if key not in ("rlbench", "format")}
+    try:
+        sound = digest == _digest(held, limit=size)
+    except (RuntimeError, RecursionError, ValueError, TypeError, MemoryError) as e:
+        raise CheckpointError(f"{path} is damaged: {first_line(e)}.{_offer(path)}") from e
+    if not sound:
+        raise CheckpointError(f"{path} is damaged: its content does not match its digest.{_offer(path)}")
     return content
+
+
+def _digest(value: Any, digest: int = 0, limit: float = math.inf) -> int:
+    """CRC-32 of all tensors and plain values in ``value``, with their names, dtypes and shapes.
+
+    A zip's own CRCs tell whether a member is whole, but not whether it is in its place.
+
+    Raises:
+        ValueError: a tensor claims to hold more than ``limit`` bytes.
+    """
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            digest = _digest(inner, zlib.crc32(f"{type(key).__name__} {key!r}:".encode(), digest), limit)
+        return zlib.crc32(b"}", digest)
+    if isinstance(value, (list, tuple)):
+        for inner in value:
+            digest = _digest(inner, zlib.crc32(b",", digest), limit)
+        return zlib.crc32(b"]", digest)
+    if isinstance(value, torch.Tensor):
+        if value.numel() * value.element_size() > limit:
+            raise ValueError(f"a tensor claims {value.numel():,} elements, more than the file holds")
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        digest = zlib.crc32(f"{value.dtype} {tuple(value.shape)}".encode(), digest)
+        return zlib.crc32(flat.view(torch.uint8).numpy().data, digest) if flat.numel() else digest
+    return zlib.crc32(f"{type(value).__name__} {value!r}".encode(), digest)
 
 
 def _check_plain(value: Any, where: str) -> None:
@@ -125,7 +165,12 @@ def _offer(path: Path) -> str:
     """A sentence about another checkpoint beside a damaged one, if there is one."""
     if path.name == "replay.pth":
         return " Without it the run cannot be resumed, but played and evaluated."
-    others = [p for p in (path.with_name("checkpoint.pth"), path.with_name("best.pth")) if p != path and p.is_file()]
+    beside = [
+        path.with_name("checkpoint.pth"),
+        path.with_name("best.pth"),
+        *path.parent.glob("checkpoints/*/*point.pth"),
+    ]
+    others = [p for p in beside if p != path and p.is_file()]
     return f" There is also {others[0]}." if others else ""
 
 

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ import torch
 
 from . import checkpoint
 from .errors import RlbenchError
+from .finish import draw
 from .interrupt import Interrupted, Interrupts
+from .keeper import newest
 from .recipe import Recipe
 from .record import new_folder, write_json, write_recipe
 from .registry import agent_code
@@ -94,7 +97,7 @@ class Fleet:
         self.summary = combine(parts, time.perf_counter() - began)
         join_workers(self.folder)
         write_json(self.folder / "summary.json", self.summary)
-        Session.draw(self.folder, self.watcher)
+        draw(self.folder, self.watcher)
         self.watcher.done(self)
         interrupts.raise_if_any(self.folder, self.recipe)
         return self.summary
@@ -180,7 +183,11 @@ def join_workers(folder: Path) -> None:
 
 def joined(folder: Path, name: str) -> dict[str, Any]:
     """One checkpoint from the workers' ``name`` files: enough to play, while resuming goes by the workers' own."""
-    parts = [checkpoint.load(place / name, "checkpoint") for place in worker_folders(folder)]
+    return join_checkpoints([checkpoint.load(place / name, "checkpoint") for place in worker_folders(folder)], folder)
+
+
+def join_checkpoints(parts: Sequence[dict[str, Any]], folder: Path) -> dict[str, Any]:
+    """One checkpoint from the contents of the workers' of ``folder``."""
     recipe = Recipe.from_content(parts[0]["recipe"], str(folder))
     counts = [len(part["seeds"]) for part in parts]
     seeds = [seed for part in parts for seed in part["seeds"]]
@@ -233,7 +240,7 @@ def _work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent
             with agent_code(recipe.agent):
                 session = Session(recipe, _Reporter(pipe, parent), draws=False)
                 if resume and (folder / "checkpoint.pth").is_file():
-                    session.restore(folder, checkpoint.load(folder / "checkpoint.pth", "checkpoint"))
+                    session.restore(folder, newest(folder))
                 else:
                     shutil.rmtree(folder, ignore_errors=True)
                     session.start(new_folder(recipe, folder))

@@ -67,7 +67,14 @@ class Recipe(BaseModel):
     eval_every: int = Field(5_000, ge=0, description="steps between greedy evaluations; 0: only at the end")
     eval_episodes: int = Field(10, ge=1, description="episodes of an evaluation during training")
     final_eval_episodes: int = Field(100, ge=0, description="episodes of the evaluations at the end; 0: none")
-    checkpoint_every: int = Field(10_000, ge=0, description="steps between checkpoints; 0: only at the end")
+    checkpoint_every: int = Field(
+        10_000, ge=0, description="steps between checkpoints, if they take under 2 % of the time; 0: only at the end"
+    )
+    checkpoint_minutes: float = Field(10.0, ge=0, description="minutes after which a checkpoint is due too; 0: never")
+    keep_checkpoints: int = Field(2, ge=1, le=1000, description="how many steps' checkpoints stay, besides the best")
+    on_nan: Literal["stop", "skip-seed"] = Field(
+        "stop", description="a loss, reward or observation is not finite: stop the run, or go on without that seed"
+    )
     log_every: int = Field(500, ge=1, description="steps between rows of updates.csv")
     solved_at: float | None = Field(None, description="return that counts as solved; default: Gymnasium's threshold")
     solved_by: Literal["training", "evaluation"] = Field(

@@ -1,31 +1,28 @@
 """One run under way: the loop with its record, evaluations, checkpoints and stop rules."""
 
 import contextlib
-import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
-from . import checkpoint
 from .build import build, make_envs
-from .errors import AgentError, CheckpointError, RlbenchError, first_line
+from .errors import AgentError, CheckpointError, first_line
 from .evaluation import Evaluator
+from .faults import diverged, dump
+from .finish import draw, finish
 from .interrupt import Interrupts
+from .keeper import Keeper, Kept
 from .recipe import Recipe
-from .record import Recorder, disk_error, write_json, write_recipe
+from .record import Recorder, disk_error, write_recipe
 from .runner import Step, run
 from .scores import Scores
-from .summary import summarise
 from .trees import merge, snapshot
 from .watcher import Watcher
 
-NEXT_REPLAY = "replay.next.pth"  # while a checkpoint is being written
-FINAL_ROUND = 0  # evaluation episodes of the final figures; rounds during training are env steps, and never 0
 TICK_SECONDS = 0.2  # between calls of the watcher
+SAVE_SHARE = 0.02  # of the time, at most, goes into checkpoints; one that is due waits until it may cost so much
 
 
 class Session:
@@ -37,6 +34,8 @@ class Session:
         env_steps: per seed, so far.
         train_seconds: time spent in the loop, without evaluations and checkpoints.
         metrics: of the newest update.
+        best: agent state, of each seed at its best evaluation.
+        inexact: env steps at which a resumed run did not go on exactly where it had stopped.
         summary: once the run has ended, what summary.json holds.
     """
 
@@ -56,42 +55,55 @@ class Session:
         self.train_seconds = 0.0
         self.metrics: dict[str, Tensor] = {}
         self._obs: Tensor | None = None
-        self._best: dict[str, Any] | None = None  # agent state, of each seed at its best evaluation
+        self.best: dict[str, Any] | None = None
         self._stopped: dict[str, Any] | None = None  # agent state, of each stopped seed when it stopped
         self._evaluated_at = -1  # env steps
         self._told_limit = False
+        self.inexact: list[int] = []
+        self._saved_at = time.perf_counter()
+        self._save_seconds = 0.0
 
     def start(self, folder: Path) -> None:
         """Begin a new run in ``folder``."""
-        self.folder = folder
+        self.folder, self.keeper = folder, Keeper(folder, self.recipe.keep_checkpoints)
         self.recorder = Recorder(folder, self.recipe.seed_numbers, self.parts.action_codec)
         for note in self.parts.notes:
             self.watcher.note(note)
 
-    def restore(self, folder: Path, content: dict[str, Any]) -> None:
-        """Stand where the checkpoint ``content`` of ``folder`` was written.
+    def restore(self, folder: Path, kept: Kept) -> None:
+        """Stand where the checkpoint ``kept`` of ``folder`` was written.
 
         Raises:
             CheckpointError: its content does not fit the agent or the environment.
         """
-        self.folder, state = folder, content["training"]
+        content = kept.content
+        self.folder, self.keeper = folder, Keeper(folder, self.recipe.keep_checkpoints)
+        self.keeper.found(kept)
+        for note in kept.notes:
+            self.watcher.note(note)
         write_recipe(folder, self.recipe)
         for leftover in folder.glob(".*.pth.*.tmp"):  # of a save that was cut off
             leftover.unlink(missing_ok=True)
-        self.env_steps, self.train_seconds = content["env_steps"], state["train_seconds"]
         try:
+            state = content["training"]
+            self.env_steps, self.train_seconds = content["env_steps"], state["train_seconds"]
             self.agent.load_state_dict(content["agent"])
             self.parts.streams.load_state_dict(state["streams"])
             self.scores.load_state_dict(state["scores"])
-            self._best, self._stopped = state["best"], state["stopped"]
+            self.best, self._stopped = state["best"], state["stopped"]
             self._evaluated_at = state["evaluated_at"]
-            self._restore_replay()
+            if self.agent.replay is not None:
+                if kept.replay is None:
+                    raise ValueError("it was written without a replay buffer")
+                self.agent.replay.load_state_dict(kept.replay)
+            self.inexact = list(state["inexact"]) + ([self.env_steps] if kept.mismatched else [])
             self._obs, strayed = self.envs.load_state_dict(state["envs"])
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:
             raise CheckpointError(
                 f"{folder / 'checkpoint.pth'} does not fit its agent or environment: {first_line(e)}"
             ) from e
         if strayed:
+            self.inexact.append(self.env_steps)
             self.watcher.note(
                 f"{self.recipe.env} did not come back to where it stood: it is not deterministic given its seed. "
                 f"{len(strayed)} episodes start anew, so this resume is not exact."
@@ -122,10 +134,10 @@ class Session:
         try:
             with contextlib.nullcontext(interrupts) if interrupts else Interrupts() as interrupts:
                 self._loop(interrupts)
-            summary = self._finish(interrupts)
+            self.summary = finish(self, interrupted=bool(interrupts.signal))
             if self.draws:
                 self.recorder.flush()
-                self.draw(self.folder, self.watcher)
+                draw(self.folder, self.watcher)
         except OSError as e:
             raise disk_error(e, self.folder) from e
         finally:
@@ -134,13 +146,14 @@ class Session:
             self.evaluator.close()
         self.watcher.done(self)
         interrupts.raise_if_any(self.folder, self.recipe)
-        return summary
+        return self.summary
 
     def _loop(self, interrupts: Interrupts) -> None:
         r = self.recipe
         if self.env_steps >= r.total_steps or not self.envs.running:
             return  # a resumed run that had come to its end
-        began, aside, ticked = time.perf_counter() - self.train_seconds, 0.0, 0.0
+        began, aside, ticked, due = time.perf_counter() - self.train_seconds, 0.0, 0.0, False
+        self._saved_at = time.perf_counter()
         for step in run(self.agent, self.envs, obs=self._obs):
             before = self.env_steps
             self.env_steps += r.num_envs
@@ -151,9 +164,14 @@ class Session:
                 self._evaluate()
             if step.finished or self._evaluated_at == self.env_steps:
                 self._stop_rules()
+            if self.envs.broken or self._due(r.log_every, before):
+                self._check_numbers()
             self.train_seconds = paused - began - aside
-            if self._due(r.checkpoint_every, before) and not last:
+            due = due or self._due(r.checkpoint_every, before) or self._saved_ago() > 60 * r.checkpoint_minutes > 0
+            if due and not last and self._save_seconds < SAVE_SHARE * self._saved_ago():
+                self._check_numbers()  # a checkpoint is something to go on from
                 self.save()
+                due = False
             if paused - ticked > TICK_SECONDS:
                 self.watcher.tick(self)
                 ticked = paused
@@ -161,6 +179,10 @@ class Session:
             if interrupts.signal or last:
                 break
         self.save()
+
+    def _saved_ago(self) -> float:
+        """Seconds since the last checkpoint, or since the loop began."""
+        return time.perf_counter() - self._saved_at
 
     def _due(self, every: int, before: int) -> bool:
         return every > 0 and self.env_steps // every > before // every
@@ -176,10 +198,9 @@ class Session:
         if step.metrics:
             self.metrics = step.metrics
         if self._due(self.recipe.log_every, before):
-            training = [s for s, why in enumerate(self.scores.stopped) if why is None]
             self._check_metrics()
             returns = self.scores.recent_means()
-            self.recorder.progress(self.env_steps, self.agent.updates, self.metrics, returns, training)
+            self.recorder.progress(self.env_steps, self.agent.updates, self.metrics, returns, self.training)
 
     def _check_metrics(self) -> None:
         for name, value in self.metrics.items():
@@ -199,31 +220,61 @@ class Session:
         improved = self.scores.evaluation(returns.mean(1), self.env_steps)
         if any(improved):
             state = snapshot(self.agent.state_dict())
-            self._best = state if self._best is None else merge(state, self._best, improved)
+            self.best = state if self.best is None else merge(state, self.best, improved)
         if only is None:
             self._evaluated_at = self.env_steps
         self.watcher.evaluated(self)
 
     def _stop_rules(self) -> None:
         """Stop the seeds that have solved the environment, if asked, or had all their episodes."""
-        r, stopping = self.recipe, [False] * self.recipe.seeds
-        for s in range(r.seeds):
-            solved = r.stop_when_solved and self.scores.solved[s] is not None
-            spent = 0 < r.max_episodes <= self.scores.episodes[s]
-            if self.scores.stopped[s] is None and (solved or spent):
-                self.scores.stop(s, "solved" if solved else "max_episodes", self.env_steps)
-                stopping[s] = True
-        if not any(stopping):
+        r, reasons = self.recipe, {}
+        for s in self.training:
+            if r.stop_when_solved and self.scores.solved[s] is not None:
+                reasons[s] = "solved"
+            elif 0 < r.max_episodes <= self.scores.episodes[s]:
+                reasons[s] = "max_episodes"
+        if reasons and self._evaluated_at != self.env_steps:
+            self._evaluate(only=[s in reasons for s in range(r.seeds)])
+        self._stop(reasons)
+
+    def _stop(self, reasons: dict[int, str]) -> None:
+        """Train no more the seeds at these positions; their weights stay as they are now."""
+        if not reasons:
             return
-        if self._evaluated_at != self.env_steps:
-            self._evaluate(only=stopping)
-        for s, stops in enumerate(stopping):
-            if stops:
-                self.envs.stop(s)
+        for s, why in reasons.items():
+            self.scores.stop(s, why, self.env_steps)
+            self.envs.stop(s)
         state = snapshot(self.agent.state_dict())
+        stopping = [s in reasons for s in range(self.recipe.seeds)]
         self._stopped = state if self._stopped is None else merge(state, self._stopped, stopping)
 
-    def _agent_state(self) -> dict[str, Any]:
+    @property
+    def training(self) -> list[int]:
+        """Positions of the seeds that have not stopped."""
+        return [s for s, why in enumerate(self.scores.stopped) if why is None]
+
+    def _check_numbers(self) -> None:
+        """Deal with seeds whose numbers are not finite any more, as ``on_nan`` says.
+
+        Raises:
+            AgentError: a loss is not finite.
+        """
+        numbers = self.recipe.seed_numbers
+        bad = {s: f"the loss of seed {numbers[s]} is {x}" for s, x in diverged(self.metrics, self.training).items()}
+        bad |= {s: what for s, what in self.envs.broken.items() if s in self.training}
+        if not bad:
+            return
+        what = "; ".join(bad.values())
+        path = dump(self.folder, self.env_steps, [numbers[s] for s in bad], self.agent_state(), self.metrics, what)
+        if self.recipe.on_nan == "stop":
+            raise AgentError(
+                f"{what}, at step {self.env_steps:,}. What the agent held is in {path}. Lower the learning rate, or "
+                f"leave such seeds behind: rlbench train --resume {self.folder} --on-nan skip-seed"
+            )
+        self.watcher.note(f"{what}, at step {self.env_steps:,}: left behind. What the agent held is in {path}.")
+        self._stop(dict.fromkeys(bad, "not finite"))
+
+    def agent_state(self) -> dict[str, Any]:
         """A snapshot of the agent, with the seeds that have stopped as they were then; what is shared is of now."""
         state: dict[str, Any] = snapshot(self.agent.state_dict())
         if self._stopped is not None:
@@ -232,27 +283,24 @@ class Session:
 
     def save(self) -> None:
         """Write replay.pth, checkpoint.pth and best.pth."""
+        began = time.perf_counter()
         state = {
             "streams": self.parts.streams.state_dict(),
             "envs": self.envs.state_dict(),
             "scores": self.scores.state_dict(),
-            "best": self._best,
+            "best": self.best,
             "stopped": self._stopped,
             "evaluated_at": self._evaluated_at,
+            "inexact": self.inexact,
             "sizes": self.recorder.sizes(),
             "wall_seconds": self.recorder.wall_seconds,
             "train_seconds": self.train_seconds,
         }
-        whole = self._content(self._agent_state(), {"training": state})
-        files = [(self.folder / "checkpoint.pth", "checkpoint", whole)]
-        if self.agent.replay is not None:  # the old one stays until the new checkpoint is there: one of the two fits
-            replay = {"env_steps": self.env_steps, "replay": self.agent.replay.state_dict()}
-            files.insert(0, (self.folder / NEXT_REPLAY, "replay", replay))
-        if self._best is not None:
-            files.append((self.folder / "best.pth", "checkpoint", self._content(self._best, {})))
-        checkpoint.save_together(files)
-        if self.agent.replay is not None:
-            os.replace(self.folder / NEXT_REPLAY, self.folder / "replay.pth")
+        replay = None if self.agent.replay is None else self.agent.replay.state_dict()
+        content = self._content(self.agent_state(), {"training": state, "has_replay": replay is not None})
+        self.keeper.save(content, replay, None if self.best is None else self._content(self.best, {}))
+        self._saved_at = time.perf_counter()
+        self._save_seconds = self._saved_at - began
 
     def _content(self, agent: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -263,62 +311,3 @@ class Session:
             "agent": agent,
             **more,
         }
-
-    def _restore_replay(self) -> None:
-        if self.agent.replay is None:
-            return
-        following = self.folder / NEXT_REPLAY
-        if following.is_file() and checkpoint.load(following, "replay")["env_steps"] == self.env_steps:
-            os.replace(following, self.folder / "replay.pth")  # the run ended before it could do so itself
-        content = checkpoint.load(self.folder / "replay.pth", "replay")
-        self.agent.replay.load_state_dict(content["replay"])
-        if content["env_steps"] != self.env_steps:
-            self.watcher.note(
-                f"replay.pth is of step {content['env_steps']:,} and checkpoint.pth of step {self.env_steps:,}: "
-                "this resume is not exact."
-            )
-
-    def _finish(self, interrupts: Interrupts) -> dict[str, Any]:
-        """Evaluate the final and the best weights on fresh episodes, and write summary.json."""
-        r, scores = self.recipe, self.scores
-        if self.agent.replay is not None and not self.agent.updates:
-            self.watcher.note("no update was due in so few steps: these are the weights that training began with.")
-        updates = self.agent.updates  # before the best weights, of fewer updates, are put in its place
-        ends = [self.env_steps if at is None else at for at in scores.stopped_at]
-        final, best = np.array(scores.evaluated), np.array(scores.best)
-        if r.final_eval_episodes and not interrupts.signal:
-            final = best = self._final_returns(self._agent_state())
-            same = [at == end for at, end in zip(scores.best_at, ends, strict=True)]
-            if self._best is not None and not all(same):
-                skip = [s for s, is_final in enumerate(same) if is_final]
-                best = np.where(same, final, self._final_returns(self._best, skip))
-        self.summary = summarise(
-            r,
-            scores,
-            ends,
-            updates=updates,
-            wall_seconds=self.recorder.wall_seconds,
-            train_seconds=self.train_seconds,
-            final=final,
-            best=best,
-            interrupted=bool(interrupts.signal),
-            device=str(self.parts.device),
-        )
-        write_json(self.folder / "summary.json", self.summary)
-        return self.summary
-
-    def _final_returns(self, state: dict[str, Any], skip: Sequence[int] = ()) -> np.ndarray:
-        """Mean greedy return (S,) of the weights in ``state`` over the final figures' episodes."""
-        self.agent.load_state_dict(state)
-        returns, _ = self.evaluator(self.agent, self.recipe.final_eval_episodes, round=FINAL_ROUND, skip=skip)
-        return np.asarray(returns.mean(1))
-
-    @staticmethod
-    def draw(folder: Path, watcher: Watcher) -> None:
-        """Draw curve.png; a curve that cannot be drawn spoils no run."""
-        from .plot import plot_runs  # slow to import
-
-        try:
-            plot_runs([folder], folder / "curve.png")
-        except RlbenchError as e:
-            watcher.note(str(e))

@@ -21,6 +21,7 @@ def summarise(
     final: np.ndarray,
     best: np.ndarray,
     interrupted: bool,
+    inexact: Sequence[int],
     device: str,
 ) -> dict[str, Any]:
     """What summary.json holds.
@@ -35,6 +36,7 @@ def summarise(
         final: (S,) mean greedy return of the final weights.
         best: (S,) of the weights that did best in an evaluation during training, on the same fresh episodes.
         interrupted: whether a signal ended the run.
+        inexact: env steps at which it was resumed, but not exactly.
         device: where it ran.
     """
     seeds = recipe.seed_numbers
@@ -58,6 +60,8 @@ def summarise(
         "solved_at_env_steps": _by_seed(seeds, scores.solved),
         "solved_at_episode": _by_seed(seeds, scores.solved_episode),
         "stopped_because": ", ".join(reasons),
+        "exact": not inexact,
+        "inexact_resumes_at": list(inexact),
         "device": device,
     }
 
@@ -71,6 +75,8 @@ def combine(summaries: Sequence[dict[str, Any]], wall_seconds: float) -> dict[st
     whole["seeds"] = [seed for part in summaries for seed in part["seeds"]]
     for key in ("env_steps", "updates", "train_seconds"):
         whole[key] = max(part[key] for part in summaries)
+    whole["exact"] = all(part["exact"] for part in summaries)
+    whole["inexact_resumes_at"] = sorted({at for part in summaries for at in part["inexact_resumes_at"]})
     whole["wall_seconds"] = round(wall_seconds, 3)
     steps = sum(whole["env_steps_of_seed"].values())
     whole["env_steps_per_second"] = round(steps / max(whole["train_seconds"], 1e-9), 1)

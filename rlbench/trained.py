@@ -12,11 +12,11 @@ from .agent import Agent
 from .build import Parts, build
 from .errors import CheckpointError, UsageError, first_line
 from .evaluation import Evaluator
+from .finish import FINAL_ROUND
 from .fleet import joined
 from .make import EnvMaker
 from .recipe import Recipe
 from .registry import given_class
-from .session import FINAL_ROUND
 from .tables import under_way
 from .trees import pick
 

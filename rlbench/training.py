@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import checkpoint
 from .build import build
 from .errors import CheckpointError, UsageError, first_line
-from .fleet import Fleet, joined, shares
+from .fleet import Fleet, join_checkpoints, shares
+from .keeper import newest
+from .lock import Lock
 from .recipe import Recipe
 from .record import new_folder
 from .registry import agent_code, given_class
@@ -71,8 +72,10 @@ def train(
         session = Fleet(recipe, watcher or Watcher()) if several else Session(recipe, watcher or Watcher())
         if several:  # fail here, not in every worker
             build(recipe, recipe.seed_numbers[:1], recipe.device)
-        session.start(new_folder(recipe, out))
-        return Run(session.folder, session.run())
+        place = new_folder(recipe, out)
+        with Lock(place, patience=0):
+            session.start(place)
+            return Run(place, session.run())
 
 
 def resume(
@@ -81,6 +84,7 @@ def resume(
     agent: str | type | None = None,
     imports: Sequence[str] = (),
     total_steps: int | None = None,
+    on_nan: str | None = None,
     watcher: Watcher | None = None,
 ) -> Run:
     """Go on with a run that was interrupted, or whose ``total_steps`` is now higher.
@@ -90,6 +94,7 @@ def resume(
         agent: needed again where the run's agent is code of your own (file.py:Class).
         imports: likewise, modules that register the environment.
         total_steps: a new end.
+        on_nan: "stop" or "skip-seed", where it is to change.
         watcher: told what happens.
 
     Raises:
@@ -101,9 +106,30 @@ def resume(
     fleet = worker_folders(folder)
     saved = [place / path.name for place in fleet or [folder] if (place / path.name).exists()]
     _check_begun(folder, saved)
+    with Lock(folder):
+        changes = {"total_steps": total_steps, "on_nan": on_nan}
+        given = {key: value for key, value in changes.items() if value is not None}
+        return _resume(folder, saved, agent, imports, given, watcher or Watcher())
+
+
+def _resume(
+    folder: Path,
+    saved: Sequence[Path],
+    agent: str | None,
+    imports: Sequence[str],
+    changes: dict[str, Any],
+    watcher: Watcher,
+) -> Run:
+    """`resume`, of a folder that is ours; ``saved`` are its newest checkpoints."""
+    path, fleet = folder / "checkpoint.pth", worker_folders(folder)
+    partly = len(saved) < len(fleet)  # killed when only some workers had saved: the others begin anew
     try:
-        partly = len(saved) < len(fleet)  # killed when only some workers had saved: the others begin anew
-        content = joined(folder, path.name) if fleet and not partly else checkpoint.load(saved[0], "checkpoint")
+        kept = None if fleet else newest(folder)
+        if kept:
+            content = kept.content
+        else:
+            parts = [newest(place.parent, wants_replay=False).content for place in saved]
+            content = parts[0] if partly else join_checkpoints(parts, folder)
         recipe = Recipe.from_content(content["recipe"], str(path)).trusting(agent, imports, str(path))
         if partly:
             told = Recipe.load(folder / "recipe.toml", agent=agent, imports=imports)
@@ -112,8 +138,7 @@ def resume(
         stopped = not fleet and all(content["training"]["scores"]["stopped"])
     except (KeyError, ValueError, TypeError, AttributeError) as e:
         raise CheckpointError(f"{path} is not a whole checkpoint: {type(e).__name__}: {first_line(e)}") from e
-    if total_steps is not None:
-        recipe = recipe.replace(total_steps=total_steps)
+    recipe = recipe.replace(**changes)
     ended = _ended(folder)
     if ended and done >= recipe.total_steps:
         raise UsageError(
@@ -124,12 +149,12 @@ def resume(
         raise UsageError(f"every seed of {folder} has stopped (solved, or max_episodes); there is nothing to resume.")
     session: Session | Fleet
     with agent_code(recipe.agent):
-        if fleet:
-            session = Fleet(recipe, watcher or Watcher())
+        if kept is None:
+            session = Fleet(recipe, watcher)
             session.restore(folder)
         else:
-            session = Session(recipe, watcher or Watcher())
-            session.restore(folder, content)
+            session = Session(recipe, watcher)
+            session.restore(folder, kept)
         return Run(session.folder, session.run())
 
 

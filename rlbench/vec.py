@@ -1,4 +1,4 @@
-"""S x E Gymnasium environments, stepped in one lean loop. The only file that knows about resetting.
+"""S x E Gymnasium environments and their episodes. The only file that knows when to reset.
 
 Every episode starts with ``env.reset(seed=...)`` where the seed is a hash of (seed, env, episode). The actions of the
 episode under way are kept, so that an environment which is deterministic given its seed can be brought back to where it
@@ -6,21 +6,20 @@ stood by resetting it and replaying them.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.wrappers import OrderEnforcing, TimeLimit
 from torch import Tensor
 
 from . import rng
+from .copies import Copies, CopyError, Ended, finite
 from .errors import AgentError, EnvError
 from .make import EnvMaker
-from .native import native
 from .pages import Pages
-from .spaces import action_codec, obs_codec, spec_of
+from .spaces import spec_of
 from .types import Spec, Transition
 
 
@@ -46,10 +45,12 @@ class EnvBatch:
         num_envs: E.
         device: where the tensors go.
         stream: names what the episodes are for; another name gives other episodes.
+        keep_going: stop a seed whose environment returns NaN or infinity, and go on with the others.
 
     Attributes:
         spec: what an agent needs to know.
         finished: the episodes that the last `step` ended.
+        broken: positions of the seeds that were stopped because of such numbers, and what came.
     """
 
     def __init__(
@@ -60,26 +61,23 @@ class EnvBatch:
         *,
         device: torch.device | str = "cpu",
         stream: str = "env",
+        keep_going: bool = False,
     ) -> None:
         self.maker, self.seeds, self.num_envs = maker, tuple(seeds), num_envs
         self.device = torch.device(device)
         self._away = self.device.type != "cpu"
-        self.stream = stream
+        self.stream, self.keep_going = stream, keep_going
+        self.broken: dict[int, str] = {}
         self.finished: list[Episode] = []
         n = len(self.seeds) * num_envs
-        self.envs: list[gym.Env[Any, Any]] = [maker() for _ in range(n)]
+        self.copies = Copies(maker, n)
         self.spec: Spec = spec_of(self.envs[0], maker.env_id, len(self.seeds), num_envs, self.device)
-        self._obs_codec = obs_codec(self.envs[0].observation_space, maker.env_id)
-        self._action_codec = action_codec(self.envs[0].action_space, maker.env_id)
+        self._action_codec, obs_codec = self.copies.action_codec, self.copies.obs_codec
         self._first = self._action_codec.start
         self._last = self._first + (self.spec.num_actions or 0) - 1
         self._lead = (len(self.seeds), num_envs)
         self._action_shape = (*self._lead, *self.spec.action_shape)
-        bare = [_bare(env) for env in self.envs]
-        self._steps: list[Callable[[Any], Any]] = [step for step, _ in bare]
-        self._native = native(self.envs)
-        limits = [limit for limit in (maker.limit, bare[0][1]) if limit]
-        self._limit = min(limits, default=0)
+        self._limit = self.copies.limit
         self._running = list(range(n))
         self._episodes = [-1] * n  # index of the episode under way
         self._returns = [0.0] * n
@@ -87,11 +85,16 @@ class EnvBatch:
         self._began = [0] * n  # by that clock, of the episode under way
         self._deadline = math.inf  # by that clock, when the first of them reaches the time limit
         self._log: list[Sequence[Any]] = []  # what all copies did in the newest vector steps, as many as still matter
-        self._obs_pages = Pages(self._lead, self._obs_codec.shape, self._obs_codec.dtype)
+        self._obs_pages = Pages(self._lead, obs_codec.shape, obs_codec.dtype)
         self._reward_pages = Pages(self._lead, (), np.dtype(np.float32))
         self._flag_pages = Pages(self._lead, (), np.dtype(np.bool_))
         self._nowhere = torch.zeros(self._lead, dtype=torch.bool, device=self.device)
         self._obs, self._current = self._obs_pages.take()  # (n, *O), and the same (S, E, *O) on the device
+
+    @property
+    def envs(self) -> list[gym.Env[Any, Any]]:
+        """The S * E environments, seed by seed. Where they are stepped all at once their own state is not kept up."""
+        return self.copies.envs
 
     @property
     def running(self) -> bool:
@@ -136,18 +139,27 @@ class EnvBatch:
         after, next_obs = self._obs_pages.take()
         if len(self._running) < len(self.envs):
             after[:] = self._obs
-        advance = self._advance if self._native is None else self._advance_natively
-        rewards, ended = advance(actions, after)
+        try:
+            rewards, ended = self.copies.step(actions, self._running, after)
+        except CopyError as e:
+            raise self._broken(e.i, self._clock - self._began[e.i] + 1, e.__cause__) from e.__cause__
+        self._returns = [total + reward for total, reward in zip(self._returns, rewards, strict=True)]
         self._log.append(actions)
         self._clock += 1
         if self._clock >= self._deadline:
             for i in self._running:
                 if self._clock - self._began[i] >= self._limit:
                     ended[i] = (ended.get(i, _NEITHER)[0], True)
-        if not _finite(after) or not abs(sum(rewards)) < _LARGE:
+        if not finite(after) or not abs(sum(rewards)) < _LARGE:
             if not action.isfinite().all():
                 raise AgentError(f"the agent gave an action that is not finite: {action.flatten()[:8].tolist()}")
-            self._check_finite(after, rewards)
+            for i, what in self._not_finite(after, rewards):
+                if not self.keep_going:
+                    raise EnvError(what)
+                self.broken[i // self.num_envs] = what
+                self.stop(i // self.num_envs)
+                after[i], rewards[i] = self._obs[i], 0.0
+            ended = {i: how for i, how in ended.items() if i // self.num_envs not in self.broken}
         reward_array, reward = self._reward_pages.take()
         reward_array[:] = rewards
         if self._away:
@@ -181,48 +193,8 @@ class EnvBatch:
             )
         return actions
 
-    def _advance(self, actions: Sequence[Any], after: np.ndarray) -> tuple[list[float], dict[int, tuple[bool, bool]]]:
-        """Step the running copies one by one. Their observations go into ``after``; returns the rewards of all, and
-        (terminated, truncated) of those that ended."""
-        rewards = [0.0] * len(self.envs)
-        ended = {}
-        encode, steps, returns = self._obs_codec.encode, self._steps, self._returns
-        i = -1
-        try:
-            for i in self._running:
-                obs, reward, terminated, truncated, _ = steps[i](actions[i])
-                after[i] = encode(obs)
-                rewards[i] = reward = float(reward)
-                returns[i] += reward
-                if terminated or truncated:
-                    ended[i] = (bool(terminated), bool(truncated))
-        except Exception as e:
-            raise self._broken(i, self._clock - self._began[i] + 1, e) from e
-        return rewards, ended
-
-    def _advance_natively(
-        self, actions: Sequence[Any], after: np.ndarray
-    ) -> tuple[list[float], dict[int, tuple[bool, bool]]]:
-        """The same, all at once."""
-        assert self._native is not None
-        chosen = np.array(actions)
-        if len(self._running) == len(self.envs):
-            obs, reward, terminated = self._native.step(chosen, None)
-            after[:] = obs
-            rewards = reward.tolist()
-            ends = np.flatnonzero(terminated).tolist()
-        else:
-            running = np.array(self._running)
-            after[running], some, terminated = self._native.step(chosen[running], running)
-            reward = np.zeros(len(self.envs))
-            reward[running] = some
-            rewards, ends = reward.tolist(), running[terminated].tolist()
-        self._returns = [total + one for total, one in zip(self._returns, rewards, strict=True)]
-        return rewards, dict.fromkeys(ends, (True, False))
-
     def close(self) -> None:
-        for env in self.envs:
-            env.close()
+        self.copies.close()
 
     def state_dict(self) -> dict[str, Any]:
         """Where every copy stands: episode numbers (S, E), the actions of the episodes under way, the observations."""
@@ -254,15 +226,12 @@ class EnvBatch:
         for i in self._running:
             self._episodes[i] -= 1
             self._next_episode(i)
-            for a in taken[i]:
-                obs, reward, terminated, truncated, _ = self._steps[i](a)
-                self._obs[i] = self._obs_codec.encode(obs)
-                self._returns[i] += float(reward)
-                if terminated or truncated:
-                    break
             self._began[i] = self._clock - len(taken[i])
-            if self._native is not None:
-                self._native.adopt(i, self.envs[i])
+            if taken[i]:
+                try:
+                    self._obs[i], self._returns[i] = self.copies.replay(i, taken[i])
+                except CopyError as e:
+                    raise self._broken(i, len(taken[i]), e.__cause__) from e.__cause__
         idle = next((a[0] for a in taken if a), None)  # stands in the log before an episode began
         rows = zip(*([idle] * (self._clock - len(a)) + a for a in taken), strict=True)
         self._log = [list(row) for row in rows]
@@ -282,14 +251,16 @@ class EnvBatch:
         self._began[i] = self._clock
         s, e = divmod(i, self.num_envs)
         try:
-            obs, _ = self.envs[i].reset(seed=rng.episode_seed(self.seeds[s], self.stream, e, self._episodes[i]))
-            self._obs[i] = self._obs_codec.encode(obs)
-        except Exception as error:
+            self._obs[i] = self.copies.reset(i, rng.episode_seed(self.seeds[s], self.stream, e, self._episodes[i]))
+        except CopyError as error:
+            raise self._broken(i, 0, error.__cause__) from error.__cause__
+        except (TypeError, ValueError) as error:  # NumPy cannot store it
             raise self._broken(i, 0, error) from error
-        if not _finite(self._obs[i]):
-            self._check_finite(self._obs, [0.0] * len(self.envs))
-        if self._native is not None:
-            self._native.adopt(i, self.envs[i])
+        if not finite(self._obs[i]):
+            shown = np.array2string(self._obs[i], threshold=8)
+            raise EnvError(
+                f"{self.maker.env_id} returned an observation that is not finite at {self._where(i, 0)}: {shown}"
+            )
 
     def _settle(self) -> Tensor:
         """After episodes began and ``_obs`` was written to: the observations to act on, (S, E, *O)."""
@@ -307,7 +278,7 @@ class EnvBatch:
         reset_seed = rng.episode_seed(self.seeds[s], self.stream, e, number)
         return Episode(s, e, number, self._returns[i], len(taken), terminated, reset_seed, taken)
 
-    def _flags(self, ended: dict[int, tuple[bool, bool]]) -> tuple[Tensor, Tensor]:
+    def _flags(self, ended: Ended) -> tuple[Tensor, Tensor]:
         """terminated and truncated, both (S, E)."""
         (terminated, one), (truncated, other) = self._flag_pages.take(), self._flag_pages.take()
         terminated[:] = truncated[:] = False
@@ -319,40 +290,22 @@ class EnvBatch:
         s, e = divmod(i, self.num_envs)
         return f"step {step} of episode {self._episodes[i]} (seed {self.seeds[s]}, env {e})"
 
-    def _broken(self, i: int, step: int, e: Exception) -> EnvError:
+    def _broken(self, i: int, step: int, e: BaseException | None) -> EnvError:
         what = str(e) if isinstance(e, ValueError) else f"{type(e).__name__}: {e}"
         return EnvError(f"{self.maker.env_id} failed at {self._where(i, step)}: {what}")
 
-    def _check_finite(self, obs: np.ndarray, rewards: list[float]) -> None:
-        """Look closely at numbers that may not be finite; rewards have to be so in float32 as well."""
+    def _not_finite(self, obs: np.ndarray, rewards: list[float]) -> Iterator[tuple[int, str]]:
+        """The copies with numbers that are not finite, and what they returned; rewards are float32 in the end."""
         with np.errstate(over="ignore"):
-            for i in range(len(self.envs)):
+            for i in self._running:
                 for name, value in (("a reward", np.float32(rewards[i])), ("an observation", obs[i])):
                     if not np.isfinite(value).all():
                         where = self._where(i, self._clock - self._began[i])
                         shown = np.array2string(np.array(value), threshold=8)
-                        raise EnvError(f"{self.maker.env_id} returned {name} that is not finite at {where}: {shown}")
+                        yield i, f"{self.maker.env_id} returned {name} that is not finite at {where}: {shown}"
+                        break
 
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 _NEITHER = (False, False)
 _LARGE = 1e30  # a sum of rewards beyond this, or one that is not finite, is looked into
-
-
-def _bare(env: gym.Env[Any, Any]) -> tuple[Callable[[Any], Any], int]:
-    """The step function below Gymnasium's own two wrappers, and the time limit that one of them held.
-
-    They cost a tenth of a cheap environment's step, and `EnvBatch` does their work itself. Any other wrapper stays.
-    """
-    if type(env) is TimeLimit and type(env.env) is OrderEnforcing and env.spec and env.spec.max_episode_steps:
-        return env.env.env.step, env.spec.max_episode_steps
-    return env.step, 0
-
-
-def _finite(obs: np.ndarray) -> bool:
-    """Whether all numbers are finite. Of a few, the sum as Python has it tells, and at a third of the cost."""
-    if obs.dtype.kind != "f":
-        return True
-    if obs.size <= 64:
-        return math.isfinite(sum(obs.reshape(-1).tolist()))
-    return bool(np.isfinite(obs).all())

@@ -17,8 +17,8 @@ def batches(env: str, seeds: int = 3, num_envs: int = 2, limit: int = 0) -> tupl
     """The same environments, stepped all at once and one by one."""
     maker = env_maker(env, {}, limit)
     fast, slow = EnvBatch(maker, range(seeds), num_envs), EnvBatch(maker, range(seeds), num_envs)
-    assert fast._native is not None
-    slow._native = None
+    assert fast.copies._native is not None
+    slow.copies._native = None
     return fast, slow
 
 

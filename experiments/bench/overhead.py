@@ -39,10 +39,10 @@ def overhead(seeds: int, steps: int) -> None:
     for _ in range(2_000):
         next(loop)
     plain = _clock(loop, steps)  # without the stop-watches, which cost something themselves
-    if envs._native is None:
-        envs._steps = [timed("env.step", step) for step in envs._steps]
+    if envs.copies._native is None:
+        envs.copies._steps = [timed("env.step", step) for step in envs.copies._steps]
     else:
-        envs._native.step = timed("env.step", envs._native.step)  # type: ignore[method-assign]
+        envs.copies._native.step = timed("env.step", envs.copies._native.step)  # type: ignore[method-assign]
     agent.q_net.forward = timed("act: network", agent.q_net.forward)
     agent._learn = timed("update", agent._learn)
     agent.replay.sample = timed("update: sample", agent.replay.sample)

@@ -21,6 +21,11 @@ from . import options
     type=int,
     help="Processes to split the seeds over; changes no result.  [default: one per CPU core]",
 )
+@click.option(
+    "--on-nan",
+    type=click.Choice(["stop", "skip-seed"]),
+    help="A loss, reward or observation is not finite: stop, or go on without that seed.  [default: stop]",
+)
 @options.device
 @click.option("--out", metavar="DIR", help="Run folder.  [default: runs/ENV/AGENT-DATE-TIME]")
 @click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Any recipe key, such as dqn.gamma=0.98.")
@@ -58,10 +63,11 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: str | None, p
                 agent=given.get("agent"),
                 imports=imports,
                 total_steps=given.get("total_steps"),
+                on_nan=given.get("on_nan"),
                 watcher=watcher,
             )
         else:
-            names = ("seed", "seeds", "num_envs", "total_steps", "workers", "device")
+            names = ("seed", "seeds", "num_envs", "total_steps", "workers", "device", "on_nan")
             overrides = [*sets, *(f"{name}={_toml(given[name])}" for name in names if name in given)]
             recipe = Recipe.load(
                 given.get("recipe"),
@@ -81,7 +87,7 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: str | None, p
 
 
 def _check_resume(given: dict[str, Any], sets: tuple[str, ...]) -> None:
-    fixed = [f"--{name.replace('_', '-')}" for name in given if name not in ("agent", "total_steps")]
+    fixed = [f"--{name.replace('_', '-')}" for name in given if name not in ("agent", "total_steps", "on_nan")]
     if sets:
         fixed.append("--set")
     if fixed:

@@ -1,0 +1,19 @@
+"""``python -m rlbench.experiments.drills kill|damage|disk``: harm runs on purpose, and count what is lost."""
+
+import click
+
+from .damage import damage
+from .disk import disk
+from .kill import kill
+
+
+@click.group()
+def drills() -> None:
+    """Harm runs on purpose and count what is lost. Exit code 1 where anything was."""
+
+
+for command in (kill, damage, disk):
+    drills.add_command(command)
+
+if __name__ == "__main__":
+    drills(prog_name="python -m rlbench.experiments.drills")

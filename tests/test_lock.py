@@ -1,0 +1,61 @@
+"""Tests of rlbench.lock: one process at a time in a run folder."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command import CARTPOLE, rlbench, succeeds
+
+from rlbench.errors import RunFolderError
+from rlbench.lock import Lock
+
+HOLD = """
+import sys
+from pathlib import Path
+from rlbench.lock import Lock
+lock = Lock(Path(sys.argv[1]))
+print("held", flush=True)
+input()
+"""
+
+
+def holder(folder: Path) -> subprocess.Popen[str]:
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    return other
+
+
+def test_a_folder_in_use_is_refused_and_free_again_after_a_kill(tmp_path: Path) -> None:
+    other = holder(tmp_path)
+    with pytest.raises(RunFolderError, match=f"in use: process {other.pid} is training there"):
+        Lock(tmp_path, patience=0)
+    os.kill(other.pid, signal.SIGKILL)
+    other.communicate()
+    with Lock(tmp_path, patience=0), pytest.raises(RunFolderError, match=f"process {os.getpid()}"):
+        Lock(tmp_path, patience=0)
+    Lock(tmp_path, patience=0).release()
+
+
+def test_resuming_a_run_under_way_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlbench.lock.PATIENCE", 0.0)
+    succeeds(*CARTPOLE, "--out", tmp_path / "run")
+    other = holder(tmp_path / "run")
+    try:
+        result = rlbench("train", "--resume", tmp_path / "run", "--total-steps", "200")
+    finally:
+        other.communicate("\n")
+    assert result.exit_code == 1
+    assert "in use" in result.output
+    assert "Traceback" not in result.output
+    succeeds("train", "--resume", tmp_path / "run", "--total-steps", "200", "--progress", "none")
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="cannot write to"):
+        Lock(tmp_path / "missing")
