@@ -8,18 +8,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 
 from . import video
-from .errors import EnvError, UsageError
+from .errors import UsageError
 from .evaluation import ROUND, WIDTH
-from .make import EnvMaker
+from .film import Film, filming, frame_rate
+from .finish import FINAL_ROUND
 from .runner import run
-from .session import FINAL_ROUND
 from .trained import Trained
 from .vec import EnvBatch
-from .window import NO_RENDER, open_window, sdl_driver
+from .window import open_window, sdl_driver
 
 HOLD = 0.5  # seconds that the last picture of an episode stays
 
@@ -72,7 +71,7 @@ def play_video(
         UsageError: another ending, a missing extra, or an environment that makes no pictures.
         RunFolderError: the file cannot be written.
     """
-    fps = _fps(trained, speed)
+    fps = frame_rate(trained.maker, speed)
     every = video.stride(path, fps)
     played: list[Played] = []
 
@@ -113,7 +112,7 @@ def play_window(trained: Trained, episodes: int, speed: float = 1.0, told: Told 
     """
     played: list[Played] = []
     with open_window() as window, closing(moments(trained, episodes, film=True)) as source:
-        fps = _fps(trained, speed)
+        fps = frame_rate(trained.maker, speed)
         for moment in _telling(source, told):
             assert moment.frame is not None
             title = (
@@ -139,7 +138,7 @@ def moments(trained: Trained, episodes: int, *, film: bool) -> Generator[Moment,
     """
     if len(trained.seeds) != 1:
         raise UsageError("play shows one seed at a time: load(path, seed='best'), or one of its numbers")
-    maker = _filming(trained) if film else trained.maker
+    maker = filming(trained.maker) if film else trained.maker
     envs = EnvBatch(maker, trained.seeds, WIDTH, device=trained.parts.device, stream="evaluate")
     try:
         for k in range(episodes):
@@ -149,7 +148,7 @@ def moments(trained: Trained, episodes: int, *, film: bool) -> Generator[Moment,
                 if other != copy:
                     envs.stop(0, other)
             camera = envs.envs[copy]
-            yield Moment(camera.first() if isinstance(camera, _Film) else None, k + 1, 0.0, None)
+            yield Moment(camera.first() if isinstance(camera, Film) else None, k + 1, 0.0, None)
             so_far = 0.0
             for step in run(trained.agent, envs, explore=False, learn=False, obs=obs):
                 so_far += float(step.transition.reward[0, copy])
@@ -159,7 +158,7 @@ def moments(trained: Trained, episodes: int, *, film: bool) -> Generator[Moment,
                     so_far = done.episode_return
                     played = Played(trained.seeds[0], k + 1, so_far, done.episode_length)
                     envs.stop(0, copy)
-                yield Moment(camera.frame if isinstance(camera, _Film) else None, k + 1, so_far, played)
+                yield Moment(camera.frame if isinstance(camera, Film) else None, k + 1, so_far, played)
     finally:
         envs.close()
 
@@ -169,54 +168,3 @@ def _telling(source: Iterator[Moment], told: Told) -> Iterator[Moment]:
         if moment.played:
             told(moment.played)
         yield moment
-
-
-class _Film(gym.Wrapper):
-    """Keeps the picture of the state that the last step led to: `EnvBatch` resets at once where an episode ends."""
-
-    frame: np.ndarray
-
-    def step(self, action: Any) -> Any:
-        result = self.env.step(action)
-        self.frame = self._picture()
-        return result
-
-    def first(self) -> np.ndarray:
-        """The picture after a reset."""
-        try:
-            return self._picture()
-        except Exception as e:
-            what = str(e) if isinstance(e, ValueError) else f"{type(e).__name__}: {e}"
-            raise EnvError(f"{self.spec.id if self.spec else self} cannot draw itself: {what}. {NO_RENDER}.") from e
-
-    def _picture(self) -> np.ndarray:
-        frame: Any = self.env.render()
-        if isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3:
-            return frame
-        what = f"{frame.shape} {frame.dtype}" if isinstance(frame, np.ndarray) else type(frame).__name__
-        raise ValueError(f"render() returned {what} where a picture is (H, W, 3) uint8")
-
-
-class _FilmMaker(EnvMaker):
-    """Makes copies that are filmed."""
-
-    def __call__(self, render_mode: str | None = "rgb_array") -> gym.Env[Any, Any]:
-        return _Film(super().__call__(render_mode))
-
-
-def _filming(trained: Trained) -> EnvMaker:
-    modes = list(_metadata(trained).get("render_modes") or [])
-    if "rgb_array" not in modes:
-        has = f"its render modes are: {', '.join(map(str, modes))}" if modes else "it has no render modes"
-        raise UsageError(f"{trained.recipe.env} makes no pictures (rgb_array); {has}. {NO_RENDER}.")
-    return _FilmMaker(*trained.maker)
-
-
-def _fps(trained: Trained, speed: float) -> float:
-    return speed * float(_metadata(trained).get("render_fps") or 30)
-
-
-def _metadata(trained: Trained) -> dict[str, Any]:
-    env = trained.maker()
-    env.close()
-    return env.metadata

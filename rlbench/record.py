@@ -202,7 +202,7 @@ class Recorder:
         return {name: (self.folder / name).stat().st_size for name in self._files} | self.journal.sizes()
 
     def close(self) -> None:
-        for close in (*(file.close for file in self._files.values()), self._board.close):
+        for close in (self.journal.flush, *(file.close for file in self._files.values()), self._board.close):
             with contextlib.suppress(OSError):  # on a full disk; whatever counts was flushed, and complained, before
                 close()
 

@@ -10,7 +10,7 @@ from command import CARTPOLE, assert_same_record, process, succeeds, timeless
 from rlbench.cli import main
 
 FILES = {
-    "journal", "recipe.toml", "run.json", "summary.json", "episodes.csv", "evaluations.csv", "updates.csv", "curve.png",
+    ".lock", "journal", "recipe.toml", "run.json", "summary.json", "episodes.csv", "evaluations.csv", "updates.csv", "curve.png",
     "checkpoint.pth", "best.pth", "replay.pth", "tb",
 }  # fmt: skip
 SUMMARY = {

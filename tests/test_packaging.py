@@ -44,7 +44,7 @@ def run(*command: str | Path, cwd: Path, **env: str) -> str:
 def test_packages_are_the_folders_with_an_init() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
-    packages = {name.strip() for name in config["options"]["packages"].split(",")}
+    packages = {name.strip() for name in config["options"]["packages"].split()}
     assert packages == {str(PurePosixPath(path).parent).replace("/", ".") for path in sources("__init__.py")}
 
 

@@ -15,6 +15,7 @@ from .list import list_
 from .play import play
 from .plot import plot
 from .train import train
+from .verify import verify
 
 
 class Main(click.Group):
@@ -56,5 +57,5 @@ def main() -> None:
     """
 
 
-for command in (train, play, evaluate, plot, list_):
+for command in (train, play, evaluate, plot, verify, list_):
     main.add_command(command)

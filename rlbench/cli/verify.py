@@ -1,0 +1,64 @@
+"""`rlbench verify`: whether a run folder is what it says."""
+
+import click
+
+from . import options
+
+SHOWN = 10  # differences that are named
+
+
+@click.command()
+@click.argument("run")
+@click.option(
+    "--episodes",
+    metavar="N|all",
+    help="Run so many again, of each seed, spread evenly.  [default: all of up to 200, else 200]",
+)
+@click.option("--seed", metavar="K", type=int, help="Only this seed.  [default: all]")
+@options.agent_code
+@options.imports
+def verify(run: str, episodes: str | None, seed: int | None, agent: str | None, imports: tuple[str, ...]) -> None:
+    """Check a run folder against itself. Exits with 0 if everything agrees, else with 1.
+
+    Recorded episodes of training are run again, and must give the recorded return, length and termination; the journal
+    and episodes.csv must tell of the same episodes; every checkpoint and replay buffer must open.
+
+    \b
+    rlbench verify runs/CartPole-v1/dqn-20260101-120000
+    rlbench verify runs/CartPole-v1/dqn-20260101-120000 --episodes all
+    """
+    from rlbench import verify as checks
+    from rlbench.errors import RunFolderError, UsageError
+    from rlbench.recording import open_recording
+
+    if episodes is not None and episodes != "all" and not (episodes.isascii() and episodes.isdigit() and int(episodes)):
+        raise UsageError(f"--episodes takes a number from 1 on, or all; not {episodes!r}")
+    most = None if episodes == "all" else int(episodes or checks.FEW)
+    recording = open_recording(run, agent=agent, imports=imports)
+    rows, problems = checks.read_tables(recording.folder)
+    seeds = sorted({*recording.journals, *rows})
+    if seed is not None:
+        recording.journal(seed)  # says so where there is none
+        seeds = [seed]
+    click.echo(f"{recording.folder}: {recording.recipe.agent} on {recording.recipe.env}")
+    click.echo(f"{'seed':>8}{'episodes':>10}{'replayed':>10}{'agree':>10}   episodes.csv")
+    cut_off = False
+    for report in checks.check_seeds(recording, seeds, None if problems else rows, most):
+        click.echo(f"{report.seed:>8}{report.episodes:>10,}{report.replayed:>10,}{report.agree:>10,}   {report.table}")
+        problems += report.problems
+        cut_off |= report.table.endswith(("ahead", "behind"))
+    if cut_off:
+        click.echo("The run is under way or was cut off, so episodes.csv may be ahead of the journal, or behind it.")
+    count, damaged = checks.check_files(recording.folder)
+    click.echo(f"checkpoints and replay buffers: {count - len(damaged)} of {count} open")
+    problems += damaged
+    for text in problems[:SHOWN]:
+        click.echo(text)
+    if problems:
+        more = f" ({len(problems) - SHOWN} more are not shown)" if len(problems) > SHOWN else ""
+        raise RunFolderError(f"{recording.folder} does not agree with itself: {_counted(problems)}, see above{more}.")
+    click.echo("Everything agrees.")
+
+
+def _counted(problems: list[str]) -> str:
+    return f"{len(problems)} difference{'s'[: len(problems) > 1]}"

@@ -1,0 +1,76 @@
+"""Environments that are filmed: every state's picture, the last one of an episode included."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from .errors import EnvError, UsageError
+from .make import EnvMaker
+from .window import NO_RENDER
+
+
+class Film(gym.Wrapper):
+    """Keeps the picture of the state that the last step led to: `EnvBatch` resets at once where an episode ends.
+
+    Attributes:
+        frame: (H, W, 3) uint8.
+    """
+
+    frame: np.ndarray
+
+    def step(self, action: Any) -> Any:
+        result = self.env.step(action)
+        self.frame = self._picture()
+        return result
+
+    def first(self) -> np.ndarray:
+        """The picture after a reset.
+
+        Raises:
+            EnvError: the environment raised, or drew something else.
+        """
+        try:
+            self.frame = self._picture()
+        except Exception as e:
+            what = str(e) if isinstance(e, ValueError) else f"{type(e).__name__}: {e}"
+            raise EnvError(f"{self.spec.id if self.spec else self} cannot draw itself: {what}. {NO_RENDER}.") from e
+        return self.frame
+
+    def _picture(self) -> np.ndarray:
+        frame: Any = self.env.render()
+        if isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3:
+            return frame
+        what = f"{frame.shape} {frame.dtype}" if isinstance(frame, np.ndarray) else type(frame).__name__
+        raise ValueError(f"render() returned {what} where a picture is (H, W, 3) uint8")
+
+
+class FilmMaker(EnvMaker):
+    """Makes copies that are filmed."""
+
+    def __call__(self, render_mode: str | None = "rgb_array") -> Film:
+        return Film(super().__call__(render_mode))
+
+
+def filming(maker: EnvMaker) -> FilmMaker:
+    """A maker of filmed copies.
+
+    Raises:
+        UsageError: the environment makes no pictures.
+    """
+    modes = list(_metadata(maker).get("render_modes") or [])
+    if "rgb_array" not in modes:
+        has = f"its render modes are: {', '.join(map(str, modes))}" if modes else "it has no render modes"
+        raise UsageError(f"{maker.env_id} makes no pictures (rgb_array); {has}. {NO_RENDER}.")
+    return FilmMaker(*maker)
+
+
+def frame_rate(maker: EnvMaker, speed: float) -> float:
+    """Pictures a second, ``speed`` times as many as the environment says."""
+    return speed * float(_metadata(maker).get("render_fps") or 30)
+
+
+def _metadata(maker: EnvMaker) -> dict[str, Any]:
+    env = maker()
+    env.close()
+    return env.metadata

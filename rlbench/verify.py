@@ -1,0 +1,153 @@
+"""Whether a run folder is what it says: episodes run again, journal beside episodes.csv, every checkpoint opened."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+from . import checkpoint, journal
+from .errors import CheckpointError, EnvError
+from .journal import Entry
+from .recording import Recording
+from .tables import under_way
+from .timetravel import states, title
+
+FEW = 200  # episodes of a seed; of more, as many are run again unless all are asked for
+
+Row = tuple[int, int, int, int, float]  # env, episode, env_steps, length, return
+Rows = dict[int, list[Row]]  # of episodes.csv, by seed
+
+
+class SeedReport(NamedTuple):
+    """What was found out about a seed. ``table`` is how episodes.csv compares with its journal, in a few words."""
+
+    seed: int
+    episodes: int
+    replayed: int
+    agree: int
+    table: str
+    problems: list[str]
+
+
+def read_tables(folder: Path) -> tuple[Rows, list[str]]:
+    """The rows of episodes.csv by seed, and what is wrong with the file. A last line cut short by a crash is passed
+    over."""
+    rows: Rows = {}
+    problems = []
+    for place in under_way(folder) or [folder]:
+        path = place / "episodes.csv"
+        try:
+            text = path.read_bytes().decode("utf-8", errors="replace")
+        except OSError as e:
+            problems.append(f"cannot read {path}: {e.strerror}")
+            continue
+        lines = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+        try:
+            for line in lines:
+                env, episode, steps, length = (
+                    int(line[key]) for key in ("env", "episode", "env_steps", "episode_length")
+                )
+                row = env, episode, steps, length, float(line["episode_return"])
+                rows.setdefault(int(line["seed"]), []).append(row)
+        except (ValueError, TypeError, KeyError, csv.Error) as e:
+            what = f"there is no column {e}" if isinstance(e, KeyError) else str(e)
+            problems.append(f"{path} is damaged at line {lines.line_num}: {what}")
+    return rows, problems
+
+
+def check_seeds(
+    recording: Recording, seeds: Sequence[int], rows: Rows | None, most: int | None = FEW
+) -> Iterator[SeedReport]:
+    """Run recorded episodes again, and compare the journal with episodes.csv.
+
+    Args:
+        recording: of the run.
+        seeds: which.
+        rows: from `read_tables`; None where they cannot be compared.
+        most: episodes per seed that are run again, spread evenly, the first and the last among them; None: all.
+    """
+    ended = (recording.folder / "summary.json").exists()
+    env = recording.maker()
+    try:
+        for seed in seeds:
+            entries: list[Entry] = []
+            damaged, differences, table = "", list[str](), "not compared"
+            try:
+                entries.extend(journal.entries(recording.journals[seed]) if seed in recording.journals else [])
+            except CheckpointError as e:  # the episodes before the damage are there
+                damaged = str(e)
+            chosen = spread(entries, most)
+            wrong = [text for entry in chosen if (text := _replayed(recording, env, entry))]
+            if rows is not None and not damaged:
+                table, differences = _compared(seed, [_row(entry) for entry in entries], rows.get(seed, []), ended)
+            problems = [damaged] * bool(damaged) + wrong + differences
+            yield SeedReport(seed, len(entries), len(chosen), len(chosen) - len(wrong), table, problems)
+    finally:
+        env.close()
+
+
+def check_files(folder: Path) -> tuple[int, list[str]]:
+    """Open every checkpoint and replay buffer of a run; returns how many there are, and what is wrong with them."""
+    paths = sorted(
+        path
+        for path in folder.rglob("*.pth")
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)  # of a save that was cut off
+    )
+    problems = []
+    for path in paths:
+        try:
+            checkpoint.load(path, "replay" if path.name.startswith("replay") else "checkpoint")
+        except CheckpointError as e:
+            if path.exists():  # a run under way replaces them
+                problems.append(str(e))
+    return len(paths), problems
+
+
+def spread(entries: Sequence[Entry], most: int | None) -> list[Entry]:
+    """At most ``most`` of them, evenly spread, the first and the last among them."""
+    if most is None or len(entries) <= most:
+        return list(entries)
+    return [entries[i] for i in np.linspace(0, len(entries) - 1, most).round().astype(int)]
+
+
+def _replayed(recording: Recording, env: gym.Env, entry: Entry) -> str:
+    """What is wrong with an episode that is run again."""
+    try:
+        *_, end = states(env, entry)
+    except EnvError as e:
+        return str(e)
+    wrong = journal.difference(entry, end)
+    return f"episode {title(recording, entry)} gave {wrong}" if wrong else ""
+
+
+def _row(entry: Entry) -> Row:
+    total = float(f"{entry.episode_return:.10g}")  # as episodes.csv has it
+    return entry.env, entry.episode, entry.env_steps, entry.episode_length, total
+
+
+def _compared(seed: int, told: list[Row], rows: list[Row], ended: bool) -> tuple[str, list[str]]:
+    """How episodes.csv compares with the journal, in a few words, and the differences that are none of a cut-off run.
+
+    The two are written one after the other: a run that is under way, or was killed, may have brought more of one to the
+    disk than of the other.
+    """
+    if told == rows:
+        return "same", []
+    shared = min(len(told), len(rows))
+    if not ended and told[:shared] == rows[:shared]:
+        return f"{abs(len(rows) - len(told))} {'ahead' if len(rows) > len(told) else 'behind'}", []
+    missing, extra = Counter(rows) - Counter(told), Counter(told) - Counter(rows)
+    names = {row[:2]: "both, and differs" for row in (*missing, *extra)}
+    names |= {row[:2]: "episodes.csv alone" for row in missing if row[:2] not in {r[:2] for r in told}}
+    names |= {row[:2]: "the journal alone" for row in extra if row[:2] not in {r[:2] for r in rows}}
+    if not names:
+        return "differs", [f"seed {seed}: journal and episodes.csv have the same episodes in another order"]
+    return "differs", [
+        f"episode {number} of environment copy {env} of seed {seed} is in {where}"
+        for (env, number), where in sorted(names.items())
+    ]
