@@ -10,8 +10,8 @@ from command import CARTPOLE, assert_same_record, process, succeeds, timeless
 from rlbench.cli import main
 
 FILES = {
-    ".lock", "journal", "recipe.toml", "run.json", "summary.json", "episodes.csv", "evaluations.csv", "updates.csv", "curve.png",
-    "checkpoint.pth", "best.pth", "replay.pth", "tb",
+    ".lock", "journal", "recipe.toml", "run.json", "summary.json", "episodes.csv", "evaluations.csv", "updates.csv",
+    "curve.png", "checkpoint.pth", "best.pth", "replay.pth", "tb",
 }  # fmt: skip
 SUMMARY = {
     "env", "agent", "seeds", "env_steps", "updates", "wall_seconds", "train_seconds", "env_steps_per_second",
