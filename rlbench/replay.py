@@ -70,21 +70,28 @@ class Replay:
 
     def add(self, transition: Transition) -> None:
         """Store one transition of every env, over the oldest ones when full."""
-        cursor = self._cursor
-        for column, leaf in zip(self._columns, transition, strict=True):
-            column[:, cursor] = leaf.numpy() if self._here else leaf.cpu().numpy()
+        cursor, t = self._cursor, transition
+        if not self._here:
+            t = Transition(*(leaf.cpu() for leaf in transition))
+        obs, action, reward, next_obs, ends = self._columns
+        obs[:, cursor], action[:, cursor] = t.obs.numpy(), t.action.numpy()
+        reward[:, cursor], next_obs[:, cursor] = t.reward.numpy(), t.next_obs.numpy()
+        if t.terminated is t.truncated:  # as `EnvBatch` has it where nothing ended
+            ends[:, cursor] = t.terminated.numpy()[..., None]
+        else:
+            ends[:, cursor, ..., 0], ends[:, cursor, ..., 1] = t.terminated.numpy(), t.truncated.numpy()
         self._cursor = (cursor + 1) % self._length
         self._filled = min(self._filled + 1, self._length)
 
     def _views(self) -> list[np.ndarray]:
-        """(S, T, E, ...) views into the ring, one for each leaf of a transition."""
+        """(S, T, E, ...) views into the ring: obs, action, reward, next_obs, and (terminated, truncated) together."""
         a, o, rows = self._action_width, self._obs_width, self._rows
         pair: tuple[np.ndarray, np.ndarray] = (self._pixels[..., 0, :], self._pixels[..., 1, :])
         if not self._images:
             pair = (rows[..., a + 3 : a + 3 + o], rows[..., a + 3 + o :])
         obs, next_obs = (x.reshape(*x.shape[:3], *self.spec.obs_shape) for x in pair)
         action = rows[..., :a].reshape(*rows.shape[:3], *self.spec.action_shape)
-        return [obs, action, rows[..., a], next_obs, rows[..., a + 1], rows[..., a + 2]]
+        return [obs, action, rows[..., a], next_obs, rows[..., a + 1 : a + 3]]
 
     def sample(self, batch_size: int) -> Batch:
         """Draw (S, batch_size) transitions, uniformly and with replacement, each seed from its own stream.
