@@ -82,7 +82,7 @@ class _Record(NamedTuple):
     seeds: list[_Seed]
 
 
-def learning_curve(run: Path | str, x: Axis = "steps", window: int = 100, points: int = 200) -> Curve:
+def learning_curve(run: Path | str, x: Axis = "steps", window: int | None = None, points: int = 200) -> Curve:
     """The learning curve of one run.
 
     At every point of the grid each seed shows the mean of its last ``window`` episode returns, of fewer at the
@@ -92,7 +92,8 @@ def learning_curve(run: Path | str, x: Axis = "steps", window: int = 100, points
     Args:
         run: a run folder.
         x: what the grid counts: env steps per seed, finished episodes per seed, or seconds of training.
-        window: episodes to average over.
+        window: episodes to average over; None: a tenth of what a seed has, from 10 to 100. A longer one hides how
+            fast an agent learned that needed few episodes.
         points: of the grid, at most.
 
     Raises:
@@ -103,7 +104,7 @@ def learning_curve(run: Path | str, x: Axis = "steps", window: int = 100, points
 
 
 def group_runs(
-    runs: Path | str | Sequence[Path | str], x: Axis = "steps", window: int = 100, points: int = 200
+    runs: Path | str | Sequence[Path | str], x: Axis = "steps", window: int | None = None, points: int = 200
 ) -> list[Curve]:
     """One curve per experiment, in the order of ``runs``: runs with the same env, agent and settings are pooled.
 
@@ -115,7 +116,7 @@ def group_runs(
     """
     if x not in get_args(Axis):
         raise UsageError(f"unknown x {x!r}: choose one of {', '.join(get_args(Axis))}.")
-    if window < 1 or points < 2:
+    if (window is not None and window < 1) or points < 2:
         raise UsageError(f"window must be at least 1 and points at least 2, not {window} and {points}.")
     paths = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     records = [_read(path) for path in {path.resolve(): path for path in paths}.values()]
@@ -123,6 +124,11 @@ def group_runs(
     for record in records:
         groups[record.env, record.agent, *sorted(record.settings.items())].append(record)
     labels = _labels([group[0] for group in groups.values()])
+    if window is None:
+        episodes = [
+            np.median([len(seed.steps) for record in group for seed in record.seeds]) for group in groups.values()
+        ]
+        window = int(np.clip(min(episodes, default=0) // 10, 10, 100))
     return [_pool(group, label, x, window, points) for group, label in zip(groups.values(), labels, strict=True)]
 
 

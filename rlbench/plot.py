@@ -26,7 +26,7 @@ def plot_runs(
     out: Path | str,
     *,
     x: Axis = "steps",
-    window: int = 100,
+    window: int | None = None,
     title: str | None = None,
 ) -> Path:
     """Draw `figure` and save it as png, svg or pdf, whatever ``out`` ends in. The file appears whole or not at all.
@@ -35,7 +35,7 @@ def plot_runs(
         runs: run folders.
         out: the file to write; folders above it are made.
         x: what the axis counts: env steps per seed, finished episodes per seed, or time.
-        window: episodes that each seed's return is averaged over.
+        window: episodes that each seed's return is averaged over; None: a tenth of what it has, from 10 to 100.
         title: above the panels.
 
     Returns:
@@ -53,7 +53,7 @@ def figure(
     runs: Path | str | Sequence[Path | str],
     *,
     x: Axis = "steps",
-    window: int = 100,
+    window: int | None = None,
     title: str | None = None,
 ) -> Figure:
     """The learning curves of ``runs`` as a matplotlib figure, one panel per environment.

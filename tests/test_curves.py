@@ -221,3 +221,10 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
         learning_curve(run, "updates")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="window must be at least 1"):
         learning_curve(run, window=0)
+
+
+@pytest.mark.parametrize(("episodes", "window"), [(40, 10), (400, 40), (3000, 100)])
+def test_the_window_goes_by_how_many_episodes_there_are(episodes: int, window: int, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", {s: [(5 * i, 1.0) for i in range(1, episodes + 1)] for s in (0, 1)})
+    assert learning_curve(run).window == window
+    assert learning_curve(run, window=7).window == 7

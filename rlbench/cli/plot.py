@@ -14,9 +14,7 @@ import click
 @click.option(
     "--window",
     type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    help="Episodes that a return is averaged over.",
+    help="Episodes that a return is averaged over.  [default: a tenth of what a seed has, from 10 to 100]",
 )
 @click.option(
     "--out",
@@ -24,7 +22,7 @@ import click
     help="File to write: .png, .svg or .pdf.  [default: curve.png in the run folder; ./curves.png for several runs]",
 )
 @click.option("--title", help="Title of the picture.")
-def plot(runs: tuple[Path, ...], x: Any, window: int, out: Path | None, title: str | None) -> None:
+def plot(runs: tuple[Path, ...], x: Any, window: int | None, out: Path | None, title: str | None) -> None:
     """Draw the learning curves of one or more run folders.
 
     Runs of the same agent with the same settings are pooled into one curve; every environment gets a panel of its own.
