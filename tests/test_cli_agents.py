@@ -160,9 +160,10 @@ def test_a_full_disk_in_mid_run(where: str, tmp_path: Path, monkeypatch: pytest.
                 case "row":
                     monkeypatch.setattr(record.Recorder, "episode", full)
                 case "summary":
-                    monkeypatch.setattr("rlbench.session.write_json", full)
+                    monkeypatch.setattr("rlbench.finish.write_json", full)
 
     monkeypatch.setattr(Session, "save", save)
+    monkeypatch.setattr("rlbench.session.SAVE_SHARE", 1e9)  # save when it is due, whatever that costs
     said = one_line(rlbench(*CARTPOLE, "--set", "checkpoint_every=30", "--out", tmp_path / "run"))
     assert "No space left on device" in said
     assert f"rlbench train --resume {tmp_path}/run" in said

@@ -155,7 +155,11 @@ DAMAGE: dict[str, tuple[Any, str]] = {
     "of something else": (lambda whole, bomb: zipped([1, 2]), "it was not written by rlbench"),
     "a replay": (lambda whole, bomb: zipped({"rlbench": "replay", "format": 1}), "is no checkpoint: it is a replay"),
     "newer": (lambda whole, bomb: zipped({"rlbench": "checkpoint", "format": 99}), "Upgrade rlbench"),
-    "hollow": (lambda whole, bomb: zipped({"rlbench": "checkpoint", "format": 1}), "does not fit|not a whole"),
+    "no digest": (lambda whole, bomb: zipped({"rlbench": "checkpoint", "format": 1}), "does not match its digest"),
+    "hollow": (
+        lambda whole, bomb: zipped({"rlbench": "checkpoint", "format": 1, "digest": checkpoint._digest({})}),
+        "does not fit|not a whole",
+    ),
     "a bomb": (lambda whole, bomb: zipped({"rlbench": "checkpoint", "format": 1, "x": bomb}), "could run code"),
     "a bare bomb": (lambda whole, bomb: pickle.dumps(bomb), "is damaged or is no checkpoint"),
 }
@@ -206,9 +210,10 @@ def test_a_damaged_best_checkpoint_is_not_the_only_one(run: Path) -> None:
 
 def test_a_checkpoint_of_another_environment(run: Path) -> None:
     content = checkpoint.load(run / "checkpoint.pth", "checkpoint")
+    content = {key: value for key, value in content.items() if key not in ("rlbench", "format")}
     content["recipe"]["env"] = "Acrobot-v1"
     for name in ("checkpoint.pth", "best.pth"):
-        torch.save(content, run / name)
+        checkpoint.save(run / name, "checkpoint", content)
     for command in (("eval", run), ("train", "--total-steps", "150", "--resume", run)):
         assert "does not fit its agent or environment" in mistake(*command)
 
