@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .agent import AgentConfig
 from .errors import UsageError
@@ -31,6 +31,16 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 
 Plain = Annotated[dict[str, Any], AfterValidator(_plain)]
+
+
+def _names(value: Any) -> Any:
+    """A list of names, which may be given as one text with commas; "none" is the empty list."""
+    if isinstance(value, str):
+        value = [name.strip() for name in value.split(",")]
+    return [name for name in dict.fromkeys(value) if name != "none"] if isinstance(value, (list, tuple)) else value
+
+
+Trackers = Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], BeforeValidator(_names)]
 
 
 class Recipe(BaseModel):
@@ -76,6 +86,10 @@ class Recipe(BaseModel):
         "stop", description="a loss, reward or observation is not finite: stop the run, or go on without that seed"
     )
     log_every: int = Field(500, ge=1, description="steps between rows of updates.csv")
+    track: Trackers = Field(
+        ("tensorboard",), description="where numbers go besides the CSV files: tensorboard, wandb, trackio, or none"
+    )
+    video_every: int = Field(0, ge=0, description="steps between films of a greedy episode, in videos/; 0: none")
     solved_at: float | None = Field(None, description="return that counts as solved; default: Gymnasium's threshold")
     solved_by: Literal["training", "evaluation"] = Field(
         "evaluation",

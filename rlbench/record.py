@@ -1,9 +1,10 @@
-"""The run folder: CSV files and the journal are the record, TensorBoard is a view of them."""
+"""The run folder: CSV files and the journal are the record; trackers (TensorBoard and others) are views of it."""
 
 import contextlib
 import csv
 import datetime
 import errno
+import functools
 import importlib.metadata
 import json
 import os
@@ -24,6 +25,7 @@ from .recipe import Recipe
 from .registry import table_name
 from .spaces import ActionCodec
 from .tables import TABLES
+from .tracking import Tracker
 from .vec import Episode
 
 EPISODES = ("seed", "env", "episode", "env_steps", "episode_return", "episode_length", "wall_seconds")
@@ -88,14 +90,14 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 class Recorder:
-    """Appends to the CSV files and the journal of a run folder, and to its TensorBoard events.
+    """Appends to the CSV files and the journal of a run folder, and tells its tracker.
 
     Args:
         folder: the run folder.
         seeds: the S seed numbers.
         codec: of the environment's actions, for the journal.
+        tracker: told the same numbers; cut back already, where the run is resumed.
         resume: sizes that `sizes` gave, to cut the files back to; None for a new run.
-        env_steps: where a resumed run goes on, for TensorBoard.
         seconds: wall seconds that the run took before it was resumed.
     """
 
@@ -105,13 +107,11 @@ class Recorder:
         seeds: list[int],
         codec: ActionCodec,
         *,
+        tracker: Tracker | None = None,
         resume: dict[str, int] | None = None,
-        env_steps: int = 0,
         seconds: float = 0.0,
     ) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # slow to import
-
-        self.folder, self.seeds = folder, seeds
+        self.folder, self.seeds, self.tracker = folder, seeds, tracker or Tracker()
         self._began = time.perf_counter() - seconds
         self._flushed = 0.0
         self._files: dict[str, TextIO] = {}
@@ -123,7 +123,6 @@ class Recorder:
                 cut_back(folder, resume)
             for name in TABLES:
                 self._open(name, None if resume is None else resume.get(name, 0))
-            self._board = SummaryWriter(str(folder / "tb"), purge_step=env_steps + 1 if resume is not None else None)
         except OSError as e:
             raise RunFolderError(f"cannot write to {folder}: {e.strerror or e}.") from e
         for name, header in (("episodes.csv", EPISODES), ("evaluations.csv", EVALUATIONS)):
@@ -151,13 +150,15 @@ class Recorder:
 
     def evaluation(self, env_steps: int, returns: np.ndarray, lengths: np.ndarray) -> None:
         """A greedy evaluation; both (S, episodes), NaN for seeds that did not play."""
+        means: dict[int, float] = {}
         for seed, r, n in zip(self.seeds, returns, lengths, strict=True):
             if np.isnan(r).any():
                 continue
+            means[seed] = float(r.mean())
             numbers = (r.mean(), r.std(), r.min(), r.max(), n.mean())
             row = [seed, env_steps, len(r), *(f"{x:.10g}" for x in numbers), f"{self.wall_seconds:.3f}"]
             self._writers["evaluations.csv"].writerow(row)
-            self._board.add_scalar(f"evaluation/return_seed_{seed}", r.mean(), env_steps)
+        self.tracker.numbers({"evaluation/return": means}, env_steps)
 
     def progress(
         self,
@@ -177,11 +178,13 @@ class Recorder:
             for s in training:
                 row = (f"{values[name][s]:.6g}" if name in values else "" for name in self._metric_names)
                 self._writers["updates.csv"].writerow((self.seeds[s], env_steps, updates, *row))
-            for name, per_seed in values.items():
-                self._board.add_scalar(f"update/{name}", sum(per_seed[s] for s in training) / len(training), env_steps)
-        for s in training:
-            if returns[s] == returns[s]:
-                self._board.add_scalar(f"training/return_seed_{self.seeds[s]}", returns[s], env_steps)
+        told = {f"update/{name}": {self.seeds[s]: x[s] for s in training} for name, x in values.items()}
+        told["training/return"] = {self.seeds[s]: float(returns[s]) for s in training if returns[s] == returns[s]}
+        self.tracker.numbers(told, env_steps)
+        self.flush_if_due()
+
+    def flush_if_due(self) -> None:
+        """Bring all rows to the files, where that was more than a second ago: others read them meanwhile."""
         if time.perf_counter() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
@@ -191,18 +194,21 @@ class Recorder:
             for file in self._files.values():
                 file.flush()
             self.journal.flush()
+            self.tracker.flush()
         except OSError as e:
             raise disk_error(e, self.folder) from e
-        self._board.flush()
         self._flushed = time.perf_counter()
 
     def sizes(self) -> dict[str, int]:
-        """Length of each CSV and journal file in bytes, after a flush: what a resumed run cuts them back to."""
+        """Length of every file that grows, in bytes, after a flush: what a resumed run cuts them back to."""
         self.flush()
-        return {name: (self.folder / name).stat().st_size for name in self._files} | self.journal.sizes()
+        tables = {name: (self.folder / name).stat().st_size for name in self._files}
+        return {**tables, **self.journal.sizes(), **self.tracker.sizes()}
 
-    def close(self) -> None:
-        for close in (self.journal.flush, *(file.close for file in self._files.values()), self._board.close):
+    def close(self, summary: dict[str, Any] | None = None) -> None:
+        """The end; ``summary`` is what summary.json holds, None where the run failed."""
+        end = functools.partial(self.tracker.close, summary)
+        for close in (self.journal.flush, *(file.close for file in self._files.values()), end):
             with contextlib.suppress(OSError):  # on a full disk; whatever counts was flushed, and complained, before
                 close()
 

@@ -18,6 +18,7 @@ from .recipe import Recipe
 from .record import Recorder, disk_error, write_recipe
 from .runner import Step, run
 from .scores import Scores
+from .tracking import check_trackers, open_tracker
 from .trees import merge, snapshot
 from .watcher import Watcher
 
@@ -44,6 +45,7 @@ class Session:
     summary: dict[str, Any]
 
     def __init__(self, recipe: Recipe, watcher: Watcher, *, draws: bool = True) -> None:
+        check_trackers(recipe.track)
         self.recipe, self.watcher, self.draws = recipe, watcher, draws
         self.parts = build(recipe, recipe.seed_numbers, recipe.device)
         self.agent = self.parts.agent
@@ -66,7 +68,8 @@ class Session:
     def start(self, folder: Path) -> None:
         """Begin a new run in ``folder``."""
         self.folder, self.keeper = folder, Keeper(folder, self.recipe.keep_checkpoints)
-        self.recorder = Recorder(folder, self.recipe.seed_numbers, self.parts.action_codec)
+        tracker = open_tracker(self.recipe, folder)
+        self.recorder = Recorder(folder, self.recipe.seed_numbers, self.parts.action_codec, tracker=tracker)
         for note in self.parts.notes:
             self.watcher.note(note)
 
@@ -113,8 +116,8 @@ class Session:
             folder,
             self.recipe.seed_numbers,
             self.parts.action_codec,
+            tracker=open_tracker(self.recipe, folder, state["sizes"], self.env_steps),
             resume=state["sizes"],
-            env_steps=self.env_steps,
             seconds=state["wall_seconds"],
         )
 
@@ -131,17 +134,18 @@ class Session:
             Interrupted: a signal came; everything was saved.
             RunFolderError: the disk is full, or the folder cannot be written any more.
         """
+        ended: dict[str, Any] | None = None
         try:
             with contextlib.nullcontext(interrupts) if interrupts else Interrupts() as interrupts:
                 self._loop(interrupts)
-            self.summary = finish(self, interrupted=bool(interrupts.signal))
+            ended = self.summary = finish(self, interrupted=bool(interrupts.signal))
             if self.draws:
                 self.recorder.flush()
                 draw(self.folder, self.watcher)
         except OSError as e:
             raise disk_error(e, self.folder) from e
         finally:
-            self.recorder.close()
+            self.recorder.close(ended)
             self.envs.close()
             self.evaluator.close()
         self.watcher.done(self)
@@ -173,6 +177,7 @@ class Session:
                 self.save()
                 due = False
             if paused - ticked > TICK_SECONDS:
+                self.recorder.flush_if_due()
                 self.watcher.tick(self)
                 ticked = paused
             aside += time.perf_counter() - paused

@@ -13,6 +13,11 @@ def worker_folders(run: Path) -> list[Path]:
     return sorted((place for place in places if place.name.isdigit()), key=lambda place: int(place.name))
 
 
+def whole_run(place: Path) -> Path:
+    """The run folder that ``place`` belongs to, which is a run folder itself or that of a worker."""
+    return place.parents[1] if place.parent.name == WORKERS else place
+
+
 def under_way(run: Path) -> list[Path]:
     """`worker_folders`, while the files at the top of the run folder do not stand for them yet."""
     return [] if (run / "summary.json").exists() else worker_folders(run)

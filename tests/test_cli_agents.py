@@ -156,7 +156,7 @@ def test_a_full_disk_in_mid_run(where: str, tmp_path: Path, monkeypatch: pytest.
                 case "os.fsync":
                     monkeypatch.setattr(checkpoint.os, "fsync", full)
                 case "flush":
-                    monkeypatch.setattr(self.recorder._board, "flush", full)
+                    monkeypatch.setattr(self.recorder.tracker, "flush", full)
                 case "row":
                     monkeypatch.setattr(record.Recorder, "episode", full)
                 case "summary":

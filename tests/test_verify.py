@@ -341,7 +341,7 @@ def test_a_run_that_is_writing(run: Path) -> None:
     codec = action_codec(gym.spaces.Discrete(2), "test")
     sizes = {path.name: path.stat().st_size for path in run.glob("*.csv")}
     sizes |= {f"journal/{path.name}": path.stat().st_size for path in journal.files(run)}
-    recorder = Recorder(run, [0, 1], codec, resume=sizes, env_steps=600)
+    recorder = Recorder(run, [0, 1], codec, resume=sizes)
     try:
         recorder.episode(Episode(0, 0, 99, 1.0, 1, True, entry.reset_seed, [0]), 700)
         assert tables(recording) == ["same", "same"]

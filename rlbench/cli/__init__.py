@@ -2,7 +2,6 @@
 
 import os
 import sys
-import threading
 from typing import Any
 
 import click
@@ -22,7 +21,6 @@ class Main(click.Group):
     """A group that prints a user's mistake as one line; RLBENCH_DEBUG=1 shows the traceback instead."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        threading.excepthook = _thread_failed
         try:
             return super().invoke(ctx)
         except RlbenchError as e:
@@ -40,12 +38,6 @@ class Main(click.Group):
         except BrokenPipeError:  # the reader of our output went away
             sys.stderr.close()
             ctx.exit(1)
-
-
-def _thread_failed(args: threading.ExceptHookArgs) -> None:
-    """TensorBoard writes in a thread: on a full disk we say so ourselves, without its traceback."""
-    if not issubclass(args.exc_type, OSError):
-        threading.__excepthook__(args)
 
 
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
