@@ -95,7 +95,8 @@ def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str,
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch finds odd is refused below or by it
-            content = torch.load(path, map_location=device, weights_only=True)
+            large = kind == "replay"  # is copied into the ring from where it lies, and need not fit in memory twice
+            content = torch.load(path, map_location=device, weights_only=True, mmap=large)
     except Exception as e:
         reason = (str(e) or type(e).__name__).splitlines()[0]
         if "Weights only load failed" in reason:

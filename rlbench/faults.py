@@ -1,5 +1,6 @@
 """Numbers that are not finite: finding them, and keeping what the agent held for a look."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,17 @@ from . import checkpoint
 FOLDER = "faults"
 
 
-def diverged(metrics: dict[str, Tensor], training: Sequence[int]) -> dict[int, float]:
-    """Of the seeds at positions ``training``, those whose metric "loss" is not finite, and what it is."""
-    if "loss" not in metrics:
-        return {}
-    loss = metrics["loss"].tolist()
-    finite = torch.isfinite(metrics["loss"]).tolist()
-    return {s: loss[s] for s in training if not finite[s]}
+def diverged(metrics: dict[str, Tensor], training: Sequence[int]) -> dict[int, tuple[str, float]]:
+    """Of the seeds at positions ``training``, those with a loss that is not finite: its name, and what it is.
+
+    A loss is a metric whose name ends so, as "loss" and "critic_loss" do; other metrics may be NaN for good reasons.
+    """
+    found: dict[int, tuple[str, float]] = {}
+    for name, values in metrics.items():
+        if name.endswith("loss") and not torch.isfinite(values).all():
+            numbers = values.tolist()
+            found |= {s: (name, numbers[s]) for s in training if not math.isfinite(numbers[s])}
+    return found
 
 
 def dump(

@@ -152,10 +152,13 @@ class Replay:
         return Batch(*(leaves if self._here else [leaf.to(spec.device) for leaf in leaves]))
 
     def state_dict(self) -> dict[str, Any]:
-        """The part of the ring that is filled, and where writing goes on."""
+        """The part of the ring that is filled, a tensor for each seed, and where writing goes on.
+
+        The tensors share the ring's memory, as PyTorch's do: a copy of a large buffer may not fit beside it.
+        """
         return {
-            "rows": torch.from_numpy(self._rows[:, : self._filled].copy()),
-            "pixels": torch.from_numpy(self._pixels[:, : self._filled].copy()),
+            "rows": [torch.from_numpy(ring[: self._filled]) for ring in self._rows],
+            "pixels": [torch.from_numpy(ring[: self._filled]) for ring in self._pixels],
             "cursor": self._cursor,
         }
 
@@ -165,14 +168,17 @@ class Replay:
         Raises:
             ValueError: it does not fit this buffer's shapes or capacity.
         """
-        rows, pixels = state["rows"].cpu().numpy(), state["pixels"].cpu().numpy()
-        filled = rows.shape[1]
-        want = tuple(self._rows[:, :filled].shape)
-        if tuple(rows.shape) != want or tuple(pixels.shape) != tuple(self._pixels[:, :filled].shape):
-            raise ValueError(f"saved replay rows of shape {tuple(rows.shape)} do not fit this buffer's {want}")
-        cursor = int(state["cursor"])
-        if not 0 <= cursor < self._length or (filled < self._length and cursor != filled):
+        seeds, cursor = self.spec.num_seeds, int(state["cursor"])
+        if not len(state["rows"]) == len(state["pixels"]) == seeds:
+            raise ValueError(f"saved replay of {len(state['rows'])} seeds does not fit this buffer's {seeds}")
+        filled = len(state["rows"][0])
+        if filled > self._length or not 0 <= cursor < self._length or (filled < self._length and cursor != filled):
             raise ValueError(f"saved replay of another capacity: {filled} steps with the next at {cursor}")
-        self._rows[:, :filled] = rows
-        self._pixels[:, :filled] = pixels
+        for ours, saved in ((self._rows, state["rows"]), (self._pixels, state["pixels"])):
+            want = tuple(ours[0, :filled].shape)
+            for ring, tensor in zip(ours, saved, strict=True):
+                found = tuple(tensor.shape)
+                if found != want:
+                    raise ValueError(f"saved replay rows of shape {found} do not fit this buffer's {want}")
+                ring[:filled] = tensor.cpu().numpy()
         self._cursor, self._filled = cursor, filled

@@ -63,7 +63,7 @@ class Session:
         self._told_limit = False
         self.inexact: list[int] = []
         self._saved_at = time.perf_counter()
-        self._save_seconds = 0.0
+        self._saved = (0.0, 1)  # seconds that the last checkpoint took, and its env steps
 
     def start(self, folder: Path) -> None:
         """Begin a new run in ``folder``."""
@@ -172,7 +172,7 @@ class Session:
                 self._check_numbers()
             self.train_seconds = paused - began - aside
             due = due or self._due(r.checkpoint_every, before) or self._saved_ago() > 60 * r.checkpoint_minutes > 0
-            if due and not last and self._save_seconds < SAVE_SHARE * self._saved_ago():
+            if due and not last and self._save_cost() < SAVE_SHARE * self._saved_ago():
                 self._check_numbers()  # a checkpoint is something to go on from
                 self.save()
                 due = False
@@ -188,6 +188,11 @@ class Session:
     def _saved_ago(self) -> float:
         """Seconds since the last checkpoint, or since the loop began."""
         return time.perf_counter() - self._saved_at
+
+    def _save_cost(self) -> float:
+        """Seconds that a checkpoint may take, to judge by the last one: the replay buffer has grown since."""
+        seconds, env_steps = self._saved
+        return seconds * self.env_steps / env_steps
 
     def _due(self, every: int, before: int) -> bool:
         return every > 0 and self.env_steps // every > before // every
@@ -264,8 +269,10 @@ class Session:
         Raises:
             AgentError: a loss is not finite.
         """
+        self._check_metrics()
         numbers = self.recipe.seed_numbers
-        bad = {s: f"the loss of seed {numbers[s]} is {x}" for s, x in diverged(self.metrics, self.training).items()}
+        found = diverged(self.metrics, self.training)
+        bad = {s: f"the {name} of seed {numbers[s]} is {value}" for s, (name, value) in found.items()}
         bad |= {s: what for s, what in self.envs.broken.items() if s in self.training}
         if not bad:
             return
@@ -305,7 +312,7 @@ class Session:
         content = self._content(self.agent_state(), {"training": state, "has_replay": replay is not None})
         self.keeper.save(content, replay, None if self.best is None else self._content(self.best, {}))
         self._saved_at = time.perf_counter()
-        self._save_seconds = self._saved_at - began
+        self._saved = (self._saved_at - began, max(1, self.env_steps))
 
     def _content(self, agent: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
         return {

@@ -16,6 +16,7 @@ from rlbench.agents.dqn import DQN
 import rlbench
 from rlbench import checkpoint, rng, training
 from rlbench.errors import AgentError, EnvError
+from rlbench.faults import diverged
 from rlbench.recipe import Recipe
 
 HYPER = {"hidden": (8,), "batch_size": 8, "learning_starts": 16, "capacity": 200, "epsilon_steps": 50}
@@ -71,6 +72,13 @@ def diverge(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(DQN, "update", spoiled)
     monkeypatch.setattr("rlbench.session.SAVE_SHARE", 1e9)
+
+
+def test_which_metrics_are_losses() -> None:
+    nan = torch.tensor([1.0, math.nan, math.inf, math.nan])
+    found = diverged({"loss": torch.ones(4), "critic_loss": nan, "success": torch.full((4,), math.nan)}, [0, 2, 3])
+    assert found.keys() == {2, 3}  # seed 1 has stopped
+    assert found[2] == ("critic_loss", math.inf)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_a_dump(

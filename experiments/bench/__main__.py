@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import click
 
 from .overhead import overhead
+from .record import buffer, record, record_one
 from .whole import whole
 
 
@@ -69,8 +70,8 @@ def _machine() -> str:
     return f"torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}"
 
 
-bench.add_command(overhead)
-bench.add_command(whole)
+for command in (overhead, whole, record, record_one, buffer):
+    bench.add_command(command)
 
 if __name__ == "__main__":
     bench(prog_name="python -m rlbench.experiments.bench")
