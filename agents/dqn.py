@@ -183,3 +183,6 @@ class DQN(Agent):
         self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])
         self.episodes.copy_(state["episodes"])
         self._epsilon = None
+
+    def explain(self, obs: Tensor) -> dict[str, Tensor]:
+        return {"q_values": self.q_net.forward(obs)}  # (S, E, A)

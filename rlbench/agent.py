@@ -35,8 +35,8 @@ class Agent(ABC):
     """S learners that train side by side, none of which sees another.
 
     A subclass defines ``Config``, builds itself in ``__init__`` from the three arguments below, and implements the six
-    methods. Raise `rlbench.UsageError` from ``__init__`` where it cannot act in the environment at hand. Seeds must not
-    see each other, not even through sizes: pad to a fixed length, never to the longest among the seeds.
+    abstract methods. Raise `rlbench.UsageError` from ``__init__`` where it cannot act in the environment at hand. Seeds
+    must not see each other, not even through sizes: pad to a fixed length, never to the longest among the seeds.
 
     Args:
         spec: observations, actions, S, E and the device.
@@ -92,3 +92,14 @@ class Agent(ABC):
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state that ``state_dict`` gave. Copy; do not keep references."""
+
+    def explain(self, obs: Tensor) -> dict[str, Tensor]:
+        """What the agent makes of observations, for people to look at. An agent may leave this out.
+
+        Args:
+            obs: (S, E, *O), as for ``act``. Like ``act`` without ``explore``, this must leave no trace.
+
+        Returns:
+            Any of "q_values", (S, E, A), and "value", (S, E), the return expected from here on.
+        """
+        return {}

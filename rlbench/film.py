@@ -65,8 +65,13 @@ def filming(maker: EnvMaker) -> FilmMaker:
     return FilmMaker(*maker)
 
 
+def draws(maker: EnvMaker) -> bool:
+    """Whether the environment makes pictures."""
+    return "rgb_array" in (_metadata(maker).get("render_modes") or [])
+
+
 def frame_rate(maker: EnvMaker, speed: float) -> float:
-    """Pictures a second, ``speed`` times as many as the environment says."""
+    """Pictures a second, ``speed`` times as many as the environment says; infinity for infinity."""
     return speed * float(_metadata(maker).get("render_fps") or 30)
 
 

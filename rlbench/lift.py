@@ -53,6 +53,10 @@ class Learner(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state that ``state_dict`` gave. Copy; do not keep references."""
 
+    def explain(self, obs: Tensor) -> dict[str, Tensor]:
+        """For people to look at: any of "q_values", (E, A), and "value", (E,). May be left out; leaves no trace."""
+        return {}
+
 
 def lift(learner: type[Learner]) -> type[Agent]:
     """An `Agent` class that runs S separate instances of ``learner``, one after the other."""
@@ -100,6 +104,11 @@ def lift(learner: type[Learner]) -> type[Agent]:
                 one.load_state_dict(saved)
             for rng, saved in zip(self.rngs, state["rngs"], strict=True):
                 _set_rng_state(rng, saved)
+
+        def explain(self, obs: Tensor) -> dict[str, Tensor]:
+            here = obs.cpu()
+            each = [one.explain(here[s]) for s, one in enumerate(self.learners)]
+            return {name: torch.stack([said[name] for said in each]) for name in each[0]}
 
     Lifted.__name__, Lifted.__qualname__, Lifted.__doc__ = learner.__name__, learner.__qualname__, learner.__doc__
     Lifted.__module__ = learner.__module__

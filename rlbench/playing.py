@@ -17,6 +17,7 @@ from .film import Film, filming, frame_rate
 from .finish import FINAL_ROUND
 from .runner import run
 from .trained import Trained
+from .types import Transition
 from .vec import EnvBatch
 from .window import open_window, sdl_driver
 
@@ -42,6 +43,7 @@ class Moment(NamedTuple):
     episode: int
     episode_return: float  # so far
     played: Played | None  # in the episode's last state
+    transition: Transition | None  # that led to it, of all copies, (1, WIDTH, ...); None after the reset
 
 
 def play_returns(trained: Trained, episodes: int, told: Told = lambda played: None) -> list[Played]:
@@ -148,7 +150,7 @@ def moments(trained: Trained, episodes: int, *, film: bool) -> Generator[Moment,
                 if other != copy:
                     envs.stop(0, other)
             camera = envs.envs[copy]
-            yield Moment(camera.first() if isinstance(camera, Film) else None, k + 1, 0.0, None)
+            yield Moment(camera.first() if isinstance(camera, Film) else None, k + 1, 0.0, None, None)
             so_far = 0.0
             for step in run(trained.agent, envs, explore=False, learn=False, obs=obs):
                 so_far += float(step.transition.reward[0, copy])
@@ -158,7 +160,7 @@ def moments(trained: Trained, episodes: int, *, film: bool) -> Generator[Moment,
                     so_far = done.episode_return
                     played = Played(trained.seeds[0], k + 1, so_far, done.episode_length)
                     envs.stop(0, copy)
-                yield Moment(camera.frame if isinstance(camera, Film) else None, k + 1, so_far, played)
+                yield Moment(camera.frame if isinstance(camera, Film) else None, k + 1, so_far, played, step.transition)
     finally:
         envs.close()
 

@@ -56,7 +56,7 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> W
     """
     path, every = Path(path), stride(path, fps)
     write = {".mp4": _write_mp4, ".gif": _write_gif}[_ending(path)]
-    with _replacing(path) as temporary:
+    with replacing(path, "--video FILE") as temporary:
         count, complete = write(temporary, _checked(_thinned(frames, every)), fps / every)
     return Written(path, count, count * every / fps, complete)
 
@@ -69,8 +69,12 @@ def _ending(path: Path) -> str:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A name to write to beside ``path``; what is there takes its place in the end, or goes where an error came."""
+def replacing(path: Path, option: str) -> Iterator[Path]:
+    """A name to write to beside ``path``; what is there takes its place in the end, or goes where an error came.
+
+    Raises:
+        RunFolderError: nothing can be written there; it names ``option`` as the way to another place.
+    """
     # ffmpeg goes by the ending, and takes what stands before a colon for a protocol unless the path is absolute.
     temporary = path.absolute().with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
@@ -81,7 +85,7 @@ def _replacing(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as e:
-        raise RunFolderError(f"cannot write {path}: {e.strerror or e}. Give another place: --video FILE") from e
+        raise RunFolderError(f"cannot write {path}: {e.strerror or e}. Give another place: {option}") from e
     finally:
         if temporary.is_file():
             temporary.unlink()
