@@ -1,9 +1,10 @@
-"""``python -m rlbench.experiments.drills kill|damage|disk``: harm runs on purpose, and count what is lost."""
+"""``python -m rlbench.experiments.drills kill|damage|disk|journal``: harm runs on purpose, and count what is lost."""
 
 import click
 
 from .damage import damage
 from .disk import disk
+from .journal import journal
 from .kill import kill
 
 
@@ -12,7 +13,7 @@ def drills() -> None:
     """Harm runs on purpose and count what is lost. Exit code 1 where anything was."""
 
 
-for command in (kill, damage, disk):
+for command in (kill, damage, disk, journal):
     drills.add_command(command)
 
 if __name__ == "__main__":

@@ -154,6 +154,8 @@ def _same(folder: Path, whole: Path) -> bool:
     def same(one: Any, other: Any) -> bool:
         if isinstance(one, dict):
             return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+        if isinstance(one, list):
+            return len(one) == len(other) and all(map(same, one, other))
         if isinstance(one, torch.Tensor):
             return torch.equal(one, other)
         return bool(one == other)
