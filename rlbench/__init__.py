@@ -17,6 +17,7 @@ _HOME = {
     "Agent": "agent",
     "AgentConfig": "agent",
     "Batch": "types",
+    "Comparison": "comparison",
     "EnvBatch": "vec",
     "Learner": "lift",
     "Recipe": "recipe",
@@ -29,19 +30,22 @@ _HOME = {
     "Streams": "rng",
     "Trained": "trained",
     "Transition": "types",
+    "compare": "comparison",
     "evaluate": "trained",
     "load": "trained",
     "run": "runner",
     "train": "training",
 }
 __all__ = [  # noqa: RUF022  (in the order a reader meets them)
-    "train", "resume", "evaluate", "load", "Run", "Trained", "Recipe", "Agent", "AgentConfig", "Learner", "Spec",
-    "Transition", "Batch", "Replay", "Streams", "EnvBatch", "run", "RlbenchError", "UsageError", "__version__",
+    "train", "resume", "evaluate", "load", "compare", "Comparison", "Run", "Trained", "Recipe", "Agent", "AgentConfig",
+    "Learner", "Spec", "Transition", "Batch", "Replay", "Streams", "EnvBatch", "run", "RlbenchError", "UsageError", "__version__",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from .agent import Agent as Agent
     from .agent import AgentConfig as AgentConfig
+    from .comparison import Comparison as Comparison
+    from .comparison import compare as compare
     from .errors import RlbenchError as RlbenchError
     from .errors import UsageError as UsageError
     from .lift import Learner as Learner

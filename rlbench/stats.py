@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .resampling import counts_of, resampled_means, resampled_trimmed_means
+
 
 def iqm(x: ArrayLike, axis: int | None = None) -> np.ndarray:
     """Interquartile mean: of n numbers the lowest and the highest floor(n / 4) are left out, the rest is averaged.
@@ -78,6 +80,11 @@ def bootstrap_interval(
     Draws as many seeds as there are, with replacement, ``reps`` times; the interval holds the middle ``confidence`` of
     the statistic's values. The draws come from a generator of its own: the same input gives the same interval.
 
+    Too narrow for the mean of few seeds: of ten, a 95 % interval holds the true mean in about 90 % of all cases, and in
+    86 % where scores are skewed (`rlbench.experiments.studies coverage`). `rlbench.estimates` has intervals that hold
+    what they say. ``iqm``, ``np.mean`` and ``np.median`` are computed from counts, 10,000 resamples of a curve of 30
+    seeds and 200 points in a fraction of a second; any other statistic is called with all resamples at once.
+
     Args:
         values: (n, *rest), seeds first.
         statistic: called as ``statistic(draws, axis=1)`` with draws of shape (reps, n, *rest); returns (reps, ...).
@@ -102,10 +109,21 @@ def bootstrap_interval(
     for label in np.unique(labels):
         (members,) = np.nonzero(labels == label)
         chosen[:, members] = generator.choice(members, (reps, len(members)))
-    outcomes = np.asarray(statistic(values[chosen], axis=1))  # (reps, ...)
+    outcomes = _outcomes(values, chosen, statistic)  # (reps, ...)
     tail = (1 - confidence) / 2
     low, high = np.quantile(outcomes, [tail, 1 - tail], axis=0)
     return np.asarray(low), np.asarray(high)
+
+
+def _outcomes(values: np.ndarray, chosen: np.ndarray, statistic: Callable[..., Any]) -> np.ndarray:
+    """The statistic of every resample, (reps, ...); the three common ones without writing the resamples out."""
+    n = len(values)
+    if np.isfinite(values).all():
+        if statistic is np.mean:
+            return resampled_means(values, counts_of(chosen, n))
+        if statistic in (iqm, np.median):
+            return resampled_trimmed_means(values, counts_of(chosen, n), n // 4 if statistic is iqm else (n - 1) // 2)
+    return np.asarray(statistic(values[chosen], axis=1))
 
 
 def summary(x: ArrayLike) -> dict[str, float]:

@@ -1,0 +1,95 @@
+"""Whether runs may be compared at all: conditions that differ, seeds that are shared, and what weakens a verdict."""
+
+from collections.abc import Mapping, Sequence
+
+from .evidence import CONDITIONS, Score
+from .groups import Group
+
+FEW = 10  # seeds
+
+_WORDS = {
+    "env_kwargs": "the environment's arguments",
+    "max_episode_steps": "the time limit",
+    "total_steps": "the budget",
+    "max_episodes": "the budget",
+    "stop_when_solved": "the stop rule",
+    "eval_every": "how often they are evaluated",
+    "eval_episodes": "episodes of an evaluation",
+    "final_eval_episodes": "episodes of the final evaluation",
+}
+
+
+def find_differences(groups: Sequence[Group], envs: Sequence[str]) -> tuple[str, ...]:
+    """Sentences on what makes the runs not comparable; none if nothing does."""
+    found: list[str] = []
+    for env in envs:
+        for key in CONDITIONS:
+            values = {g.label: sorted({run.conditions[key] for run in g.runs_on(env)}) for g in groups}
+            if said := _differs(values):
+                found.append(f"{env}: {_WORDS[key]} differs ({key}): {said}")
+        unfinished = {g.label: ["no"] if _all_over(g, env) else ["yes"] for g in groups}
+        if said := _differs(unfinished):
+            found.append(f"{env}: some have not ended (unfinished): {said}")
+    packages = sorted({name for g in groups for run in g.runs for name in run.versions})
+    for name in packages:
+        versions = {g.label: sorted({run.versions.get(name, "unknown") for run in g.runs}) for g in groups}
+        if said := _differs(versions):
+            found.append(f"the version of {name} differs: {said}")
+    everywhere = sorted({env for g in groups for env in g.seeds})
+    for env in everywhere:
+        if env not in envs:
+            without = [g.label for g in groups if env not in g.seeds]
+            rivals = [other for other in everywhere if other != env and _base(other) == _base(env)]
+            why = f"; {rivals[0]} is another version of it, and not the same environment" if rivals else ""
+            found.append(f"{env} is left out: {', '.join(without)} has no run on it{why}")
+    return tuple(found)
+
+
+def find_warnings(groups: Sequence[Group], envs: Sequence[str], same: Mapping[str, bool], score: Score) -> list[str]:
+    """What else weakens a verdict."""
+    found = []
+    for group in groups:
+        few = {env: len(group.seeds[env]) for env in envs if len(group.seeds[env]) < FEW}
+        if few:
+            where = ", ".join(f"{n} on {env}" for env, n in few.items()) if len(envs) > 1 else str(*few.values())
+            plural = "" if where == "1" else "s"
+            found.append(f"{group.label} has {where} seed{plural}: with fewer than {FEW}, intervals are unreliable")
+    baseline = _identities(groups[0], envs)
+    for group in groups[1:]:
+        both = len(baseline & _identities(group, envs))
+        if both and not same[group.label]:
+            found.append(
+                f"{both} seeds of {group.label} are also in {groups[0].label}, episode by episode: "
+                "the two are not independent"
+            )
+    if score == "best":
+        found.append('the score "best" is of weights selected by evaluation, which flatters agents that vary')
+    return found
+
+
+def same_seeds(groups: Sequence[Group], envs: Sequence[str]) -> dict[str, bool]:
+    """Whether each contestant has just the seeds of the first one: label -> yes or no."""
+    baseline = _identities(groups[0], envs)
+    return {group.label: _identities(group, envs) == baseline for group in groups}
+
+
+def _identities(group: Group, envs: Sequence[str]) -> set[tuple[str, int, str]]:
+    """Each seed by its episodes, or by its run folder where none are recorded."""
+    return {(env, s.number, s.digest or str(s.run.resolve())) for env in envs for s in group.seeds[env]}
+
+
+def _differs(values: Mapping[str, Sequence[str]]) -> str:
+    """What each has, if not all have the same one value; else nothing."""
+    if len({value for several in values.values() for value in several}) < 2:
+        return ""
+    return ", ".join(f"{label} {' and '.join(several)}" for label, several in values.items())
+
+
+def _all_over(group: Group, env: str) -> bool:
+    return all(run.over for run in group.runs_on(env))
+
+
+def _base(env: str) -> str:
+    """The name without its version: CartPole-v1 -> CartPole."""
+    name, dash, version = env.rpartition("-v")
+    return name if dash and version.isdigit() else env

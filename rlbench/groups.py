@@ -1,0 +1,144 @@
+"""Which runs are one contestant: from what was typed to the seeds of each agent on each environment."""
+
+import glob
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from .errors import RlbenchError, UsageError
+from .evidence import RunEvidence, SeedEvidence, read_run
+from .tables import WORKERS
+
+Spec = str | Path | Sequence[str | Path]
+
+
+class Group(NamedTuple):
+    """One contestant: the same agent on one or several environments."""
+
+    label: str
+    runs: tuple[RunEvidence, ...]
+    seeds: dict[str, tuple[SeedEvidence, ...]]  # environment -> its seeds, of all runs; repeated ones once
+    notes: tuple[str, ...]
+
+    def runs_on(self, env: str) -> list[RunEvidence]:
+        return [run for run in self.runs if run.env == env]
+
+
+def read_groups(specs: Mapping[str, Spec] | Sequence[Spec]) -> list[Group]:
+    """Find and read the runs of every contestant.
+
+    Args:
+        specs: one per contestant: a run folder, a folder that holds run folders, a glob pattern, several of these
+            joined with commas or in a list; with ``NAME=`` in front, or as values of a mapping, to name it.
+
+    Raises:
+        UsageError: a path that is nothing of the kind, a name given twice, or a contestant without usable seeds.
+    """
+    given: list[tuple[str | None, list[Path]]] = []
+    if isinstance(specs, Mapping):
+        given = [(label, _paths(spec)) for label, spec in specs.items()]
+    else:
+        for spec in specs:
+            label, rest = _split_label(spec)
+            given.append((label, _paths(rest)))
+    labels = _labels(given)
+    return [_read(label, paths) for label, (_, paths) in zip(labels, given, strict=True)]
+
+
+def _split_label(spec: Spec) -> tuple[str | None, Spec]:
+    if not isinstance(spec, str) or "=" not in spec or Path(spec).exists():
+        return None, spec
+    label, _, rest = spec.partition("=")
+    if not label.strip() or not rest.strip():
+        raise UsageError(f"{spec!r} is not of the form NAME=RUN[,RUN...].")
+    return label.strip(), rest
+
+
+def _paths(spec: Spec) -> list[Path]:
+    """The run folders meant by ``spec``, each once."""
+    if isinstance(spec, str):
+        parts: list[str | Path] = [spec] if Path(spec).exists() else [part for part in spec.split(",") if part.strip()]
+    else:
+        parts = [spec] if isinstance(spec, Path) else list(spec)
+    found = [path for part in parts for path in _runs_in(str(part).strip())]
+    if not found:
+        raise UsageError("an agent without a run folder: give RUN, RUN,RUN or NAME=RUN,RUN.")
+    return list({path.resolve(): path for path in found}.values())
+
+
+def _runs_in(part: str) -> list[Path]:
+    path = Path(part)
+    if (path / "recipe.toml").is_file():
+        return [path]
+    if path.is_dir():
+        inside = [file.parent for depth in ("*", "*/*", "*/*/*") for file in path.glob(f"{depth}/recipe.toml")]
+        runs = sorted(run for run in inside if WORKERS not in run.relative_to(path).parts)
+        return runs or [path]  # an empty or damaged run folder: reading it says so
+    if glob.has_magic(part):
+        matches = [Path(match) for match in sorted(glob.glob(part)) if Path(match).is_dir()]
+        if not matches:
+            raise UsageError(f"no folder matches {part}. Runs lie under runs/.")
+        return [run for match in matches for run in _runs_in(str(match))]
+    raise UsageError(f"there is no run folder {part}. Runs lie under runs/.")
+
+
+def _labels(given: list[tuple[str | None, list[Path]]]) -> list[str]:
+    """One name per contestant, all different: the given one, or the shortest end of its first path that does."""
+    depth, longest = 1, max(len(paths[0].parts) for _, paths in given) if given else 0
+    while True:
+        labels = [label or _short(paths, depth) for label, paths in given]
+        if len(set(labels)) == len(labels):
+            return labels
+        if depth > longest:
+            break
+        depth += 1
+    named = [label for label, _ in given if label]
+    if twice := next((label for label in named if named.count(label) > 1), None):
+        raise UsageError(f"the name {twice!r} was given twice.")
+    return [f"{label} ({i})" if labels.count(label) > 1 else label for i, label in enumerate(labels, 1)]
+
+
+def _short(paths: list[Path], depth: int) -> str:
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return str(Path(*paths[0].parts[-depth:])) + more
+
+
+def _read(label: str, paths: list[Path]) -> Group:
+    runs, notes, unusable = [], [], []
+    for path in paths:
+        try:
+            run = read_run(path)
+        except RlbenchError as e:
+            unusable.append(f"{str(e).rstrip('.')}")
+            notes.append(f"{label}: {e}: left out")
+        else:
+            runs.append(run)
+            notes += [f"{label}: {path}: {note}" for note in run.notes]
+    if not runs:
+        raise UsageError(f"nothing to compare of {label}: {'; '.join(unusable)}.")
+    seeds: dict[str, tuple[SeedEvidence, ...]] = {}
+    for env in dict.fromkeys(run.env for run in runs):
+        every = [seed for run in runs if run.env == env for seed in run.seeds]
+        kept = unique(every)
+        seeds[env] = tuple(kept)
+        if len(kept) < len(every):
+            n = len(every) - len(kept)
+            notes.append(f"{label}: {env}: {n} of {len(every)} seeds only repeat another, episode by episode: left out")
+        notes += _mixed(label, env, [run for run in runs if run.env == env])
+    return Group(label, tuple(runs), seeds, tuple(notes))
+
+
+def unique(seeds: Sequence[SeedEvidence]) -> list[SeedEvidence]:
+    """The seeds without those that are another one trained again: no new evidence."""
+    return list({(seed.number, seed.digest or str(seed.run.resolve())): seed for seed in reversed(seeds)}.values())[
+        ::-1
+    ]
+
+
+def _mixed(label: str, env: str, runs: list[RunEvidence]) -> list[str]:
+    """A note where one contestant is more than one agent on an environment."""
+    if len(agents := sorted({run.agent for run in runs})) > 1:
+        return [f"{label}: {env}: pools different agents ({', '.join(agents)})"]
+    keys = sorted({key for run in runs for key in run.settings})
+    differing = [key for key in keys if len({run.settings.get(key) for run in runs}) > 1]
+    return [f"{label}: {env}: pools different settings ({', '.join(differing)})"] if differing else []
