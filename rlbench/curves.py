@@ -1,85 +1,62 @@
-"""Learning curves out of run folders: each seed's recent returns on one grid, and their mean with its interval.
+"""Learning curves: each seed's recent returns on one grid, and what is typical of them, with its interval.
 
-Reads recipe.toml, summary.json and episodes.csv, of runs that are over, under way or killed.
+Runs of one experiment are pooled to a `Group` first; the other pictures start from groups too.
 """
 
-import json
-import math
-import tomllib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from .errors import RunFolderError, UsageError
-from .stats import mean_interval
-from .tables import under_way
+from .errors import UsageError
+from .history import Axis, History, Seed, What, read_run, unique
+from .stats import bootstrap_interval, iqm, mean_interval
 
-Axis = Literal["steps", "episodes", "time"]
+Stat = Literal["mean", "iqm", "median"]
 
-# Besides the agent's own table, what makes two runs of one agent two experiments.
-_SETTINGS = ("env_kwargs", "num_envs", "total_steps", "max_episodes", "max_episode_steps", "stop_when_solved")
+
+class Group(NamedTuple):
+    """An experiment: the pooled seeds of runs with the same environment, agent and settings."""
+
+    label: str  # the agent, and its settings where they are what sets two groups of one environment apart
+    env: str
+    agent: str
+    what: What
+    seeds: list[tuple[Seed, History]]  # S of them, each with the run it comes from
+    planned: int  # seeds asked for; more than S where a seed has nothing to show yet
+    solved_at: float | None
 
 
 class Curve(NamedTuple):
-    """S seeds on a grid of N points. NaN in ``mean``: not every seed has a value there."""
+    """S seeds on a grid of N points. NaN in ``middle``: not every seed has a value there."""
 
-    label: str  # the agent, and its settings where they are what sets two curves of one environment apart
+    label: str  # as of the group
     env: str
     agent: str
     axis: Axis
     x: np.ndarray  # (N,) increasing: env steps per seed, episodes per seed, or seconds
     per_seed: np.ndarray  # (S, N) mean of the last `window` episode returns; NaN before a seed's first episode
-    mean: np.ndarray  # (N,)
-    low: np.ndarray  # (N,) 95 % interval of the mean; NaN for one seed
+    middle: np.ndarray  # (N,) the statistic over seeds
+    low: np.ndarray  # (N,) its 95 % interval; NaN for one seed
     high: np.ndarray  # (N,)
     seeds: tuple[int, ...]  # S numbers; one number twice where two runs used it
     ends: np.ndarray  # (S,) x of each seed's last episode; after that its last value is held
-    planned: int  # seeds asked for; more than S where a seed has not finished an episode yet
+    planned: int
     window: int
     solved_at: float | None
+    stat: Stat = "mean"
+    what: What = "returns"
+    early: bool = False  # whether a seed stopped well before the others of its run: solved, or gone wrong
 
     def final(self) -> tuple[float, float, float, float]:
-        """(x, mean, low, high) at the last x where every seed has a value; all NaN if there is none."""
-        (known,) = np.nonzero(~np.isnan(self.mean))
+        """(x, middle, low, high) at the last x where every seed has a value; all NaN if there is none."""
+        (known,) = np.nonzero(~np.isnan(self.middle))
         if not len(known):
             return np.nan, np.nan, np.nan, np.nan
         i = known[-1]
-        return float(self.x[i]), float(self.mean[i]), float(self.low[i]), float(self.high[i])
-
-
-class _Seed(NamedTuple):
-    """The finished episodes of one seed in one run, in time order."""
-
-    number: int
-    steps: np.ndarray  # (n,)
-    returns: np.ndarray  # (n,)
-    seconds: np.ndarray  # (n,)
-
-    def x(self, axis: Axis) -> np.ndarray:
-        """Where each episode ended, (n,) not decreasing."""
-        if axis == "episodes":
-            return np.arange(1.0, len(self.steps) + 1)
-        return self.steps if axis == "steps" else np.maximum.accumulate(self.seconds)
-
-    def begins(self, other: "_Seed") -> bool:
-        """Whether ``other`` has the same episodes, and perhaps more: the same seed trained twice."""
-        n = len(self.steps)
-        same = np.array_equal(self.steps, other.steps[:n]) and np.array_equal(self.returns, other.returns[:n])
-        return self.number == other.number and same
-
-
-class _Record(NamedTuple):
-    run: Path
-    env: str
-    agent: str
-    settings: dict[str, str]
-    planned: int
-    over: bool
-    solved_at: float | None
-    seeds: list[_Seed]
+        return float(self.x[i]), float(self.middle[i]), float(self.low[i]), float(self.high[i])
 
 
 def learning_curve(run: Path | str, x: Axis = "steps", window: int | None = None, points: int = 200) -> Curve:
@@ -104,145 +81,159 @@ def learning_curve(run: Path | str, x: Axis = "steps", window: int | None = None
 
 
 def group_runs(
-    runs: Path | str | Sequence[Path | str], x: Axis = "steps", window: int | None = None, points: int = 200
+    runs: Path | str | Sequence[Path | str],
+    x: Axis = "steps",
+    window: int | None = None,
+    points: int = 200,
+    *,
+    stat: Stat = "mean",
+    what: What = "returns",
 ) -> list[Curve]:
-    """One curve per experiment, in the order of ``runs``: runs with the same env, agent and settings are pooled.
+    """One curve per experiment, in the order of ``runs``; see `pool`.
+
+    Args:
+        runs: run folders.
+        x, window, points: as for `learning_curve`.
+        stat, what: as for `curves_of`.
+
+    Errors as for `learning_curve`.
+    """
+    _check(x, window, points, stat)
+    return curves_of(pool([read_run(path, what) for path in unique(runs)]), x, window, points, stat=stat)
+
+
+def pool(histories: Sequence[History]) -> list[Group]:
+    """One group per experiment, in the order given: runs with the same env, agent and settings are pooled.
 
     Settings are the agent's hyper-parameters and what else shapes learning; where runs of one agent differ in them,
     the labels say so. A seed number that two runs used counts twice, unless one history merely repeats the other:
-    that is no new evidence. Where one of the runs was killed, or is under way, the mean ends where that run does.
-
-    Args and errors as for `learning_curve`.
+    that is no new evidence.
     """
-    if x not in get_args(Axis):
-        raise UsageError(f"unknown x {x!r}: choose one of {', '.join(get_args(Axis))}.")
-    if (window is not None and window < 1) or points < 2:
-        raise UsageError(f"window must be at least 1 and points at least 2, not {window} and {points}.")
-    paths = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
-    records = [_read(path) for path in {path.resolve(): path for path in paths}.values()]
-    groups: dict[Any, list[_Record]] = defaultdict(list)
-    for record in records:
-        groups[record.env, record.agent, *sorted(record.settings.items())].append(record)
-    labels = _labels([group[0] for group in groups.values()])
-    if window is None:
-        episodes = [
-            np.median([len(seed.steps) for record in group for seed in record.seeds]) for group in groups.values()
-        ]
-        window = int(np.clip(min(episodes, default=0) // 10, 10, 100))
-    return [_pool(group, label, x, window, points) for group, label in zip(groups.values(), labels, strict=True)]
+    members: dict[Any, list[History]] = defaultdict(list)
+    for history in histories:
+        members[history.env, history.agent, *sorted(history.settings.items())].append(history)
+    labels = _labels([group[0] for group in members.values()])
+    return [_pooled(group, label) for group, label in zip(members.values(), labels, strict=True)]
 
 
-def _read(run: Path) -> _Record:
-    if not (run / "recipe.toml").is_file():
-        why = "it holds no recipe.toml" if run.is_dir() else "there is no such folder"
-        inside = f" It holds runs, though: name {run}/*" if any(run.glob("*/recipe.toml")) else ""
-        raise UsageError(f"{run} is no run folder: {why}.{inside}")
-    try:
-        recipe = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
-        env, agent, planned = str(recipe["env"]), str(recipe["agent"]), int(recipe["seeds"])
-    except (OSError, ValueError, TypeError, KeyError) as e:
-        raise RunFolderError(
-            f"cannot read {run / 'recipe.toml'}: {f'no {e}' if isinstance(e, KeyError) else e}."
-        ) from e
-    try:
-        summary = dict(json.loads((run / "summary.json").read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        summary = {"stopped_because": "interrupted"}  # killed, or under way
-    except (OSError, ValueError, TypeError) as e:
-        raise RunFolderError(f"cannot read {run / 'summary.json'}: {e}.") from e
-    hyper = recipe.get(agent.rpartition(":")[2], {})
-    settings = {
-        **{key: recipe[key] for key in _SETTINGS if key in recipe},
-        **(hyper if isinstance(hyper, dict) else {}),
-    }
-    solved_at = [known["solved_at"] for known in (summary, recipe) if known.get("solved_at") is not None]
-    seeds = [seed for place in under_way(run) or [run] for seed in _read_episodes(place / "episodes.csv")]
-    return _Record(
-        run=run,
-        env=env,
-        agent=agent,
-        settings={key: str(value) for key, value in settings.items()},
-        planned=max(len(seeds), planned),
-        over="interrupted" not in str(summary.get("stopped_because", "")),
-        solved_at=float(solved_at[0]) if solved_at else None,
-        seeds=seeds,
-    )
+def curves_of(
+    groups: Sequence[Group], x: Axis = "steps", window: int | None = None, points: int = 200, *, stat: Stat = "mean"
+) -> list[Curve]:
+    """One curve per group. Where one of its runs was killed, or is under way, the mean ends where that run does.
+
+    Args:
+        groups: of `pool`. Greedy evaluations are shown as they are: the grid holds every one of them up to ``points``.
+        x, window, points: as for `learning_curve`.
+        stat: over seeds, with its 95 % interval: "mean" (Student's t), "iqm" or "median" (percentile bootstrap).
+
+    Raises:
+        UsageError: an argument is out of range, or evaluations over episodes are asked for.
+    """
+    _check(x, window, points, stat)
+    window = usual_window(groups) if window is None else window
+    return [_curve(group, x, 1 if group.what == "evaluations" else window, points, stat) for group in groups]
 
 
-def _read_episodes(path: Path) -> list[_Seed]:
-    """The seeds in the order of their numbers. A last line without its newline was cut short by a crash: ignored."""
-    try:
-        lines = path.read_bytes().decode("utf-8", errors="replace").split("\n")[:-1] if path.exists() else []
-    except OSError as e:
-        raise RunFolderError(f"cannot read {path}: {e.strerror}.") from e
-    header = lines[0].rstrip("\r").split(",") if lines else []
-    columns = {"seed": int, "env_steps": int, "episode_return": float, "wall_seconds": float}
-    missing = [name for name in columns if lines and name not in header]
-    if missing:
-        raise RunFolderError(f"{path}, line 1: the header has no column {missing[0]!r}. The file is damaged.")
-    parsers = [(name, parse, header.index(name)) for name, parse in columns.items() if lines]
-    rows: dict[int, list[list[float]]] = defaultdict(list)
-    for line, text in enumerate(lines[1:], 2):
-        fields = text.rstrip("\r").split(",")
-        try:
-            if len(fields) != len(header):
-                raise ValueError(f"{len(fields)} fields instead of {len(header)}")
-            number, *row = (parse(fields[i]) for _, parse, i in parsers)
-            if not all(map(math.isfinite, row)):
-                raise ValueError("a number that is not finite")
-            if rows[number] and row[0] < rows[number][-1][0]:
-                raise ValueError(f"env_steps of seed {number} goes back")
-        except ValueError as e:
-            raise RunFolderError(f"{path}, line {line}: {e}. The file is damaged.") from e
-        rows[number].append(row)
-    if not rows:
-        raise UsageError(
-            f"no episode finished yet in {path.parent}; a curve needs one. Wait for it, or train for more steps."
-        )
-    return [_Seed(number, *np.array(rows[number], np.float64).T) for number in sorted(rows)]
+def usual_window(groups: Sequence[Group]) -> int:
+    """A tenth of the episodes that a seed has, from 10 to 100; of the group that has fewest."""
+    episodes = [np.median([len(seed.steps) for seed, _ in group.seeds]) for group in groups]
+    return int(np.clip(min(episodes, default=0) // 10, 10, 100))
 
 
-def _labels(records: list[_Record]) -> list[str]:
-    """One label per experiment (given by one of its runs), unique within an environment."""
-    labels = []
-    for record in records:
-        rivals = [r.settings for r in records if (r.env, r.agent) == (record.env, record.agent)]
-        differing = sorted({key for settings in rivals for key in settings if len({s.get(key) for s in rivals}) > 1})
-        words = [f"{key}={record.settings.get(key, 'default')}" for key in differing[:3]]
-        labels.append(", ".join([record.agent.rpartition(":")[2], *words]))
-    taken = [(record.env, label) for record, label in zip(records, labels, strict=True)]
-    return [
-        f"{label} ({record.run.resolve().name})" if taken.count((record.env, label)) > 1 else label
-        for record, label in zip(records, labels, strict=True)
-    ]
+def middle(values: np.ndarray, stat: Stat) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The statistic over seeds with its 95 % interval: (S, *rest) -> three of (*rest). NaN where a seed is NaN.
+
+    The interval is Student's t for the mean and a percentile bootstrap over seeds for the others; NaN for one seed.
+    """
+    if stat == "mean":
+        return np.asarray(values.mean(0)), *mean_interval(values)
+    compute: Callable[..., np.ndarray] = iqm if stat == "iqm" else np.median
+    found = np.asarray(compute(values, axis=0))
+    low, high = np.full_like(found, np.nan), np.full_like(found, np.nan)
+    known = ~np.isnan(found)
+    if len(values) > 1 and known.any():
+        low[known], high[known] = bootstrap_interval(values[:, known], compute)
+    return found, low, high
 
 
-def _pool(group: list[_Record], label: str, axis: Axis, window: int, points: int) -> Curve:
-    entries = []  # each seed, and the x up to which its last value is held
-    for record in group:
-        held = np.inf if record.over else max(seed.x(axis)[-1] for seed in record.seeds)
-        entries += [(seed, held) for seed in record.seeds]
-    kept: list[int] = []  # without those that repeat another; the longest history of a kind stays
-    for i in sorted(range(len(entries)), key=lambda i: (-len(entries[i][0].steps), -entries[i][1])):
-        if not any(entries[i][0].begins(entries[k][0]) for k in kept):
-            kept.append(i)
-    seeds = [entries[i] for i in sorted(kept)]
-    first, ends = (np.array([seed.x(axis)[i] for seed, _ in seeds]) for i in (0, -1))  # (S,)
-    x = np.unique(np.linspace(first.min(), ends.max(), points))  # (N,)
-    per_seed = np.stack([np.where(x <= held, _at(x, seed, axis, window), np.nan) for seed, held in seeds])  # (S, N)
-    low, high = mean_interval(per_seed)
-    env, agent = group[0].env, group[0].agent
-    numbers = tuple(seed.number for seed, _ in seeds)
-    planned = sum(record.planned for record in group) - (len(entries) - len(seeds))
-    solved_at = next((record.solved_at for record in group if record.solved_at is not None), None)
-    return Curve(
-        label, env, agent, axis, x, per_seed, per_seed.mean(0), low, high, numbers, ends, planned, window, solved_at
-    )
-
-
-def _at(grid: np.ndarray, seed: _Seed, axis: Axis, window: int) -> np.ndarray:
-    """Mean of the last ``window`` returns known at each point of the grid, NaN before the first: (N,) -> (N,)."""
-    total = np.concatenate(([0.0], np.cumsum(seed.returns)))  # (n + 1,)
+def recent(seed: Seed, axis: Axis, grid: np.ndarray, window: int) -> np.ndarray:
+    """Mean of the last ``window`` values known at each point of the grid, NaN before the first: (N,) -> (N,)."""
+    total = np.concatenate(([0.0], np.cumsum(seed.values)))  # (n + 1,)
     last = np.searchsorted(seed.x(axis), grid, side="right")  # (N,) episodes finished
     first = np.maximum(last - window, 0)
     return np.where(last > 0, (total[last] - total[first]) / np.maximum(last - first, 1), np.nan)
+
+
+def _check(x: Axis, window: int | None, points: int, stat: Stat) -> None:
+    for name, value, known in (("x", x, get_args(Axis)), ("stat", stat, get_args(Stat))):
+        if value not in known:
+            raise UsageError(f"unknown {name} {value!r}: choose one of {', '.join(known)}.")
+    if (window is not None and window < 1) or points < 2:
+        raise UsageError(f"window must be at least 1 and points at least 2, not {window} and {points}.")
+
+
+def _labels(histories: list[History]) -> list[str]:
+    """One label per experiment (given by one of its runs), unique within an environment."""
+    labels = []
+    for history in histories:
+        rivals = [h.settings for h in histories if (h.env, h.agent) == (history.env, history.agent)]
+        differing = sorted({key for settings in rivals for key in settings if len({s.get(key) for s in rivals}) > 1})
+        words = [f"{key}={history.settings.get(key, 'default')}" for key in differing[:3]]
+        labels.append(", ".join([history.agent.rpartition(":")[2], *words]))
+    taken = [(history.env, label) for history, label in zip(histories, labels, strict=True)]
+    return [
+        f"{label} ({history.run.resolve().name})" if taken.count((history.env, label)) > 1 else label
+        for history, label in zip(histories, labels, strict=True)
+    ]
+
+
+def _pooled(runs: list[History], label: str) -> Group:
+    entries = [(seed, run) for run in runs for seed in run.seeds]
+    kept: list[int] = []  # without those that repeat another; the longest history of a kind stays
+    for i in sorted(range(len(entries)), key=lambda i: (-len(entries[i][0].steps), not entries[i][1].over)):
+        if not any(entries[i][0].begins(entries[k][0]) for k in kept):
+            kept.append(i)
+    seeds = [entries[i] for i in sorted(kept)]
+    planned = sum(run.planned for run in runs) - (len(entries) - len(seeds))
+    solved_at = next((run.solved_at for run in runs if run.solved_at is not None), None)
+    return Group(label, runs[0].env, runs[0].agent, runs[0].what, seeds, planned, solved_at)
+
+
+def _curve(group: Group, axis: Axis, window: int, points: int, stat: Stat) -> Curve:
+    if group.what == "evaluations" and axis == "episodes":
+        raise UsageError("evaluations are recorded over env steps and time, not over episodes: choose another --x.")
+    seeds = [seed for seed, _ in group.seeds]
+    # The x up to which a seed's last value is held: for ever where its run is over, else to where the run has come.
+    held = [np.inf if run.over else max(seed.x(axis)[-1] for seed in run.seeds) for _, run in group.seeds]
+    first, ends = (np.array([seed.x(axis)[i] for seed in seeds]) for i in (0, -1))  # (S,)
+    x = np.unique(np.linspace(first.min(), ends.max(), points))  # (N,)
+    if group.what == "evaluations":
+        places = np.unique(np.concatenate([seed.x(axis) for seed in seeds]))
+        x = places if len(places) <= points else x
+    per_seed = np.stack(  # (S, N)
+        [np.where(x <= end, recent(seed, axis, x, window), np.nan) for seed, end in zip(seeds, held, strict=True)]
+    )
+    return Curve(
+        label=group.label,
+        env=group.env,
+        agent=group.agent,
+        axis=axis,
+        x=x,
+        per_seed=per_seed,
+        middle=(found := middle(per_seed, stat))[0],
+        low=found[1],
+        high=found[2],
+        seeds=tuple(seed.number for seed in seeds),
+        ends=ends,
+        planned=group.planned,
+        window=window,
+        solved_at=group.solved_at,
+        stat=stat,
+        what=group.what,
+        early=_stopped_early(group),
+    )
+
+
+def _stopped_early(group: Group) -> bool:
+    ends = [run.ends.get(seed.number, float(seed.steps[-1])) for seed, run in group.seeds]
+    return min(ends) < 0.95 * max(ends)

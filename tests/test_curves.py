@@ -47,7 +47,7 @@ def test_curve_by_hand(tmp_path: Path) -> None:
     curve = learning_curve(write_run(tmp_path / "r", TWO), window=2, points=4)
     np.testing.assert_array_equal(curve.x, [10, 20, 30, 40])
     np.testing.assert_array_equal(curve.per_seed, [[1, 2, 2, 4], [np.nan, 10, 15, 15]])
-    np.testing.assert_array_equal(curve.mean, [np.nan, 6, 8.5, 9.5])
+    np.testing.assert_array_equal(curve.middle, [np.nan, 6, 8.5, 9.5])
     np.testing.assert_array_equal(curve.ends, [40, 30])
     np.testing.assert_array_equal([curve.low, curve.high], stats.mean_interval(curve.per_seed))
     assert (curve.label, curve.env, curve.agent, curve.seeds) == ("dqn", "CartPole-v1", "dqn", (3, 4))
@@ -88,8 +88,8 @@ def test_episodes_of_several_copies_end_at_the_same_step(tmp_path: Path) -> None
 
 def test_one_seed_has_a_mean_and_no_interval(tmp_path: Path) -> None:
     curve = learning_curve(write_run(tmp_path / "r", {7: [(5, 1.0), (10, 2.0)]}), window=1)
-    np.testing.assert_array_equal(curve.mean, curve.per_seed[0])
-    assert curve.mean[-1] == 2.0
+    np.testing.assert_array_equal(curve.middle, curve.per_seed[0])
+    assert curve.middle[-1] == 2.0
     assert np.isnan([curve.low, curve.high]).all()
 
 
@@ -126,7 +126,7 @@ def test_runs_of_one_experiment_are_pooled_and_others_named_apart(tmp_path: Path
         ("dqn", "rlbench/Catch-v0", (0, 1)),
     ]
     np.testing.assert_array_equal(curves[0].per_seed[:, -1], [2, 4, 6, 8])
-    assert (curves[0].mean[-1], curves[0].planned) == (5.0, 4)
+    assert (curves[0].middle[-1], curves[0].planned) == (5.0, 4)
 
 
 def test_a_repeated_history_is_no_new_evidence(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_the_mean_ends_where_a_killed_run_ends(tmp_path: Path, summary: dict[str
     killed = write_run(tmp_path / "killed", {1: [(10, 1.0), (20, 4.0)], 2: [(10, 6.0)]}, summary=summary)
     (curve,) = group_runs([whole, killed], window=1, points=4)
     np.testing.assert_array_equal(curve.x, [10, 20, 30, 40])
-    np.testing.assert_array_equal(curve.mean, [8 / 3, 4, np.nan, np.nan])
+    np.testing.assert_array_equal(curve.middle, [8 / 3, 4, np.nan, np.nan])
     np.testing.assert_array_equal(curve.per_seed[2], [6, 6, np.nan, np.nan])
     assert curve.final()[:2] == (20, 4)
 

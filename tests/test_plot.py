@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from test_curves import Story, write_run
 
-from rlbench import plot
+from rlbench import plot, plot_look
 from rlbench.cli.plot import plot as command
 from rlbench.curves import group_runs
 from rlbench.errors import RunFolderError, UsageError
@@ -46,7 +46,9 @@ def lines(ax: Axes, width: float) -> list[Line2D]:
 
 
 def legend(ax: Axes) -> list[str]:
-    found = ax.get_legend()
+    """What the panel's legend says, or that of all panels below them."""
+    assert ax.figure is not None
+    (found,) = {other.get_legend() for other in (ax, *(a for a in ax.figure.axes if not a.axison))} - {None}
     assert found is not None
     return [text.get_text() for text in found.get_texts()]
 
@@ -58,7 +60,7 @@ def test_ten_seeds_are_a_mean_a_band_and_ten_thin_lines(tmp_path: Path) -> None:
     (ax,) = panels(fig)
     (curve,) = group_runs(run, window=5)
     (mean,) = lines(ax, 2.0)
-    np.testing.assert_array_equal(mean.get_xydata(), np.stack([curve.x, curve.mean], 1))
+    np.testing.assert_array_equal(mean.get_xydata(), np.stack([curve.x, curve.middle], 1))
     assert len(lines(ax, 0.7)) == 10
     (band,) = ax.collections
     corners = {tuple(point) for point in band.get_paths()[0].vertices}
@@ -97,7 +99,7 @@ def test_three_experiments_have_three_colours(tmp_path: Path) -> None:
         write_run(tmp_path / "c", stories(3, rise=0.0), agent="random", hyper=""),
     ]
     (ax,) = panels(plot.figure(runs))
-    assert [to_hex(str(line.get_color())).upper() for line in lines(ax, 2.0)] == list(plot.PALETTE[:3])
+    assert [to_hex(str(line.get_color())).upper() for line in lines(ax, 2.0)] == list(plot_look.PALETTE[:3])
     assert (len(lines(ax, 0.7)), len(ax.collections)) == (11, 3)
     assert legend(ax) == ["dqn, learning_rate=0.001 · 4 seeds", "dqn, learning_rate=0.01 · 4 seeds", "random · 3 seeds"]
 
@@ -105,8 +107,9 @@ def test_three_experiments_have_three_colours(tmp_path: Path) -> None:
 def test_more_experiments_than_colours_are_told_apart_by_dashes(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / str(i), stories(2), hyper=f"gamma = 0.{i}") for i in range(1, 10)]
     (ax,) = panels(plot.figure(runs))
-    looks = {(line.get_color(), str(line.get_linestyle())) for line in lines(ax, 2.0)}
-    assert len(lines(ax, 2.0)) == len(looks) == 9
+    looks = {(line.get_color(), str(line.get_linestyle())) for line in lines(ax, 1.5)}
+    assert len(lines(ax, 1.5)) == len(looks) == 9
+    assert (len(lines(ax, 0.7)), len(ax.collections)) == (0, 9)  # single seeds would hide the curves
 
 
 def test_environments_have_panels_and_an_agent_one_colour(tmp_path: Path) -> None:
@@ -118,8 +121,8 @@ def test_environments_have_panels_and_an_agent_one_colour(tmp_path: Path) -> Non
     fig = plot.figure(runs, title="Two environments, cost in $ and $")
     left, right = panels(fig)
     assert (left.get_title(), right.get_title()) == ("CartPole-v1", "Acrobot-v1")
-    assert [line.get_color() for line in lines(right, 2.0)] == [plot.PALETTE[1], plot.PALETTE[0]]
-    assert lines(left, 2.0)[0].get_color() == plot.PALETTE[0]
+    assert [line.get_color() for line in lines(right, 2.0)] == [plot_look.PALETTE[1], plot_look.PALETTE[0]]
+    assert lines(left, 2.0)[0].get_color() == plot_look.PALETTE[0]
     assert fig.get_suptitle() == r"Two environments, cost in \$ and \$"  # no formula
     fig.draw_without_rendering()
     assert len(panels(plot.figure([*runs, *(write_run(tmp_path / e, stories(1), env=e) for e in "xy")]))) == 4

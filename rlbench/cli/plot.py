@@ -1,15 +1,37 @@
-"""`rlbench plot`: draws the learning curves of runs, with intervals."""
+"""`rlbench plot`: draws curves, profiles, times to a threshold and final scores of runs, with intervals."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..history import History
+
+KINDS = ("curve", "profile", "threshold", "scores")
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option("--kind", type=click.Choice(KINDS), default="curve", show_default=True, help="What to draw; see above.")
 @click.option(
     "--x", type=click.Choice(["steps", "episodes", "time"]), default="steps", show_default=True, help="X axis."
+)
+@click.option(
+    "--stat",
+    type=click.Choice(["mean", "iqm", "median"]),
+    default="mean",
+    show_default=True,
+    help="What a curve's line shows of the seeds; iqm is the interquartile mean.",
+)
+@click.option(
+    "--what",
+    type=click.Choice(["returns", "evaluations"]),
+    help="Training returns, or greedy evaluations.  [default: returns for curves, else evaluations where all runs "
+    "have them]",
 )
 @click.option(
     "--window",
@@ -17,30 +39,143 @@ import click
     help="Episodes that a return is averaged over.  [default: a tenth of what a seed has, from 10 to 100]",
 )
 @click.option(
+    "--threshold", type=float, help="For --kind threshold.  [default: the return that counts as solved in the env]"
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="File to write: .png, .svg or .pdf.  [default: curve.png in the run folder; ./curves.png for several runs]",
+    help="File to write: .png, .svg or .pdf.  [default: KIND.png in the run folder; ./KINDs.png for several runs]",
 )
 @click.option("--title", help="Title of the picture.")
-def plot(runs: tuple[Path, ...], x: Any, window: int | None, out: Path | None, title: str | None) -> None:
-    """Draw the learning curves of one or more run folders.
+@click.option(
+    "--width",
+    type=click.FloatRange(2, 20),
+    help="For print: width in inches, to be placed without scaling (3.3 is one column).  [default: for the screen]",
+)
+@click.option("--caption/--no-caption", default=True, help="Say below the picture what its marks mean.")
+def plot(
+    runs: tuple[Path, ...],
+    kind: str,
+    x: Any,
+    stat: Any,
+    what: Any,
+    window: int | None,
+    threshold: float | None,
+    out: Path | None,
+    title: str | None,
+    width: float | None,
+    caption: bool,
+) -> None:
+    """Draw one or more run folders.
 
-    Runs of the same agent with the same settings are pooled into one curve; every environment gets a panel of its own.
+    Runs of the same agent with the same settings are pooled; every environment gets a panel of its own. What a run
+    cannot show is said on standard error, and the others are drawn.
+
+    \b
+    --kind curve      returns over env steps, episodes or time
+    --kind profile    share of seeds that score above each return
+    --kind threshold  share of seeds that have reached a return, over env steps or time
+    --kind scores     mean, interquartile mean and median of the final scores
     """
-    from ..curves import group_runs
-    from ..plot import check_format, draw, save
+    from ..plot import check_format, save
+    from ..plot_look import Look
 
-    out = out or (runs[0] / "curve.png" if len(runs) == 1 else Path("curves.png"))
+    name = "scores" if kind == "scores" else kind if len(runs) == 1 else f"{kind}s"
+    out = out or (runs[0] / f"{name}.png" if len(runs) == 1 else Path(f"{name}.png"))
     check_format(out)
-    curves = group_runs(runs, x, window)
-    click.echo(save(draw(curves, title=title), out))
+    if threshold is not None and kind != "threshold":
+        raise click.UsageError(f"--threshold belongs to --kind threshold, not to --kind {kind}")
+    histories, notes = _read(runs, what or ("returns" if kind == "curve" else None))
+    look, words = Look(width, caption), {"title": title}
+    make: dict[str, Callable[[], tuple[Figure, list[str], list[str]]]] = {
+        "curve": lambda: _curve(histories, x, window, stat, look=look, **words),
+        "profile": lambda: _scores(histories, window, profiles=True, look=look, **words),
+        "scores": lambda: _scores(histories, window, profiles=False, look=look, **words),
+        "threshold": lambda: _threshold(histories, threshold, x, window, look=look, **words),
+    }
+    figure, lines, more = make[kind]()
+    for note in [*notes, *more]:
+        click.echo(f"note: {note}", err=True)
+    click.echo(save(figure, out))
+    for line in lines:
+        click.echo(line)
+
+
+def _read(runs: Sequence[Path], what: Any) -> tuple[list["History"], list[str]]:
+    """The runs' histories; greedy evaluations if no ``what`` is given and no run is left out for having none."""
+    from ..errors import UsageError
+    from ..history import read_runs
+
+    if what is not None:
+        return read_runs(runs, what)
+    try:
+        found, notes = read_runs(runs, "evaluations")
+        if not any("no greedy evaluation" in note for note in notes):
+            return found, notes
+    except UsageError:
+        pass
+    found, notes = read_runs(runs, "returns")
+    return found, [*notes, "not every run has greedy evaluations: scores are training returns."]
+
+
+def _curve(histories: Any, x: Any, window: Any, stat: Any, **how: Any) -> tuple["Figure", list[str], list[str]]:
+    from ..curves import curves_of, pool
+    from ..plot import draw
+
+    curves = curves_of(pool(histories), x, window, stat=stat)
+    lines = []
     for curve in curves:
-        at, mean, low, high = curve.final()
-        n = len(curve.seeds)
-        if mean != mean:
+        at, value, low, high = curve.final()
+        if value != value:
             result = "no point that all seeds have reached"
         else:
             unit = {"steps": "env step", "episodes": "episode", "time": "second"}[x]
-            interval = f" [{low:.1f}, {high:.1f}]" if n > 1 else ", no interval"
-            result = f"final return {mean:.1f}{interval} at {unit} {at:,.0f}"
-        click.echo(f"{curve.env}: {curve.label}, {n} seed{'s' * (n > 1)}: {result}")
+            name = "final greedy return" if curve.what == "evaluations" else "final return"
+            kind = "" if stat == "mean" else f" ({stat})"
+            result = f"{name}{kind} {value:.1f}{_interval(low, high)} at {unit} {at:,.0f}"
+        lines.append(f"{curve.env}: {curve.label}, {_seeds(len(curve.seeds))}: {result}")
+    return draw(curves, **how), lines, []
+
+
+def _scores(histories: Any, window: Any, *, profiles: bool, **how: Any) -> tuple["Figure", list[str], list[str]]:
+    from ..curves import pool
+    from ..plot_scores import draw_profiles, draw_scores, scores_of
+
+    found = scores_of(pool(histories), window)
+    lines, few = [], []
+    for s in found:
+        numbers = ", ".join(f"{name} {e.value:.1f}{_interval(e.low, e.high)}" for name, e in s.aggregates.items())
+        lines.append(f"{s.env}: {s.label}, {_seeds(len(s.scores))}: {numbers}")
+        if len(s.scores) == 1:
+            few.append(f"{s.env}: {s.label} has one seed: its score without an interval.")
+    return (draw_profiles if profiles else draw_scores)(found, **how), lines, few
+
+
+def _threshold(
+    histories: Any, threshold: Any, x: Any, window: Any, **how: Any
+) -> tuple["Figure", list[str], list[str]]:
+    from ..curves import pool
+    from ..plot_threshold import draw_times, share_reached, times_of
+    from ..survival import median_time
+
+    found, notes = times_of(pool(histories), threshold, x, window)
+    lines = []
+    for times in found:
+        _, share, low, high = share_reached(times)
+        half = median_time(times.at, times.reached)
+        unit = {"steps": "env step", "episodes": "episode", "time": "second"}[x]
+        when = f"half of them by {unit} {half:,.0f}" if half < float("inf") else "less than half of them"
+        n, reached = len(times.at), int(times.reached.sum())
+        interval = f" ({share[-1]:.0%} [{low[-1]:.0%}, {high[-1]:.0%}])" if n > 1 else ", no interval"
+        lines.append(
+            f"{times.env}: {times.label}: {reached} of {_seeds(n)} reached {times.threshold:g}{interval}, {when}"
+        )
+    return draw_times(found, **how), lines, notes
+
+
+def _interval(low: float, high: float) -> str:
+    return f" [{low:.1f}, {high:.1f}]" if low == low else ", no interval"
+
+
+def _seeds(n: int) -> str:
+    return f"{n} seed{'s' * (n > 1)}"
