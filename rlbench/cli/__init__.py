@@ -9,6 +9,7 @@ import click
 from rlbench import __version__
 from rlbench.errors import RlbenchError
 
+from .compare import compare
 from .eval import evaluate
 from .list import list_
 from .play import play
@@ -49,5 +50,5 @@ def main() -> None:
     """
 
 
-for command in (train, play, evaluate, plot, verify, list_):
+for command in (train, play, evaluate, compare, plot, verify, list_):
     main.add_command(command)
