@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .errors import UsageError
 from .keys import action_names
 from .reel import Reel
 from .video import replacing
@@ -111,6 +112,12 @@ def policy(*scripts: str) -> str:
     allowed = " ".join(f"'sha256-{one}'" for one in hashes)
     rest = "base-uri 'none'; form-action 'none'"
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed}; {rest}"
+
+
+def check_name(path: str | Path) -> None:
+    """Raises UsageError where a page is not to be called that."""
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{path} is no name for a page: --html out.html")
 
 
 def write_page(path: str | Path, html: str) -> int:

@@ -73,7 +73,7 @@ def play_video(
         UsageError: another ending, a missing extra, or an environment that makes no pictures.
         RunFolderError: the file cannot be written.
     """
-    fps = frame_rate(trained.maker, speed)
+    fps = video.pace(path, frame_rate(trained.maker, 1.0), speed)
     every = video.stride(path, fps)
     played: list[Played] = []
 

@@ -73,7 +73,7 @@ def replay_video(
         RunFolderError: the file cannot be written.
         EnvError: the environment raised.
     """
-    fps = frame_rate(recording.maker, speed)
+    fps = video.pace(path, frame_rate(recording.maker, 1.0), speed)
     video.stride(path, fps)  # refuses an ending before anything is rendered
 
     def frames(source: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

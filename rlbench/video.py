@@ -37,6 +37,17 @@ def stride(path: str | Path, fps: float) -> int:
     return math.ceil(fps / MAX_FPS[_ending(Path(path))] - 1e-9)
 
 
+def pace(path: str | Path, own: float, speed: float) -> float:
+    """Frames a second at ``speed`` times the environment's ``own``.
+
+    Infinity is the most that the format plays without leaving frames out, or ``own`` where that is more.
+
+    Raises:
+        UsageError: neither .mp4 nor .gif.
+    """
+    return max(own, MAX_FPS[_ending(Path(path))]) if math.isinf(speed) else own * speed
+
+
 def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> Written:
     """Write ``frames`` to ``path`` as they come; an .mp4 of any length takes no more memory than a few frames.
 

@@ -28,10 +28,25 @@ def sdl_driver(name: str) -> Iterator[None]:
 
 
 class Window:
-    """A window that shows pictures, each for its time. Made when the first picture comes, for its size."""
+    """A window that shows pictures, each for its time. Made when the first picture comes, for its size.
+
+    Attributes:
+        quit: keys that close it.
+        held: keys that are down, the newest last.
+    """
 
     def __init__(self) -> None:
+        import pygame
+
+        self.quit = frozenset({pygame.K_q, pygame.K_ESCAPE})
+        self.held: list[int] = []
+        self._pressed: list[int] = []
         self._due = 0.0  # when the picture that is shown may go
+
+    def take(self) -> list[int]:
+        """The keys that went down since it was asked last, in their order."""
+        pressed, self._pressed = self._pressed, []
+        return pressed
 
     def show(self, frame: np.ndarray, title: str, seconds: float) -> bool:
         """Show (H, W, 3) uint8 for ``seconds``; returns whether the user wants to see more."""
@@ -52,9 +67,15 @@ class Window:
         self._due = max((self._due or time.monotonic()) + seconds, time.monotonic())
         while True:
             for event in pygame.event.get():
-                key = event.key if event.type == pygame.KEYDOWN else None
-                if event.type == pygame.QUIT or key in (pygame.K_q, pygame.K_ESCAPE):
+                if event.type == pygame.QUIT or (event.type == pygame.KEYDOWN and event.key in self.quit):
                     return False
+                if event.type == pygame.KEYDOWN:
+                    self._pressed.append(event.key)
+                    self.held.append(event.key)
+                elif event.type == pygame.KEYUP:
+                    self.held = [key for key in self.held if key != event.key]
+                elif event.type == pygame.WINDOWFOCUSLOST:  # who lets go of a key now is not heard
+                    self.held = []
             left = self._due - time.monotonic()
             if left <= 0:
                 return True

@@ -1,19 +1,39 @@
-"""`rlbench play`: watch a trained agent, or episodes of its training, in a window or a video, or print returns."""
+"""`rlbench play`: watch a trained agent, or episodes of its training, or play yourself."""
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options
+from . import options, play_human, play_page
 
 if TYPE_CHECKING:
     from rlbench.playing import Played
     from rlbench.timetravel import Replayed
     from rlbench.video import Written
 
+FASTEST = 1000
+
+
+class Speed(click.ParamType):
+    """A number above 0, or ``max``, which is infinity."""
+
+    name = "speed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if value == "max":
+            return math.inf
+        try:
+            speed = float(value)
+        except ValueError:
+            speed = math.nan
+        if not 0 < speed <= FASTEST:
+            self.fail(f"{value!r} is neither a number above 0 and up to {FASTEST}, nor max", param, ctx)
+        return speed
+
 
 @click.command()
-@click.argument("path")
+@click.argument("path", required=False)
 @click.option("--seed", metavar="K", type=int, help="This seed.  [default: the best]")
 @click.option("--episodes", metavar="N", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option(
@@ -23,26 +43,35 @@ if TYPE_CHECKING:
     "episodes.csv, and N@E for environment copy E. The default seed is then the one with the best episode.",
 )
 @click.option("--video", metavar="FILE", help="Write a .mp4 or .gif instead of opening a window.")
+@click.option(
+    "--html",
+    metavar="FILE",
+    help="Write one page that needs no network: every step with its picture, Q-values, action, reward and value.",
+)
+@click.option("--human", is_flag=True, help="Play yourself, with the keyboard; take over from the agent and hand back.")
+@click.option("--env", metavar="ENV", help="With --human: play this environment, without an agent.")
 @click.option("--no-render", is_flag=True, help="Print the returns alone.")
 @click.option(
     "--speed",
     metavar="X",
-    type=click.FloatRange(min=0, min_open=True, max=1000),
-    default=1.0,
-    show_default=True,
-    help="2 is twice as fast as the environment's own frame rate.",
+    type=Speed(),
+    help="2 is twice as fast as the environment's own frame rate; max: every picture, as fast as can be. "
+    "[default: 1; with --human, what suits a person]",
 )
 @options.agent_code
 @options.imports
 @options.device
 def play(
-    path: str,
+    path: str | None,
     seed: int | None,
     episodes: int,
     episode: str | None,
     video: str | None,
+    html: str | None,
+    human: bool,
+    env: str | None,
     no_render: bool,
-    speed: float,
+    speed: float | None,
     agent: str | None,
     imports: tuple[str, ...],
     device: str | None,
@@ -54,7 +83,10 @@ def play(
     \b
     rlbench play runs/CartPole-v1/dqn-20260101-120000
     rlbench play runs/CartPole-v1/dqn-20260101-120000 --video out.mp4
+    rlbench play runs/CartPole-v1/dqn-20260101-120000 --html out.html
     rlbench play runs/CartPole-v1/dqn-20260101-120000 --episode first,best
+    rlbench play runs/CartPole-v1/dqn-20260101-120000 --human
+    rlbench play --human --env CartPole-v1
 
     Close the window, or press q or Escape in it, to stop.
     """
@@ -62,25 +94,39 @@ def play(
     from rlbench.errors import UsageError
     from rlbench.registry import agent_code
 
-    if video and no_render:
-        raise UsageError("--video writes pictures and --no-render makes none: give one of the two")
+    ways = {"--video": video, "--html": html, "--human": human, "--no-render": no_render}
+    _one_way([name for name, given in ways.items() if given])
+    if env is not None and (path is not None or not human):
+        raise UsageError("--env is for playing without an agent: rlbench play --human --env ENV, and no path")
+    if path is None:
+        if env is None:
+            raise UsageError("nothing to play: give a run folder, a checkpoint, or --human --env ENV to play yourself")
+        play_human.alone(env, imports, seed, episodes, speed)
+        return
     if episode is not None:
         if click.get_current_context().get_parameter_source("episodes") == click.core.ParameterSource.COMMANDLINE:
             raise UsageError("--episodes counts those of a trained agent, --episode names some of training: give one")
-        _training(path, episode, seed, video, no_render, speed, agent, imports)
+        if human:
+            raise UsageError("--episode shows what has happened, --human plays anew: give one of the two")
+        _training(path, episode, seed, video, html, no_render, speed, agent, imports, device)
         return
     opened = trained.load(
         path, seed="best" if seed is None else seed, agent=agent, imports=imports, device=device or "auto"
     )
     after = ""
     with agent_code(opened.recipe.agent):
+        if human:
+            play_human.with_agent(opened, episodes, speed)
+            return
         if no_render:
             played = playing.play_returns(opened, episodes, _print)
         elif video:
-            played, written = playing.play_video(opened, video, episodes, speed, _print)
+            played, written = playing.play_video(opened, video, episodes, speed or 1.0, _print)
             after = f"; {_told(written)}"
+        elif html:
+            played, after = play_page.greedy(opened, html, episodes, speed or 1.0, _print)
         else:
-            played = playing.play_window(opened, episodes, speed, _print)
+            played = playing.play_window(opened, episodes, speed or 1.0, _print)
             if len(played) < episodes:
                 after = f"; the window was closed in episode {len(played) + 1}"
     if played:
@@ -89,15 +135,30 @@ def play(
     click.echo(after.removeprefix("; "))
 
 
+def _one_way(given: list[str]) -> None:
+    from rlbench.errors import UsageError
+
+    why = {
+        "--video": "--video writes pictures",
+        "--html": "--html writes a page",
+        "--human": "--human opens a window",
+        "--no-render": "--no-render makes no pictures",
+    }
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(why[name] for name in given[:2])}: give one of the two")
+
+
 def _training(
     path: str,
     which: str,
     seed: int | None,
     video: str | None,
+    html: str | None,
     no_render: bool,
-    speed: float,
+    speed: float | None,
     agent: str | None,
     imports: tuple[str, ...],
+    device: str | None,
 ) -> None:
     from rlbench import timetravel
     from rlbench.recording import choose, open_recording
@@ -116,9 +177,11 @@ def _training(
     if no_render:
         timetravel.replay_returns(recording, chosen, told)
     elif video:
-        click.echo(_told(timetravel.replay_video(recording, chosen, video, speed, told)))
+        click.echo(_told(timetravel.replay_video(recording, chosen, video, speed or 1.0, told)))
+    elif html:
+        play_page.training(recording, chosen, html, speed or 1.0, told, agent, imports, device)
     else:
-        timetravel.replay_window(recording, chosen, speed, told)
+        timetravel.replay_window(recording, chosen, speed or 1.0, told)
         if len(replayed) < len(chosen):
             click.echo("the window was closed before the end")
     timetravel.check(recording, replayed)

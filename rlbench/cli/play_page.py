@@ -1,0 +1,65 @@
+"""`rlbench play --html`: episodes as a page that needs no network."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rlbench.playing import Played
+    from rlbench.recording import Chosen, Recording
+    from rlbench.timetravel import Replayed
+    from rlbench.trained import Trained
+
+
+def greedy(
+    opened: "Trained", path: str, episodes: int, speed: float, tell: "Callable[[Played], Any]"
+) -> "tuple[list[Played], str]":
+    """Write greedy episodes; the episodes, and what to say of the file."""
+    from rlbench import player, reel
+
+    player.check_name(path)
+    played: list[Played] = []
+
+    def told(one: "Played") -> None:
+        played.append(one)
+        tell(one)
+
+    reels = reel.reels(opened, episodes, told)
+    about = f"Seed {opened.seeds[0]} of {opened.path}, {opened.env_steps:,} env steps of training. Greedy episodes."
+    title = f"{opened.recipe.agent} on {opened.recipe.env}"
+    size = player.write_page(path, player.page(reels, opened.recipe.env, title, about, speed=speed))
+    return played, f"; {path}: {_size(size, [one.pictures for one in reels])}"
+
+
+def training(
+    recording: "Recording",
+    chosen: "Sequence[Chosen]",
+    path: str,
+    speed: float,
+    told: "Callable[[Replayed], Any]",
+    agent: str | None,
+    imports: tuple[str, ...],
+    device: str | None,
+) -> None:
+    """Write episodes of training, with the estimates of the run's own checkpoint where it can be loaded."""
+    from rlbench import player, reel, trained
+    from rlbench.errors import RlbenchError
+
+    player.check_name(path)
+    opened, why_not = None, ""
+    try:
+        seed = chosen[0].entry.seed
+        opened = trained.load(recording.folder, seed=seed, agent=agent, imports=imports, device=device or "auto")
+    except RlbenchError as e:  # the record is worth seeing without them
+        why_not = f", and no others could be loaded: {e}"
+        click.echo(f"no Q-values: {e}", err=True)
+    reels = reel.training_reels(recording, chosen, opened, told, why_not)
+    title = f"{recording.recipe.agent} on {recording.recipe.env}: episodes of training"
+    about = f"Seed {chosen[0].entry.seed} of {recording.folder}."
+    size = player.write_page(path, player.page(reels, recording.recipe.env, title, about, speed=speed))
+    click.echo(f"{path}: {_size(size, [one.pictures for one in reels])}")
+
+
+def _size(size: int, pictures: list[list[str]]) -> str:
+    return f"{sum(map(len, pictures)):,} pictures, {size / 1e6:.2f} MB"
