@@ -58,6 +58,11 @@ class Copies:
             self._native.adopt(i, self.envs[i])
         return encoded
 
+    @property
+    def at_once(self) -> bool:
+        """Whether all copies are stepped by one call; their episodes follow from seed and actions alone."""
+        return self._native is not None
+
     def replay(self, i: int, actions: Sequence[Any]) -> tuple[Any, float]:
         """Step copy ``i``, which was reset, through ``actions`` or to its end; the last observation and the return.
 

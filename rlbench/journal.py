@@ -6,13 +6,14 @@ never changed; what a crash left of one at the end of the file is no episode and
 """
 
 import contextlib
+import functools
 import json
 import os
 import re
 import struct
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -163,6 +164,24 @@ def actions(entry: Entry) -> list[Any]:
         data = file.read(entry.episode_length * _width(dtype, shape))
     taken = np.frombuffer(data, dtype).reshape(entry.episode_length, *shape)
     return taken.tolist() if not shape and dtype.kind in "iu" else list(taken.copy())  # some write to what they get
+
+
+def earlier(folder: Path) -> Callable[[int, int, int], list[Any] | None]:
+    """What was done in an episode of a run, by seed, env and episode; None where the journal does not have it."""
+
+    @functools.cache
+    def known(seed: int) -> dict[tuple[int, int], Entry]:
+        found: dict[tuple[int, int], Entry] = {}
+        path = folder / FOLDER / f"{seed}.bin"
+        with contextlib.suppress(CheckpointError):
+            found.update(((e.env, e.episode), e) for e in (entries(path) if path.is_file() else ()))
+        return found
+
+    def look_up(seed: int, env: int, episode: int) -> list[Any] | None:
+        entry = known(seed).get((env, episode))
+        return None if entry is None else actions(entry)
+
+    return look_up
 
 
 def replay(env: gym.Env[Any, Any], entry: Entry) -> Iterator[Moment]:

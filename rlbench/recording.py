@@ -41,6 +41,11 @@ class Recording(NamedTuple):
         """
         return list(journal.entries(self.journal(seed)))
 
+    def before(self, entry: Entry) -> Entry | None:
+        """The episode that the same environment copy had just before ``entry``."""
+        wanted = entry.env, entry.episode - 1
+        return next((e for e in self.entries(entry.seed) if (e.env, e.episode) == wanted), None)
+
     def journal(self, seed: int) -> Path:
         """The file of a seed. Raises UsageError."""
         if seed in self.journals:

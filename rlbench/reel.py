@@ -21,7 +21,7 @@ from .playing import Told, moments
 from .recording import Chosen, Recording
 from .registry import agent_code
 from .spaces import action_codec
-from .timetravel import Replayed, states, title
+from .timetravel import Replayed, lead_in, states, title
 from .trained import Trained
 from .window import sdl_driver
 
@@ -175,6 +175,7 @@ def training_reels(
         try:
             for entry, words in chosen:
                 take, thought = _Take(BUDGET // len(chosen)), None
+                lead_in(env.env if isinstance(env, Film) else env, recording.before(entry))
                 for moment in states(witness, entry):
                     if moment.step:
                         action = np.asarray(witness.action) - codec.start if codec.discrete else witness.action

@@ -13,6 +13,7 @@ from .evaluation import Evaluator
 from .faults import diverged, dump
 from .finish import draw, finish
 from .interrupt import Interrupts
+from .journal import earlier
 from .keeper import Keeper, Kept
 from .recipe import Recipe
 from .record import Recorder, disk_error, write_recipe
@@ -95,12 +96,13 @@ class Session:
             self.scores.load_state_dict(state["scores"])
             self.best, self._stopped = state["best"], state["stopped"]
             self._evaluated_at = state["evaluated_at"]
+            self.metrics = dict(state.get("metrics", {}))  # earlier versions kept none
             if self.agent.replay is not None:
                 if kept.replay is None:
                     raise ValueError("it was written without a replay buffer")
                 self.agent.replay.load_state_dict(kept.replay)
             self.inexact = list(state["inexact"]) + ([self.env_steps] if kept.mismatched else [])
-            self._obs, strayed = self.envs.load_state_dict(state["envs"])
+            self._obs, strayed = self.envs.load_state_dict(state["envs"], earlier(folder))
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:
             raise CheckpointError(
                 f"{folder / 'checkpoint.pth'} does not fit its agent or environment: {first_line(e)}"
@@ -210,7 +212,22 @@ class Session:
         if self._due(self.recipe.log_every, before):
             self._check_metrics()
             returns = self.scores.recent_means()
-            self.recorder.progress(self.env_steps, self.agent.updates, self.metrics, returns, self.training)
+            numbers = self.numbers if self.metrics else {}
+            self.recorder.progress(self.env_steps, self.agent.updates, numbers, returns, self.training)
+
+    @property
+    def numbers(self) -> dict[str, list[float]]:
+        """The newest metrics, and what the agent says of itself, one number for each seed."""
+        shape = (self.recipe.seeds,)
+        known = {**self.agent.diagnostics(), **self.metrics}
+        return {name: x.tolist() for name, x in known.items() if isinstance(x, Tensor) and tuple(x.shape) == shape}
+
+    def _show(self) -> None:
+        """Give the tracker histograms of what the agent shows of itself."""
+        found = {name: x.cpu().numpy() for name, x in self.agent.diagnostics().items() if x.ndim > 1}
+        seeds = self.recipe.seed_numbers
+        named = {f"learning/{name}": {seeds[s]: x[s].ravel() for s in self.training} for name, x in found.items()}
+        self.recorder.tracker.histograms(named, self.env_steps)
 
     def _check_metrics(self) -> None:
         for name, value in self.metrics.items():
@@ -227,6 +244,7 @@ class Session:
         skip = [s for s, plays in enumerate(playing) if not plays]
         returns, lengths = self.evaluator(self.agent, self.recipe.eval_episodes, round=self.env_steps, skip=skip)
         self.recorder.evaluation(self.env_steps, returns, lengths)
+        self._show()
         improved = self.scores.evaluation(returns.mean(1), self.env_steps)
         if any(improved):
             state = snapshot(self.agent.state_dict())
@@ -304,6 +322,7 @@ class Session:
             "stopped": self._stopped,
             "evaluated_at": self._evaluated_at,
             "inexact": self.inexact,
+            "metrics": dict(self.metrics),
             "sizes": self.recorder.sizes(),
             "wall_seconds": self.recorder.wall_seconds,
             "train_seconds": self.train_seconds,

@@ -3,8 +3,9 @@
 What `playing` is to a trained agent, this is to its training. Several episodes are shown side by side.
 """
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,14 +43,12 @@ def replay_returns(recording: Recording, chosen: Sequence[Chosen], told: Told = 
     Raises:
         EnvError: the environment raised.
     """
-    env = recording.maker()
-    try:
-        for entry, _ in chosen:
+    for entry, _ in chosen:
+        with closing(recording.maker()) as env:
+            lead_in(env, recording.before(entry))
             for moment in states(env, entry):
                 if moment.over:
                     told(Replayed(entry, moment))
-    finally:
-        env.close()
 
 
 def replay_video(
@@ -156,6 +155,13 @@ def states(env: gym.Env[Any, Any], entry: Entry) -> Iterator[Moment]:
         ) from e
 
 
+def lead_in(env: gym.Env[Any, Any], before: Entry | None) -> None:
+    """Run the episode before the one that is wanted: some environments keep something over a reset."""
+    if before:
+        with suppress(EnvError):  # the episode itself will tell
+            deque(states(env, before), maxlen=0)
+
+
 def check(recording: Recording, replayed: Sequence[Replayed]) -> None:
     """Raises EnvError where an episode did not come to the end that was recorded."""
     differing = [one for one in sorted(replayed, key=lambda one: one.entry.env_steps) if one.end != one.entry.end]
@@ -178,6 +184,7 @@ def title(recording: Recording, entry: Entry) -> str:
 def _tiles(recording: Recording, env: Film, chosen: Chosen, told: Told) -> Iterator[Tile]:
     entry, words = chosen
     name = f"episode {title(recording, entry)}{f': {words}' if words else ''}"
+    lead_in(env.env, recording.before(entry))
     for moment in states(env, entry):
         of = "" if moment.over else f" of {entry.episode_return:.1f}"
         said = f"return {moment.episode_return:.1f}{of}   ended at env step {entry.env_steps:,}"

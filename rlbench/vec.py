@@ -5,8 +5,9 @@ episode under way are kept, so that an environment which is deterministic given 
 stood by resetting it and replaying them.
 """
 
+import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -21,6 +22,8 @@ from .make import EnvMaker
 from .pages import Pages
 from .spaces import spec_of
 from .types import Spec, Transition
+
+Before = Callable[[int, int, int], Sequence[Any] | None]  # (seed number, env, episode) -> what was done in it
 
 
 class Episode(NamedTuple):
@@ -208,8 +211,14 @@ class EnvBatch:
             "obs": torch.from_numpy(self._obs.copy()),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> tuple[Tensor, list[int]]:
+    def load_state_dict(self, state: dict[str, Any], before: Before | None = None) -> tuple[Tensor, list[int]]:
         """Bring every copy back to where it stood, by replaying the episode under way.
+
+        Args:
+            state: from `state_dict`.
+            before: gives the actions of an earlier episode, by seed number, env and episode, or None. The episode
+                before the one under way goes first: some environments keep something over a reset (MinAtar's repeat
+                the last action now and then, whichever episode it was of).
 
         Returns:
             The observations to act on, (S, E, *O), and the positions of the copies that did not come back to the
@@ -223,22 +232,33 @@ class EnvBatch:
         discrete, dtype = self._action_codec.discrete, self._action_codec.dtype
         taken = [a.tolist() if discrete else list(a.numpy().astype(dtype)) for a in state["actions"]]
         self._clock = max(map(len, taken))
-        for i in self._running:
-            self._episodes[i] -= 1
-            self._next_episode(i)
-            self._began[i] = self._clock - len(taken[i])
-            if taken[i]:
-                try:
-                    self._obs[i], self._returns[i] = self.copies.replay(i, taken[i])
-                except CopyError as e:
-                    raise self._broken(i, len(taken[i]), e.__cause__) from e.__cause__
         idle = next((a[0] for a in taken if a), None)  # stands in the log before an episode began
         rows = zip(*([idle] * (self._clock - len(a)) + a for a in taken), strict=True)
         self._log = [list(row) for row in rows]
-        strayed = [i for i in self._running if not np.array_equal(self._obs[i], stood[i])]
-        for i in strayed:
-            self._next_episode(i)
+        strayed = []
+        for i in self._running:
+            s, e = divmod(i, self.num_envs)
+            number = self._episodes[i]
+            earlier = before(self.seeds[s], e, number - 1) if before and not self.copies.at_once else None
+            if earlier:
+                with contextlib.suppress(EnvError):  # of one that is not deterministic
+                    self._again(i, number - 1, earlier)
+            self._again(i, number, taken[i])
+            if not np.array_equal(self._obs[i], stood[i]):
+                strayed.append(i)
+                self._next_episode(i)
         return self._settle(), strayed
+
+    def _again(self, i: int, episode: int, taken: Sequence[Any]) -> None:
+        """Run copy ``i`` through an episode as far as ``taken`` goes."""
+        self._episodes[i] = episode - 1
+        self._next_episode(i)
+        self._began[i] = self._clock - len(taken)
+        if taken:
+            try:
+                self._obs[i], self._returns[i] = self.copies.replay(i, taken)
+            except CopyError as e:
+                raise self._broken(i, len(taken), e.__cause__) from e.__cause__
 
     def _actions(self, i: int) -> list[Any]:
         """What copy ``i`` did in its episode under way."""

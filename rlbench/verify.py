@@ -4,6 +4,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from .errors import CheckpointError, EnvError
 from .journal import Entry
 from .recording import Recording
 from .tables import under_way
-from .timetravel import states, title
+from .timetravel import lead_in, states, title
 
 FEW = 200  # episodes of a seed; of more, as many are run again unless all are asked for
 
@@ -24,7 +25,11 @@ Rows = dict[int, list[Row]]  # of episodes.csv, by seed
 
 
 class SeedReport(NamedTuple):
-    """What was found out about a seed. ``table`` is how episodes.csv compares with its journal, in a few words."""
+    """What was found out about a seed.
+
+    ``table`` is how episodes.csv compares with its journal, in a few words; ``led`` counts the episodes that agree only
+    after the one before them, as the environment keeps something over a reset.
+    """
 
     seed: int
     episodes: int
@@ -32,6 +37,7 @@ class SeedReport(NamedTuple):
     agree: int
     table: str
     problems: list[str]
+    led: int = 0
 
 
 def read_tables(folder: Path) -> tuple[Rows, list[str]]:
@@ -82,11 +88,20 @@ def check_seeds(
             except CheckpointError as e:  # the episodes before the damage are there
                 damaged = str(e)
             chosen = spread(entries, most)
-            wrong = [text for entry in chosen if (text := _replayed(recording, env, entry))]
+            known = {(entry.env, entry.episode): entry for entry in entries}
+            wrong, led = [], 0
+            for entry in chosen:
+                text = _replayed(recording, env, entry)
+                if text:  # it may keep something over a reset
+                    with closing(recording.maker()) as fresh:
+                        lead_in(fresh, known.get((entry.env, entry.episode - 1)))
+                        again = _replayed(recording, fresh, entry)
+                    text, led = again and text, led + (not again)
+                wrong += [text] * bool(text)
             if rows is not None and not damaged:
                 table, differences = _compared(seed, [_row(entry) for entry in entries], rows.get(seed, []), ended)
             problems = [damaged] * bool(damaged) + wrong + differences
-            yield SeedReport(seed, len(entries), len(chosen), len(chosen) - len(wrong), table, problems)
+            yield SeedReport(seed, len(entries), len(chosen), len(chosen) - len(wrong), table, problems, led)
     finally:
         env.close()
 

@@ -42,11 +42,17 @@ def verify(run: str, episodes: str | None, seed: int | None, agent: str | None, 
         seeds = [seed]
     click.echo(f"{recording.folder}: {recording.recipe.agent} on {recording.recipe.env}")
     click.echo(f"{'seed':>8}{'episodes':>10}{'replayed':>10}{'agree':>10}   episodes.csv")
-    cut_off = False
+    cut_off, led = False, 0
     for report in checks.check_seeds(recording, seeds, None if problems else rows, most):
         click.echo(f"{report.seed:>8}{report.episodes:>10,}{report.replayed:>10,}{report.agree:>10,}   {report.table}")
         problems += report.problems
+        led += report.led
         cut_off |= report.table.endswith(("ahead", "behind"))
+    if led:
+        click.echo(
+            f"{led:,} of them agree when the episode before is run first, as resuming and playing do: "
+            f"{recording.recipe.env} keeps something over a reset."
+        )
     if cut_off:
         click.echo("The run is under way or was cut off, so episodes.csv may be ahead of the journal, or behind it.")
     count, damaged = checks.check_files(recording.folder)
