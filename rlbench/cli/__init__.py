@@ -14,6 +14,7 @@ from .eval import evaluate
 from .list import list_
 from .play import play
 from .plot import plot
+from .runs import runs
 from .train import train
 from .verify import verify
 
@@ -50,5 +51,5 @@ def main() -> None:
     """
 
 
-for command in (train, play, evaluate, compare, plot, verify, list_):
+for command in (train, play, evaluate, compare, plot, runs, verify, list_):
     main.add_command(command)
