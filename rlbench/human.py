@@ -1,14 +1,19 @@
 """A person plays, alone or in turns with a trained agent: the loop, and who is at the controls."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from .errors import EnvError, RlbenchError, first_line
 from .film import Film, filming, frame_rate
 from .keymap import KeyMap
 from .make import EnvMaker
 from .mosaic import Mosaic, Tile
-from .window import Window, open_window
+from .window import SMALL, Window, open_window
+
+TALL = 720  # pixels; no picture is enlarged beyond
 
 Act = Callable[[Any], Any]  # an observation of the environment -> an action as it takes it
 
@@ -83,9 +88,9 @@ class _Game:
         import pygame
 
         obs = _guarded(self.maker, lambda: self.env.reset(seed=seed))[0]
-        self.frame = self.env.first()
+        self.frame = _enlarged(self.env.first())
         self.mosaic = Mosaic([self.frame])
-        if k == 0 and not self._wait(f"{self.keys.told}. Press a key to begin.", ()):
+        if k == 0 and not self._wait("Press a key to begin.", (), self.keys.told):
             return None
         over = False
         while not over:
@@ -118,7 +123,7 @@ class _Game:
     def _step(self, action: Any) -> tuple[Any, bool]:
         """The next observation, and whether the episode is over."""
         obs, reward, terminated, truncated, _ = _guarded(self.maker, lambda: self.env.step(action))
-        self.frame, self.total, self.step = self.env.frame, self.total + float(reward), self.step + 1
+        self.frame, self.total, self.step = _enlarged(self.env.frame), self.total + float(reward), self.step + 1
         self.yours += self.person
         return obs, bool(terminated or truncated or self.step == self.maker.limit)
 
@@ -136,23 +141,28 @@ class _Game:
         finally:
             env.close()
 
-    def _wait(self, said: str, keys: Sequence[int]) -> bool:
+    def _wait(self, said: str, keys: Sequence[int], name: str = "") -> bool:
         """Until one of these keys is pressed, or of none any; False where the window was closed."""
         self.window.take()
         while True:
             pressed = self.window.take()
             if pressed and (not keys or set(keys).intersection(pressed)):
                 return True
-            if not self._show(0.03, said):
+            if not self._show(0.03, said, name):
                 return False
 
-    def _show(self, seconds: float, said: str | None = None) -> bool:
-        who = "you" if self.person else "the agent"
+    def _show(self, seconds: float, said: str = "", name: str = "") -> bool:
         hint = "" if self.agent is None else f"   Tab: {'the agent' if self.person else 'you'}"
-        name = f"{self.maker.env_id}, {self.name}: {who}"
-        line = f"return {self.total:g}   step {self.step}{hint}" if said is None else said
-        tile = Tile(self.frame, name, line, said is not None)
-        return self.window.show(self.mosaic.draw([tile]), name, seconds)
+        caption = f"{self.maker.env_id}, {self.name}: {'you' if self.person else 'the agent'}"
+        line = said or f"return {self.total:g}   step {self.step}{hint}"
+        tile = Tile(self.frame, name or caption, line, bool(said) or self.person)
+        return self.window.show(self.mosaic.draw([tile]), caption, seconds)
+
+
+def _enlarged(frame: np.ndarray) -> np.ndarray:
+    """A small picture twice, three times, ... as large, so that there is room for words above it."""
+    factor = max(1, min(math.ceil(SMALL / frame.shape[1]), TALL // frame.shape[0]))
+    return frame if factor == 1 else frame.repeat(factor, 0).repeat(factor, 1)
 
 
 def _guarded(maker: EnvMaker, act: Callable[[], Any]) -> Any:

@@ -96,9 +96,8 @@
       this.canvas = make("canvas");
       this.canvas.setAttribute("role", "img");
       this.canvas.addEventListener("click", () => this.toggle());
-      this.over = make("div", "over");
       this.none = make("p", "none");
-      this.stage.append(this.canvas, this.none, this.over);
+      this.stage.append(this.canvas, this.none);
       this.now = make("div", "now");
       this.top.append(this.stage, this.now);
 
@@ -160,7 +159,9 @@
         ["Home End", "start, end"]].concat(this.data.reels.length > 1 ? [["↑ ↓", "another episode"]] : [])) {
         help.append(make("kbd", "", keys), ` ${does}   `);
       }
-      this.root.append(this.top, panel, this.slider, this.lines, this.note, help);
+      this.what = make("p", "what");
+      this.what.classList.toggle("many", this.data.reels.length > 1);
+      this.root.append(this.what, this.top, panel, this.slider, this.lines, this.note, help);
       this.pace(this.speed);
     }
 
@@ -180,8 +181,10 @@
       this.none.textContent = "No pictures: this environment draws none.";
       if (shows) {
         [this.canvas.width, this.canvas.height] = this.reel.size;
-        this.canvas.classList.toggle("small", Math.max(...this.reel.size) < 240);
+        this.canvas.classList.toggle("small", Math.max(...this.reel.size) < 400);
+        this.canvas.classList.toggle("tiny", Math.max(...this.reel.size) < 160);
       }
+      this.what.textContent = this.reel.title;
       this.note.textContent = this.reel.notes.join(" ");
       this.charts();
       this.facts();
@@ -344,16 +347,17 @@
       const width = (this.strip.width = Math.round(this.strip.clientWidth * ratio));
       const height = (this.strip.height = Math.round(58 * ratio));
       const each = Math.max(1, (height * reel.size[0]) / reel.size[1]);
-      const count = Math.max(1, Math.min(Math.floor(width / Math.min(each, width / 3)), reel.pictures.length, 24));
+      const count = Math.max(1, Math.min(Math.round(width / Math.min(each, width / 3)), reel.pictures.length, 24));
       const context = this.strip.getContext("2d"), slot = width / count;
       for (let k = 0; k < count; k++) {
         const image = new Image();
         image.src = reel.pictures[this.at(Math.round(((k + 0.5) / count) * reel.length))];
         this.whenReady(image, () => {
           if (reel !== this.reel || this.strip.width !== width) return;
-          const factor = Math.min(slot / image.naturalWidth, height / image.naturalHeight);
-          const [w, h] = [image.naturalWidth * factor - ratio, image.naturalHeight * factor];
-          context.drawImage(image, (k + 0.5) * slot - w / 2, (height - h) / 2, w, h);
+          const factor = height / image.naturalHeight;
+          const wide = Math.min(image.naturalWidth, slot / factor);  // what does not fit is cut off left and right
+          const w = wide * factor - ratio;
+          context.drawImage(image, (image.naturalWidth - wide) / 2, 0, wide, image.naturalHeight, (k + 0.5) * slot - w / 2, 0, w, height);
         });
       }
     }
@@ -380,9 +384,7 @@
         name.classList.toggle("taken", !last && reel.actions[t] === a);
       });
       const taken = last ? "" : `${this.bars.length ? "Q-values here; the filled dot is" : "Next action:"} ${this.bars.length ? "the action taken" : this.action(reel.actions[t])}`;
-      this.caption.textContent = last ? "" : taken + (reel.other && reel.other[t] ? ", not the one these weights like best." : ".");
-      this.over.hidden = !last;
-      this.over.textContent = `${reel.ending} · return ${total}`;
+      this.caption.textContent = last ? `The episode is over: ${reel.ending}.` : taken + (reel.other && reel.other[t] ? ", not the one these weights like best." : ".");
       if (!this.playing) this.toHash();
     }
 
