@@ -140,10 +140,10 @@ def _rebuilt(data: bytes, rng: np.random.Generator, sentinel: Path) -> bytes:
     import torch
 
     content = torch.load(io.BytesIO(data), weights_only=True)
-    tensors: list[tuple[dict[str, Any], str]] = []
+    tensors: list[tuple[Any, Any]] = []
 
     def collect(value: Any) -> None:
-        for key in list(value) if isinstance(value, dict) else ():
+        for key in list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
             if isinstance(value[key], torch.Tensor):
                 tensors.append((value, key))
             collect(value[key])
