@@ -126,7 +126,13 @@ def test_eval(run: Path) -> None:
     assert one["seeds"] == {"1": content["seeds"]["1"]}
     table = succeeds("eval", run, "--episodes", "3").splitlines()
     assert table[0].endswith("best.pth: dqn on CartPole-v1, 3 greedy episodes per seed")
-    assert [line.split()[0] for line in table[1:]] == ["seed", "0", "1", "of"]
+    assert [line.split()[0] for line in table[1:5]] == ["seed", "0", "1", "of"]
+    assert table[5].startswith("over seeds, with 95 % intervals: IQM ")
+    for name in ("iqm", "mean", "median"):
+        low, high = content["intervals"][name]
+        assert low <= content["over_seeds"][name] <= high
+    assert one["intervals"] is None
+    assert "no interval over seeds" in succeeds("eval", run, "--episodes", "3", "--seed", "1").splitlines()[-1]
 
 
 def test_eval_counts_the_episodes_of_the_summary(run: Path) -> None:

@@ -30,8 +30,10 @@ def evaluate(
     import json
 
     from rlbench import trained
+    from rlbench.estimates import aggregate
     from rlbench.registry import agent_code
     from rlbench.stats import summary
+    from rlbench.verdict import interval
 
     opened = trained.load(
         path, seed="all" if seed is None else seed, agent=agent, imports=imports, device=device or "auto"
@@ -39,6 +41,8 @@ def evaluate(
     with agent_code(opened.recipe.agent):
         returns = trained.evaluate(opened, episodes)
     over_seeds = summary(returns.mean(1))
+    estimates = aggregate([returns.mean(1)])
+    several = len(opened.seeds) > 1
     if as_json:
         content = {
             "path": str(opened.path),
@@ -50,6 +54,7 @@ def evaluate(
                 str(s): {"returns": r.tolist(), **summary(r)} for s, r in zip(opened.seeds, returns, strict=True)
             },
             "over_seeds": over_seeds,
+            "intervals": {name: [e.low, e.high] for name, e in estimates._asdict().items()} if several else None,
         }
         click.echo(json.dumps(content, indent=2))
         return
@@ -58,8 +63,12 @@ def evaluate(
     click.echo(f"{'seed':>8}" + "".join(f"{name:>10}" for name in columns))
     for s, r in zip(opened.seeds, returns, strict=True):
         click.echo(f"{s:>8}" + _row(summary(r), columns))
-    if len(opened.seeds) > 1:
+    if several:
         click.echo(f"{'of means':>8}" + _row(over_seeds, columns))
+        words = {"IQM": estimates.iqm, "mean": estimates.mean, "median": estimates.median}
+        click.echo("over seeds, with 95 % intervals: " + ", ".join(f"{k} {interval(e)}" for k, e in words.items()))
+    else:
+        click.echo("one seed: there is no interval over seeds, and another seed may score otherwise")
 
 
 def _row(values: dict[str, float], columns: tuple[str, ...]) -> str:
