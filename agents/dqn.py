@@ -89,6 +89,7 @@ class DQN(Agent):
         self.env_steps = 0
         self.episodes = torch.zeros(spec.num_seeds, 1, dtype=torch.int64, device=spec.device)
         self._epsilon: np.ndarray | None = None  # kept while no episode ends
+        self._newest_q: Tensor | None = None  # (S, B, A) of the newest batch, for diagnostics
 
     def epsilon(self) -> float | np.ndarray:
         """Share of random actions now: one number, or (S, 1) where it falls with each seed's own episodes."""
@@ -151,6 +152,7 @@ class DQN(Agent):
         action = batch.action.unsqueeze(-1)  # (S, B, 1)
         q_values = q_all.gather(-1, action).squeeze(-1)  # (S, B)
         loss, slope = self.loss(q_values - target)  # (S, B) both: the loss and its derivative
+        self._newest_q = q_all
         upstream = torch.zeros_like(q_all).scatter_(-1, action, slope.unsqueeze(-1) / c.batch_size)
         pull(upstream, self.online.grads)
         grad = self.online.grad  # (S, P): of the mean over the batch, each seed its own
@@ -183,6 +185,13 @@ class DQN(Agent):
         self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])
         self.episodes.copy_(state["episodes"])
         self._epsilon = None
+
+    def diagnostics(self) -> dict[str, Tensor]:
+        epsilon = torch.as_tensor(self.epsilon(), dtype=torch.float32).flatten().expand(self.spec.num_seeds)
+        if self._newest_q is None:
+            return {"epsilon": epsilon}
+        gradients = torch.cat([grad.flatten(1) for grad in self.online.grads], 1)  # (S, P) as Adam took it
+        return {"epsilon": epsilon, "q_values": self._newest_q, "gradients": gradients}
 
     def explain(self, obs: Tensor) -> dict[str, Tensor]:
         return {"q_values": self.q_net.forward(obs)}  # (S, E, A)

@@ -93,6 +93,17 @@ class Agent(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state that ``state_dict`` gave. Copy; do not keep references."""
 
+    def diagnostics(self) -> dict[str, Tensor]:
+        """What there is to see of learning at this moment, for people to look at. An agent may leave this out.
+
+        Called now and then between two steps; it must leave no trace.
+
+        Returns:
+            Numbers of shape (S,), which are recorded as those of ``update`` are ("epsilon"), and larger tensors
+            (S, ...), which become histograms ("q_values", "gradients"). Anything but "epsilon" may come and go.
+        """
+        return {}
+
     def explain(self, obs: Tensor) -> dict[str, Tensor]:
         """What the agent makes of observations, for people to look at. An agent may leave this out.
 

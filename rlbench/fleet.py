@@ -7,6 +7,7 @@ Seeds do not see each other, so splitting them changes no bit of any. Each proce
 import contextlib
 import ctypes
 import itertools
+import math
 import multiprocessing
 import os
 import shutil
@@ -50,6 +51,7 @@ class Fleet:
         self.scores = Scores(recipe.seed_numbers, None, recipe.solved_by)
         self.env_steps = 0
         self.train_seconds = 0.0
+        self.numbers: dict[str, list[float]] = {}
         self._resume = False
         self._notes: set[str] = set()
         self._said: dict[int, dict[str, Any]] = {}  # worker -> its newest report
@@ -121,7 +123,7 @@ class Fleet:
                     if k not in self._summaries:
                         seeds = shares(self.recipe)[k].seed_numbers
                         raise RlbenchError(
-                            f"the process of seeds {seeds[0]} to {seeds[-1]} died (killed, or out of memory?). "
+                            f"the process of {_named(seeds)} died (killed, or out of memory?). "
                             f"Go on from the last checkpoint with: rlbench train --resume {self.folder}"
                         ) from None
                     continue
@@ -155,6 +157,16 @@ class Fleet:
         self.scores.solved_at = next(iter(self._said.values()))["solved_at"]
         self.env_steps = steps // self.recipe.seeds
         self.train_seconds = max(said["train_seconds"] for said in self._said.values())
+        told = [self._said[k]["numbers"] if k in self._said else {} for k in range(len(states))]
+        unknown = [[math.nan] * len(state["episodes"]) for state in states]
+        self.numbers = {
+            name: [x for numbers, none in zip(told, unknown, strict=True) for x in numbers.get(name, none)]
+            for name in dict.fromkeys(name for numbers in told for name in numbers)
+        }
+
+
+def _named(seeds: Sequence[int]) -> str:
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
 
 
 def shares(recipe: Recipe) -> list[Recipe]:
@@ -217,7 +229,7 @@ class _Reporter(Watcher):
 
     def _report(self, kind: str, status: Status) -> None:
         scores = status.scores
-        content = {"env_steps": status.env_steps, "train_seconds": status.train_seconds}
+        content = {"env_steps": status.env_steps, "train_seconds": status.train_seconds, "numbers": status.numbers}
         self._send(kind, {**content, "scores": scores.state_dict(), "solved_at": scores.solved_at})
 
     def _send(self, kind: str, content: Any) -> None:

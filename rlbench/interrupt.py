@@ -50,10 +50,14 @@ class Interrupts:
     def raise_if_any(self, folder: Path, recipe: Recipe) -> None:
         """Raise Interrupted, with the command that goes on, if a signal came."""
         if self.signal:
-            code = f" --agent {recipe.agent}" if runs_user_code(recipe.agent) else ""
-            code += "".join(f" --import {module}" for module in recipe.imports)
             name = signal.Signals(self.signal).name
             raise Interrupted(
-                f"stopped by {name}; everything is saved. Go on with: rlbench train --resume {folder}{code}",
-                self.signal,
+                f"stopped by {name}; everything is saved. Go on with: {resume_command(folder, recipe)}", self.signal
             )
+
+
+def resume_command(folder: Path, recipe: Recipe) -> str:
+    """What to type to go on with the run in ``folder``."""
+    code = f" --agent {recipe.agent}" if runs_user_code(recipe.agent) else ""
+    code += "".join(f" --import {module}" for module in recipe.imports)
+    return f"rlbench train --resume {folder}{code}"

@@ -1,57 +1,38 @@
-"""What `rlbench train` shows while it works: a live display on a terminal, plain lines elsewhere."""
+"""What `rlbench train` shows while it works: a panel on a terminal, plain lines elsewhere."""
 
-import itertools
-import shutil
 import sys
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
-from .stats import mean_interval
+from .panel import Size, panel
+from .texts import Clock, closing_lines, mean_text, solved_text
+from .trail import Trail, recent_means
 from .watcher import Status, Watcher
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 PLAIN_SECONDS = 5.0  # between plain lines
-BARS = "▁▂▃▄▅▆▇█"
+SHARE = 0.004  # of the time, at most, goes into drawing
+SECONDS = (0.5, 5.0)  # between two drawings, at least and at most
 
 
 def watcher_for(progress: str) -> "Progress":
     """The display for ``--progress``: "auto", "plain" or "none"."""
     if progress == "none":
         return Progress()
-    return Live() if progress == "auto" and sys.stdout.isatty() else Plain()
+    if progress == "plain" or not sys.stdout.isatty():
+        return Plain()
+    console = make_console()
+    return Plain() if console.is_dumb_terminal else Live(console)
 
 
-def sparkline(values: list[float], width: int) -> str:
-    """The values as a row of at most ``width`` small bars, from their lowest to their highest."""
-    if not values:
-        return ""
-    if len(values) > width:
-        edges = np.linspace(0, len(values), width + 1).astype(int)
-        values = [float(np.mean(values[a:b])) for a, b in itertools.pairwise(edges)]
-    low, high = min(values), max(values)
-    span = (high - low) or 1.0
-    return "".join(BARS[min(int((v - low) / span * len(BARS)), len(BARS) - 1)] for v in values)
+def make_console() -> "Console":
+    """Standard output as rich sees it: its size, its colours, what it can print."""
+    from rich.console import Console
 
-
-def duration(seconds: float) -> str:
-    """Seconds as 42s, 3m05s or 2h07m."""
-    s = round(max(seconds, 0))
-    if s < 60:
-        return f"{s}s"
-    return f"{s // 60}m{s % 60:02}s" if s < 3600 else f"{s // 3600}h{s % 3600 // 60:02}m"
-
-
-def mean_text(means: np.ndarray) -> str:
-    """Mean across seeds with its 95 % interval; ``means`` (S,) may hold NaN."""
-    known = means[np.isfinite(means)]
-    if not len(known):
-        return "no episode finished yet"
-    if len(known) == 1:
-        return f"{known[0]:.1f}"
-    low, high = mean_interval(known)
-    return f"{known.mean():.1f} [{low:.1f}, {high:.1f}]"
+    return Console(highlight=False)
 
 
 class Progress(Watcher):
@@ -95,109 +76,68 @@ class Plain(Progress):
 
 
 class Live(Progress):
-    """A panel that is drawn over, for a terminal."""
+    """A panel that is drawn over, for a terminal. The longer a drawing takes, the seldomer it is done."""
 
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.live import Live as RichLive
-
-        self._clock = Clock()
-        self._console = Console()
-        self._live: Any = RichLive(console=self._console, auto_refresh=False, transient=True)  # no thread
-        self._history: list[float] = []
-
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
+    def __init__(self, console: "Console") -> None:
+        self._clock, self._trail, self._screen = Clock(), Trail(), Screen(console)
+        self._next, self._took = 0.0, 0.0
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
-        self._live.__exit__(kind, e, trace)
+        self._screen.close()
 
     def note(self, text: str) -> None:
-        self._console.print(f"Note: {text}", highlight=False)
+        self._screen.console.print(f"Note: {text}", markup=False)
 
     def tick(self, status: Status) -> None:
+        began = time.perf_counter()
+        if began < self._next and not self._screen.resized():
+            return
         self._clock.tick(status)
-        means = status.scores.recent_means()
-        if np.isfinite(means).any():
-            self._history.append(float(np.nanmean(means)))
-        if len(self._history) > 4096:
-            self._history = self._history[::2]
-        self._live.update(self._panel(status), refresh=True)
+        self._trail.add(status.env_steps, recent_means(status.scores))
+        self._screen.show(panel(status, self._trail, self._clock, self._screen.size()))
+        ended = time.perf_counter()
+        cost, self._took = min(self._took, ended - began), ended - began  # one slow drawing, as the first is, is none
+        self._next = ended + min(max(SECONDS[0], cost / SHARE), SECONDS[1])
 
     def done(self, status: Status) -> None:
-        self._live.update("", refresh=True)
+        self._screen.close()
         for line in closing_lines(status):
-            self._console.print(line, highlight=False)
-
-    def _panel(self, status: Status) -> Any:
-        from rich.panel import Panel
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-
-        r = status.recipe
-        width = min(shutil.get_terminal_size().columns, 100)
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(ratio=1)
-        done = Table.grid(padding=(0, 2))
-        done.add_row(ProgressBar(r.total_steps, status.env_steps, width=max(10, width - 50)), f"{status.env_steps:,}")
-        grid.add_row("steps", done)
-        grid.add_row("rate", f"{self._clock.rate:,.0f} env steps/s, {self._clock.left(status)} left")
-        grid.add_row("return", f"{mean_text(status.scores.recent_means())}  last 100 episodes, mean of seeds")
-        grid.add_row("", sparkline(self._history, width - 20))
-        evaluated = np.array(status.scores.evaluated)
-        if np.isfinite(evaluated).any():
-            grid.add_row("greedy", f"{mean_text(evaluated)}  newest evaluation")
-        grid.add_row("solved", solved_text(status) or "-")
-        title = f"{r.agent} on {r.env}, {r.seeds} {'seed' if r.seeds == 1 else 'seeds'}"
-        return Panel(grid, title=title, title_align="left", width=width)
+            self._screen.console.print(line, markup=False, soft_wrap=True)
 
 
-class Clock:
-    """Rate of env steps, smoothed over the last ticks, and the time left."""
+class Screen:
+    """The part of a terminal that a panel is drawn on, again and again in its place; gone when it is closed."""
 
-    def __init__(self) -> None:
-        self.rate = 0.0
-        self._last: tuple[float, int] | None = None
+    def __init__(self, console: "Console") -> None:
+        self.console = console
+        self._live: Any = None
+        self._drawn = Size(0, 0)
 
-    def tick(self, status: Status) -> None:
-        now = (status.train_seconds, status.env_steps)
-        if self._last is not None and now[0] > self._last[0]:
-            rate = status.recipe.seeds * (now[1] - self._last[1]) / (now[0] - self._last[0])
-            self.rate = rate if not self.rate else 0.8 * self.rate + 0.2 * rate
-        self._last = now
+    def size(self) -> Size:
+        """As it is now."""
+        return Size(*self.console.size, plain=self.console.options.ascii_only)
 
-    def left(self, status: Status) -> str:
-        if not self.rate:
-            return "?"
-        return duration((status.recipe.total_steps - status.env_steps) * status.recipe.seeds / self.rate)
+    def resized(self) -> bool:
+        """Whether the terminal has another size than at the last drawing."""
+        return self._live is not None and self.size() != self._drawn
 
+    def show(self, content: Any) -> None:
+        """Draw ``content`` over what was there."""
+        from rich.live import Live as RichLive
 
-def solved_text(status: Status) -> str:
-    """How many seeds have solved the environment, or nothing where solved is not defined."""
-    scores = status.scores
-    if scores.solved_at is None:
-        return ""
-    return f"{sum(at is not None for at in scores.solved)}/{status.recipe.seeds} seeds at {scores.solved_at:g}"
+        size = self.size()
+        if self._live is not None and size != self._drawn:  # the terminal has moved or wrapped the old lines
+            self._live.stop()
+            self.console.clear()
+            self._live = None
+        if self._live is None:
+            self._live = RichLive(console=self.console, auto_refresh=False, transient=True)  # no thread
+            self._live.start()
+        self._drawn = size
+        self._live.update(content, refresh=True)
 
-
-def closing_lines(status: Status) -> list[str]:
-    """What to say when a run has ended."""
-    summary = status.summary
-    lines = [
-        f"{status.env_steps:,} env steps per seed, {summary['updates']:,} updates, "
-        f"{summary['env_steps_per_second']:,.0f} env steps/s, {duration(summary['wall_seconds'])} in all; "
-        f"stopped because of {summary['stopped_because']}."
-    ]
-    newest = "newest evaluated" if "interrupted" in summary["stopped_because"] else "final"
-    for name, label in (("final_eval_return", newest), ("best_eval_return", "best")):
-        means = np.array([np.nan if v is None else v for v in summary[name].values()])
-        if np.isfinite(means).any():
-            per_seed = " ".join(f"{v:.0f}" if abs(v) >= 10 else f"{v:.2f}" for v in means)
-            lines.append(f"Greedy return, {label} weights: {mean_text(means)}   seeds: {per_seed}")
-    solved = [at for at in summary["solved_at_env_steps"].values() if at is not None]
-    if status.scores.solved_at is not None:
-        median = f", median after {int(np.median(solved)):,} steps" if solved else ""
-        lines.append(f"Solved ({status.scores.solved_at:g}): {len(solved)} of {status.recipe.seeds} seeds{median}")
-    return lines
+    def close(self) -> None:
+        """Take the panel away and give the cursor back."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None

@@ -12,12 +12,11 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-from torch import Tensor
 
 from .errors import RunFolderError
 from .journal import Journal, cut_back
@@ -164,15 +163,14 @@ class Recorder:
         self,
         env_steps: int,
         updates: int,
-        metrics: dict[str, Tensor],
+        values: dict[str, list[float]],
         returns: np.ndarray,
         training: Sequence[int],
     ) -> None:
-        """Now and then: the newest update's metrics and the recent mean returns, each (S,), for seeds ``training``."""
-        values = {name: value.tolist() for name, value in metrics.items()}
-        if metrics:
+        """Now and then: named numbers of learning and the recent mean returns, each (S,), for seeds ``training``."""
+        if values:
             if self._metric_names is None:
-                self._metric_names = sorted(metrics)
+                self._metric_names = sorted(values)
                 if self._files["updates.csv"].tell() == 0:
                     self._writers["updates.csv"].writerow(("seed", "env_steps", "updates", *self._metric_names))
             for s in training:
@@ -207,8 +205,9 @@ class Recorder:
 
     def close(self, summary: dict[str, Any] | None = None) -> None:
         """The end; ``summary`` is what summary.json holds, None where the run failed."""
-        end = functools.partial(self.tracker.close, summary)
-        for close in (self.journal.flush, *(file.close for file in self._files.values()), end):
+        told = functools.partial(self.tracker.close, summary)
+        ends: list[Callable[[], Any]] = [self.journal.flush, *(file.close for file in self._files.values()), told]
+        for close in ends:
             with contextlib.suppress(OSError):  # on a full disk; whatever counts was flushed, and complained, before
                 close()
 

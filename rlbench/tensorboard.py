@@ -64,7 +64,7 @@ class TensorBoard(Tracker):
             self._values(env_steps, *(Summary.Value(tag=tag, simple_value=x) for tag, x in named.items()))
 
     def histograms(self, values: Mapping[str, Mapping[int, np.ndarray]], env_steps: int) -> None:
-        found = {}
+        found: dict[str, HistogramProto | None] = {}
         for quantity, per_seed in values.items():
             if len(per_seed) <= MOST_HISTOGRAMS:
                 found |= {f"{quantity}/seed_{seed}": _histogram(x) for seed, x in per_seed.items()}

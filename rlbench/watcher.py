@@ -24,6 +24,10 @@ class Status(Protocol):
         """Spent in the loop, without evaluations and checkpoints."""
 
     @property
+    def numbers(self) -> dict[str, list[float]]:
+        """What the newest update and the agent itself say of learning: name -> one number for each seed."""
+
+    @property
     def summary(self) -> dict[str, Any]:
         """Once the run has ended: what summary.json holds."""
 

@@ -17,6 +17,7 @@ from .plot import plot
 from .runs import runs
 from .train import train
 from .verify import verify
+from .watch import watch
 
 
 class Main(click.Group):
@@ -51,5 +52,5 @@ def main() -> None:
     """
 
 
-for command in (train, play, evaluate, compare, plot, runs, verify, list_):
+for command in (train, watch, play, evaluate, compare, plot, runs, verify, list_):
     main.add_command(command)

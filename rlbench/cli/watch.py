@@ -1,0 +1,16 @@
+"""`rlbench watch`: the panel of a run in another process, or of one that has ended."""
+
+import click
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option("--once", is_flag=True, help="Print the panel once and leave, as where output is no terminal.")
+def watch(run: str, once: bool) -> None:
+    """Show how a run stands: the panel of `rlbench train`, from the outside.
+
+    It only reads the run folder, once a second, and leaves when the run has ended, or with q.
+    """
+    from rlbench.watching import watch as look_on
+
+    look_on(run, once=once)

@@ -1,0 +1,69 @@
+"""A CSV file that another process is writing to, read line by line as it grows."""
+
+from pathlib import Path
+
+from .errors import RunFolderError
+
+
+class Restarted(Exception):
+    """The file was cut back, as a resumed run does it: what was read before may not be true any more."""
+
+
+class Tail:
+    """Reads what has come since the last time.
+
+    Args:
+        path: need not be there yet.
+        needed: columns that it must have.
+
+    Attributes:
+        header: the names of the columns; empty before the first line is whole.
+    """
+
+    def __init__(self, path: Path, needed: tuple[str, ...]) -> None:
+        self.path, self.needed = path, needed
+        self.header: list[str] = []
+        self._at = self._lines = 0
+        self._last = b""  # the line that ends at ``_at``
+
+    def read(self) -> list[dict[str, str]]:
+        """The new rows. A last line without its newline is left for the next time.
+
+        Raises:
+            Restarted: what was read is not there any more.
+            RunFolderError: the file is damaged, or cannot be read; names the line.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._at - len(self._last))
+                if file.read(len(self._last)) != self._last:
+                    raise Restarted
+                content = file.read()
+        except FileNotFoundError:
+            if self._at:
+                raise Restarted from None
+            return []
+        except OSError as e:
+            raise RunFolderError(f"cannot read {self.path}: {e.strerror}.") from e
+        whole = content[: content.rfind(b"\n") + 1]
+        lines = whole.splitlines(keepends=True)
+        self._at += len(whole)
+        self._last = lines[-1] if lines else self._last
+        return [row for line in lines if (row := self._parse(line)) is not None]
+
+    def _parse(self, line: bytes) -> dict[str, str] | None:
+        self._lines += 1
+        fields = line.decode("utf-8", errors="replace").rstrip("\r\n").split(",")
+        if not self.header:
+            missing = [name for name in self.needed if name not in fields]
+            if missing:
+                raise self.damaged(f"the header has no column {missing[0]!r}")
+            self.header = fields
+            return None
+        if len(fields) != len(self.header):
+            raise self.damaged(f"{len(fields)} fields instead of {len(self.header)}")
+        return dict(zip(self.header, fields, strict=True))
+
+    def damaged(self, why: str) -> RunFolderError:
+        """The error for the line that was read last."""
+        return RunFolderError(f"{self.path}, line {self._lines}: {why}. The file is damaged.")

@@ -1,0 +1,80 @@
+"""What is said of a run in words and figures, while it is under way and when it has ended."""
+
+import numpy as np
+
+from .stats import mean_interval
+from .watcher import Status
+
+
+class Clock:
+    """Rate of env steps, smoothed over the last ticks, and the time left."""
+
+    def __init__(self) -> None:
+        self.rate = 0.0  # env steps a second, of all seeds together
+        self.over = False  # nothing is left to wait for
+        self._last: tuple[float, int] | None = None
+
+    def tick(self, status: Status) -> None:
+        now = (status.train_seconds, status.env_steps)
+        if self._last is not None and now[0] > self._last[0]:
+            rate = status.recipe.seeds * (now[1] - self._last[1]) / (now[0] - self._last[0])
+            self.rate = rate if not self.rate else 0.8 * self.rate + 0.2 * rate
+        self._last = now
+
+    def left(self, status: Status) -> str:
+        if not self.rate:
+            return "?"
+        return duration((status.recipe.total_steps - status.env_steps) * status.recipe.seeds / self.rate)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 42s, 3m05s or 2h07m."""
+    s = round(max(seconds, 0))
+    if s < 60:
+        return f"{s}s"
+    return f"{s // 60}m{s % 60:02}s" if s < 3600 else f"{s // 3600}h{s % 3600 // 60:02}m"
+
+
+def seeds_text(count: int) -> str:
+    """A number of seeds."""
+    return "1 seed" if count == 1 else f"{count:,} seeds"
+
+
+def mean_text(means: np.ndarray) -> str:
+    """Mean across seeds with its 95 % interval; ``means`` (S,) may hold NaN."""
+    known = means[np.isfinite(means)]
+    if not len(known):
+        return "no episode finished yet"
+    if len(known) == 1:
+        return f"{known[0]:.1f}"
+    low, high = mean_interval(known)
+    return f"{known.mean():.1f} [{low:.1f}, {high:.1f}]"
+
+
+def solved_text(status: Status) -> str:
+    """How many seeds have solved the environment, or nothing where solved is not defined."""
+    scores = status.scores
+    if scores.solved_at is None:
+        return ""
+    return f"{sum(at is not None for at in scores.solved)}/{status.recipe.seeds} seeds at {scores.solved_at:g}"
+
+
+def closing_lines(status: Status) -> list[str]:
+    """What to say when a run has ended."""
+    summary = status.summary
+    lines = [
+        f"{status.env_steps:,} env steps per seed, {summary['updates']:,} updates, "
+        f"{summary['env_steps_per_second']:,.0f} env steps/s, {duration(summary['wall_seconds'])} in all; "
+        f"stopped because of {summary['stopped_because']}."
+    ]
+    newest = "newest evaluated" if "interrupted" in summary["stopped_because"] else "final"
+    for name, label in (("final_eval_return", newest), ("best_eval_return", "best")):
+        means = np.array([np.nan if v is None else v for v in summary[name].values()])
+        if np.isfinite(means).any():
+            per_seed = " ".join(f"{v:.0f}" if abs(v) >= 10 else f"{v:.2f}" for v in means)
+            lines.append(f"Greedy return, {label} weights: {mean_text(means)}   seeds: {per_seed}")
+    solved = [at for at in summary["solved_at_env_steps"].values() if at is not None]
+    if status.scores.solved_at is not None:
+        median = f", median after {int(np.median(solved)):,} steps" if solved else ""
+        lines.append(f"Solved ({status.scores.solved_at:g}): {len(solved)} of {status.recipe.seeds} seeds{median}")
+    return lines
