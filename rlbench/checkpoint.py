@@ -73,7 +73,7 @@ def save_together(files: Sequence[tuple[Path, str, dict[str, Any]]]) -> None:
 
 
 def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read a file that `save` wrote.
+    """Read a file that `save` wrote. The tensors of a replay buffer lie in the file's memory: copy what is to stay.
 
     Raises:
         CheckpointError: it is missing, damaged, of another kind, from a newer version, or would run code.

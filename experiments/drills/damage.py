@@ -1,5 +1,6 @@
 """Mutated checkpoints and recipes: each is refused in a clear line, or loads to exactly what was saved."""
 
+import copy
 import io
 import pickle
 import resource
@@ -48,7 +49,8 @@ def damage(count: int, seed: int) -> None:
         rlbench.train(recipe=Recipe(env="CartPole-v1", hyper=hyper, **short), out=run)
         sentinel = Path(scratch) / "owned"
         good = {name: (run / name).read_bytes() for name in ("checkpoint.pth", "replay.pth", "recipe.toml")}
-        truth = {name: checkpoint.load(run / name, name.split(".")[0]) for name in ("checkpoint.pth", "replay.pth")}
+        names = ("checkpoint.pth", "replay.pth")  # copied, as a buffer lies in its file's memory
+        truth = {name: copy.deepcopy(checkpoint.load(run / name, name.split(".")[0])) for name in names}
         _limit_memory()
         signal.signal(signal.SIGALRM, _too_long)
         for n in range(count):
