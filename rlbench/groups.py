@@ -34,6 +34,11 @@ def read_groups(specs: Mapping[str, Spec] | Sequence[Spec]) -> list[Group]:
     Raises:
         UsageError: a path that is nothing of the kind, a name given twice, or a contestant without usable seeds.
     """
+    return [_read(label, paths) for label, paths in find_groups(specs).items()]
+
+
+def find_groups(specs: Mapping[str, Spec] | Sequence[Spec]) -> dict[str, list[Path]]:
+    """The run folders of every contestant, by its name, unread. Args and errors as for `read_groups`."""
     given: list[tuple[str | None, list[Path]]] = []
     if isinstance(specs, Mapping):
         given = [(label, _paths(spec)) for label, spec in specs.items()]
@@ -41,8 +46,7 @@ def read_groups(specs: Mapping[str, Spec] | Sequence[Spec]) -> list[Group]:
         for spec in specs:
             label, rest = _split_label(spec)
             given.append((label, _paths(rest)))
-    labels = _labels(given)
-    return [_read(label, paths) for label, (_, paths) in zip(labels, given, strict=True)]
+    return dict(zip(_labels(given), (paths for _, paths in given), strict=True))
 
 
 def _split_label(spec: Spec) -> tuple[str | None, Spec]:
@@ -84,17 +88,13 @@ def _runs_in(part: str) -> list[Path]:
 
 def _labels(given: list[tuple[str | None, list[Path]]]) -> list[str]:
     """One name per contestant, all different: the given one, or the shortest end of its first path that does."""
-    depth, longest = 1, max(len(paths[0].parts) for _, paths in given) if given else 0
-    while True:
+    if twice := [label for i, (label, _) in enumerate(given) if label and label in [other for other, _ in given[:i]]]:
+        raise UsageError(f"the name {twice[0]!r} was given twice.")
+    longest = max((len(paths[0].parts) for _, paths in given), default=1)
+    for depth in (*range(1, longest + 1), 1):
         labels = [label or _short(paths, depth) for label, paths in given]
         if len(set(labels)) == len(labels):
             return labels
-        if depth > longest:
-            break
-        depth += 1
-    named = [label for label, _ in given if label]
-    if twice := next((label for label in named if named.count(label) > 1), None):
-        raise UsageError(f"the name {twice!r} was given twice.")
     return [f"{label} ({i})" if labels.count(label) > 1 else label for i, label in enumerate(labels, 1)]
 
 

@@ -82,7 +82,7 @@ def sentence(
         have = "one seed" if lowest == 1 else f"{lowest} seeds"
         return (
             f"{have.capitalize()} cannot tell {label} and {baseline} apart, whatever the score: {evidence}. "
-            "Train at least four per agent, better ten: rlbench train --seeds 10."
+            "Train ten or more per agent: rlbench train --seeds 10."
         )
     these = f"{lowest}" if lowest == highest else f"{lowest} to {highest}"
     corrected = f", with {comparisons} comparisons made," if comparisons > 1 else ""
@@ -107,9 +107,9 @@ def interval(e: Estimate, *, signed: bool = False, digits: int | None = None) ->
 
 def digits_of(e: Estimate) -> int:
     """Decimal places at which an interval's width has two digits; where it has no width, its value four."""
+    if not e.high > e.low and e.value == round(e.value):
+        return 0
     width = e.high - e.low if e.high > e.low else abs(e.value) / 100
-    if not width or not math.isfinite(width):
-        return 0 if e.value == round(e.value) else 2
     digits = int(np.clip(1 - math.floor(math.log10(width)), 0, 4))
     while digits < 4 and any(x and not round(x, digits) for x in (e.low, e.high)):
         digits += 1  # a limit just off zero must not read as zero

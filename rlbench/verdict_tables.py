@@ -3,6 +3,7 @@
 import math
 import textwrap
 from collections.abc import Sequence
+from typing import Protocol
 
 from .comparison import AgentResult, Comparison, Table
 from .estimates import Estimate
@@ -11,14 +12,26 @@ from .verdict import interval
 WIDTH = 100  # of wrapped sentences
 
 
-def text(comparison: Comparison) -> str:
-    """What to say first, the verdicts, a table per environment and one over all, and notes."""
+class Style(Protocol):
+    """`click.style`, as far as it is used here."""
+
+    def __call__(self, text: str, *, fg: str | None = None, bold: bool | None = None) -> str: ...
+
+
+def plain(text: str, *, fg: str | None = None, bold: bool | None = None) -> str:
+    """No colours."""
+    return text
+
+
+def text(comparison: Comparison, style: Style = plain) -> str:
+    """What has to be said first, the verdicts, a table over all environments and one for each, and notes."""
     parts = []
     if comparison.differences:
-        parts.append(_listed("These runs are not comparable as they stand:", comparison.differences))
+        listed = _listed("These runs are not comparable as they stand:", comparison.differences)
+        parts.append(style(listed, fg="yellow"))
     if comparison.warnings:
-        parts.append(_listed("Beware:", comparison.warnings))
-    parts.append("\n".join(_wrapped(verdict) for verdict in comparison.verdicts))
+        parts.append(style(_listed("Beware:", comparison.warnings), fg="yellow"))
+    parts.append(style("\n".join(_wrapped(verdict) for verdict in comparison.verdicts), bold=True))
     tables = [comparison.overall, *comparison.tables] if comparison.overall else comparison.tables
     parts += [_table(comparison, table) for table in tables]
     if comparison.notes:

@@ -55,8 +55,8 @@ def compare(
     from ..errors import UsageError
     from ..verdict_tables import latex, text
 
-    if json_out == latex_out == "-":
-        raise UsageError("--json - and --latex - cannot both be printed: write one of them to a file.")
+    if json_out and json_out == latex_out:
+        raise UsageError("--json and --latex cannot both go to the same place: write them to two files.")
     found = judge(
         agents,
         score=score,
@@ -64,18 +64,18 @@ def compare(
         thresholds={env: number for env, (number,) in _numbers("--threshold", thresholds, 1).items()},
         confidence=confidence,
     )
-    printed = False
-    for target, make in (
-        (json_out, lambda: json.dumps(found.to_dict(), indent=2, allow_nan=False, ensure_ascii=False)),
-        (latex_out, lambda: latex(found)),
-    ):
+    made: dict[str, str] = {}
+    if json_out:
+        made[json_out] = json.dumps(found.to_dict(), indent=2, allow_nan=False, ensure_ascii=False)
+    if latex_out:
+        made[latex_out] = latex(found)
+    for target, content in made.items():
         if target == "-":
-            click.echo(make())
-            printed = True
-        elif target:
-            _write(Path(target), make())
-    if not printed:
-        click.echo(text(found))
+            click.echo(content)
+        else:
+            _write(Path(target), content)
+    if "-" not in made:
+        click.echo(text(found, click.style))
 
 
 def _numbers(option: str, given: tuple[str, ...], count: int) -> dict[str, list[float]]:
