@@ -235,5 +235,8 @@ def _curve(group: Group, axis: Axis, window: int, points: int, stat: Stat) -> Cu
 
 
 def _stopped_early(group: Group) -> bool:
-    ends = [run.ends.get(seed.number, float(seed.steps[-1])) for seed, run in group.seeds]
-    return min(ends) < 0.95 * max(ends)
+    ends: dict[Path, list[float]] = defaultdict(list)
+    for seed, run in group.seeds:
+        if run.over:
+            ends[run.run].append(run.ends.get(seed.number, float(seed.steps[-1])))
+    return any(min(steps) < 0.95 * max(steps) for steps in ends.values())

@@ -17,22 +17,11 @@ from matplotlib.lines import Line2D
 from .curves import Curve, Stat, group_runs
 from .errors import RunFolderError, UsageError
 from .history import Axis, What
-from .plot_look import (
-    SCREEN,
-    Entry,
-    Look,
-    axis_name,
-    canvas,
-    finish,
-    legends,
-    level_line,
-    short_numbers,
-    step_marks,
-)
+from .plot_canvas import Entry, canvas, finish, legends
+from .plot_look import CROWDED, SCREEN, Look, axis_name, end_bars, level_line, short_numbers, step_marks
 
 FORMATS = ("png", "svg", "pdf")
 STATS = {"mean": "mean", "iqm": "interquartile mean", "median": "median"}
-CROWDED = 4  # with more curves in a panel, single seeds would hide what is to be compared
 # Letters stay letters in a PDF (publishers refuse Type 3 fonts), and the same picture gives the same SVG file.
 _WRITING: Any = {"pdf.fonttype": 42, "svg.hashsalt": "rlbench"}
 
@@ -169,12 +158,12 @@ def _panel(ax: Axes, curves: list[Curve], numbers: dict[str, int], unit: float, 
     for place, curve in enumerate(curves):
         x, i = curve.x / unit, numbers[curve.label]
         colour = look.colour(i)
-        if len(curve.seeds) > 1:
-            for seed, stop in zip(curve.per_seed[: 0 if crowded else None], curve.ends, strict=False):
+        if len(curve.seeds) > 1 and not crowded:
+            for seed, stop in zip(curve.per_seed, curve.ends, strict=True):
                 shown = np.where(curve.x <= stop, seed, np.nan)
                 faint = 0.35 if len(curves) == 1 else 0.25
                 ax.plot(x, shown, color=colour, linewidth=0.35 * look.line, alpha=faint)
-            ax.fill_between(x, curve.low, curve.high, color=colour, alpha=0.08 if crowded else 0.22, linewidth=0)
+            ax.fill_between(x, curve.low, curve.high, color=colour, alpha=0.22, linewidth=0)
         width = look.line * (0.75 if crowded else 1)
         (line,) = ax.plot(x, curve.middle, color=colour, linewidth=width, linestyle=look.style(i), zorder=3)
         (known,) = np.nonzero(np.isfinite(curve.middle))
@@ -184,6 +173,9 @@ def _panel(ax: Axes, curves: list[Curve], numbers: dict[str, int], unit: float, 
         handles.append(line)
     ax.set_xlim(0, end)
     ax.set_ylim(*_limits(curves))
+    if crowded:
+        last = [(*curve.final()[2:], look.colour(numbers[curve.label])) for curve in curves]
+        end_bars(ax, end, [bar for bar in last if np.isfinite(bar[0])], look)
     for level in sorted({curve.solved_at for curve in curves if curve.solved_at is not None}):
         level_line(ax, level, look, end)
     return handles
@@ -213,7 +205,11 @@ def _caption(curves: Sequence[Curve], by_env: dict[str, list[Curve]]) -> str:
         return "One seed: it takes several to tell an effect from luck."
     stat = curves[0].stat
     how = "Student's t" if stat == "mean" else "bootstrap"
-    text = f"Line: {STATS[stat]} over seeds.  Band: its 95 % interval ({how})."
+    text = f"Line: {STATS[stat]} over seeds."
+    if any(len(group) <= CROWDED for group in by_env.values()):
+        text += f"  Band: its 95 % interval ({how})."
+    if any(len(group) > CROWDED for group in by_env.values()):
+        text += f"  Bars at the right: its 95 % interval at the end ({how})."
     if any(len(group) <= CROWDED and len(curve.seeds) > 1 for group in by_env.values() for curve in group):
         text += "  Thin lines: single seeds."
     if any(curve.early for curve in curves):

@@ -1,22 +1,20 @@
-"""How all pictures look: colours, marks, sizes, one panel per environment, legends and captions."""
+"""How all pictures look: colours, marks, sizes, and what several of them draw."""
 
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter
 
 # Told apart by colour-blind readers (Okabe & Ito 2008), without the yellow that vanishes on white, and in an order in
 # which neighbours differ in lightness. Marks tell them apart in greyscale.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))  # for the eighth curve and on: the colours again, dashed
+_ON_DARK = {"#0072B2": "#4AA3DF", "#000000": "#FFFFFF"}  # these two would sink in
+CROWDED = 4  # with more curves in a panel, bands and single seeds would hide what is to be compared
 
 
 class Look(NamedTuple):
@@ -54,9 +52,9 @@ class Look(NamedTuple):
         return "0.25" if self.dark else "0.9"
 
     def colour(self, i: int) -> str:
-        """Of curve ``i``; black becomes white on a dark page."""
+        """Of curve ``i``."""
         colour = PALETTE[i % len(PALETTE)]
-        return "#FFFFFF" if self.dark and colour == "#000000" else colour
+        return _ON_DARK.get(colour, colour) if self.dark else colour
 
     def mark(self, i: int) -> str:
         return MARKS[i % len(MARKS)]
@@ -67,108 +65,6 @@ class Look(NamedTuple):
 
 
 SCREEN = Look()
-
-
-class Entry(NamedTuple):
-    """One line of a panel's legend."""
-
-    label: str
-    seeds: int  # 0: the label stands alone
-    planned: int
-
-
-class Canvas(NamedTuple):
-    """A figure with empty panels."""
-
-    fig: Figure
-    panels: list[Axes]
-    entries: list[list[Entry]]  # of each panel
-    shelf: Axes | None  # where the one legend of all panels goes; None: every panel has its own inside
-    columns: int  # of that legend
-    look: Look
-
-
-def canvas(entries: dict[str, list[Entry]], look: Look, *, tall: float = 3.9, shelved: bool = False) -> Canvas:
-    """An empty figure with one titled panel per name.
-
-    Args:
-        entries: title, an environment mostly -> what its legend will say.
-        look: sizes and inks.
-        tall: height of a panel on the screen, inches.
-        shelved: never put a legend inside a panel.
-    """
-    n, font = len(entries), look.font
-    if look.width is None:
-        columns, each = min(n, 3), 5.4
-        width, height = 1.2 + each * columns, tall
-    else:
-        columns, width = min(n, 3, max(int(look.width / 2.1), 1)), look.width
-        each = width / columns
-        height = tall / 3.9 * min(max(0.66 * each, 1.6), 3.0)
-    rows = -(-n // columns)
-    names = [_names(group) for group in entries.values()]
-    longest = max(len(name) for group in names for name in group)
-    roomy = (
-        max(map(len, names)) <= 4 and 0.5 + _inches(longest, font - 1) <= (0.5 if look.width is None else 0.42) * each
-    )
-    inside = roomy and not shelved
-    shared = _names(_shared(entries.values()))
-    per_line = min(max(int((width - 0.6) / (0.6 + _inches(max(map(len, shared)), font - 1))), 1), len(shared))
-    shelf = 0.0 if inside else 0.05 + 0.0212 * (font - 1) * -(-len(shared) // per_line)
-    fig = Figure(
-        figsize=(width, (0.5 if look.width is None else 0.25) + height * rows + shelf),
-        dpi=150 if look.width is None else 300,
-        layout="constrained",
-    )
-    if look.dark:
-        fig.patch.set_alpha(0)
-    labels = 0.9 if look.width is None else 0.55  # inches of a panel that its title and labels take
-    ratios = [height - labels] * rows + ([] if inside else [shelf])
-    grid = fig.add_gridspec(len(ratios), columns, height_ratios=ratios)
-    axes = [fig.add_subplot(grid[i // columns, i % columns]) for i in range(n)]
-    for ax, name in zip(axes, entries, strict=True):
-        _dress(ax, plain(name), look, each)
-    place = None if inside else fig.add_subplot(grid[rows, :])
-    if place is not None:
-        place.set_axis_off()
-    return Canvas(fig, axes, list(entries.values()), place, per_line, look)
-
-
-def legends(made: Canvas, handles: Sequence[Sequence[Artist]]) -> None:
-    """Put the legends in: ``handles`` are those of each panel's entries."""
-    look = made.look
-    size = look.font - (1 if look.width is None else 0.5)
-    if made.shelf is None:
-        for ax, group, marks in zip(made.panels, made.entries, handles, strict=True):
-            alpha = 0.0 if look.dark else 0.85
-            _ink(ax.legend(marks, _names(group), fontsize=size, framealpha=alpha, edgecolor="none", loc="best"), look)
-        return
-    first: dict[str, Artist] = {}
-    for group, marks in zip(made.entries, handles, strict=True):
-        for entry, mark in zip(group, marks, strict=True):
-            first.setdefault(entry.label, mark)
-    names = _names(_shared(made.entries))
-    found = made.shelf.legend(
-        list(first.values()), names, fontsize=size, frameon=False, loc="center", ncols=made.columns, borderpad=0
-    )
-    _ink(found, look)
-
-
-def finish(made: Canvas, *, x: str, y: str, caption: str, title: str | None) -> Figure:
-    """Axis labels, the caption and the title of a figure whose panels are drawn."""
-    fig, look = made.fig, made.look
-    for ax in made.panels:
-        ax.set_xlabel(x, fontsize=look.font, color=look.ink)
-        spec = ax.get_subplotspec()
-        if y and spec is not None and spec.is_first_col():
-            ax.set_ylabel(y, fontsize=look.font, color=look.ink)
-    width = fig.get_size_inches()[0]
-    if title:
-        fig.suptitle(_wrap(plain(title), width, look.font + 2), fontsize=look.font + 2, color=look.ink)
-    if look.caption and caption:
-        size = 8.0 if look.width is None else 6.0
-        fig.supxlabel(_wrap(caption, width, size), fontsize=size, color=look.grey)
-    return fig
 
 
 def level_line(ax: Axes, level: float, look: Look, end: float) -> None:
@@ -202,6 +98,14 @@ def step_band(ax: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, colour
         ax.plot(x, edge, drawstyle="steps-post", color=colour, linewidth=0.3 * look.line, alpha=0.6)
 
 
+def end_bars(ax: Axes, end: float, bars: Sequence[tuple[float, float, str]], look: Look) -> None:
+    """Intervals (low, high, colour) side by side at the right of a crowded panel, whose x axis reached to ``end``."""
+    for k, (low, high, colour) in enumerate(bars, 1):
+        x = end * (1 + 0.012 * k)
+        ax.plot([x, x], [low, high], color=colour, linewidth=0.9 * look.line, solid_capstyle="butt", alpha=0.8)
+    ax.set_xlim(0, end * (1.012 + 0.012 * len(bars)))
+
+
 def step_marks(line: Line2D, where: list[int], i: int, look: Look) -> None:
     """Marks of curve ``i`` on some points of a line."""
     line.set_marker(look.mark(i))
@@ -224,65 +128,18 @@ def short_numbers(ax: Axes) -> None:
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
+def fitted(text: str, inches: float, points: float) -> tuple[str, float]:
+    """A line of text that has ``inches``, and the size of its letters: smaller where it must be, then cut off."""
+    size = min(points, max(points * inches / inches_of(max(len(text), 1), points), 5.0))
+    letters = int(inches / inches_of(1, size))
+    return text if len(text) <= letters else f"{text[: letters - 1]}…", size
+
+
 def plain(text: str) -> str:
     """Text as it is: a dollar sign starts no formula, and an underscore at the front hides no legend entry."""
     return text.replace("$", r"\$") if not text.startswith("_") else plain(f" {text}")
 
 
-def _dress(ax: Axes, name: str, look: Look, each: float) -> None:
-    ax.set_title(name, fontsize=look.font + 1, color=look.ink)
-    ax.patch.set_alpha(0 if look.dark else 1)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(look.grey)
-    ax.spines[["left", "bottom"]].set_linewidth(0.8 if look.width is None else 0.5)
-    ax.grid(color=look.grid, linewidth=0.8 if look.width is None else 0.5)
-    ax.set_axisbelow(True)
-    ax.tick_params(labelsize=look.font - 1, labelcolor=look.ink, color=look.grey)
-    if look.width is not None:
-        ax.tick_params(width=0.5, length=2.5, pad=2)
-    ax.xaxis.set_major_locator(MaxNLocator(6 if each > 3 else 4))
-
-
-def _ink(found: Legend, look: Look) -> None:
-    for text in found.get_texts():
-        text.set_color(look.ink)
-
-
-def _names(entries: Iterable[Entry | tuple[str, ...]]) -> list[str]:
-    """ "dqn · 10 seeds", or "dqn · 2 of 3 seeds" where some have nothing to show."""
-    found = []
-    for entry in entries:
-        if isinstance(entry, Entry) and not entry.seeds:
-            entry = (entry.label,)
-        elif isinstance(entry, Entry):
-            count = f"{entry.seeds} of {entry.planned}" if entry.planned > entry.seeds else str(entry.seeds)
-            entry = entry.label, f"{count} {'seed' if entry.planned == 1 else 'seeds'}"
-        found.append(plain(" · ".join(entry)))
-    return found
-
-
-def _shared(panels: Iterable[Sequence[Entry]]) -> list[Entry | tuple[str, ...]]:
-    """The entries of one legend for all panels; where an agent's seeds differ in number, from fewest to most."""
-    by_label: dict[str, list[Entry]] = {}
-    for entry in (entry for group in panels for entry in group):
-        by_label.setdefault(entry.label, []).append(entry)
-    found: list[Entry | tuple[str, ...]] = []
-    for label, entries in by_label.items():
-        counts = sorted({entry.seeds for entry in entries})
-        same = len(set(entries)) == 1
-        found.append(entries[0] if same else (label, f"{'–'.join(map(str, {counts[0]: 0, counts[-1]: 0}))} seeds"))
-    return found
-
-
-def _inches(letters: int, points: float) -> float:
+def inches_of(letters: int, points: float) -> float:
+    """About how long a line of text is."""
     return letters * 0.56 * points / 72
-
-
-def _wrap(text: str, inches: float, points: float) -> str:
-    """``text`` in lines that fit a figure, about equally long; a letter is about half as wide as its size."""
-    letters = max(int(inches * 72 / (0.52 * points)), 20)
-    lines = []
-    for part in text.split("\n"):
-        count = -(-len(part) // letters)
-        lines += textwrap.wrap(part, min(letters, int(1.1 * len(part) / max(count, 1)) + 8)) or [""]
-    return "\n".join(lines)

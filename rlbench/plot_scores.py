@@ -12,7 +12,8 @@ from matplotlib.ticker import PercentFormatter
 from .curves import Group, recent, usual_window
 from .errors import UsageError
 from .estimates import Estimate, aggregate
-from .plot_look import SCREEN, Entry, Look, canvas, finish, legends, plain, solved_mark, step_band, step_marks
+from .plot_canvas import Entry, canvas, finish, legends
+from .plot_look import CROWDED, SCREEN, Look, fitted, plain, solved_mark, step_band, step_marks
 from .survival import wilson
 
 # Marks of the statistics in `draw_scores`, from top to bottom.
@@ -94,7 +95,11 @@ def draw_profiles(found: Sequence[Scores], *, title: str | None = None, look: Lo
     made = canvas({env: [_entry(s) for s in group] for env, group in by_env.items()}, look)
     handles = [_profile_panel(ax, group, numbers, look) for ax, group in zip(made.panels, by_env.values(), strict=True)]
     legends(made, handles)
-    caption = f"{_sources(found)}  Band: 95 % interval of the share (Wilson)."
+    caption = f"{_sources(found)}"
+    if any(len(group) <= CROWDED for group in by_env.values()):
+        caption += "  Band: 95 % interval of the share (Wilson)."
+    if any(len(group) > CROWDED for group in by_env.values()):
+        caption += f"  More than {CROWDED} curves: without intervals."
     return finish(made, x=f"{found[0].name} τ", y="share of seeds\nscoring above τ", caption=caption, title=title)
 
 
@@ -106,7 +111,8 @@ def draw_scores(found: Sequence[Scores], *, title: str | None = None, look: Look
     entries = {env: [Entry(name, 0, 0) for name in _NAMES.values()] for env in by_env}
     made = canvas(entries, look, tall=1.3 + 0.85 * most, shelved=True)
     handles = [
-        _scores_panel(ax, group, most, numbers, look) for ax, group in zip(made.panels, by_env.values(), strict=True)
+        _scores_panel(ax, group, made.each, most, numbers, look)
+        for ax, group in zip(made.panels, by_env.values(), strict=True)
     ]
     legends(made, handles)
     caption = _sources(found) + "  Bars: 95 % intervals (bootstrap).  Small dots: single seeds."
@@ -130,7 +136,7 @@ def _profile_panel(ax: Axes, group: list[Scores], numbers: dict[str, int], look:
         )
         i = numbers[s.label]
         colour = look.colour(i)
-        if len(s.scores) > 1:
+        if len(s.scores) > 1 and len(group) <= CROWDED:
             step_band(ax, tau, low, high, colour, look)
         (line,) = ax.plot(
             tau, share, drawstyle="steps-post", color=colour, linewidth=look.line, linestyle=look.style(i), zorder=3
@@ -146,21 +152,28 @@ def _profile_panel(ax: Axes, group: list[Scores], numbers: dict[str, int], look:
     return handles
 
 
-def _scores_panel(ax: Axes, group: list[Scores], rows: int, numbers: dict[str, int], look: Look) -> list[Line2D]:
-    """One of ``rows`` per experiment: its name, a strip of seeds, and three intervals below one another."""
+def _scores_panel(
+    ax: Axes, group: list[Scores], each: float, rows: int, numbers: dict[str, int], look: Look
+) -> list[Line2D]:
+    """One of ``rows`` per experiment, ``each`` inches wide: its name, a strip of seeds, three intervals."""
     handles: list[Line2D] = []
     for row, s in enumerate(group):
         colour = look.colour(numbers[s.label])
         n = len(s.scores)
         count = f"{n} of {s.planned}" if s.planned > n else str(n)
+        name, size = fitted(
+            f"{s.label} · {count} seed{'s' * (s.planned != 1)}",
+            each - 0.15,
+            look.font - (1 if look.width is None else 0.5),
+        )
         ax.annotate(
-            plain(f"{s.label} · {count} seed{'s' * (s.planned != 1)}"),
+            plain(name),
             (0, row - 0.40),
             xycoords=ax.get_yaxis_transform(),
             xytext=(3, 0),
             textcoords="offset points",
             va="center",
-            fontsize=look.font - (1 if look.width is None else 0.5),
+            fontsize=size,
             color=look.ink,
         )
         ax.plot(
@@ -198,7 +211,8 @@ def _scores_panel(ax: Axes, group: list[Scores], rows: int, numbers: dict[str, i
 
 
 def _sources(found: Sequence[Scores]) -> str:
-    return f"{found[0].name.capitalize()}: {', or '.join(dict.fromkeys(s.source for s in found))}."
+    text = f"{found[0].name.capitalize()}: {', or '.join(dict.fromkeys(s.source for s in found))}."
+    return text + ("  Dashed: solved." if any(s.solved_at is not None for s in found) else "")
 
 
 def _by_env(found: Sequence[Scores]) -> dict[str, list[Scores]]:

@@ -3,7 +3,7 @@
 A seed that never got there is censored: it is known only that it takes longer than it was trained for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -16,7 +16,8 @@ from matplotlib.ticker import PercentFormatter
 from .curves import Group, usual_window
 from .errors import UsageError
 from .history import Axis, History, Seed
-from .plot_look import SCREEN, Entry, Look, axis_name, canvas, finish, legends, short_numbers, step_band, step_marks
+from .plot_canvas import Entry, canvas, finish, legends
+from .plot_look import CROWDED, SCREEN, Look, axis_name, end_bars, short_numbers, step_band, step_marks
 from .survival import kaplan_meier
 
 
@@ -55,8 +56,10 @@ def times_of(
     """
     window = usual_window(groups) if window is None else window
     found, notes = [], []
+    solved = {group.env: group.solved_at for group in groups if group.solved_at is not None}
     for group in groups:
-        level = group.solved_at if threshold is None else threshold
+        level = solved.get(group.env) if threshold is None else threshold
+        level = _registered(group.env) if level is None else level  # a run that has not ended does not name it
         if level is None:
             note = f"{group.env} names no return that counts as solved: choose one with --threshold."
             notes += [] if note in notes else [note]
@@ -100,6 +103,8 @@ def share_reached(times: Times) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
 
 def draw_times(found: Sequence[Times], *, title: str | None = None, look: Look = SCREEN) -> Figure:
     """The share of seeds that have reached the threshold, as steps, one panel per environment."""
+    if not found:
+        raise UsageError("there is no run to draw.")
     by_env: dict[str, list[Times]] = {}
     for times in found:
         by_env.setdefault(times.env, []).append(times)
@@ -115,12 +120,27 @@ def draw_times(found: Sequence[Times], *, title: str | None = None, look: Look =
         if len(levels) == 1
         else "share of seeds\nthat have solved it"
     )
-    caption = f"Reached: by {found[0].by}.  Band: 95 % interval (Wilson)."
+    caption = f"Reached: by {found[0].by}.  {_band(by_env.values())}: 95 % interval (Wilson)."
     if not all(times.reached.all() for times in found):
-        caption += "  Upright marks: seeds end there without having reached it."
+        caption += "  Upright marks: seeds end there without having reached it (Kaplan-Meier)."
     if len({times.threshold for times in found}) > 1:
         caption += f"\nSolved: {', '.join(f'{env} at {group[0].threshold:g}' for env, group in by_env.items())}."
     return finish(made, x=label, y=y, caption=caption, title=title)
+
+
+def _band(panels: Iterable[list[Times]]) -> str:
+    crowded = {len(group) > CROWDED for group in panels}
+    return {frozenset({True}): "Bars", frozenset({False}): "Band"}.get(frozenset(crowded), "Band, or bars")
+
+
+def _registered(env: str) -> float | None:
+    """The return that counts as solved in an environment of Gymnasium or of ours."""
+    import gymnasium  # slow to import, and seldom asked
+
+    import rlbench.envs  # noqa: F401  (registers rlbench/...)
+
+    spec = gymnasium.registry.get(env)
+    return None if spec is None or spec.reward_threshold is None else float(spec.reward_threshold)
 
 
 def _time(seed: Seed, run: History, level: float, axis: Axis, window: int) -> tuple[float, bool]:
@@ -139,7 +159,7 @@ def _panel(ax: Axes, group: list[Times], numbers: dict[str, int], unit: float, l
     if group[0].axis != "time":
         short_numbers(ax)
     end = max(float(times.at.max()) for times in group) / unit
-    handles = []
+    handles, bars = [], []
     for times in group:
         x, share, low, high = share_reached(times)
         i = numbers[times.label]
@@ -147,7 +167,9 @@ def _panel(ax: Axes, group: list[Times], numbers: dict[str, int], unit: float, l
         last = float(times.at.max()) / unit
         x, share, low, high = (np.append(values, values[-1]) for values in (x / unit, share, low, high))
         x[-1] = last if not times.reached.all() else end
-        if len(times.at) > 1:
+        if len(times.at) > 1 and len(group) > CROWDED:
+            bars.append((low[-1], high[-1], colour))
+        elif len(times.at) > 1:
             step_band(ax, x, low, high, colour, look)
         (line,) = ax.plot(
             x, share, drawstyle="steps-post", color=colour, linewidth=look.line, linestyle=look.style(i), zorder=3
@@ -161,6 +183,8 @@ def _panel(ax: Axes, group: list[Times], numbers: dict[str, int], unit: float, l
         marks.set_in_layout(False)  # half of each is outside of the axes
         handles.append(line)
     ax.set_xlim(0, 1.025 * end)
+    if bars:
+        end_bars(ax, 1.025 * end, bars, look)
     ax.set_ylim(-0.03, 1.05)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     return handles

@@ -102,20 +102,23 @@ def plot(
 
 
 def _read(runs: Sequence[Path], what: Any) -> tuple[list["History"], list[str]]:
-    """The runs' histories; greedy evaluations if no ``what`` is given and no run is left out for having none."""
-    from ..errors import UsageError
+    """The runs' histories; without ``what`` their greedy evaluations, unless more runs can show training returns."""
+    from ..errors import RlbenchError
     from ..history import read_runs
 
     if what is not None:
         return read_runs(runs, what)
     try:
-        found, notes = read_runs(runs, "evaluations")
-        if not any("no greedy evaluation" in note for note in notes):
-            return found, notes
-    except UsageError:
-        pass
-    found, notes = read_runs(runs, "returns")
-    return found, [*notes, "not every run has greedy evaluations: scores are training returns."]
+        evaluated = read_runs(runs, "evaluations")
+    except RlbenchError:
+        return read_runs(runs, "returns")
+    try:
+        trained, notes = read_runs(runs, "returns")
+    except RlbenchError:
+        return evaluated
+    if len(evaluated[0]) >= len(trained):
+        return evaluated
+    return trained, [*notes, "not every run has greedy evaluations: these are training returns."]
 
 
 def _curve(histories: Any, x: Any, window: Any, stat: Any, **how: Any) -> tuple["Figure", list[str], list[str]]:
@@ -132,7 +135,7 @@ def _curve(histories: Any, x: Any, window: Any, stat: Any, **how: Any) -> tuple[
             unit = {"steps": "env step", "episodes": "episode", "time": "second"}[x]
             name = "final greedy return" if curve.what == "evaluations" else "final return"
             kind = "" if stat == "mean" else f" ({stat})"
-            result = f"{name}{kind} {value:.1f}{_interval(low, high)} at {unit} {at:,.0f}"
+            result = f"{name}{kind} {_shown(value, low, high)} at {unit} {at:,.0f}"
         lines.append(f"{curve.env}: {curve.label}, {_seeds(len(curve.seeds))}: {result}")
     return draw(curves, **how), lines, []
 
@@ -144,7 +147,7 @@ def _scores(histories: Any, window: Any, *, profiles: bool, **how: Any) -> tuple
     found = scores_of(pool(histories), window)
     lines, few = [], []
     for s in found:
-        numbers = ", ".join(f"{name} {e.value:.1f}{_interval(e.low, e.high)}" for name, e in s.aggregates.items())
+        numbers = ", ".join(f"{name} {_shown(*e)}" for name, e in s.aggregates.items())
         lines.append(f"{s.env}: {s.label}, {_seeds(len(s.scores))}: {numbers}")
         if len(s.scores) == 1:
             few.append(f"{s.env}: {s.label} has one seed: its score without an interval.")
@@ -166,15 +169,20 @@ def _threshold(
         unit = {"steps": "env step", "episodes": "episode", "time": "second"}[x]
         when = f"half of them by {unit} {half:,.0f}" if half < float("inf") else "less than half of them"
         n, reached = len(times.at), int(times.reached.sum())
-        interval = f" ({share[-1]:.0%} [{low[-1]:.0%}, {high[-1]:.0%}])" if n > 1 else ", no interval"
+        lost = "" if abs(share[-1] - reached / n) < 1e-9 else "as others ended early, about "
+        interval = f" ({lost}{share[-1]:.0%} [{low[-1]:.0%}, {high[-1]:.0%}])" if n > 1 else ", no interval"
         lines.append(
             f"{times.env}: {times.label}: {reached} of {_seeds(n)} reached {times.threshold:g}{interval}, {when}"
         )
     return draw_times(found, **how), lines, notes
 
 
-def _interval(low: float, high: float) -> str:
-    return f" [{low:.1f}, {high:.1f}]" if low == low else ", no interval"
+def _shown(value: float, low: float, high: float) -> str:
+    """A number and its interval; two decimals where all is small, as returns between -1 and 1 are."""
+    limits = [low, high] if low == low else []
+    digits = 2 if max(map(abs, [value, *limits])) < 10 else 1
+    value, *limits = (round(number, digits) + 0.0 for number in (value, *limits))  # no minus before a zero
+    return f"{value:.{digits}f}" + (f" [{limits[0]:.{digits}f}, {limits[1]:.{digits}f}]" if limits else ", no interval")
 
 
 def _seeds(n: int) -> str:
