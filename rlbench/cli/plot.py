@@ -30,8 +30,8 @@ KINDS = ("curve", "profile", "threshold", "scores")
 @click.option(
     "--what",
     type=click.Choice(["returns", "evaluations"]),
-    help="Training returns, or greedy evaluations.  [default: returns for curves, else evaluations where all runs "
-    "have them]",
+    help="Training returns, or greedy evaluations.  [default: returns for curves; else evaluations, unless more runs "
+    "can show returns]",
 )
 @click.option(
     "--window",
