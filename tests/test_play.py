@@ -18,7 +18,7 @@ from PIL import Image
 from test_video import read_mp4
 
 import rlbench
-from rlbench import playing
+from rlbench import playing, timetravel
 from rlbench.cli import main
 from rlbench.errors import EnvError, UsageError
 from rlbench.window import Window
@@ -274,6 +274,18 @@ def test_window_shows_every_state(drawn: Path, monkeypatch: pytest.MonkeyPatch) 
     assert window.shown[0][2] == pytest.approx(1 / FPS / 2)
 
 
+@pytest.mark.parametrize("way", [(), ("--episode", "0,1")])
+def test_as_fast_as_can_be(drawn: Path, way: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """No picture waits for its time, but for the last one of an episode."""
+    window = FakeWindow(10**6)
+    for module in (playing, timetravel):
+        monkeypatch.setattr(module, "open_window", window.open)
+    result = play(drawn, "--seed", 0, "--speed", "max", *way)
+    assert result.exit_code == 0, result.output
+    assert {s for _, _, s in window.shown} == {0.0, playing.HOLD}
+    assert len(window.shown) > 4
+
+
 def test_closing_the_window_ends_politely(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     length = playing.play_returns(rlbench.load(drawn, seed=0), 1)[0].episode_length
     for closed_at, says in (
@@ -382,7 +394,8 @@ def test_a_video_needs_no_display(catch: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("Xvfb"), reason="needs Xvfb, an X server without a screen")
-def test_a_real_window_shows_the_episode(catch: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("way", "boards"), [(("--episodes", "1"), 1), (("--episode", "0,1"), 2)])
+def test_a_real_window_shows_the_episode(catch: Path, tmp_path: Path, way: tuple[str, str], boards: int) -> None:
     read, write = os.pipe()
     server = subprocess.Popen(
         ["Xvfb", "-displayfd", str(write), "-screen", "0", "800x600x24", "-fbdir", str(tmp_path)],
@@ -395,7 +408,7 @@ def test_a_real_window_shows_the_episode(catch: Path, tmp_path: Path) -> None:
     assert display
     try:
         player = subprocess.Popen(
-            [sys.executable, "-m", "rlbench", "play", str(catch), "--episodes", "1"],
+            [sys.executable, "-m", "rlbench", "play", str(catch), *way],
             env=without_display(DISPLAY=f":{display}"),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -410,8 +423,8 @@ def test_a_real_window_shows_the_episode(catch: Path, tmp_path: Path) -> None:
         server.terminate()
         server.wait()
     assert (player.returncode, err) == (0, "")
-    assert "episode 1  return" in out
-    assert seen > 0.5 * 240 * 480
+    assert out.count("  return ") == boards
+    assert seen > (boards - 0.5) * 240 * 480  # side by side, where there are two
 
 
 def background_pixels(screen: Path) -> int:

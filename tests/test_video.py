@@ -1,5 +1,6 @@
 """Videos are read back: every frame that was handed in is there, at its time, and no half file stays behind."""
 
+import math
 import subprocess
 import sys
 import warnings
@@ -130,6 +131,17 @@ def test_equal_frames_keep_their_time_in_a_gif(tmp_path: Path) -> None:
 )
 def test_stride(name: str, fps: float, every: int) -> None:
     assert stride(name, fps) == every
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "speed", "fps"),
+    [("a.gif", 12, 1, 12), ("a.gif", 12, 0.5, 6), ("a.gif", 12, math.inf, 20), ("a.gif", 50, math.inf, 50),
+     ("a.mp4", 12, math.inf, 60), ("a.mp4", 12, 3, 36)],
+)  # fmt: skip
+def test_pace(name: str, own: float, speed: float, fps: float) -> None:
+    assert video.pace(name, own, speed) == fps
+    with pytest.raises(UsageError, match=r"\.mp4 or \.gif"):
+        video.pace("a.avi", own, math.inf)
 
 
 @pytest.mark.parametrize("count", [10, 11, 12])

@@ -56,7 +56,7 @@
       const ends = width === 1 ? [some[0]] : [Math.min(...some), Math.max(...some)];
       for (const x of ends) { path += `${pen ? "L" : "M"}${from} ${y(x)}`; pen = true; }
     }
-    return path;
+    return pen ? `${path}H${count}` : path;  // what holds in the last step holds to its end
   }
 
   function blocks(values, count, box) {
@@ -64,7 +64,7 @@
     for (let t = 0, next; t < count; t = next) {
       for (next = t + 1; next < count && values[next] === values[t];) next++;
       const at = box(values[t]);
-      if (at) path += `M${t} ${at[0]}H${next}V${at[1]}H${t}Z`;
+      if (at) path += `M${t} ${at[0]}H${Math.max(next, t + count / 700)}V${at[1]}H${t}Z`;
     }
     return path;
   }
@@ -225,6 +225,7 @@
           this.bars.push([name, track.firstChild, value]);
         }
         this.now.append(bars);
+        if (q[0] && q[0].length > count) this.now.append(make("p", "caption", `The first ${count} of ${q[0].length} actions.`));
       }
       this.now.append(this.caption);
     }
