@@ -3,9 +3,11 @@
 Runs of one experiment are pooled to a `Group` first; the other pictures start from groups too.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -143,7 +145,8 @@ def usual_window(groups: Sequence[Group]) -> int:
 def middle(values: np.ndarray, stat: Stat) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The statistic over seeds with its 95 % interval: (S, *rest) -> three of (*rest). NaN where a seed is NaN.
 
-    The interval is Student's t for the mean and a percentile bootstrap over seeds for the others; NaN for one seed.
+    The interval is Student's t for the mean, and for the others a percentile bootstrap over n seeds, with percentiles
+    sqrt(n / (n - 1)) times as far out, as in `rlbench.estimates`; NaN for one seed.
     """
     if stat == "mean":
         return np.asarray(values.mean(0)), *mean_interval(values)
@@ -151,8 +154,10 @@ def middle(values: np.ndarray, stat: Stat) -> tuple[np.ndarray, np.ndarray, np.n
     found = np.asarray(compute(values, axis=0))
     low, high = np.full_like(found, np.nan), np.full_like(found, np.nan)
     known = ~np.isnan(found)
-    if len(values) > 1 and known.any():
-        low[known], high[known] = bootstrap_interval(values[:, known], compute)
+    if (n := len(values)) > 1 and known.any():
+        normal = NormalDist()
+        tail = normal.cdf(normal.inv_cdf(0.025) * math.sqrt(n / (n - 1)))
+        low[known], high[known] = bootstrap_interval(values[:, known], compute, confidence=1 - 2 * tail)
     return found, low, high
 
 
