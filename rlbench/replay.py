@@ -174,7 +174,8 @@ class Replay:
         filled = len(state["rows"][0])
         if filled > self._length or not 0 <= cursor < self._length or (filled < self._length and cursor != filled):
             raise ValueError(f"saved replay of another capacity: {filled} steps with the next at {cursor}")
-        for ours, saved in ((self._rows, state["rows"]), (self._pixels, state["pixels"])):
+        pairs: list[tuple[np.ndarray, Any]] = [(self._rows, state["rows"]), (self._pixels, state["pixels"])]
+        for ours, saved in pairs:
             want = tuple(ours[0, :filled].shape)
             for ring, tensor in zip(ours, saved, strict=True):
                 found = tuple(tensor.shape)
