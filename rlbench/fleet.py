@@ -23,7 +23,9 @@ from typing import Any
 import torch
 
 from . import checkpoint
+from .build import maker_of
 from .errors import RlbenchError
+from .film import filming
 from .finish import draw
 from .interrupt import Interrupted, Interrupts
 from .keeper import newest
@@ -34,6 +36,7 @@ from .scores import Scores
 from .session import Session
 from .summary import combine
 from .tables import TABLES, WORKERS, join_tables, worker_folders
+from .tracking import check_trackers
 from .trees import join
 from .watcher import Status, Watcher
 
@@ -47,6 +50,9 @@ class Fleet:
     summary: dict[str, Any]
 
     def __init__(self, recipe: Recipe, watcher: Watcher) -> None:
+        check_trackers(recipe.track)
+        if recipe.video_every:
+            filming(maker_of(recipe))  # says here, and not in a worker, that the environment makes no pictures
         self.recipe, self.watcher = recipe, watcher
         self.scores = Scores(recipe.seed_numbers, None, recipe.solved_by)
         self.env_steps = 0
@@ -170,11 +176,14 @@ def _named(seeds: Sequence[int]) -> str:
 
 
 def shares(recipe: Recipe) -> list[Recipe]:
-    """The recipe's seeds dealt out to its workers, in order and as evenly as can be."""
+    """The recipe's seeds dealt out to its workers, in order and as evenly as can be. The first one makes the films."""
     workers = min(recipe.workers or 1, recipe.seeds)
     edges = [recipe.seeds * k // workers for k in range(workers + 1)]
     return [
-        recipe.replace(workers=1, seed=recipe.seed + low, seeds=high - low) for low, high in itertools.pairwise(edges)
+        recipe.replace(
+            workers=1, seed=recipe.seed + low, seeds=high - low, video_every=0 if low else recipe.video_every
+        )
+        for low, high in itertools.pairwise(edges)
     ]
 
 

@@ -91,7 +91,7 @@ class Online(Tracker):
     def close(self, summary: Mapping[str, Any] | None) -> None:
         self._send()
         with contextlib.redirect_stdout(io.StringIO()):
-            self._run.finish()
+            self._module.finish()  # not the run's own: Trackio would finish it again, and say so, at exit
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -54,8 +54,8 @@ def panel(status: Status, trail: Trail, clock: Clock, size: Size, state: str = "
     width, height = min(size.width, WIDTH), min(size.height - 1, HEIGHT)
     framed = width >= 24 and height >= 9
     inner = Size(width - 4, height - 2, size.plain) if framed else Size(max(width, 8), max(height, 1), size.plain)
-    lines = [Text.assemble(*pieces, no_wrap=True, overflow="crop") for pieces in _lines(status, trail, clock, inner)]
-    text = Text("\n", no_wrap=True, overflow="crop").join(lines)
+    lines = [_cut(line, inner.width) for line in _lines(status, trail, clock, inner)]
+    text = Text("\n").join(Text.assemble(*pieces) for pieces in lines)
     if not framed:
         return text
     title = f"{status.recipe.agent.rpartition(':')[2]} on {status.recipe.env}, {seeds_text(status.recipe.seeds)}"
@@ -228,6 +228,15 @@ def _fitting(label: str, pieces: list[Piece], width: int) -> list[Piece]:
         line.append((text[:left], style))
         left -= len(text)
     return line
+
+
+def _cut(line: list[Piece], width: int) -> list[Piece]:
+    """The line without what goes beyond ``width``."""
+    kept = []
+    for text, style in line:
+        kept.append((text[:width], style))
+        width -= len(kept[-1][0])
+    return kept
 
 
 def _runs(text: str, flags: np.ndarray, on: str = STRONG, off: str = BAR) -> list[Piece]:

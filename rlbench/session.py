@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from . import clips
 from .build import build, make_envs
-from .errors import AgentError, CheckpointError, first_line
+from .errors import AgentError, CheckpointError, RlbenchError, first_line
 from .evaluation import Evaluator
 from .faults import diverged, dump
 from .finish import draw, finish
@@ -52,6 +53,8 @@ class Session:
         self.agent = self.parts.agent
         self.envs = make_envs(self.parts, recipe)
         self.evaluator = Evaluator(self.parts.maker, recipe.seed_numbers, self.parts.device)
+        seeds = recipe.seed_numbers
+        self.clips = clips.Clips(self.parts.maker, seeds, self.parts.device) if recipe.video_every else None
         solved_at = self.parts.maker.reward_threshold if recipe.solved_at is None else recipe.solved_at
         self.scores = Scores(recipe.seed_numbers, solved_at, recipe.solved_by)
         self.env_steps = 0
@@ -114,6 +117,7 @@ class Session:
                 f"{len(strayed)} episodes start anew, so this resume is not exact."
             )
         (folder / "summary.json").unlink(missing_ok=True)  # of a run that has not ended
+        clips.cut_back(folder, self.env_steps)
         self.recorder = Recorder(
             folder,
             self.recipe.seed_numbers,
@@ -150,6 +154,8 @@ class Session:
             self.recorder.close(ended)
             self.envs.close()
             self.evaluator.close()
+            if self.clips:
+                self.clips.close()
         self.watcher.done(self)
         interrupts.raise_if_any(self.folder, self.recipe)
         return self.summary
@@ -168,6 +174,8 @@ class Session:
             last = self.env_steps >= r.total_steps
             if self._due(r.eval_every, before) or (last and self._evaluated_at != self.env_steps):
                 self._evaluate()
+            if self._due(r.video_every, before):
+                self._film()
             if step.finished or self._evaluated_at == self.env_steps:
                 self._stop_rules()
             if self.envs.broken or self._due(r.log_every, before):
@@ -221,6 +229,20 @@ class Session:
         shape = (self.recipe.seeds,)
         known = {**self.agent.diagnostics(), **self.metrics}
         return {name: x.tolist() for name, x in known.items() if isinstance(x, Tensor) and tuple(x.shape) == shape}
+
+    def _film(self) -> None:
+        """Film an episode of the seed that did best in an evaluation so far; a film that fails spoils no run."""
+        if self.clips is None:
+            return
+        best = max(self.training, key=lambda s: self.scores.best[s])  # -inf before its first evaluation
+        try:
+            path, title = self.clips.film(self.agent, best, self.env_steps, self.folder)
+        except RlbenchError as e:
+            self.watcher.note(f"{e} No more films are made.")
+            self.clips.close()
+            self.clips = None
+            return
+        self.recorder.tracker.video(path, title, self.env_steps)
 
     def _show(self) -> None:
         """Give the tracker histograms of what the agent shows of itself."""

@@ -85,6 +85,8 @@ def resume(
     imports: Sequence[str] = (),
     total_steps: int | None = None,
     on_nan: str | None = None,
+    track: str | Sequence[str] | None = None,
+    video_every: int | None = None,
     watcher: Watcher | None = None,
 ) -> Run:
     """Go on with a run that was interrupted, or whose ``total_steps`` is now higher.
@@ -95,6 +97,8 @@ def resume(
         imports: likewise, modules that register the environment.
         total_steps: a new end.
         on_nan: "stop" or "skip-seed", where it is to change.
+        track: trackers, where they are to change, as in a recipe.
+        video_every: likewise, env steps between films.
         watcher: told what happens.
 
     Raises:
@@ -107,7 +111,7 @@ def resume(
     saved = [place / path.name for place in fleet or [folder] if (place / path.name).exists()]
     _check_begun(folder, saved)
     with Lock(folder):
-        changes = {"total_steps": total_steps, "on_nan": on_nan}
+        changes = {"total_steps": total_steps, "on_nan": on_nan, "track": track, "video_every": video_every}
         given = {key: value for key, value in changes.items() if value is not None}
         return _resume(folder, saved, agent, imports, given, watcher or Watcher())
 

@@ -159,6 +159,8 @@ class Nosy(Watcher):
         ({"log_every": 1}, None),
         ({"checkpoint_every": 11}, None),
         ({"eval_every": 20, "log_every": 3, "checkpoint_every": 50}, Nosy()),
+        ({"track": "none"}, None),
+        ({"video_every": 120, "log_every": 2}, None),
     ],
 )
 def test_observers(keys: Any, watcher: Watcher | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,8 @@ import click
 
 from . import options
 
+CHANGEABLE = ("agent", "total_steps", "on_nan", "track", "video_every")  # of a run that is resumed
+
 
 @click.command()
 @click.option("--env", metavar="ID", help="Gymnasium id, such as CartPole-v1.")
@@ -26,6 +28,13 @@ from . import options
     type=click.Choice(["stop", "skip-seed"]),
     help="A loss, reward or observation is not finite: stop, or go on without that seed.  [default: stop]",
 )
+@click.option(
+    "--track",
+    metavar="NAMES",
+    help="Where numbers go besides the CSV files: tensorboard, wandb, trackio (with commas), or none.  "
+    "[default: tensorboard]",
+)
+@click.option("--video-every", metavar="N", type=int, help="Film a greedy episode every N env steps, in videos/.")
 @options.device
 @click.option("--out", metavar="DIR", help="Run folder.  [default: runs/ENV/AGENT-DATE-TIME]")
 @click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Any recipe key, such as dqn.gamma=0.98.")
@@ -64,10 +73,12 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: str | None, p
                 imports=imports,
                 total_steps=given.get("total_steps"),
                 on_nan=given.get("on_nan"),
+                track=given.get("track"),
+                video_every=given.get("video_every"),
                 watcher=watcher,
             )
         else:
-            names = ("seed", "seeds", "num_envs", "total_steps", "workers", "device", "on_nan")
+            names = ("seed", "seeds", "num_envs", "total_steps", "workers", "device", "on_nan", "track", "video_every")
             overrides = [*sets, *(f"{name}={_toml(given[name])}" for name in names if name in given)]
             recipe = Recipe.load(
                 given.get("recipe"),
@@ -87,7 +98,7 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: str | None, p
 
 
 def _check_resume(given: dict[str, Any], sets: tuple[str, ...]) -> None:
-    fixed = [f"--{name.replace('_', '-')}" for name in given if name not in ("agent", "total_steps", "on_nan")]
+    fixed = [f"--{name.replace('_', '-')}" for name in given if name not in CHANGEABLE]
     if sets:
         fixed.append("--set")
     if fixed:
