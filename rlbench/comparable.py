@@ -8,14 +8,14 @@ from .groups import Group
 FEW = 10  # seeds
 
 _WORDS = {
-    "env_kwargs": "the environment's arguments",
-    "max_episode_steps": "the time limit",
-    "total_steps": "the budget",
-    "max_episodes": "the budget",
-    "stop_when_solved": "the stop rule",
-    "eval_every": "how often they are evaluated",
-    "eval_episodes": "episodes of an evaluation",
-    "final_eval_episodes": "episodes of the final evaluation",
+    "env_kwargs": "arguments of the environment",
+    "max_episode_steps": "time limit",
+    "total_steps": "budget",
+    "max_episodes": "budget of episodes",
+    "stop_when_solved": "stop rule",
+    "eval_every": "steps between evaluations",
+    "eval_episodes": "number of episodes in an evaluation",
+    "final_eval_episodes": "number of episodes in the final evaluation",
 }
 
 
@@ -26,15 +26,16 @@ def find_differences(groups: Sequence[Group], envs: Sequence[str]) -> tuple[str,
         for key in CONDITIONS:
             values = {g.label: sorted({run.conditions[key] for run in g.runs_on(env)}) for g in groups}
             if said := _differs(values):
-                found.append(f"{env}: {_WORDS[key]} differs ({key}): {said}")
-        unfinished = {g.label: ["no"] if _all_over(g, env) else ["yes"] for g in groups}
-        if said := _differs(unfinished):
-            found.append(f"{env}: some have not ended (unfinished): {said}")
+                found.append(f"{env}: not the same {_WORDS[key]} ({key}): {said}")
+        if not all(run.over for g in groups for run in g.runs_on(env)):
+            reached = {g.label: sorted({f"{run.horizon:,.0f}" for run in g.runs_on(env)}) for g in groups}
+            if said := _differs(reached):
+                found.append(f"{env}: not all have ended; env steps so far: {said}")
     packages = sorted({name for g in groups for run in g.runs for name in run.versions})
     for name in packages:
         versions = {g.label: sorted({run.versions.get(name, "unknown") for run in g.runs}) for g in groups}
         if said := _differs(versions):
-            found.append(f"the version of {name} differs: {said}")
+            found.append(f"not the same version of {name}: {said}")
     everywhere = sorted({env for g in groups for env in g.seeds})
     for env in everywhere:
         if env not in envs:
@@ -83,10 +84,6 @@ def _differs(values: Mapping[str, Sequence[str]]) -> str:
     if len({value for several in values.values() for value in several}) < 2:
         return ""
     return ", ".join(f"{label} {' and '.join(several)}" for label, several in values.items())
-
-
-def _all_over(group: Group, env: str) -> bool:
-    return all(run.over for run in group.runs_on(env))
 
 
 def _base(env: str) -> str:

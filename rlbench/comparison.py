@@ -136,7 +136,7 @@ def compare(
     normalised: list[list[np.ndarray]] = [[] for _ in contestants]
     for env in envs:
         horizon = min(run.horizon for group in contestants for run in group.runs_on(env))
-        scores = [np.array([score_of(seed, score, horizon) for seed in g.seeds[env]]) for g in contestants]
+        scores = [_scores(group, env, score, horizon, notes) for group in contestants]
         scale = reference(env, references.get(env), _unusual(contestants, env), scores)
         scaled = [scale.normalise(x) for x in scores]
         for own, x in zip(normalised, scaled, strict=True):
@@ -194,6 +194,21 @@ def compare(
         warnings=tuple(find_warnings(contestants, envs, same, score)),
         notes=tuple(notes),
     )
+
+
+def _scores(group: Group, env: str, score: Score, horizon: float, notes: list[str]) -> np.ndarray:
+    """What stands for each of a contestant's seeds; those without an evaluation have no area under the curve."""
+    every = np.array([score_of(seed, score, horizon) for seed in group.seeds[env]])
+    known = every[~np.isnan(every)]
+    if len(known) == 0:
+        raise UsageError(
+            f"{group.label} has no evaluation of {env} in the first {horizon:,.0f} steps, hence no area under the "
+            "curve. Compare final scores instead: --score final"
+        )
+    if len(known) < len(every):
+        without = f"{len(every) - len(known)} of {len(every)} seeds without an evaluation are left out"
+        notes.append(f"{group.label}: {env}: {without}")
+    return known
 
 
 def _common_envs(groups: Sequence[Group]) -> list[str]:

@@ -31,6 +31,7 @@ CONDITIONS: dict[str, Any] = {
     "eval_episodes": None,
     "final_eval_episodes": None,
 }
+MOST_SEEDS = 10_000  # of one run
 PACKAGES = ("gymnasium", "rlbench", "torch")
 
 
@@ -75,8 +76,10 @@ def read_run(path: Path) -> RunEvidence:
     try:
         recipe = tomllib.loads((path / "recipe.toml").read_text(encoding="utf-8"))
         env, agent, budget = str(recipe["env"]), str(recipe["agent"]), int(recipe["total_steps"])
-        planned = [int(recipe["seed"]) + i for i in range(int(recipe["seeds"]))]
-    except (OSError, ValueError, TypeError, KeyError) as e:
+        first, count = int(recipe["seed"]), int(recipe["seeds"])
+        if first < 0 or not 1 <= count <= MOST_SEEDS or budget < 1:
+            raise ValueError("seed, seeds or total_steps is out of range")
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as e:
         why = f"no {e}" if isinstance(e, KeyError) else e
         raise RunFolderError(f"{path / 'recipe.toml'} cannot be read: {why}") from e
     notes: list[str] = []
@@ -90,7 +93,7 @@ def read_run(path: Path) -> RunEvidence:
         digests |= _digests(place / "episodes.csv")
     final, best = (_numbers(summary.get(f"{name}_eval_return")) for name in ("final", "best"))
     seeds = []
-    for number in sorted({*planned, *evaluations, *final}):
+    for number in sorted({*range(first, first + count), *evaluations, *final}):
         known = np.array(evaluations.get(number, []), np.float64).reshape(-1, 2)
         last, highest = (known[-1, 1], known[:, 1].max()) if len(known) else (math.nan, math.nan)
         score = final.get(number, last)
@@ -165,7 +168,7 @@ def _read_json(path: Path, notes: list[str]) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError) as e:
+    except (OSError, ValueError, TypeError, RecursionError) as e:
         notes.append(f"{path.name} is damaged ({e}): done without it")
         return {}
 

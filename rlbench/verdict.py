@@ -10,7 +10,7 @@ from .estimates import Difference, Estimate, Scores
 
 Outcome = Literal["better", "worse", "undecided", "too few seeds", "no difference", "same seeds"]
 
-MANY = 10_000  # seeds: more than this nobody trains
+MANY = 1_000  # seeds: more than this nobody trains
 
 
 def judge(
@@ -91,7 +91,7 @@ def sentence(
     elif d.iqm.value == 0:
         rest = "no difference is seen"
     else:
-        rest = "the difference seen is so small that thousands would not show it"
+        rest = "the difference seen is so small that a thousand would not show it"
     return f"These {these} seeds{corrected} cannot tell {label} and {baseline} apart: {evidence}; {rest}."
 
 

@@ -1,6 +1,7 @@
 """A `Comparison` as text for a terminal, and as LaTeX for a paper."""
 
 import math
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Protocol
@@ -125,16 +126,20 @@ def _or_dash(e: Estimate | None) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as their widest cell; the first to the left, the others to the right."""
+    """Columns as wide as their widest cell, the first to the left; those that go beyond `WIDTH` below the others."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        (
-            "  "
-            + row[0].ljust(widths[0])
-            + "".join(f"   {cell:>{w}}" for cell, w in zip(row[1:], widths[1:], strict=True))
-        )
-        for row in rows
-    ]
+    lines: list[str] = []
+    first = 1
+    while first < len(widths):
+        last, used = first + 1, 2 + widths[0] + 3 + widths[first]
+        while last < len(widths) and used + 3 + widths[last] <= WIDTH:
+            used += 3 + widths[last]
+            last += 1
+        block = range(first, last)
+        lines += [""] * bool(lines)
+        lines += ["  " + row[0].ljust(widths[0]) + "".join(f"   {row[i]:>{widths[i]}}" for i in block) for row in rows]
+        first = last
+    return lines
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:
@@ -142,9 +147,12 @@ def _listed(title: str, lines: Sequence[str]) -> str:
 
 
 def _wrapped(line: str, first: str = "", rest: str = "") -> str:
-    return textwrap.fill(
-        line, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    """Lines of `WIDTH`, none of which ends inside an interval."""
+    held = re.sub(r" (?=[^\[\]]*\])|(?<=\d) (?=\[)", "\0", line)
+    made = textwrap.fill(
+        held, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
+    return made.replace("\0", " ")
 
 
 def _escaped(cell: str) -> str:

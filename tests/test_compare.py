@@ -103,6 +103,15 @@ def test_few_seeds_that_cannot_tell_say_how_many_would(tmp_path: Path) -> None:
     assert len(c.warnings) == 2
 
 
+def test_a_difference_of_next_to_nothing_and_of_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(100, 30, 10)
+    a = write_run(tmp_path / "a", scores.tolist())
+    b = write_run(tmp_path / "b", (scores + 0.1).tolist())
+    assert "; the difference seen is so small that a thousand would not show it." in compare([a, b]).verdicts[0]
+    assert "; no difference is seen." in compare([a, write_run(tmp_path / "c", scores.tolist())]).verdicts[0]
+
+
 def test_three_seeds_are_too_few_however_far_apart(tmp_path: Path) -> None:
     c = compare([write_run(tmp_path / "a", [1, 2, 3]), write_run(tmp_path / "b", [501, 502, 503])])
     assert outcome(c) == "too few seeds"
@@ -167,12 +176,24 @@ def test_a_seed_trained_twice_counts_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("one", "other", "said"),
     [
-        ({"keys": "total_steps = 500"}, {}, "the budget differs (total_steps): a 500, b 1000"),
-        ({"keys": "max_episode_steps = 100"}, {}, "the time limit differs (max_episode_steps): a 100, b 0"),
-        ({"keys": "final_eval_episodes = 20"}, {"keys": "final_eval_episodes = 5"}, "episodes of the final evaluation"),
-        ({"hyper": "[env_kwargs]\nx = 1"}, {}, 'the environment\'s arguments differs (env_kwargs): a {"x": 1}, b {}'),
-        ({"versions": {"gymnasium": "1.3.0"}}, {}, "the version of gymnasium differs: a 1.3.0, b 1.4.0"),
-        ({"summary": {}}, {}, "a yes, b no"),
+        ({"keys": "total_steps = 500"}, {}, "not the same budget (total_steps): a 500, b 1000"),
+        ({"keys": "max_episode_steps = 100"}, {}, "not the same time limit (max_episode_steps): a 100, b 0"),
+        (
+            {"keys": "final_eval_episodes = 20"},
+            {"keys": "final_eval_episodes = 5"},
+            "not the same number of episodes in the final evaluation",
+        ),
+        (
+            {"hyper": "[env_kwargs]\nx = 1"},
+            {},
+            'not the same arguments of the environment (env_kwargs): a {"x": 1}, b {}',
+        ),
+        ({"versions": {"gymnasium": "1.3.0"}}, {}, "not the same version of gymnasium: a 1.3.0, b 1.4.0"),
+        (
+            {"summary": {}, "keys": "total_steps = 3000"},
+            {"summary": {}, "keys": "total_steps = 3000", "evaluations": {i: [(2000, x)] for i, x in enumerate(BAD)}},
+            "not all have ended; env steps so far: a 1,000, b 2,000",
+        ),
     ],
 )
 def test_what_makes_runs_not_comparable_is_said_first(
@@ -267,15 +288,30 @@ def test_area_under_the_curve_ends_where_the_shortest_run_does(tmp_path: Path) -
     assert [agent.aggregates.mean.value for agent in c.tables[0].agents] == [100, 100]
 
 
+def test_no_area_without_evaluations(tmp_path: Path) -> None:
+    a, b = write_run(tmp_path / "a", GOOD), write_run(tmp_path / "b", BAD)
+    lines = (a / "evaluations.csv").read_text().splitlines(keepends=True)
+    (a / "evaluations.csv").write_text("".join(lines[:-2]))  # the last seed's two
+    c = compare([a, b], score="auc")
+    assert c.tables[0].agents[0].seeds == 9
+    assert [note for note in c.notes if "1 of 10 seeds without an evaluation are left out" in note]
+    (a / "evaluations.csv").unlink()
+    assert compare([a, b]).tables[0].agents[0].auc is None
+    assert [line.split()[3] for line in text(compare([a, b])).splitlines() if "area under curve" in line] == ["-"]
+    with pytest.raises(UsageError, match="no evaluation of CartPole-v1 in the first 1,000 steps"):
+        compare([a, b], score="auc")
+
+
 def test_an_unfinished_run_counts_by_its_newest_evaluation(tmp_path: Path) -> None:
     a = write_run(tmp_path / "a", GOOD, summary={})
     c = compare([a, write_run(tmp_path / "b", BAD)])
     assert c.tables[0].agents[0].scores == tuple(GOOD)
     assert [note for note in c.notes if "has not ended: scores are of its newest evaluations, at step 1,000" in note]
-    (a / "summary.json").write_text('{"stopped_because": "interr')
-    c = compare([a, tmp_path / "b"])
-    assert [note for note in c.notes if "summary.json is damaged" in note]
-    assert c.tables[0].agents[0].scores == tuple(GOOD)
+    for content in ('{"stopped_because": "interr', "[" * 99_999, "3"):
+        (a / "summary.json").write_text(content)
+        c = compare([a, tmp_path / "b"])
+        assert [note for note in c.notes if "summary.json is damaged" in note]
+        assert c.tables[0].agents[0].scores == tuple(GOOD)
 
 
 def test_a_seed_that_diverged_is_not_passed_over(tmp_path: Path) -> None:
@@ -296,12 +332,12 @@ def test_a_damaged_line_is_named_and_the_rest_used(tmp_path: Path, harm: str) ->
 
 
 def test_what_is_left_of_a_group_is_compared(tmp_path: Path) -> None:
-    for name, content in (("empty", ""), ("noise", "\x00["), ("text", "env = 3")):
+    for name, content in (("empty", ""), ("noise", "\x00["), ("text", "env = 3"), ("deep", "a = " + "[" * 9999)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "recipe.toml").write_text(content)
     nothing = write_run(tmp_path / "nothing", GOOD, summary={})
     (nothing / "evaluations.csv").write_text("")
-    bad = [tmp_path / name for name in ("empty", "noise", "text", "nothing")]
+    bad = [tmp_path / name for name in ("empty", "noise", "text", "deep", "nothing")]
     c = compare({"a": [write_run(tmp_path / "a", GOOD), *bad], "b": write_run(tmp_path / "b", BAD)})
     assert outcome(c) == "worse"
     for path in bad:
