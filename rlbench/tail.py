@@ -26,8 +26,8 @@ class Tail:
         self._at = self._lines = 0
         self._last = b""  # the line that ends at ``_at``
 
-    def read(self) -> list[dict[str, str]]:
-        """The new rows. A last line without its newline is left for the next time.
+    def read(self) -> list[tuple[int, dict[str, str]]]:
+        """The new rows, each with the number of its line. A last line without its newline is left for the next time.
 
         Raises:
             Restarted: what was read is not there any more.
@@ -49,7 +49,7 @@ class Tail:
         lines = whole.splitlines(keepends=True)
         self._at += len(whole)
         self._last = lines[-1] if lines else self._last
-        return [row for line in lines if (row := self._parse(line)) is not None]
+        return [(self._lines, row) for line in lines if (row := self._parse(line)) is not None]
 
     def _parse(self, line: bytes) -> dict[str, str] | None:
         self._lines += 1
@@ -57,13 +57,13 @@ class Tail:
         if not self.header:
             missing = [name for name in self.needed if name not in fields]
             if missing:
-                raise self.damaged(f"the header has no column {missing[0]!r}")
+                raise self.damaged(self._lines, f"the header has no column {missing[0]!r}")
             self.header = fields
             return None
         if len(fields) != len(self.header):
-            raise self.damaged(f"{len(fields)} fields instead of {len(self.header)}")
+            raise self.damaged(self._lines, f"{len(fields)} fields instead of {len(self.header)}")
         return dict(zip(self.header, fields, strict=True))
 
-    def damaged(self, why: str) -> RunFolderError:
-        """The error for the line that was read last."""
-        return RunFolderError(f"{self.path}, line {self._lines}: {why}. The file is damaged.")
+    def damaged(self, line: int, why: str) -> RunFolderError:
+        """The error for a line that is not what it should be."""
+        return RunFolderError(f"{self.path}, line {line}: {why}. The file is damaged.")

@@ -115,7 +115,7 @@ class Watched:
         new: list[tuple[int, int, int, float]] = []  # env steps, kind, position of the seed, return
         for place in self._places.values():
             new += self._take(place)
-        self._count(sorted(new))
+        self._count(sorted(new, key=lambda row: row[:3]))
         reached = sum(len(place.seeds) * place.env_steps for place in self._places.values())
         known = sum(len(place.seeds) for place in self._places.values())
         self.env_steps = reached // (known if len(self._places) == 1 else self.recipe.seeds) if known else 0
@@ -131,7 +131,7 @@ class Watched:
         """The new rows of one process: episodes (kind 0) and evaluations (kind 1) are returned, the others kept."""
         new = []
         for name, tail in place.tails.items():
-            for row in tail.read():
+            for line, row in tail.read():
                 try:
                     seed, at = int(row["seed"]) - self.recipe.seed, int(row["env_steps"])
                     if not 0 <= seed < self.recipe.seeds:
@@ -153,7 +153,7 @@ class Watched:
                         self._episodes[seed][1].append(value)
                     new.append((at, int(name != "episodes.csv"), seed, value))
                 except ValueError as e:
-                    raise tail.damaged(str(e)) from e
+                    raise tail.damaged(line, str(e)) from e
         return new
 
     def _learned(self, seed: int, row: dict[str, str]) -> None:

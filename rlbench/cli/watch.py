@@ -6,11 +6,15 @@ import click
 @click.command()
 @click.argument("run", metavar="RUN")
 @click.option("--once", is_flag=True, help="Print the panel once and leave, as where output is no terminal.")
-def watch(run: str, once: bool) -> None:
+@click.pass_context
+def watch(ctx: click.Context, run: str, once: bool) -> None:
     """Show how a run stands: the panel of `rlbench train`, from the outside.
 
     It only reads the run folder, once a second, and leaves when the run has ended, or with q.
     """
     from rlbench.watching import watch as look_on
 
-    look_on(run, once=once)
+    try:
+        look_on(run, once=once)
+    except KeyboardInterrupt:  # the run goes on; nothing needs to be said
+        ctx.exit(130)
