@@ -23,8 +23,8 @@ hold in simulation, in per cent, ± 1, as `python -m rlbench.experiments.studies
                          skewed     88.2    92.2           92.0    93.2
 
 Verdicts rest on the difference of IQMs. At five seeds it holds 92 % to 96 %, at three 73 % to 85 %: no verdict is given
-on three. Where scores are very skewed (lognormal), the interval of ten seeds' mean holds 85 %, since what the mean hangs
-on is rarely among ten; the IQM's holds 94 %.
+on three. Where scores are very skewed (lognormal), the interval of ten seeds' mean holds 85 %, since what the mean
+hangs on is rarely among ten; the IQM's holds 94 %.
 """
 
 from collections.abc import Sequence

@@ -110,9 +110,10 @@ def read_run(path: Path) -> RunEvidence:
         raise UsageError(f"{path} holds no evaluation yet")
     horizon = budget
     if not over:
-        reached = max((int(s.steps[-1]) for s in seeds if len(s.steps)), default=0)
-        horizon = reached
-        notes.insert(0, f"has not ended: scores are of its newest evaluations, at step {reached:,} of {budget:,}")
+        ends = [int(s.steps[-1]) for s in seeds if len(s.steps)] or [0]
+        horizon = min(ends)  # processes that train a run's seeds are not at the same step
+        reached = f"{horizon:,}" if horizon == max(ends) else f"{horizon:,} to {max(ends):,}"
+        notes.insert(0, f"has not ended: scores are of its newest evaluations, at step {reached} of {budget:,}")
     conditions = {key: _text(recipe.get(key, other)) for key, other in CONDITIONS.items()}
     hyper = recipe.get(agent.rpartition(":")[2], {})
     settings = {"num_envs": recipe.get("num_envs", 1)} | (hyper if isinstance(hyper, dict) else {})

@@ -67,13 +67,13 @@ def test_probability_of_improvement_is_the_published_one(runs: int, count: int) 
 def test_the_interval_is_a_stratified_bootstraps_taken_further_out(runs: int, count: int) -> None:
     x, rng = tasks(runs, count), np.random.default_rng(5)
     draws = []
-    for _ in range(3000):
+    for _ in range(1200):
         resample = [[x[i][j] for i in rng.integers(0, runs, runs)] for j in range(count)]  # each task by itself
         draws.append(scipy.stats.trim_mean(np.array(resample), 0.25, axis=None))
     tail = scipy.stats.norm.cdf(-1.959964 * (runs / (runs - 1)) ** 0.5)
     expected = np.quantile(draws, [tail, 1 - tail])
     found = aggregate(columns(x)).iqm
-    np.testing.assert_allclose([found.low, found.high], expected, atol=0.15 * (expected[1] - expected[0]))
+    np.testing.assert_allclose([found.low, found.high], expected, atol=0.2 * (expected[1] - expected[0]))
     plain = np.quantile(draws, [0.025, 0.975])
     assert found.low < plain[0] < plain[1] < found.high
 
