@@ -23,6 +23,7 @@ from rlbench import session, tracking, training
 from rlbench.errors import UsageError
 from rlbench.interrupt import Interrupted
 from rlbench.recipe import Recipe
+from rlbench.records import crc32c
 from rlbench.tensorboard import TensorBoard
 
 Scalar = tuple[str, int, float]
@@ -161,6 +162,15 @@ def test_a_histogram_counts_what_it_is_given(tmp_path: Path) -> None:
     assert value(tmp_path, "x/seed_1")[0].histo.num == 1
     assert value(tmp_path, "x/seed_2") == []
     assert value(tmp_path, "y/all_seeds")[0].histo.num == 52  # more than twelve seeds share one
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 511, 512, 513, 515, 516, 1024, 1537])
+def test_the_checksum_is_tensorflows(n: int) -> None:
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import crc32c as slow
+
+    data = np.random.default_rng(n).bytes(n)
+    assert crc32c(data) == slow(data)
+    assert crc32c(b"123456789") == 0xE3069283  # the value that every description of CRC-32C gives
 
 
 class FakeService(types.ModuleType):
