@@ -145,6 +145,7 @@ def training_reels(
     trained: Trained | None,
     told: Callable[[Replayed], Any] = lambda replayed: None,
     why_not: str = "",
+    budget: int = BUDGET,
 ) -> list[Reel]:
     """Episodes of training, run again, with what a trained agent makes of their states.
 
@@ -156,6 +157,7 @@ def training_reels(
         trained: of the episodes' seed; None: no Q-values.
         told: called with each episode when it ends.
         why_not: why there is no ``trained``, for the page; ends a sentence.
+        budget: bytes of pictures in all.
 
     Raises:
         UsageError: too many episodes.
@@ -174,7 +176,7 @@ def training_reels(
         witness, codec = Witness(env), action_codec(env.action_space, recording.recipe.env)
         try:
             for entry, words in chosen:
-                take, thought = _Take(BUDGET // len(chosen)), None
+                take, thought = _Take(budget // len(chosen)), None
                 lead_in(env.env if isinstance(env, Film) else env, recording.before(entry))
                 for moment in states(witness, entry):
                     if moment.step:

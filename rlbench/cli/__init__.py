@@ -14,6 +14,7 @@ from .eval import evaluate
 from .list import list_
 from .play import play
 from .plot import plot
+from .report import report
 from .runs import runs
 from .train import train
 from .verify import verify
@@ -52,5 +53,5 @@ def main() -> None:
     """
 
 
-for command in (train, watch, play, evaluate, compare, plot, runs, verify, list_):
+for command in (train, watch, play, evaluate, compare, plot, report, runs, verify, list_):
     main.add_command(command)

@@ -1,0 +1,50 @@
+"""`rlbench report`: everything about runs on one page to send to somebody."""
+
+from pathlib import Path
+
+import click
+
+from . import options
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "--out", default="report.html", show_default=True, type=click.Path(path_type=Path), help="The page to write."
+)
+@click.option("--title", help="Title of the page.  [default: agent and environment]")
+@click.option("--no-video", is_flag=True, help="Leave out the episodes of training.")
+@click.option(
+    "--agent",
+    "agents",
+    metavar="REF",
+    multiple=True,
+    help="Where an agent's code is, if it is your own: file.py:Class; for its Q-values. May be repeated.",
+)
+@options.imports
+def report(
+    runs: tuple[str, ...],
+    out: Path,
+    title: str | None,
+    no_video: bool,
+    agents: tuple[str, ...],
+    imports: tuple[str, ...],
+) -> None:
+    """Write one self-contained page about one agent, or about several that are compared with the first.
+
+    Verdict, curves, episodes of training to watch, every seed, recipe, versions, and how to repeat it. Each RUN is a
+    run folder, several joined with commas, a folder that holds runs, or a quoted pattern; NAME= in front names it.
+
+    \b
+    rlbench report runs/cartpole --out cartpole.html
+    rlbench report dqn=runs/dqn-1,runs/dqn-2 mine='runs/mine-*'
+    """
+    from ..report import write_report
+
+    written = write_report(runs, out, title=title, video=not no_video, agents=agents, imports=imports)
+    found = written.findings
+    for note in (*found.warnings, *written.notes):
+        click.echo(f"note: {note}", err=True)
+    for sentence in found.comparison.verdicts if found.comparison else ():
+        click.echo(sentence)
+    click.echo(f"{written.path}: {written.size / 1e6:.2f} MB")

@@ -1,0 +1,96 @@
+"""The part of a report with every seed: scores, steps, and why it stopped. HTML, escaped."""
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+from .evidence import SeedEvidence, time_to
+from .report_facts import Contestant, Findings, Folder, number, of_seed, threshold
+from .report_parts import short
+
+
+def seeds(found: Findings) -> str:
+    """A table per environment with every seed."""
+    parts = []
+    for env in found.envs:
+        level = threshold([c.group for c in found.contestants if c.group], env)
+        rows = [
+            row
+            for contestant in found.contestants
+            for folder in contestant.folders
+            if folder.facts.env == env
+            for row in _seed_rows(found, contestant, folder, level)
+        ]
+        reach = f"steps to {level:g}" if level is not None else "steps to solve"
+        head = ["seed", "final", "best", reach, "env steps", "episodes", "stopped because"]
+        if len(found.folders) > 1:
+            head.insert(0, "run")
+        if rows:
+            parts.append(f"<h3>{escape(env)}</h3>" + _table(head, rows, "seeds sortable"))
+    return "".join(parts)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[tuple[str, float | None]]], kind: str) -> str:
+    """A table of at least one row; a cell is (text, number to sort by), and one with a number stands at the right."""
+    side = ["" if value is None else ' class="n"' for _, value in rows[0]]
+    top = "".join(f'<th scope="col"{at}>{escape(name)}</th>' for name, at in zip(head, side, strict=True))
+    body = "".join(f"<tr>{''.join(_cell(text, value) for text, value in row)}</tr>" for row in rows)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="table">'
+        f'<table class="{kind}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def _seed_rows(
+    found: Findings, contestant: Contestant, folder: Folder, level: float | None
+) -> list[list[tuple[str, float | None]]]:
+    group, path = contestant.group, folder.path
+    known = {s.number: s for run in (group.runs if group else ()) if run.path == path for s in run.seeds}
+    histories = [h for h in contestant.histories["returns"] if h.run == path]
+    episodes = {s.number: len(s.steps) for h in histories for s in h.seeds}
+    ends = {s.number: float(s.steps[-1]) for h in histories for s in h.seeds}
+    rows = []
+    for seed in sorted({*known, *episodes, *_planned(folder)}):
+        one = known.get(seed)
+        when, got = time_to(one, level) if one and level is not None else (math.inf, False)
+        steps = of_seed(folder, "env_steps_of_seed", seed) or ends.get(seed)
+        count = of_seed(folder, "episodes", seed) or episodes.get(seed)
+        row: list[tuple[str, float | None]] = [
+            (str(seed), float(seed)),
+            _score(one, "final"),
+            _score(one, "best"),
+            (f"{when:,.0f}", when) if got else ("not reached" if one and level is not None else "–", math.inf),
+            ("–", -1.0) if steps is None else (f"{steps:,.0f}", steps),
+            ("–", -1.0) if count is None else (f"{count:,.0f}", float(count)),
+            (_why(folder, seed), None),
+        ]
+        if len(found.folders) > 1:
+            row.insert(0, (contestant.label if len(contestant.folders) == 1 else f"{contestant.label}: {path}", None))
+        rows.append(row)
+    return rows
+
+
+def _planned(folder: Folder) -> list[int]:
+    first, count = number(folder.recipe.get("seed")), number(folder.recipe.get("seeds"))
+    return [int(first) + i for i in range(min(int(count), 1000))] if first is not None and count is not None else []
+
+
+def _score(one: SeedEvidence | None, which: str) -> tuple[str, float]:
+    value = (one.final if which == "final" else one.best) if one else None
+    return short(value), -math.inf if value is None else value
+
+
+def _why(folder: Folder, seed: int) -> str:
+    """Why a seed stopped; summary.json names the reasons of all seeds together."""
+    reasons = [reason for reason in str(folder.summary.get("stopped_because", "")).split(", ") if reason]
+    if not reasons:
+        return {"running": "still training", "crashed": "broke off"}.get(folder.status, "unknown")
+    taken, budget = of_seed(folder, "env_steps_of_seed", seed), number(folder.recipe.get("total_steps"))
+    if len(reasons) > 1 and "total_steps" in reasons and taken is not None and budget is not None:
+        reasons = ["total_steps"] if taken >= budget else [reason for reason in reasons if reason != "total_steps"]
+    return {"total_steps": "all steps taken"}.get(" or ".join(reasons), " or ".join(reasons))
+
+
+def _cell(text: str, value: float | None) -> str:
+    sort = f' data-v="{value:g}" class="n"' if value is not None else ""
+    return f"<td{sort}>{escape(text)}</td>"
