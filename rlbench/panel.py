@@ -62,7 +62,7 @@ def panel(status: Status, trail: Trail, clock: Clock, size: Size, state: str = "
     return Panel(
         text,
         box=box.ASCII if size.plain else box.ROUNDED,
-        title=Text(title, STRONG, no_wrap=True),
+        title=Text(title, f"{STRONG} not dim", no_wrap=True),
         title_align="left",
         subtitle=Text(state, no_wrap=True) if state else None,
         subtitle_align="left",

@@ -89,17 +89,30 @@ def curve(
         for dot in range(first, last + 1):
             canvas[dot // 4, i // 2] |= _DOTS[i % 2, dot % 4]
         before = at
-    centre = top - (np.arange(height) + 0.5) / height * scale  # (height,) value in the middle of each row
-    half = scale / height / 2
-    with np.errstate(invalid="ignore"):  # NaN is in no band
-        band = (centre[:, None] >= low[::2] - half) & (centre[:, None] <= high[::2] + half)  # (height, width)
     on_curve = canvas > 0
-    mark, shade = ("*", ".") if plain else (None, "░")
+    band = _stipple(low, high, height, limits)
     rows = [
-        "".join((mark or chr(0x2800 + c)) if c else shade if inside else " " for c, inside in zip(*row, strict=True))
+        "".join(_sign(curve, shade, plain) for curve, shade in zip(*row, strict=True))
         for row in zip(canvas.tolist(), band.tolist(), strict=True)
     ]
     return Cells(rows, on_curve)
+
+
+def _stipple(low: np.ndarray, high: np.ndarray, height: int, limits: tuple[float, float]) -> np.ndarray:
+    """(height, width) braille dots of a band between two curves, (2 * width,) each: every other dot."""
+    bottom, top = limits
+    values = top - (np.arange(4 * height) + 0.5) / (4 * height) * (top - bottom)  # (dots,) of each row of dots
+    with np.errstate(invalid="ignore"):  # NaN is in no band
+        inside = (values[:, None] >= low) & (values[:, None] <= high)  # (dots, 2 * width)
+    inside[0::2, 0::2] = inside[1::2, 1::2] = False
+    cells = inside.reshape(height, 4, -1, 2)  # (height, dot, width, column)
+    return np.asarray(np.einsum("hdwc,cd->hw", cells.astype(np.int64), _DOTS))
+
+
+def _sign(curve: int, shade: int, plain: bool) -> str:
+    if not curve and not shade:
+        return " "
+    return ("*" if curve else ".") if plain else chr(0x2800 + (curve or shade))
 
 
 def number(value: float) -> str:

@@ -41,14 +41,15 @@ def seeds_text(count: int) -> str:
 
 
 def mean_text(means: np.ndarray) -> str:
-    """Mean across seeds with its 95 % interval; ``means`` (S,) may hold NaN."""
+    """Mean across seeds with its 95 % interval, small ones with two decimals; ``means`` (S,) may hold NaN."""
     known = means[np.isfinite(means)]
     if not len(known):
         return "no episode finished yet"
+    digits = 1 if np.abs(known).max() >= 10 else 2
     if len(known) == 1:
-        return f"{known[0]:.1f}"
+        return f"{known[0]:.{digits}f}"
     low, high = mean_interval(known)
-    return f"{known.mean():.1f} [{low:.1f}, {high:.1f}]"
+    return f"{known.mean():.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def solved_text(status: Status) -> str:

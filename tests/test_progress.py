@@ -20,7 +20,7 @@ from rlbench.panel import Size, panel
 from rlbench.progress import Live, Plain, Screen
 from rlbench.recipe import Recipe
 from rlbench.scores import Scores
-from rlbench.texts import Clock
+from rlbench.texts import Clock, mean_text
 from rlbench.trail import MOST_POINTS, RECENT, Trail, recent_means
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -127,6 +127,19 @@ def test_the_curve_with_its_band() -> None:
     (flat,) = textchart.curve(np.ones(6), np.full(6, np.nan), np.full(6, np.nan), 1, (1.0, 1.0)).rows
     assert len(flat) == 3
     assert " " not in flat
+
+
+@pytest.mark.parametrize(
+    ("means", "text"),
+    [
+        ([480.0, 500.0, 490.0], "490.0 [465.2, 514.8]"),
+        ([0.9, 0.95], "0.93 [0.61, 1.24]"),
+        ([float("nan"), -3.5], "-3.50"),
+        ([float("nan")] * 2, "no episode finished yet"),
+    ],
+)
+def test_a_mean_in_words(means: list[float], text: str) -> None:
+    assert mean_text(np.array(means)) == text
 
 
 def test_bars_and_gauge() -> None:
