@@ -24,9 +24,7 @@ def verdict(found: Findings) -> str:
         only = found.contestants[0].folders[0].facts.agent if len(found.contestants) == 1 else ""
         cards = [_alone(t, agent, only or agent.label) for t in found.tables for agent in t.agents]
     if not cards:
-        cards = [
-            '<div class="verdict"><p>No evaluation has been made yet, so nothing can be said of how good.</p></div>'
-        ]
+        cards = ['<div class="verdict"><p>There is no greedy evaluation yet, and without one no score.</p></div>']
     return "".join(cards) + listed("Read with care", found.warnings, "warning")
 
 
