@@ -168,6 +168,7 @@ def _facts(folder: Folder) -> dict[str, str]:
     """What there is to know about a run besides its results."""
     about, summary, recipe, facts = folder.about, folder.summary, folder.recipe, folder.facts
     versions = about.get("versions")
+    copies = int(number(recipe.get("num_envs")) or 1)
     out = {"run": str(folder.path), "environment": facts.env}
     if recipe.get("env_kwargs"):
         out["its arguments"] = json.dumps(recipe["env_kwargs"], ensure_ascii=False)
@@ -176,7 +177,7 @@ def _facts(folder: Folder) -> dict[str, str]:
     out |= {
         "agent": folder.agent,
         "status": f"{folder.status}: {facts.damage}" if facts.damage else folder.status,
-        "seeds": f"{facts.seeds}, with {number(recipe.get('num_envs')) or 1:g} environment copies each",
+        "seeds": f"{facts.seeds}, each on {copies} environment cop{'y' if copies == 1 else 'ies'}",
         "env steps per seed": f"{facts.steps:,} of {facts.budget:,}",
     }
     out["updates per seed"] = _count(summary.get("updates"))

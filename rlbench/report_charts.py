@@ -45,8 +45,9 @@ def charts(contestants: Sequence[Contestant], env: str, prefix: str) -> list[Cha
         ("How fast: time to threshold", lambda: draw_times(times_of(evaluations)[0], look=LOOK)),
     ]
     found = []
+    several = any(len(seed.steps) > 1 for group in evaluations for seed, _ in group.seeds)
     for i, (title, make) in enumerate(makers):
-        if not (returns if i == 0 else evaluations):
+        if not (returns, several, evaluations, evaluations)[i]:  # one evaluation makes no curve
             continue
         try:
             figure = make()

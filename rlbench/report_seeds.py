@@ -21,8 +21,8 @@ def seeds(found: Findings) -> str:
             if folder.facts.env == env
             for row in _seed_rows(found, contestant, folder, level)
         ]
-        reach = f"steps to {level:g}" if level is not None else "steps to solve"
-        head = ["seed", "final", "best", reach, "env steps", "episodes", "stopped because"]
+        reach = [f"steps to {level:g}"] if level is not None else []
+        head = ["seed", "final", "best", *reach, "env steps", "episodes", "stopped because"]
         if len(found.folders) > 1:
             head.insert(0, "run")
         if rows:
@@ -52,14 +52,13 @@ def _seed_rows(
     rows = []
     for seed in sorted({*known, *episodes, *_planned(folder)}):
         one = known.get(seed)
-        when, got = time_to(one, level) if one and level is not None else (math.inf, False)
         steps = of_seed(folder, "env_steps_of_seed", seed) or ends.get(seed)
         count = of_seed(folder, "episodes", seed) or episodes.get(seed)
         row: list[tuple[str, float | None]] = [
             (str(seed), float(seed)),
             _score(one, "final"),
             _score(one, "best"),
-            (f"{when:,.0f}", when) if got else ("not reached" if one and level is not None else "–", math.inf),
+            *([] if level is None else [_reached(one, level)]),
             ("–", -1.0) if steps is None else (f"{steps:,.0f}", steps),
             ("–", -1.0) if count is None else (f"{count:,.0f}", float(count)),
             (_why(folder, seed), None),
@@ -80,6 +79,13 @@ def _score(one: SeedEvidence | None, which: str) -> tuple[str, float]:
     return short(value), -math.inf if value is None else value
 
 
+def _reached(one: SeedEvidence | None, level: float) -> tuple[str, float]:
+    if one is None:
+        return "–", math.inf
+    when, got = time_to(one, level)
+    return (f"{when:,.0f}", when) if got else ("not reached", math.inf)
+
+
 def _why(folder: Folder, seed: int) -> str:
     """Why a seed stopped; summary.json names the reasons of all seeds together."""
     reasons = [reason for reason in str(folder.summary.get("stopped_because", "")).split(", ") if reason]
@@ -92,5 +98,5 @@ def _why(folder: Folder, seed: int) -> str:
 
 
 def _cell(text: str, value: float | None) -> str:
-    sort = f' data-v="{value:g}" class="n"' if value is not None else ""
+    sort = f' data-v="{value:.10g}" class="n"' if value is not None else ""
     return f"<td{sort}>{escape(text)}</td>"

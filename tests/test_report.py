@@ -373,6 +373,9 @@ def test_an_environment_that_draws_nothing_has_no_video(tmp_path: Path) -> None:
     page = made(tmp_path / "p.html", run)
     assert "draws no pictures" in page.said("watch")
     assert len(page.scripts) == 2
+    assert "No return counts as solved there" in page.said("verdict")
+    assert page.rows["seeds"][0] == ["seed", "final", "best", "env steps", "episodes", "stopped because"]
+    assert "greedy evaluations" not in page.said("curves")  # a single one makes no curve
 
 
 def test_a_run_that_does_not_repeat_itself_has_no_video(runs: Path, tmp_path: Path) -> None:
