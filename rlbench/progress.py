@@ -5,9 +5,11 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from .errors import RlbenchError
 from .panel import Size, panel
 from .texts import Clock, closing_lines, mean_text, solved_text
 from .trail import Trail, recent_means
+from .watched import Watched
 from .watcher import Status, Watcher
 
 if TYPE_CHECKING:
@@ -79,7 +81,8 @@ class Live(Progress):
     """A panel that is drawn over, for a terminal. The longer a drawing takes, the seldomer it is done."""
 
     def __init__(self, console: "Console") -> None:
-        self._clock, self._trail, self._screen = Clock(), Trail(), Screen(console)
+        self._clock, self._screen = Clock(), Screen(console)
+        self._trail: Trail | None = None
         self._next, self._took = 0.0, 0.0
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
@@ -93,6 +96,8 @@ class Live(Progress):
         if began < self._next and not self._screen.resized():
             return
         self._clock.tick(status)
+        if self._trail is None:
+            self._trail = _so_far(status)
         self._trail.add(status.env_steps, recent_means(status.scores))
         self._screen.show(panel(status, self._trail, self._clock, self._screen.size()))
         ended = time.perf_counter()
@@ -103,6 +108,16 @@ class Live(Progress):
         self._screen.close()
         for line in closing_lines(status):
             self._screen.console.print(line, markup=False, soft_wrap=True)
+
+
+def _so_far(status: Status) -> Trail:
+    """What a resumed run has behind it."""
+    try:
+        run = Watched(status.folder)
+        run.look()
+        return run.trail()
+    except RlbenchError:  # nothing there, or damaged: training goes on all the same
+        return Trail()
 
 
 class Screen:

@@ -1,5 +1,6 @@
 """Who looks on while a run is under way, and what there is to see."""
 
+from pathlib import Path
 from typing import Any, Protocol
 
 from .recipe import Recipe
@@ -8,6 +9,10 @@ from .scores import Scores
 
 class Status(Protocol):
     """A run under way, as a watcher sees it."""
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
 
     @property
     def recipe(self) -> Recipe: ...

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
+from test_promises import recipe
 
+import rlbench
 from rlbench import progress, textchart
 from rlbench.panel import Size, panel
 from rlbench.progress import Live, Plain, Screen
@@ -30,6 +32,7 @@ class Run:
     """A status of made-up numbers."""
 
     def __init__(self, seeds: int, env_steps: int = 0, total_steps: int = 30_000, env: str = "CartPole-v1") -> None:
+        self.folder = Path("no such folder")
         self.recipe = Recipe(env=env, seeds=seeds, total_steps=total_steps)
         self.scores = Scores(list(range(seeds)), 475.0, "evaluation")
         self.env_steps, self.train_seconds = env_steps, 0.0
@@ -211,6 +214,17 @@ def test_the_live_panel_draws_over_itself_and_goes_away(monkeypatch: pytest.Monk
     assert "Note: a word" in ESCAPE.sub("", text)
     assert "13,000 of 30,000" in ESCAPE.sub("", text)
     assert text.count("\x1b[1A") >= 2 * 20  # up again over its own lines, once for each drawing after the first
+
+
+def test_a_resumed_run_shows_what_lies_behind_it(tmp_path: Path) -> None:
+    folder = rlbench.train(recipe=recipe(seeds=2, total_steps=400), out=tmp_path / "run").folder
+    terminal = console()
+    run = Run(2, 10_000)
+    run.folder = folder
+    with Live(terminal) as live:
+        live.tick(run.go_to(10_000, [20.0, 20.0]))
+    seed = next(line for line in ESCAPE.sub("", said(terminal)).split("\n") if "seed 1" in line)
+    assert len(re.findall("[▁▂▃▄▅▆▇█]", seed)) > 30  # from the beginning, and not the newest point alone
 
 
 def test_a_resized_terminal_is_wiped_and_drawn_anew() -> None:
