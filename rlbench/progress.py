@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PLAIN_SECONDS = 5.0  # between plain lines
-SHARE = 0.004  # of the time, at most, goes into drawing
+SHARE = 0.003  # of the time, at most, goes into drawing
 SECONDS = (0.5, 5.0)  # between two drawings, at least and at most
 
 
@@ -92,17 +92,17 @@ class Live(Progress):
         self._screen.console.print(f"Note: {text}", markup=False)
 
     def tick(self, status: Status) -> None:
-        began = time.perf_counter()
-        if began < self._next and not self._screen.resized():
+        now, began = time.perf_counter(), time.thread_time()
+        if now < self._next and not self._screen.resized():
             return
         self._clock.tick(status)
         if self._trail is None:
             self._trail = _so_far(status)
         self._trail.add(status.env_steps, recent_means(status.scores))
         self._screen.show(panel(status, self._trail, self._clock, self._screen.size()))
-        ended = time.perf_counter()
-        cost, self._took = min(self._took, ended - began), ended - began  # one slow drawing, as the first is, is none
-        self._next = ended + min(max(SECONDS[0], cost / SHARE), SECONDS[1])
+        took = time.thread_time() - began
+        cost, self._took = min(self._took, took), took  # a single slow drawing, as the first is, does not count
+        self._next = now + min(max(SECONDS[0], cost / SHARE), SECONDS[1])
 
     def done(self, status: Status) -> None:
         self._screen.close()
@@ -134,7 +134,7 @@ class Screen:
 
     def resized(self) -> bool:
         """Whether the terminal has another size than at the last drawing."""
-        return self._live is not None and self.size() != self._drawn
+        return self._live is not None and self.console.size != self._drawn[:2]
 
     def show(self, content: Any) -> None:
         """Draw ``content`` over what was there."""

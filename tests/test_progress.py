@@ -244,7 +244,7 @@ def test_a_resized_terminal_is_wiped_and_drawn_anew() -> None:
 
 
 def test_a_slow_drawing_is_a_seldom_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At most 0.4 % of the time goes into drawing."""
+    """At most 0.3 % of the time goes into drawing."""
     now = [100.0]
     drawings = []
 
@@ -254,6 +254,7 @@ def test_a_slow_drawing_is_a_seldom_one(monkeypatch: pytest.MonkeyPatch) -> None
         return "panel"
 
     monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(progress.time, "thread_time", lambda: now[0])
     monkeypatch.setattr(progress, "panel", slow)
     live = Live(console())
     run, _ = trained(3)
@@ -261,7 +262,7 @@ def test_a_slow_drawing_is_a_seldom_one(monkeypatch: pytest.MonkeyPatch) -> None
         live.tick(run)
         now[0] += 0.05
     live.__exit__(None, None, None)
-    assert len(drawings) * 0.004 <= 0.005 * (now[0] - 100.0)
+    assert len(drawings) * 0.004 <= 0.0035 * (now[0] - 100.0)
     assert len(drawings) > 30
 
 
