@@ -100,8 +100,8 @@ def optimality_gap(scores: Scores, confidence: float = 0.95, reps: int = REPS) -
     """What seeds miss to a normalised score of 1 on average: the mean of 1 - min(score, 1). Args as for `aggregate`."""
     missed = [1 - np.minimum(x, 1) for x in scores]
     counts = draw_counts([len(x) for x in scores], reps, np.random.default_rng(0))
-    limits = _limits(_means(missed, counts).mean(0), [len(x) for x in scores], confidence, student=True)
-    return Estimate(_mean(missed), max(0.0, limits[0]), limits[1])
+    low, high = _limits(_means(missed, counts).mean(0), [len(x) for x in scores], confidence, student=True)
+    return Estimate(_mean(missed), float(np.maximum(low, 0)), high)
 
 
 def difference(challenger: Scores, baseline: Scores, confidence: float = 0.95, reps: int = REPS) -> Difference:

@@ -132,8 +132,15 @@ def _so_far(run: Path, damage: list[str]) -> tuple[float | None, float | None, f
                     seconds.append(float(row["wall_seconds"]))
         except (OSError, KeyError, TypeError, ValueError, csv.Error) as e:
             where = place.name if place.parent.name == WORKERS else ""
-            damage.append(f"tables{f' of worker {where}' if where else ''}: {str(e) or type(e).__name__}")
+            damage.append(f"tables{f' of worker {where}' if where else ''}: {_told(e)}")
     return max(steps, default=None), max(seconds, default=None), _typical(newest), _typical(best)
+
+
+def _told(e: Exception) -> str:
+    """What is wrong with a table, for its reader."""
+    if isinstance(e, KeyError):
+        return f"there is no column {e}"
+    return "a row is cut short" if isinstance(e, TypeError) else str(e) or type(e).__name__
 
 
 def _rows(path: Path, *, only_last: bool = False) -> list[dict[str, str]]:

@@ -196,6 +196,7 @@ def test_one_seed_and_equal_seeds_give_no_warning_and_no_nonsense() -> None:
     one = aggregate([np.array([3.0])])
     assert one.iqm.value == one.mean.value == one.median.value == 3
     assert np.isnan([e.low for e in one]).all()
+    assert np.isnan(optimality_gap([np.array([0.5])])[1:]).all()
     d = difference([np.array([3.0])], [np.array([1.0, 2.0])])
     assert np.isnan([d.iqm.low, d.mean.high, d.improvement.low, d.error]).all()
     assert d.p == 1
