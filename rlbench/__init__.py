@@ -38,7 +38,8 @@ _HOME = {
 }
 __all__ = [  # noqa: RUF022  (in the order a reader meets them)
     "train", "resume", "evaluate", "load", "compare", "Comparison", "Run", "Trained", "Recipe", "Agent", "AgentConfig",
-    "Learner", "Spec", "Transition", "Batch", "Replay", "Streams", "EnvBatch", "run", "RlbenchError", "UsageError", "__version__",
+    "Learner", "Spec", "Transition", "Batch", "Replay", "Streams", "EnvBatch", "run", "RlbenchError", "UsageError",
+    "__version__",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
