@@ -8,6 +8,8 @@ and changes nothing.
 import contextlib
 import os
 import shutil
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,6 +81,42 @@ class Keeper:
                 if (self.folder / name).is_file():
                     os.link(self.folder / name, temporary / name)
             os.replace(temporary, place)
+
+
+class Pace:
+    """Keeps the time that goes into checkpoints a small share of all.
+
+    Attributes:
+        seconds: since the last checkpoint, or since `begin`.
+    """
+
+    def __init__(self) -> None:
+        self._at = time.perf_counter()
+        self._last = (0.0, 1)  # seconds that the last checkpoint took, and its env steps
+
+    def begin(self) -> None:
+        """Training starts."""
+        self._at = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._at
+
+    def affords(self, env_steps: int, share: float) -> bool:
+        """Whether a checkpoint now would take less than ``share`` of the time since the last one.
+
+        It is judged by the last one, and by how much the replay buffer may have grown since.
+        """
+        seconds, then = self._last
+        return seconds * env_steps / then < share * self.seconds
+
+    @contextlib.contextmanager
+    def saving(self, env_steps: int) -> Iterator[None]:
+        """The time in which a checkpoint is written."""
+        began = time.perf_counter()
+        yield
+        self._at = time.perf_counter()
+        self._last = (self._at - began, max(1, env_steps))
 
 
 def older(folder: Path) -> list[Path]:

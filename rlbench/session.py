@@ -9,17 +9,17 @@ from torch import Tensor
 
 from . import clips
 from .build import build, make_envs
-from .errors import AgentError, CheckpointError, RlbenchError, first_line
+from .errors import AgentError, RlbenchError
 from .evaluation import Evaluator
-from .faults import diverged, dump
+from .faults import broken_seeds
 from .finish import draw, finish
 from .interrupt import Interrupts
-from .journal import earlier
-from .keeper import Keeper, Kept
+from .keeper import Keeper, Kept, Pace
 from .recipe import Recipe
 from .record import Recorder, disk_error, write_recipe
 from .runner import Step, run
 from .scores import Scores
+from .standing import content_of, stand, training_of
 from .tracking import check_trackers, open_tracker
 from .trees import merge, snapshot
 from .watcher import Watcher
@@ -38,6 +38,9 @@ class Session:
         train_seconds: time spent in the loop, without evaluations and checkpoints.
         metrics: of the newest update.
         best: agent state, of each seed at its best evaluation.
+        ended: agent state, of each seed that has stopped when it did.
+        evaluated_at: env steps of the newest evaluation; -1 before the first.
+        obs: what to act on next, if the run was resumed.
         inexact: env steps at which a resumed run did not go on exactly where it had stopped.
         summary: once the run has ended, what summary.json holds.
     """
@@ -60,14 +63,13 @@ class Session:
         self.env_steps = 0
         self.train_seconds = 0.0
         self.metrics: dict[str, Tensor] = {}
-        self._obs: Tensor | None = None
+        self.obs: Tensor | None = None
         self.best: dict[str, Any] | None = None
-        self._stopped: dict[str, Any] | None = None  # agent state, of each stopped seed when it stopped
-        self._evaluated_at = -1  # env steps
+        self.ended: dict[str, Any] | None = None
+        self.evaluated_at = -1
         self._told_limit = False
         self.inexact: list[int] = []
-        self._saved_at = time.perf_counter()
-        self._saved = (0.0, 1)  # seconds that the last checkpoint took, and its env steps
+        self.pace = Pace()
 
     def start(self, folder: Path) -> None:
         """Begin a new run in ``folder``."""
@@ -83,7 +85,6 @@ class Session:
         Raises:
             CheckpointError: its content does not fit the agent or the environment.
         """
-        content = kept.content
         self.folder, self.keeper = folder, Keeper(folder, self.recipe.keep_checkpoints)
         self.keeper.found(kept)
         for note in kept.notes:
@@ -91,40 +92,16 @@ class Session:
         write_recipe(folder, self.recipe)
         for leftover in folder.glob(".*.pth.*.tmp"):  # of a save that was cut off
             leftover.unlink(missing_ok=True)
-        try:
-            state = content["training"]
-            self.env_steps, self.train_seconds = content["env_steps"], state["train_seconds"]
-            self.agent.load_state_dict(content["agent"])
-            self.parts.streams.load_state_dict(state["streams"])
-            self.scores.load_state_dict(state["scores"])
-            self.best, self._stopped = state["best"], state["stopped"]
-            self._evaluated_at = state["evaluated_at"]
-            self.metrics = dict(state.get("metrics", {}))  # earlier versions kept none
-            if self.agent.replay is not None:
-                if kept.replay is None:
-                    raise ValueError("it was written without a replay buffer")
-                self.agent.replay.load_state_dict(kept.replay)
-            self.inexact = list(state["inexact"]) + ([self.env_steps] if kept.mismatched else [])
-            self._obs, strayed = self.envs.load_state_dict(state["envs"], earlier(folder))
-        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:
-            raise CheckpointError(
-                f"{folder / 'checkpoint.pth'} does not fit its agent or environment: {first_line(e)}"
-            ) from e
-        if strayed:
-            self.inexact.append(self.env_steps)
-            self.watcher.note(
-                f"{self.recipe.env} did not come back to where it stood: it is not deterministic given its seed. "
-                f"{len(strayed)} episodes start anew, so this resume is not exact."
-            )
+        sizes, seconds = stand(self, kept)
         (folder / "summary.json").unlink(missing_ok=True)  # of a run that has not ended
         clips.cut_back(folder, self.env_steps)
         self.recorder = Recorder(
             folder,
             self.recipe.seed_numbers,
             self.parts.action_codec,
-            tracker=open_tracker(self.recipe, folder, state["sizes"], self.env_steps),
-            resume=state["sizes"],
-            seconds=state["wall_seconds"],
+            tracker=open_tracker(self.recipe, folder, sizes, self.env_steps),
+            resume=sizes,
+            seconds=seconds,
         )
 
     def run(self, interrupts: Interrupts | None = None) -> dict[str, Any]:
@@ -165,24 +142,24 @@ class Session:
         if self.env_steps >= r.total_steps or not self.envs.running:
             return  # a resumed run that had come to its end
         began, aside, ticked, due = time.perf_counter() - self.train_seconds, 0.0, 0.0, False
-        self._saved_at = time.perf_counter()
-        for step in run(self.agent, self.envs, obs=self._obs):
+        self.pace.begin()
+        for step in run(self.agent, self.envs, obs=self.obs):
             before = self.env_steps
             self.env_steps += r.num_envs
             self._record(step, before)
             paused = time.perf_counter()
             last = self.env_steps >= r.total_steps
-            if self._due(r.eval_every, before) or (last and self._evaluated_at != self.env_steps):
+            if self._due(r.eval_every, before) or (last and self.evaluated_at != self.env_steps):
                 self._evaluate()
             if self._due(r.video_every, before):
                 self._film()
-            if step.finished or self._evaluated_at == self.env_steps:
+            if step.finished or self.evaluated_at == self.env_steps:
                 self._stop_rules()
             if self.envs.broken or self._due(r.log_every, before):
                 self._check_numbers()
             self.train_seconds = paused - began - aside
-            due = due or self._due(r.checkpoint_every, before) or self._saved_ago() > 60 * r.checkpoint_minutes > 0
-            if due and not last and self._save_cost() < SAVE_SHARE * self._saved_ago():
+            due = due or self._due(r.checkpoint_every, before) or self.pace.seconds > 60 * r.checkpoint_minutes > 0
+            if due and not last and self.pace.affords(self.env_steps, SAVE_SHARE):
                 self._check_numbers()  # a checkpoint is something to go on from
                 self.save()
                 due = False
@@ -194,15 +171,6 @@ class Session:
             if interrupts.signal or last:
                 break
         self.save()
-
-    def _saved_ago(self) -> float:
-        """Seconds since the last checkpoint, or since the loop began."""
-        return time.perf_counter() - self._saved_at
-
-    def _save_cost(self) -> float:
-        """Seconds that a checkpoint may take, to judge by the last one: the replay buffer has grown since."""
-        seconds, env_steps = self._saved
-        return seconds * self.env_steps / env_steps
 
     def _due(self, every: int, before: int) -> bool:
         return every > 0 and self.env_steps // every > before // every
@@ -272,7 +240,7 @@ class Session:
             state = snapshot(self.agent.state_dict())
             self.best = state if self.best is None else merge(state, self.best, improved)
         if only is None:
-            self._evaluated_at = self.env_steps
+            self.evaluated_at = self.env_steps
         self.watcher.evaluated(self)
 
     def _stop_rules(self) -> None:
@@ -283,7 +251,7 @@ class Session:
                 reasons[s] = "solved"
             elif 0 < r.max_episodes <= self.scores.episodes[s]:
                 reasons[s] = "max_episodes"
-        if reasons and self._evaluated_at != self.env_steps:
+        if reasons and self.evaluated_at != self.env_steps:
             self._evaluate(only=[s in reasons for s in range(r.seeds)])
         self._stop(reasons)
 
@@ -296,7 +264,7 @@ class Session:
             self.envs.stop(s)
         state = snapshot(self.agent.state_dict())
         stopping = [s in reasons for s in range(self.recipe.seeds)]
-        self._stopped = state if self._stopped is None else merge(state, self._stopped, stopping)
+        self.ended = state if self.ended is None else merge(state, self.ended, stopping)
 
     @property
     def training(self) -> list[int]:
@@ -307,60 +275,22 @@ class Session:
         """Deal with seeds whose numbers are not finite any more, as ``on_nan`` says.
 
         Raises:
-            AgentError: a loss is not finite.
+            AgentError: a loss is not finite, and that is to stop the run.
         """
         self._check_metrics()
-        numbers = self.recipe.seed_numbers
-        found = diverged(self.metrics, self.training)
-        bad = {s: f"the {name} of seed {numbers[s]} is {value}" for s, (name, value) in found.items()}
-        bad |= {s: what for s, what in self.envs.broken.items() if s in self.training}
-        if not bad:
-            return
-        what = "; ".join(bad.values())
-        path = dump(self.folder, self.env_steps, [numbers[s] for s in bad], self.agent_state(), self.metrics, what)
-        if self.recipe.on_nan == "stop":
-            raise AgentError(
-                f"{what}, at step {self.env_steps:,}. What the agent held is in {path}. Lower the learning rate, or "
-                f"leave such seeds behind: rlbench train --resume {self.folder} --on-nan skip-seed"
-            )
-        self.watcher.note(f"{what}, at step {self.env_steps:,}: left behind. What the agent held is in {path}.")
-        self._stop(dict.fromkeys(bad, "not finite"))
+        self._stop(dict.fromkeys(broken_seeds(self), "not finite"))
 
     def agent_state(self) -> dict[str, Any]:
         """A snapshot of the agent, with the seeds that have stopped as they were then; what is shared is of now."""
         state: dict[str, Any] = snapshot(self.agent.state_dict())
-        if self._stopped is not None:
-            state = merge(state, self._stopped, [why is None for why in self.scores.stopped])
+        if self.ended is not None:
+            state = merge(state, self.ended, [why is None for why in self.scores.stopped])
         return state
 
     def save(self) -> None:
         """Write replay.pth, checkpoint.pth and best.pth."""
-        began = time.perf_counter()
-        state = {
-            "streams": self.parts.streams.state_dict(),
-            "envs": self.envs.state_dict(),
-            "scores": self.scores.state_dict(),
-            "best": self.best,
-            "stopped": self._stopped,
-            "evaluated_at": self._evaluated_at,
-            "inexact": self.inexact,
-            "metrics": dict(self.metrics),
-            "sizes": self.recorder.sizes(),
-            "wall_seconds": self.recorder.wall_seconds,
-            "train_seconds": self.train_seconds,
-        }
-        replay = None if self.agent.replay is None else self.agent.replay.state_dict()
-        content = self._content(self.agent_state(), {"training": state, "has_replay": replay is not None})
-        self.keeper.save(content, replay, None if self.best is None else self._content(self.best, {}))
-        self._saved_at = time.perf_counter()
-        self._saved = (self._saved_at - began, max(1, self.env_steps))
-
-    def _content(self, agent: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "recipe": self.recipe.content(),
-            "seeds": self.recipe.seed_numbers,
-            "env_steps": self.env_steps,
-            "best_returns": self.scores.best,
-            "agent": agent,
-            **more,
-        }
+        with self.pace.saving(self.env_steps):
+            replay = None if self.agent.replay is None else self.agent.replay.state_dict()
+            best = None if self.best is None else content_of(self, self.best)
+            more = {"training": training_of(self), "has_replay": replay is not None}
+            self.keeper.save({**content_of(self, self.agent_state()), **more}, replay, best)

@@ -1,0 +1,77 @@
+"""Where a session stands: what its checkpoint holds, and how another session comes to stand there."""
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import CheckpointError, first_line
+from .journal import earlier
+from .keeper import Kept
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+def content_of(session: "Session", agent: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint needs to be played: the recipe, the seeds and the ``agent``'s state."""
+    return {
+        "recipe": session.recipe.content(),
+        "seeds": session.recipe.seed_numbers,
+        "env_steps": session.env_steps,
+        "best_returns": session.scores.best,
+        "agent": agent,
+    }
+
+
+def training_of(session: "Session") -> dict[str, Any]:
+    """What a checkpoint needs besides to be gone on with; the replay buffer has a file of its own."""
+    return {
+        "streams": session.parts.streams.state_dict(),
+        "envs": session.envs.state_dict(),
+        "scores": session.scores.state_dict(),
+        "best": session.best,
+        "stopped": session.ended,
+        "evaluated_at": session.evaluated_at,
+        "inexact": session.inexact,
+        "metrics": dict(session.metrics),
+        "sizes": session.recorder.sizes(),
+        "wall_seconds": session.recorder.wall_seconds,
+        "train_seconds": session.train_seconds,
+    }
+
+
+def stand(session: "Session", kept: Kept) -> tuple[dict[str, int], float]:
+    """Bring ``session`` to where the checkpoint ``kept`` was written.
+
+    Returns:
+        The lengths of the record's files then, and how long the run had been under way, in seconds.
+
+    Raises:
+        CheckpointError: its content does not fit the agent or the environment.
+    """
+    content = kept.content
+    try:
+        state: dict[str, Any] = content["training"]
+        session.env_steps, session.train_seconds = content["env_steps"], state["train_seconds"]
+        session.agent.load_state_dict(content["agent"])
+        session.parts.streams.load_state_dict(state["streams"])
+        session.scores.load_state_dict(state["scores"])
+        session.best, session.ended = state["best"], state["stopped"]
+        session.evaluated_at = state["evaluated_at"]
+        session.metrics = dict(state.get("metrics", {}))  # earlier versions kept none
+        if session.agent.replay is not None:
+            if kept.replay is None:
+                raise ValueError("it was written without a replay buffer")
+            session.agent.replay.load_state_dict(kept.replay)
+        session.inexact = list(state["inexact"]) + ([session.env_steps] if kept.mismatched else [])
+        session.obs, strayed = session.envs.load_state_dict(state["envs"], earlier(session.folder))
+        sizes, wall_seconds = state["sizes"], float(state["wall_seconds"])
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:
+        raise CheckpointError(
+            f"{session.folder / 'checkpoint.pth'} does not fit its agent or environment: {first_line(e)}"
+        ) from e
+    if strayed:
+        session.inexact.append(session.env_steps)
+        session.watcher.note(
+            f"{session.recipe.env} did not come back to where it stood: it is not deterministic given its seed. "
+            f"{len(strayed)} episodes start anew, so this resume is not exact."
+        )
+    return sizes, wall_seconds
