@@ -46,7 +46,7 @@ def resolve_device(name: str) -> torch.device:
 def maker_of(recipe: Recipe) -> EnvMaker:
     """The recipe's environment; imports the modules that register it."""
     import_modules(recipe.imports)
-    return env_maker(recipe.env, recipe.env_kwargs, recipe.max_episode_steps)
+    return env_maker(recipe.env, recipe.env_kwargs, recipe.max_episode_steps, anew=recipe.fresh_envs)
 
 
 def build(recipe: Recipe, seeds: Sequence[int], device: str | torch.device, num_envs: int | None = None) -> Parts:

@@ -21,7 +21,9 @@ Axis = Literal["steps", "episodes", "time"]
 What = Literal["returns", "evaluations"]
 
 # Besides the agent's own table, what makes two runs of one agent two experiments.
-_SETTINGS = ("env_kwargs", "num_envs", "total_steps", "max_episodes", "max_episode_steps", "stop_when_solved")
+_SETTINGS = (
+    "env_kwargs", "num_envs", "total_steps", "max_episodes", "max_episode_steps", "fresh_envs", "stop_when_solved",
+)  # fmt: skip
 _FILES = {"returns": ("episodes.csv", "episode_return"), "evaluations": ("evaluations.csv", "mean_return")}
 
 

@@ -166,6 +166,11 @@ def actions(entry: Entry) -> list[Any]:
     return taken.tolist() if not shape and dtype.kind in "iu" else list(taken.copy())  # some write to what they get
 
 
+def advice(fresh_envs: bool) -> str:
+    """What may help where an episode does not come out as it did before; ends what is said of that."""
+    return "" if fresh_envs else " If it keeps something over a reset, runs with --set fresh_envs=true are exact."
+
+
 def earlier(folder: Path) -> Callable[[int, int, int], list[Any] | None]:
     """What was done in an episode of a run, by seed, env and episode; None where the journal does not have it."""
 

@@ -29,9 +29,26 @@ class EnvMaker(NamedTuple):
     limit: int
     notes: tuple[str, ...]
     reward_threshold: float | None
+    anew: bool = False
 
     def __call__(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
-        return _make(self.env_id, {**self.kwargs, **({"render_mode": render_mode} if render_mode else {})})
+        kwargs = {**self.kwargs, **({"render_mode": render_mode} if render_mode else {})}
+        return _Anew(self.env_id, kwargs) if self.anew else _make(self.env_id, kwargs)
+
+
+class _Anew(gym.Wrapper[Any, Any, Any, Any]):
+    """An environment that is made again for every episode, so that none knows of those before it."""
+
+    def __init__(self, env_id: str, kwargs: dict[str, Any]) -> None:
+        super().__init__(_make(env_id, kwargs))
+        self._args, self._used = (env_id, kwargs), False
+
+    def reset(self, **kwargs: Any) -> Any:
+        if self._used:
+            self.env.close()
+            self.env = _make(*self._args)
+        self._used = True
+        return self.env.reset(**kwargs)
 
 
 def import_modules(modules: Iterable[str]) -> None:
@@ -64,7 +81,9 @@ def newest_version(env_id: str) -> str:
     return env_id if newest is None else get_env_id(namespace, name, newest)
 
 
-def env_maker(env_id: str, kwargs: Mapping[str, Any] | None = None, max_episode_steps: int = 0) -> EnvMaker:
+def env_maker(
+    env_id: str, kwargs: Mapping[str, Any] | None = None, max_episode_steps: int = 0, *, anew: bool = False
+) -> EnvMaker:
     """Look up ``env_id`` and try one copy.
 
     Args:
@@ -72,6 +91,7 @@ def env_maker(env_id: str, kwargs: Mapping[str, Any] | None = None, max_episode_
         kwargs: for the environment's constructor.
         max_episode_steps: cut episodes (truncation) after so many steps; 0 leaves it to the environment, or to a limit
             of 1000 where it has none.
+        anew: make every copy again for every episode.
 
     Raises:
         UsageError: no such environment, a missing dependency, or arguments that it does not take.
@@ -88,7 +108,7 @@ def env_maker(env_id: str, kwargs: Mapping[str, Any] | None = None, max_episode_
         notes.append(
             f"{env_id} sets no time limit: episodes are cut after {NO_LIMIT} steps (change it with max_episode_steps)."
         )
-    return EnvMaker(env_id, kwargs, limit, tuple(notes), spec.reward_threshold if spec else None)
+    return EnvMaker(env_id, kwargs, limit, tuple(notes), spec.reward_threshold if spec else None, anew)
 
 
 def _make(env_id: str, kwargs: dict[str, Any]) -> gym.Env[Any, Any]:

@@ -65,6 +65,9 @@ class Recipe(BaseModel):
     max_episode_steps: int = Field(
         0, ge=0, description="an episode is cut after so many steps, or after fewer where the environment says so"
     )
+    fresh_envs: bool = Field(
+        False, description="make environments again for every episode, where they keep something over a reset"
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     threads: int = Field(1, ge=1, le=1024, description="CPU threads of torch; results are exact with 1")
     workers: int = Field(

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from .errors import CheckpointError, first_line
-from .journal import earlier
+from .journal import advice, earlier
 from .keeper import Kept
 
 if TYPE_CHECKING:
@@ -72,6 +72,6 @@ def stand(session: "Session", kept: Kept) -> tuple[dict[str, int], float]:
         session.inexact.append(session.env_steps)
         session.watcher.note(
             f"{session.recipe.env} did not come back to where it stood: it is not deterministic given its seed. "
-            f"{len(strayed)} episodes start anew, so this resume is not exact."
+            f"{len(strayed)} episodes start anew, so this resume is not exact.{advice(session.recipe.fresh_envs)}"
         )
     return sizes, wall_seconds

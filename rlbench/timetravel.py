@@ -172,6 +172,7 @@ def check(recording: Recording, replayed: Sequence[Replayed]) -> None:
     raise EnvError(
         f"{recording.recipe.env} did not repeat itself: episode {title(recording, entry)} gave "
         f"{journal.difference(entry, end)}{others}. It is not deterministic given its seed, or has changed since."
+        + journal.advice(recording.recipe.fresh_envs)
     )
 
 

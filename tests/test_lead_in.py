@@ -73,3 +73,18 @@ def test_verify_says_so(whole: Path) -> None:
     assert all(report.agree == report.episodes > 30 for report in reports)
     assert all(0 < report.led < report.episodes for report in reports)
     assert "agree when the episode before is run first" in succeeds("verify", whole)
+
+
+def test_environments_made_again_for_every_episode_need_none_of_that(tmp_path: Path) -> None:
+    made = recipe("test/Sticky-v0", total_steps=300, fresh_envs=True, **KEYS)
+    whole = rlbench.train(recipe=made, out=tmp_path / "whole").folder
+    rlbench.train(recipe=made.replace(total_steps=206), out=tmp_path / "cut")
+    done = training.resume(tmp_path / "cut", total_steps=300)
+    assert done.summary["exact"] is True
+    assert_same_run(done.folder, whole, evaluated=False)
+    rows, _ = read_tables(whole)
+    reports = list(check_seeds(open_recording(whole), [0, 1], rows, None))
+    assert [(report.agree, report.led) for report in reports] == [(report.episodes, 0) for report in reports]
+    recording = open_recording(whole)
+    alone = [journal.outcome(recording.maker(), entry) for entry in recording.entries(0)[8:16]]
+    assert alone == [entry.end for entry in recording.entries(0)[8:16]]

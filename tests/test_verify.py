@@ -292,12 +292,14 @@ def test_an_environment_that_is_not_deterministic(tmp_path: Path) -> None:
     run = package.train("verify/Fickle-v0", seeds=2, total_steps=40, out=tmp_path / "run", **SMALL).folder
     said, error = differs(run)
     assert said[2].split() == ["0", "40", "40", "0", "same"]
+    assert said[4].startswith("80 do not: verify/Fickle-v0 is not deterministic given its seed, or has changed since.")
+    assert said[4].endswith("runs with --set fresh_envs=true are exact.")
     assert re.fullmatch(
         r"episode 0 of seed 0 gave return \S+ after 1 steps \(terminated\) where return \S+ after 1 steps "
         r"\(terminated\) was recorded",
-        said[5],
+        said[6],
     )
-    assert len(said) == 5 + 10
+    assert len(said) == 6 + 10
     assert error.endswith("80 differences, see above (70 more are not shown).")
 
 

@@ -18,7 +18,10 @@ ENVS = (
 @click.option("--agent", default="dqn", show_default=True, help="`random` where actions are continuous.")
 @click.option("--seeds", default=10, show_default=True)
 @click.option("--steps", type=int, help="Env steps per seed.  [default: the recipe's]")
-def journal(envs: tuple[str, ...], imports: tuple[str, ...], agent: str, seeds: int, steps: int | None) -> None:
+@click.option("--fresh-envs", is_flag=True, help="Make environments again for every episode.")
+def journal(
+    envs: tuple[str, ...], imports: tuple[str, ...], agent: str, seeds: int, steps: int | None, fresh_envs: bool
+) -> None:
     """Train, stop half-way, resume, and run every recorded episode again. Without ENVS: those with a recipe."""
     from rlbench import training
     from rlbench.fleet import cores
@@ -31,6 +34,7 @@ def journal(envs: tuple[str, ...], imports: tuple[str, ...], agent: str, seeds: 
     wrong = 0
     for env in envs or ENVS:
         keys = {"seeds": seeds, "eval_every": 0, "final_eval_episodes": 0, "workers": min(cores(), seeds)}
+        keys["fresh_envs"] = fresh_envs
         given = {} if steps is None else {"total_steps": steps}
         made = Recipe.load(env=env, agent=agent, imports=imports, overrides={**keys, **given})
         with tempfile.TemporaryDirectory() as scratch:

@@ -29,6 +29,7 @@ def verify(run: str, episodes: str | None, seed: int | None, agent: str | None, 
     """
     from rlbench import verify as checks
     from rlbench.errors import RunFolderError, UsageError
+    from rlbench.journal import advice
     from rlbench.recording import open_recording
 
     if episodes is not None and episodes != "all" and not (episodes.isascii() and episodes.isdigit() and int(episodes)):
@@ -42,16 +43,22 @@ def verify(run: str, episodes: str | None, seed: int | None, agent: str | None, 
         seeds = [seed]
     click.echo(f"{recording.folder}: {recording.recipe.agent} on {recording.recipe.env}")
     click.echo(f"{'seed':>8}{'episodes':>10}{'replayed':>10}{'agree':>10}   episodes.csv")
-    cut_off, led = False, 0
+    cut_off, led, differing = False, 0, 0
     for report in checks.check_seeds(recording, seeds, None if problems else rows, most):
         click.echo(f"{report.seed:>8}{report.episodes:>10,}{report.replayed:>10,}{report.agree:>10,}   {report.table}")
         problems += report.problems
         led += report.led
+        differing += report.replayed - report.agree
         cut_off |= report.table.endswith(("ahead", "behind"))
     if led:
         click.echo(
             f"{led:,} of them agree when the episode before is run first, as resuming and playing do: "
             f"{recording.recipe.env} keeps something over a reset."
+        )
+    if differing:
+        click.echo(
+            f"{differing:,} do not: {recording.recipe.env} is not deterministic given its seed, or has changed since."
+            + advice(recording.recipe.fresh_envs)
         )
     if cut_off:
         click.echo("The run is under way or was cut off, so episodes.csv may be ahead of the journal, or behind it.")
