@@ -83,7 +83,8 @@ class Live(Progress):
     def __init__(self, console: "Console") -> None:
         self._clock, self._screen = Clock(), Screen(console)
         self._trail: Trail | None = None
-        self._next, self._took = 0.0, 0.0
+        self._drawn = (-10.0, -10.0)  # seconds on the wall, and of this process, at the last drawing
+        self._took = self._cost = 0.0
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
         self._screen.close()
@@ -92,17 +93,23 @@ class Live(Progress):
         self._screen.console.print(f"Note: {text}", markup=False)
 
     def tick(self, status: Status) -> None:
-        now, began = time.perf_counter(), time.thread_time()
-        if now < self._next and not self._screen.resized():
+        if not (self._due(status) or self._screen.resized()):
             return
+        began = time.thread_time()
         self._clock.tick(status)
         if self._trail is None:
             self._trail = _so_far(status)
         self._trail.add(status.env_steps, recent_means(status.scores))
         self._screen.show(panel(status, self._trail, self._clock, self._screen.size()))
         took = time.thread_time() - began
-        cost, self._took = min(self._took, took), took  # a single slow drawing, as the first is, does not count
-        self._next = now + min(max(SECONDS[0], cost / SHARE), SECONDS[1])
+        self._cost, self._took = min(self._took, took), took  # a single slow drawing, as the first is, does not count
+        self._drawn = time.perf_counter(), time.process_time()
+
+    def _due(self, status: Status) -> bool:
+        """Whether training has had its share of the time since the last drawing."""
+        passed, worked = time.perf_counter() - self._drawn[0], time.process_time() - self._drawn[1]
+        had = passed if status.recipe.workers > 1 else worked  # where it trains in this process, others may slow it
+        return passed >= SECONDS[1] or (passed >= SECONDS[0] and had >= self._cost / SHARE)
 
     def done(self, status: Status) -> None:
         self._screen.close()

@@ -254,7 +254,8 @@ def test_a_slow_drawing_is_a_seldom_one(monkeypatch: pytest.MonkeyPatch) -> None
         return "panel"
 
     monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(progress.time, "thread_time", lambda: now[0])
+    for clock in ("thread_time", "process_time"):
+        monkeypatch.setattr(progress.time, clock, lambda: now[0])
     monkeypatch.setattr(progress, "panel", slow)
     live = Live(console())
     run, _ = trained(3)
