@@ -19,8 +19,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "pixels": {
         "env": "rlbench/Catch-v0",
         "seeds": 1,
-        "total_steps": 2_000,
-        "checkpoint_every": 500,  # the default's 10,000 would see none
+        "total_steps": 12_000,
         "env_kwargs.rows": 84,
         "env_kwargs.columns": 84,
         "dqn.learning_starts": 500,
