@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from .errors import RunFolderError, UsageError
+from .plain import finite
 from .tables import under_way
 
 Score = Literal["final", "best", "auc"]
@@ -32,6 +33,7 @@ CONDITIONS: dict[str, Any] = {
     "final_eval_episodes": None,
 }
 MOST_SEEDS = 10_000  # of one run
+MOST_STEPS = 10**15
 PACKAGES = ("gymnasium", "rlbench", "torch")
 
 
@@ -77,9 +79,9 @@ def read_run(path: Path) -> RunEvidence:
         recipe = tomllib.loads((path / "recipe.toml").read_text(encoding="utf-8"))
         env, agent, budget = str(recipe["env"]), str(recipe["agent"]), int(recipe["total_steps"])
         first, count = int(recipe["seed"]), int(recipe["seeds"])
-        if first < 0 or not 1 <= count <= MOST_SEEDS or budget < 1:
+        if first < 0 or not 1 <= count <= MOST_SEEDS or not 1 <= budget <= MOST_STEPS:
             raise ValueError("seed, seeds or total_steps is out of range")
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as e:
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as e:
         why = f"no {e}" if isinstance(e, KeyError) else e
         raise RunFolderError(f"{path / 'recipe.toml'} cannot be read: {why}") from e
     notes: list[str] = []
@@ -128,7 +130,7 @@ def read_run(path: Path) -> RunEvidence:
         budget=budget,
         over=over,
         horizon=float(horizon),
-        solved_at=_number(summary.get("solved_at", recipe.get("solved_at"))),
+        solved_at=finite(summary.get("solved_at", recipe.get("solved_at"))),
         seeds=tuple(seeds),
         notes=tuple(notes),
     )
@@ -215,12 +217,7 @@ def _lines(path: Path) -> list[str]:
 def _numbers(table: Any) -> dict[int, float]:
     """A table of summary.json, seed -> number, without those that are none."""
     pairs = table.items() if isinstance(table, dict) else ()
-    return {int(k): number for k, v in pairs if str(k).isdigit() and (number := _number(v)) is not None}
-
-
-def _number(value: Any) -> float | None:
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if usable else None
+    return {int(k): number for k, v in pairs if str(k).isdigit() and (number := finite(v)) is not None}
 
 
 def _text(value: Any) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from .errors import RlbenchError, RunFolderError, UsageError
+from .plain import finite
 from .tables import under_way
 
 Axis = Literal["steps", "episodes", "time"]
@@ -85,7 +86,7 @@ def read_run(run: Path | str, what: What = "returns") -> History:
         recipe = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
         env, agent, planned = str(recipe["env"]), str(recipe["agent"]), int(recipe["seeds"])
         budget = int(recipe.get("total_steps", 0))
-    except (OSError, ValueError, TypeError, KeyError) as e:
+    except (OSError, ValueError, TypeError, KeyError, OverflowError) as e:
         raise RunFolderError(
             f"cannot read {run / 'recipe.toml'}: {f'no {e}' if isinstance(e, KeyError) else e}."
         ) from e
@@ -93,7 +94,7 @@ def read_run(run: Path | str, what: What = "returns") -> History:
         summary = dict(json.loads((run / "summary.json").read_text(encoding="utf-8")))
         over = "interrupted" not in str(summary.get("stopped_because", ""))
         ends, greedy = (
-            {int(seed): float(value) for seed, value in dict(summary.get(key) or {}).items() if value is not None}
+            {int(seed): x for seed, value in dict(summary.get(key) or {}).items() if (x := finite(value)) is not None}
             for key in ("env_steps_of_seed", "final_eval_return")
         )
     except FileNotFoundError:  # killed, or under way
@@ -105,7 +106,7 @@ def read_run(run: Path | str, what: What = "returns") -> History:
         **{key: recipe[key] for key in _SETTINGS if key in recipe},
         **(hyper if isinstance(hyper, dict) else {}),
     }
-    solved_at = [known["solved_at"] for known in (summary, recipe) if known.get("solved_at") is not None]
+    solved_at = [x for known in (summary, recipe) if (x := finite(known.get("solved_at"))) is not None]
     file, column = _FILES[what]
     seeds = [seed for place in under_way(run) or [run] for seed in _read_table(place / file, column)]
     if not seeds:
@@ -123,7 +124,7 @@ def read_run(run: Path | str, what: What = "returns") -> History:
         planned=max(len(seeds), planned),
         budget=budget,
         over=over,
-        solved_at=float(solved_at[0]) if solved_at else None,
+        solved_at=solved_at[0] if solved_at else None,
         ends=ends if over else {},
         greedy=greedy if over else {},
         seeds=seeds,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import UsageError
+from .plain import finite
 from .runfacts import FILES, Facts, read_facts, status_of
 from .tables import worker_folders
 
@@ -23,6 +24,8 @@ NAME = ".rlbench-index.sqlite"
 VERSION = 1  # of the rows: an index of another one is made anew
 PATIENCE = 2.0  # seconds for another process to end its writing; after that we do without
 _INNER = frozenset({"workers", "tb", "journal", "checkpoints"})  # of a run folder: no other run lies in there
+
+_TABLE = "CREATE TABLE runs (path BLOB PRIMARY KEY, state TEXT, facts TEXT, crc INTEGER)"
 
 _Rows = dict[str, tuple[str, Facts]]  # path from the root -> (state of the files, what was read of them)
 
@@ -51,6 +54,8 @@ def find_runs(root: Path | str, *, rebuild: bool = False) -> list[Found]:
             f"there is no folder {root}. Name one that holds runs, or train one: rlbench train --env CartPole-v1"
         )
     place = None if (root / "recipe.toml").exists() else index_place(root)
+    if place is not None and place.is_symlink():  # to a file that is not ours to write to
+        place = None
     if place is not None and rebuild:
         _remove(place)
     known = _load(place) if place is not None else {}
@@ -102,18 +107,26 @@ def _state(name: str, stat: os.stat_result) -> str:
 
 @contextlib.contextmanager
 def _opened(place: Path) -> Iterator[sqlite3.Connection]:
-    """The index, empty if it was none of ours. Raises sqlite3.Error."""
+    """The index, made if it is not there. Raises sqlite3.DatabaseError where it is none of ours, or damaged."""
     with contextlib.closing(sqlite3.connect(place, timeout=PATIENCE, isolation_level=None)) as index:
         # No journal file, which could outlive the index it belongs to. A crash while writing may damage the index.
         index.execute("PRAGMA journal_mode = MEMORY")
         index.execute("PRAGMA synchronous = OFF")
-        if index.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+        if not _form(index):
             index.execute("BEGIN IMMEDIATE")
-            index.execute("DROP TABLE IF EXISTS runs")
-            index.execute("CREATE TABLE runs (path BLOB PRIMARY KEY, state TEXT, facts TEXT, crc INTEGER)")
-            index.execute(f"PRAGMA user_version = {VERSION}")
+            if not _form(index):  # of two that find nothing, one makes it
+                index.execute(_TABLE)
+                index.execute(f"PRAGMA user_version = {VERSION}")
             index.execute("COMMIT")
+        if _form(index) != [(VERSION, _TABLE)]:  # a view or a trigger of somebody else's could go on for ever
+            raise sqlite3.DatabaseError("no index of this version")
         yield index
+
+
+def _form(index: sqlite3.Connection) -> list[tuple[int, str]]:
+    """What there is in the database: the version, and the statement that made it."""
+    (version,) = index.execute("PRAGMA user_version").fetchone()
+    return [(version, sql) for (sql,) in index.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
 
 
 def _load(place: Path) -> _Rows:
@@ -125,11 +138,10 @@ def _load(place: Path) -> _Rows:
         with _opened(place) as index:
             for path, state, facts, crc in index.execute("SELECT path, state, facts, crc FROM runs"):
                 if crc == _crc(path, state, facts):
-                    rows[os.fsdecode(path)] = state, Facts(*json.loads(facts))
-    except sqlite3.OperationalError as e:
-        if "no such" in str(e):  # a table or a column: it is no index
-            _remove(place)
-    except (sqlite3.DatabaseError, TypeError, ValueError):
+                    rows[os.fsdecode(path)] = state, _facts(facts)
+    except sqlite3.OperationalError:  # another process is writing
+        pass
+    except (sqlite3.DatabaseError, AttributeError, TypeError, ValueError, RecursionError):
         _remove(place)
     return rows
 
@@ -155,6 +167,21 @@ def _store(place: Path, changed: _Rows, gone: set[str]) -> None:
         _remove(place)
     except OSError:
         pass
+
+
+def _facts(text: str) -> Facts:
+    """Raises TypeError or ValueError where it is none of ours."""
+    facts = Facts(*json.loads(text))
+    texts = (facts.env, facts.agent, facts.stopped, facts.damage)
+    counts = (facts.seeds, facts.steps, facts.budget)
+    others = (facts.seconds, facts.score, facts.best, facts.started)
+    if not (
+        all(isinstance(text, str) for text in texts)
+        and all(type(n) is int for n in counts)
+        and all(x is None or finite(x) is not None for x in others)
+    ):
+        raise ValueError("no row of ours")
+    return facts
 
 
 def _crc(path: bytes, state: str, facts: str) -> int:

@@ -8,8 +8,9 @@ from pathlib import PurePath
 from typing import Any
 
 from . import __version__
+from .plain import finite
 from .registry import runs_user_code
-from .report_facts import Findings, Folder, number
+from .report_facts import Findings, Folder
 from .report_parts import plural, span
 
 _UNKNOWN = "not known"
@@ -93,7 +94,7 @@ def reproduce(found: Findings) -> str:
 
 def method(found: Findings) -> str:
     """How the numbers are made."""
-    episodes = sorted({int(n) for f in found.folders if (n := number(f.summary.get("eval_episodes"))) is not None})
+    episodes = sorted({int(n) for f in found.folders if (n := finite(f.summary.get("eval_episodes"))) is not None})
     many = " or ".join(map(str, episodes)) or "some"
     lines = [
         f"A seed's <b>final score</b> is the mean return of {many} greedy episodes with the weights that training "
@@ -168,12 +169,12 @@ def _facts(folder: Folder) -> dict[str, str]:
     """What there is to know about a run besides its results."""
     about, summary, recipe, facts = folder.about, folder.summary, folder.recipe, folder.facts
     versions = about.get("versions")
-    copies = int(number(recipe.get("num_envs")) or 1)
+    copies = int(finite(recipe.get("num_envs")) or 1)
     out = {"run": str(folder.path), "environment": facts.env}
     if recipe.get("env_kwargs"):
         out["its arguments"] = json.dumps(recipe["env_kwargs"], ensure_ascii=False)
-    if number(recipe.get("max_episode_steps")):
-        out["time limit"] = plural(int(number(recipe["max_episode_steps"]) or 0), "step")
+    if finite(recipe.get("max_episode_steps")):
+        out["time limit"] = plural(int(finite(recipe["max_episode_steps"]) or 0), "step")
     out |= {
         "agent": folder.agent,
         "status": f"{folder.status}: {facts.damage}" if facts.damage else folder.status,
@@ -194,7 +195,7 @@ def _facts(folder: Folder) -> dict[str, str]:
 
 
 def _count(value: Any) -> str:
-    found = number(value)
+    found = finite(value)
     return _UNKNOWN if found is None else f"{found:,.0f}"
 
 
@@ -204,7 +205,7 @@ def _resumes(summary: Mapping[str, Any]) -> str:
         return f"{_UNKNOWN}: the run has left no summary"
     if summary["exact"] is True:
         return "exact: never, or each time as if it had not stopped"
-    where = ", ".join(f"{n:,.0f}" for n in map(number, at if isinstance(at, list) else []) if n is not None)
+    where = ", ".join(f"{n:,.0f}" for n in map(finite, at if isinstance(at, list) else []) if n is not None)
     return f"not exactly, at env step {where or '?'}: it would not come out the same bit by bit"
 
 

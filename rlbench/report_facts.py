@@ -15,6 +15,7 @@ from .estimates import aggregate, optimality_gap
 from .evidence import score_of, time_to
 from .groups import Group, Spec, find_groups, read_groups
 from .history import History, What, read_runs
+from .plain import finite
 from .references import reference
 from .runfacts import Facts, read_facts, status_of
 from .survival import median_time, wilson
@@ -118,16 +119,10 @@ def gather(groups: Mapping[str, Spec] | Sequence[Spec]) -> Findings:
     )
 
 
-def number(value: Any) -> float | None:
-    """A finite number out of a file, or None."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
-    return float(value) if usable else None
-
-
 def of_seed(folder: Folder, key: str, seed: int) -> float | None:
     """A seed's number in a table of summary.json."""
     table = folder.summary.get(key)
-    return number(table.get(str(seed))) if isinstance(table, dict) else None
+    return finite(table.get(str(seed))) if isinstance(table, dict) else None
 
 
 def threshold(groups: Sequence[Group], env: str) -> float | None:

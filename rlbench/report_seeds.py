@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from html import escape
 
 from .evidence import SeedEvidence, time_to
-from .report_facts import Contestant, Findings, Folder, number, of_seed, threshold
+from .plain import finite
+from .report_facts import Contestant, Findings, Folder, of_seed, threshold
 from .report_parts import short
 
 
@@ -70,7 +71,7 @@ def _seed_rows(
 
 
 def _planned(folder: Folder) -> list[int]:
-    first, count = number(folder.recipe.get("seed")), number(folder.recipe.get("seeds"))
+    first, count = finite(folder.recipe.get("seed")), finite(folder.recipe.get("seeds"))
     return [int(first) + i for i in range(min(int(count), 1000))] if first is not None and count is not None else []
 
 
@@ -91,7 +92,7 @@ def _why(folder: Folder, seed: int) -> str:
     reasons = [reason for reason in str(folder.summary.get("stopped_because", "")).split(", ") if reason]
     if not reasons:
         return {"running": "still training", "crashed": "broke off"}.get(folder.status, "unknown")
-    taken, budget = of_seed(folder, "env_steps_of_seed", seed), number(folder.recipe.get("total_steps"))
+    taken, budget = of_seed(folder, "env_steps_of_seed", seed), finite(folder.recipe.get("total_steps"))
     if len(reasons) > 1 and "total_steps" in reasons and taken is not None and budget is not None:
         reasons = ["total_steps"] if taken >= budget else [reason for reason in reasons if reason != "total_steps"]
     return {"total_steps": "all steps taken"}.get(" or ".join(reasons), " or ".join(reasons))

@@ -13,7 +13,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .lock import NAME as LOCK
+from .lock import holder
+from .plain import finite
 from .tables import WORKERS, under_way
 
 #: The files that a row depends on.
@@ -52,21 +53,21 @@ def read_facts(run: Path) -> Facts:
         except OSError:
             damage.append("recipe.toml: gone")
     if summary:
-        steps, seconds = _number(summary.get("env_steps")), _number(summary.get("wall_seconds"))
+        steps, seconds = finite(summary.get("env_steps")), finite(summary.get("wall_seconds"))
         score, best = (_typical(summary.get(key)) for key in ("final_eval_return", "best_eval_return"))
     else:
         steps, seconds, score, best = _so_far(run, damage)
     return Facts(
-        env=str(recipe.get("env", "?")),
-        agent=str(recipe.get("agent", "?")).rpartition(":")[2],
-        seeds=int(_number(recipe.get("seeds")) or 0),
+        env=_printable(recipe.get("env", "?")),
+        agent=_printable(recipe.get("agent", "?")).rpartition(":")[2],
+        seeds=int(finite(recipe.get("seeds")) or 0),
         steps=int(steps or 0),
-        budget=int(_number(recipe.get("total_steps")) or 0),
+        budget=int(finite(recipe.get("total_steps")) or 0),
         seconds=seconds,
         score=score,
         best=best,
         started=started,
-        stopped=str(summary.get("stopped_because", "?")) if summary else "",
+        stopped=_printable(summary.get("stopped_because", "?")) if summary else "",
         damage="; ".join(damage),
     )
 
@@ -77,28 +78,9 @@ def status_of(run: Path, facts: Facts) -> str:
         return "damaged"
     if facts.stopped and "interrupted" not in facts.stopped:
         return "finished"
-    if _locked(run):
+    if holder(run):
         return "running"
     return "interrupted" if facts.stopped else "crashed"
-
-
-def _locked(run: Path) -> bool:
-    """Whether a process is training in the folder. Asking takes a lock for an instant; trainers wait longer."""
-    try:
-        import fcntl
-
-        handle = os.open(run / LOCK, os.O_RDONLY)
-    except (ImportError, OSError):
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks
-        return False
-    finally:
-        os.close(handle)
 
 
 def _parsed(path: Path, damage: list[str]) -> dict[str, Any]:
@@ -158,13 +140,14 @@ def _rows(path: Path, *, only_last: bool = False) -> list[dict[str, str]]:
     return list(csv.DictReader([names, *(lines[-1:] if only_last else lines)]))
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def _printable(text: Any) -> str:
+    """For a terminal, which would take control characters for commands."""
+    return "".join(c if c.isprintable() else "?" for c in str(text))
 
 
 def _typical(per_seed: Any) -> float | None:
     """Interquartile mean over the seeds that have a number, out of {seed: number or None}."""
-    values = [v for v in map(_number, per_seed.values()) if v is not None] if isinstance(per_seed, dict) else []
+    values = [v for v in map(finite, per_seed.values()) if v is not None] if isinstance(per_seed, dict) else []
     if not values:
         return None
     from .stats import iqm  # slow to import

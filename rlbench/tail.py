@@ -1,5 +1,6 @@
 """A CSV file that another process is writing to, read line by line as it grows."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import RunFolderError
@@ -26,7 +27,7 @@ class Tail:
         self._at = self._lines = 0
         self._last = b""  # the line that ends at ``_at``
 
-    def read(self) -> list[tuple[int, dict[str, str]]]:
+    def read(self) -> Iterator[tuple[int, dict[str, str]]]:
         """The new rows, each with the number of its line. A last line without its newline is left for the next time.
 
         Raises:
@@ -38,18 +39,17 @@ class Tail:
                 file.seek(self._at - len(self._last))
                 if file.read(len(self._last)) != self._last:
                     raise Restarted
-                content = file.read()
+                for line in file:  # one by one: a long run has millions
+                    if not line.endswith(b"\n"):
+                        return
+                    self._at, self._last = self._at + len(line), line
+                    if (row := self._parse(line)) is not None:
+                        yield self._lines, row
         except FileNotFoundError:
             if self._at:
                 raise Restarted from None
-            return []
         except OSError as e:
             raise RunFolderError(f"cannot read {self.path}: {e.strerror}.") from e
-        whole = content[: content.rfind(b"\n") + 1]
-        lines = whole.splitlines(keepends=True)
-        self._at += len(whole)
-        self._last = lines[-1] if lines else self._last
-        return [(self._lines, row) for line in lines if (row := self._parse(line)) is not None]
 
     def _parse(self, line: bytes) -> dict[str, str] | None:
         self._lines += 1

@@ -2,15 +2,16 @@
 
 import json
 import math
-import os
 import tomllib
+from array import array
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from .errors import RunFolderError, UsageError
-from .lock import NAME as LOCK
+from .lock import holder
+from .plain import finite
 from .recipe import Recipe
 from .registry import table_name
 from .scores import Scores
@@ -21,6 +22,7 @@ from .vec import Episode
 
 State = Literal["under way", "finished", "interrupted"]
 POINTS = 200  # of the trail
+MOST_TIMES = 20_000  # of a process
 LATELY = 10.0  # seconds of the record that the rate is taken from, or a tenth of it
 _NEEDED = {
     "episodes.csv": ("seed", "env_steps", "episode_return", "wall_seconds"),
@@ -103,7 +105,7 @@ class Watched:
         self.state: State = "interrupted"
         self.process = ""
         self._places: dict[Path, _Place] = {}
-        self._episodes: list[tuple[list[int], list[float]]] = [([], []) for _ in range(r.seeds)]
+        self._episodes = [(array("q"), array("d")) for _ in range(r.seeds)]  # env steps and returns; may be millions
 
     def _read(self) -> None:
         if _changed(self.folder) != self._read_at:  # resumed, to more steps
@@ -146,6 +148,8 @@ class Watched:
                         raise ValueError("a number that is not finite")
                     if name == "episodes.csv":
                         place.clock.append((float(row["wall_seconds"]), at))
+                        if len(place.clock) > MOST_TIMES:
+                            del place.clock[-2::-2]  # the newest stays
                         self.train_seconds = max(self.train_seconds, place.clock[-1][0])
                         if (before := self._episodes[seed][0]) and at < before[-1]:
                             raise ValueError(f"env_steps of seed {row['seed']} goes back")
@@ -181,7 +185,7 @@ class _Place:
         self.tails = {name: Tail(path / name, needed) for name, needed in _NEEDED.items()}
         self.seeds: set[int] = set()  # positions
         self.env_steps = 0
-        self.clock: list[tuple[float, int]] = []  # (wall seconds, env steps) of every episode's end
+        self.clock: list[tuple[float, int]] = []  # (wall seconds, env steps) of episodes' ends
 
 
 def read_recipe(folder: Path) -> Recipe:
@@ -205,28 +209,6 @@ def read_recipe(folder: Path) -> Recipe:
         raise RunFolderError(f"cannot read {path}: {str(e).removeprefix(f'{path}: ')}") from e
 
 
-def holder(folder: Path) -> str:
-    """Number of the process that trains in ``folder``, as text; "" where none does, or where the system knows no locks.
-
-    Looks at the lock for a moment, and takes nothing away from who holds it.
-    """
-    try:
-        import fcntl
-
-        handle = os.open(folder / LOCK, os.O_RDONLY)
-    except (ImportError, OSError):
-        return ""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return os.read(handle, 20).decode(errors="replace").strip() or "unknown"
-    except OSError:  # a file system without locks
-        return ""
-    finally:
-        os.close(handle)
-    return ""
-
-
 def _changed(folder: Path) -> int:
     """When the recipe was written, in nanoseconds."""
     try:
@@ -240,10 +222,13 @@ def _summary(folder: Path) -> dict[str, Any]:
     path = folder / "summary.json"
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
-        for key in ("env_steps", "env_steps_per_second", "wall_seconds", "updates"):
-            summary[key] + 0
-        for key in ("final_eval_return", "best_eval_return", "solved_at_env_steps"):
-            dict(summary[key])
+        told = [(key, summary[key]) for key in ("env_steps", "env_steps_per_second", "wall_seconds", "updates")]
+        of_seeds = ("final_eval_return", "best_eval_return", "solved_at_env_steps")
+        may_lack = [*(dict(summary[key]).values() for key in of_seeds), [summary.get("solved_at")]]
+        told += [("a seed", value) for values in may_lack for value in values if value is not None]
+        for key, value in told:
+            if finite(value) is None:
+                raise ValueError(f"{key} has {str(value)[:20]!r} where a number is expected")
         return {**summary, "stopped_because": str(summary["stopped_because"]), "solved_at": summary.get("solved_at")}
     except FileNotFoundError:
         return {}

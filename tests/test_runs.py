@@ -1,5 +1,6 @@
 """Tests of `rlbench runs`: what is listed of whole and broken folders, and that its index is no record."""
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -273,6 +274,77 @@ def test_an_index_of_another_version_or_kind_is_made_anew(tmp_path: Path, monkey
     monkeypatch.setattr(index, "VERSION", 99)
     assert find_runs(tmp_path) == find_runs(tmp_path) == whole
     assert seen == ["r"]
+
+
+ENDLESS = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT n, n, n, n FROM r"
+
+
+def test_an_index_of_somebody_elses_is_not_believed(tmp_path: Path) -> None:
+    """It may come with a folder of runs from elsewhere."""
+    make_run(tmp_path / "r")
+    whole = find_runs(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / NAME, isolation_level=None)) as database:
+        path, state = database.execute("SELECT path, state FROM runs").fetchone()
+        facts = json.dumps([["env"], 5, "x", {}, None, "", "", "", "", 1, 2])
+        crc = index._crc(path, state, facts)
+        database.execute("UPDATE runs SET facts = ?, crc = ?", (facts, crc))
+    assert find_runs(tmp_path) == find_runs(tmp_path) == whole
+    (tmp_path / NAME).unlink()
+    with contextlib.closing(sqlite3.connect(tmp_path / NAME, isolation_level=None)) as database:
+        database.execute(f"CREATE VIEW runs (path, state, facts, crc) AS {ENDLESS}")
+        database.execute(f"PRAGMA user_version = {index.VERSION}")
+        database.set_progress_handler(lambda: 1, 10**6)
+    code = f"from rlbench.index import find_runs; print(len(find_runs({str(tmp_path)!r})))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    assert (found.stdout, found.stderr) == (b"1\n", b"")
+
+
+def test_an_index_that_is_a_link_is_left_alone(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.sqlite"
+    with contextlib.closing(sqlite3.connect(mine)) as database:
+        database.execute("CREATE TABLE precious (x)")
+    before = mine.read_bytes()
+    make_run(tmp_path / "runs" / "r")
+    (tmp_path / "runs" / NAME).symlink_to(mine)
+    assert len(find_runs(tmp_path / "runs")) == 1
+    assert mine.read_bytes() == before
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1" + "0" * 400])
+@pytest.mark.parametrize("key", ["env_steps", "wall_seconds", "final_eval_return", "solved_at"])
+def test_numbers_that_no_run_has(key: str, number: str, tmp_path: Path) -> None:
+    """One such run does not hide the others, and no command answers with a traceback."""
+    make_run(tmp_path / "good")
+    bad = make_run(tmp_path / "bad", env="CartPole-v1", **{key: None})
+    text = number if key != "final_eval_return" else f'{{"0": {number}}}'
+    path = bad / "summary.json"
+    path.write_text(path.read_text().replace(f'"{key}": null', f'"{key}": {text}'))
+    assert number in path.read_text()
+    assert sorted(names(tmp_path)) == ["bad", "good"]
+    for command in ("watch", "plot", "report"):
+        assert mistake(command, bad)
+    assert mistake("compare", bad, tmp_path / "good")
+
+
+@pytest.mark.parametrize("key", ["seeds", "total_steps"])
+@pytest.mark.parametrize("number", ["nan", "inf", "1" + "0" * 400])
+def test_recipes_that_no_run_has(key: str, number: str, tmp_path: Path) -> None:
+    make_run(tmp_path / "good")
+    bad = make_run(tmp_path / "bad")
+    with (bad / "recipe.toml").open("w") as file:
+        numbers = {"seeds": "4", "total_steps": "9000", key: number}
+        file.write("env = 'CartPole-v1'\nagent = 'dqn'\nseed = 0\n")
+        file.writelines(f"{name} = {value}\n" for name, value in numbers.items())
+    assert sorted(names(tmp_path)) == ["bad", "good"]
+    for command in ("watch", "plot", "report"):
+        assert mistake(command, bad)
+
+
+def test_a_name_commands_no_terminal(tmp_path: Path) -> None:
+    make_run(tmp_path / "r")
+    (tmp_path / "r" / "recipe.toml").write_text('env = "\\u001b[31mred\\u0007"\nagent = "a"\n')
+    (found,) = find_runs(tmp_path)
+    assert found.facts.env == "?[31mred?"
 
 
 def test_a_locked_index_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,11 @@ import rlbench
 from rlbench import session, training
 from rlbench.errors import RunFolderError
 from rlbench.interrupt import Interrupted
-from rlbench.lock import Lock
+from rlbench.lock import Lock, holder
 from rlbench.scores import Scores
 from rlbench.tail import Restarted, Tail
 from rlbench.trail import RECENT
-from rlbench.watched import Watched, holder
+from rlbench.watched import Watched, read_recipe
 
 KEYS: dict[str, Any] = {**FULL, "solved_at": 15.0, "final_eval_episodes": 2}
 
@@ -125,18 +126,18 @@ def test_a_run_that_is_resumed_under_the_watcher(runs: dict[str, Path], tmp_path
 def test_a_tail_notices_what_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     tail = Tail(path, ("a",))
-    assert tail.read() == []
+    assert list(tail.read()) == []
     path.write_text("a,b\n1,2\n3,")
-    assert tail.read() == [(2, {"a": "1", "b": "2"})]
-    assert tail.read() == []
+    assert list(tail.read()) == [(2, {"a": "1", "b": "2"})]
+    assert list(tail.read()) == []
     path.write_text("a,b\n1,2\n3,4\n")
-    assert tail.read() == [(3, {"a": "3", "b": "4"})]
+    assert list(tail.read()) == [(3, {"a": "3", "b": "4"})]
     path.write_text("a,b\n1,2\n3,5\n6,7\n")  # cut back, and longer again since
     with pytest.raises(Restarted):
-        tail.read()
+        list(tail.read())
     path.unlink()
     with pytest.raises(Restarted):
-        tail.read()
+        list(tail.read())
 
 
 def test_watch_in_one_panel(made: dict[str, Path]) -> None:
@@ -288,3 +289,21 @@ def _watch(folder: Path, terminal: int) -> Any:
     env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "90", "LINES": "28"}
     command = [sys.executable, "-m", "rlbench", "watch", str(folder)]
     return subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=env, preexec_fn=own_terminal)
+
+
+def test_millions_of_episodes_take_little_memory(runs: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "long"
+    folder.mkdir()
+    shutil.copy(runs["one"] / "recipe.toml", folder)
+    first = read_recipe(folder).seed
+    with (folder / "episodes.csv").open("w") as file:
+        file.write("seed,env,episode,env_steps,episode_return,episode_length,wall_seconds\n")
+        file.writelines(f"{first},0,{i},{8 * i + 8},1,8,{i / 1000:.3f}\n" for i in range(60_000))
+    tracemalloc.start()
+    run = Watched(folder)
+    run.look()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert run.env_steps == 480_000
+    assert run.rate == pytest.approx(8000, rel=0.01)
+    assert most < 60_000 * 260  # bytes; a table of dicts takes 800 a row
