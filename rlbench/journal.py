@@ -6,14 +6,13 @@ never changed; what a crash left of one at the end of the file is no episode and
 """
 
 import contextlib
-import functools
 import json
 import os
 import re
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -171,22 +170,20 @@ def advice(fresh_envs: bool) -> str:
     return "" if fresh_envs else " If it keeps something over a reset, runs with --set fresh_envs=true are exact."
 
 
-def earlier(folder: Path) -> Callable[[int, int, int], list[Any] | None]:
-    """What was done in an episode of a run, by seed, env and episode; None where the journal does not have it."""
+def earlier(folder: Path, seed: int, wanted: Mapping[int, int]) -> dict[int, list[Any]]:
+    """What was done in episodes of a seed, by env; those that the journal does not have are left out.
 
-    @functools.cache
-    def known(seed: int) -> dict[tuple[int, int], Entry]:
-        found: dict[tuple[int, int], Entry] = {}
-        path = folder / FOLDER / f"{seed}.bin"
-        with contextlib.suppress(CheckpointError):
-            found.update(((e.env, e.episode), e) for e in (entries(path) if path.is_file() else ()))
-        return found
-
-    def look_up(seed: int, env: int, episode: int) -> list[Any] | None:
-        entry = known(seed).get((env, episode))
-        return None if entry is None else actions(entry)
-
-    return look_up
+    Args:
+        folder: the run folder.
+        seed: its number.
+        wanted: env -> episode.
+    """
+    path, found = folder / FOLDER / f"{seed}.bin", dict[int, Entry]()
+    with contextlib.suppress(CheckpointError):
+        for entry in entries(path) if path.is_file() else ():  # one by one: there may be millions
+            if wanted.get(entry.env) == entry.episode:
+                found[entry.env] = entry
+    return {env: actions(entry) for env, entry in found.items()}
 
 
 def replay(env: gym.Env[Any, Any], entry: Entry) -> Iterator[Moment]:

@@ -65,11 +65,13 @@ def new_folder(recipe: Recipe, out: str | Path | None) -> Path:
 
 
 def disk_error(e: OSError, folder: Path) -> Exception:
-    """``e`` as what the user can mend, if it is about the disk; else ``e`` itself."""
-    if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+    """``e`` as what the user can mend, if it is about the disk or about this folder; else ``e`` itself."""
+    ours = isinstance(e.filename, str | Path) and Path(e.filename).is_relative_to(folder)
+    if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO) and not ours:
         return e
+    room = "Make room, then go" if e.errno in (errno.ENOSPC, errno.EDQUOT) else "Go"
     return RunFolderError(
-        f"cannot write to {folder}: {e.strerror}. Make room, then go on from the last checkpoint with: "
+        f"cannot write to {folder}: {e.strerror}. {room} on from the last checkpoint with: "
         f"rlbench train --resume {folder}"
     )
 

@@ -74,7 +74,7 @@ class Session:
     def start(self, folder: Path) -> None:
         """Begin a new run in ``folder``."""
         self.folder, self.keeper = folder, Keeper(folder, self.recipe.keep_checkpoints)
-        tracker = open_tracker(self.recipe, folder)
+        tracker = open_tracker(self.recipe, folder, note=self.watcher.note)
         self.recorder = Recorder(folder, self.recipe.seed_numbers, self.parts.action_codec, tracker=tracker)
         for note in self.parts.notes:
             self.watcher.note(note)
@@ -94,12 +94,13 @@ class Session:
             leftover.unlink(missing_ok=True)
         sizes, seconds = stand(self, kept)
         (folder / "summary.json").unlink(missing_ok=True)  # of a run that has not ended
-        clips.cut_back(folder, self.env_steps)
+        if self.clips:  # of several processes one makes the films, and they stand at different steps
+            clips.cut_back(folder, self.env_steps)
         self.recorder = Recorder(
             folder,
             self.recipe.seed_numbers,
             self.parts.action_codec,
-            tracker=open_tracker(self.recipe, folder, sizes, self.env_steps),
+            tracker=open_tracker(self.recipe, folder, sizes, self.env_steps, self.watcher.note),
             resume=sizes,
             seconds=seconds,
         )

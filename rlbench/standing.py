@@ -1,5 +1,6 @@
 """Where a session stands: what its checkpoint holds, and how another session comes to stand there."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .errors import CheckpointError, first_line
@@ -62,7 +63,7 @@ def stand(session: "Session", kept: Kept) -> tuple[dict[str, int], float]:
                 raise ValueError("it was written without a replay buffer")
             session.agent.replay.load_state_dict(kept.replay)
         session.inexact = list(state["inexact"]) + ([session.env_steps] if kept.mismatched else [])
-        session.obs, strayed = session.envs.load_state_dict(state["envs"], earlier(session.folder))
+        session.obs, strayed = session.envs.load_state_dict(state["envs"], partial(earlier, session.folder))
         sizes, wall_seconds = state["sizes"], float(state["wall_seconds"])
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:
         raise CheckpointError(

@@ -1,16 +1,17 @@
 """Where a run's numbers go besides its CSV files: trackers, each a view of the record that can be lost without harm."""
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .errors import RunFolderError, UsageError
+from .errors import RunFolderError, UsageError, first_line
 from .recipe import Recipe
 from .stats import mean_interval
 
+Note = Callable[[str], Any]
 Numbers = Mapping[str, Mapping[int, float]]  # quantity, such as "update/loss" -> seed -> value
 EXTRAS = {"wandb": "Weights & Biases", "trackio": "Trackio"}  # name of the tracker, package and extra -> what it is
 
@@ -68,6 +69,41 @@ class Several(Tracker):
             tracker.close(summary)
 
 
+class Harmless(Tracker):
+    """Hands everything on to a service that is not ours. Where that fails it says so, and tells it nothing more."""
+
+    def __init__(self, name: str, tracker: Tracker, note: Note) -> None:
+        self.name, self.tracker, self.note = name, tracker, note
+        self._lost = False
+
+    def numbers(self, values: Numbers, env_steps: int) -> None:
+        self._try(lambda tracker: tracker.numbers(values, env_steps))
+
+    def histograms(self, values: Mapping[str, Mapping[int, np.ndarray]], env_steps: int) -> None:
+        self._try(lambda tracker: tracker.histograms(values, env_steps))
+
+    def video(self, path: Path, title: str, env_steps: int) -> None:
+        self._try(lambda tracker: tracker.video(path, title, env_steps))
+
+    def flush(self) -> None:
+        self._try(lambda tracker: tracker.flush())
+
+    def sizes(self) -> dict[str, int]:
+        self._try(lambda tracker: tracker.sizes())
+        return {}
+
+    def close(self, summary: Mapping[str, Any] | None) -> None:
+        self._try(lambda tracker: tracker.close(summary))
+
+    def _try(self, tell: Callable[[Tracker], Any]) -> None:
+        try:
+            if not self._lost:
+                tell(self.tracker)
+        except Exception as e:
+            self._lost = True
+            self.note(f"{self.name} failed, and is told nothing more: {first_line(e)}. The run's own record goes on.")
+
+
 def check_trackers(names: Sequence[str]) -> None:
     """Find out before a run begins whether its trackers are there.
 
@@ -79,7 +115,13 @@ def check_trackers(names: Sequence[str]) -> None:
             raise UsageError(f"--track {name} needs {EXTRAS[name]}. Run: pip install 'rlbench[{name}]'")
 
 
-def open_tracker(recipe: Recipe, folder: Path, sizes: Mapping[str, int] | None = None, env_steps: int = 0) -> Tracker:
+def open_tracker(
+    recipe: Recipe,
+    folder: Path,
+    sizes: Mapping[str, int] | None = None,
+    env_steps: int = 0,
+    note: Note = lambda text: None,
+) -> Tracker:
     """The trackers that the recipe asks for.
 
     Args:
@@ -87,6 +129,7 @@ def open_tracker(recipe: Recipe, folder: Path, sizes: Mapping[str, int] | None =
         folder: the run folder, or that of a worker.
         sizes: for a resumed run, what `Tracker.sizes` gave when the checkpoint was written; None for a new run.
         env_steps: where a resumed run goes on.
+        note: told where a service fails later.
 
     Raises:
         UsageError: a tracker's package is missing, or it could not begin.
@@ -105,7 +148,7 @@ def open_tracker(recipe: Recipe, folder: Path, sizes: Mapping[str, int] | None =
         else:
             from .online import Online
 
-            trackers.append(Online(name, folder, recipe))
+            trackers.append(Harmless(EXTRAS[name], Online(name, folder, recipe), note))
     return trackers[0] if len(trackers) == 1 else Several(trackers)
 
 

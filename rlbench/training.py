@@ -17,6 +17,8 @@ from .session import Session
 from .tables import worker_folders
 from .watcher import Watcher
 
+GLANCE = 0.5  # seconds; longer than others take to ask who is at work in a folder
+
 
 class Run(NamedTuple):
     """A finished, or interrupted, run."""
@@ -73,7 +75,7 @@ def train(
         if several:  # fail here, not in every worker
             build(recipe, recipe.seed_numbers[:1], recipe.device)
         place = new_folder(recipe, out)
-        with Lock(place, patience=0):
+        with Lock(place, patience=GLANCE):
             session.start(place)
             return Run(place, session.run())
 
@@ -113,18 +115,23 @@ def resume(
     with Lock(folder):
         changes = {"total_steps": total_steps, "on_nan": on_nan, "track": track, "video_every": video_every}
         given = {key: value for key, value in changes.items() if value is not None}
-        return _resume(folder, saved, agent, imports, given, watcher or Watcher())
+        session = _restored(folder, saved, agent, imports, given, watcher or Watcher())
+        with agent_code(session.recipe.agent):
+            return Run(folder, session.run())
 
 
-def _resume(
+def _restored(
     folder: Path,
     saved: Sequence[Path],
     agent: str | None,
     imports: Sequence[str],
     changes: dict[str, Any],
     watcher: Watcher,
-) -> Run:
-    """`resume`, of a folder that is ours; ``saved`` are its newest checkpoints."""
+) -> Session | Fleet:
+    """A run that stands where it stopped, in a folder that is ours; ``saved`` are its newest checkpoints.
+
+    What was read from the files is let go of on return: the old buffer's file keeps its place on the disk until then.
+    """
     path, fleet = folder / "checkpoint.pth", worker_folders(folder)
     partly = len(saved) < len(fleet)  # killed when only some workers had saved: the others begin anew
     try:
@@ -159,7 +166,7 @@ def _resume(
         else:
             session = Session(recipe, watcher)
             session.restore(folder, kept)
-        return Run(session.folder, session.run())
+    return session
 
 
 def _check_begun(folder: Path, saved: Sequence[Path]) -> None:

@@ -7,7 +7,7 @@ stood by resetting it and replaying them.
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -23,7 +23,7 @@ from .pages import Pages
 from .spaces import spec_of
 from .types import Spec, Transition
 
-Before = Callable[[int, int, int], Sequence[Any] | None]  # (seed number, env, episode) -> what was done in it
+Before = Callable[[int, Mapping[int, int]], Mapping[int, Sequence[Any]]]  # seed, env -> episode: env -> what was done
 
 
 class Episode(NamedTuple):
@@ -216,9 +216,9 @@ class EnvBatch:
 
         Args:
             state: from `state_dict`.
-            before: gives the actions of an earlier episode, by seed number, env and episode, or None. The episode
-                before the one under way goes first: some environments keep something over a reset (MinAtar's repeat
-                the last action now and then, whichever episode it was of).
+            before: gives the actions of earlier episodes of a seed, by env, where they are known. The episode before
+                the one under way goes first: some environments keep something over a reset (MinAtar's repeat the last
+                action now and then, whichever episode it was of).
 
         Returns:
             The observations to act on, (S, E, *O), and the positions of the copies that did not come back to the
@@ -236,18 +236,26 @@ class EnvBatch:
         rows = zip(*([idle] * (self._clock - len(a)) + a for a in taken), strict=True)
         self._log = [list(row) for row in rows]
         strayed = []
+        earlier = self._earlier(before) if before and not self.copies.at_once else {}
         for i in self._running:
-            s, e = divmod(i, self.num_envs)
             number = self._episodes[i]
-            earlier = before(self.seeds[s], e, number - 1) if before and not self.copies.at_once else None
-            if earlier:
+            if earlier.get(i):
                 with contextlib.suppress(EnvError):  # of one that is not deterministic
-                    self._again(i, number - 1, earlier)
+                    self._again(i, number - 1, earlier[i])
             self._again(i, number, taken[i])
             if not np.array_equal(self._obs[i], stood[i]):
                 strayed.append(i)
                 self._next_episode(i)
         return self._settle(), strayed
+
+    def _earlier(self, before: Before) -> dict[int, Sequence[Any]]:
+        """What each running copy did in the episode before the one under way, where that is known."""
+        wanted: dict[int, dict[int, int]] = {}
+        for i in self._running:
+            s, e = divmod(i, self.num_envs)
+            wanted.setdefault(s, {})[e] = self._episodes[i] - 1
+        told = {s: before(self.seeds[s], episodes) for s, episodes in wanted.items()}
+        return {s * self.num_envs + e: taken for s, of_seed in told.items() for e, taken in of_seed.items()}
 
     def _again(self, i: int, episode: int, taken: Sequence[Any]) -> None:
         """Run copy ``i`` through an episode as far as ``taken`` goes."""

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from rlbench.agents.dqn import DQN
 
 import rlbench
 from rlbench import checkpoint, rng, training
-from rlbench.errors import AgentError, EnvError
+from rlbench.errors import AgentError, EnvError, RunFolderError
 from rlbench.faults import diverged
 from rlbench.recipe import Recipe
+from rlbench.record import disk_error
+from rlbench.watcher import Watcher
 
 HYPER = {"hidden": (8,), "batch_size": 8, "learning_starts": 16, "capacity": 200, "epsilon_steps": 50}
 
@@ -133,3 +136,20 @@ def test_the_command_says_it_in_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in result.output
     succeeds(*CARTPOLE, "--on-nan", "skip-seed", "--out", tmp_path / "run")
     assert 'on_nan = "skip-seed"' in (tmp_path / "run" / "recipe.toml").read_text()
+
+
+def test_a_folder_that_is_taken_away_is_told_in_a_sentence(tmp_path: Path) -> None:
+    class Removes(Watcher):
+        def tick(self, status: Any) -> None:
+            shutil.rmtree(tmp_path / "run")
+
+    with pytest.raises(RunFolderError, match=rf"^cannot write (to )?{tmp_path / 'run'}.*No such file or directory"):
+        rlbench.train(
+            "CartPole-v1", seeds=1, total_steps=60, eval_every=0, track="none", out=tmp_path / "run", watcher=Removes()
+        )
+
+
+def test_other_files_that_are_missing_are_not_the_run_folders_fault(tmp_path: Path) -> None:
+    ours, theirs = FileNotFoundError(2, "gone", str(tmp_path / "a" / "x")), FileNotFoundError(2, "gone", "b/y")
+    assert isinstance(disk_error(ours, tmp_path / "a"), RunFolderError)
+    assert disk_error(theirs, tmp_path / "a") is theirs

@@ -138,3 +138,19 @@ def test_a_damaged_file_of_a_run_is_named_by_play_with_another_to_open(tmp_path:
     assert result.exit_code == 1
     assert "best.pth is damaged" in result.output
     assert f"There is also {tmp_path}/run/checkpoint.pth" in result.output
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no /proc")
+def test_a_resumed_run_lets_go_of_the_file_it_came_from(tmp_path: Path) -> None:
+    """While a buffer's old file is mapped, a large one takes its place on the disk twice."""
+    keys: Any = {"eval_every": 0, "final_eval_episodes": 0, "track": "none"}
+    folder = package.train("CartPole-v1", out=tmp_path / "run", seeds=1, total_steps=300, **keys).folder
+    seen: list[list[str]] = []
+
+    class Looks(Watcher):
+        def tick(self, status: Any) -> None:
+            seen.append([line for line in Path("/proc/self/maps").read_text().splitlines() if "replay.pth" in line])
+
+    training.resume(folder, total_steps=400, watcher=Looks())
+    assert seen
+    assert seen[0] == []

@@ -1,14 +1,17 @@
 """Tests of rlbench.lock: one process at a time in a run folder."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from command import CARTPOLE, rlbench, succeeds
 
+import rlbench as package
 from rlbench.errors import RunFolderError
 from rlbench.lock import Lock
 
@@ -59,3 +62,15 @@ def test_resuming_a_run_under_way_is_refused_in_one_line(tmp_path: Path, monkeyp
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="cannot write to"):
         Lock(tmp_path / "missing")
+
+
+def test_who_asks_in_the_moment_it_begins_does_not_stop_a_run(tmp_path: Path) -> None:
+    """`rlbench runs` and `rlbench watch` hold the lock for an instant when they ask who does."""
+    (tmp_path / "run").mkdir()
+    asks = os.open(tmp_path / "run" / ".lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(asks, fcntl.LOCK_SH)
+    goes = threading.Timer(0.1, os.close, [asks])
+    goes.start()
+    run = package.train("CartPole-v1", out=tmp_path / "run", seeds=1, total_steps=20, eval_every=0, track="none")
+    assert run.summary["env_steps"] == 20
+    goes.join()

@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import json
+import shutil
 import signal
 import sys
 import types
@@ -25,6 +26,7 @@ from rlbench.interrupt import Interrupted
 from rlbench.recipe import Recipe
 from rlbench.records import crc32c
 from rlbench.tensorboard import TensorBoard
+from rlbench.watcher import Watcher
 
 Scalar = tuple[str, int, float]
 
@@ -173,6 +175,16 @@ def test_the_checksum_is_tensorflows(n: int) -> None:
     assert crc32c(b"123456789") == 0xE3069283  # the value that every description of CRC-32C gives
 
 
+class Notes(Watcher):
+    """Keeps what the user is told."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
 class FakeService(types.ModuleType):
     """Stands for ``wandb`` or ``trackio``: keeps what it is told."""
 
@@ -285,6 +297,21 @@ def test_a_missing_extra_is_said_before_anything_is_written(tmp_path: Path, monk
     assert not (tmp_path / "run").exists()
 
 
+def test_a_service_that_fails_later_harms_nothing(services: dict[str, FakeService], tmp_path: Path) -> None:
+    def breaks(named: dict[str, Any], step: int) -> None:
+        raise ConnectionError("the network is gone\nmore")
+
+    services["wandb"].log = breaks  # type: ignore[method-assign]
+    plain = rlbench.train(recipe=recipe(**FULL), out=tmp_path / "plain").folder
+    said = Notes()
+    keys: Any = {**FULL, "track": "wandb,trackio"}
+    run = rlbench.train(recipe=recipe(**keys), out=tmp_path / "run", watcher=said).folder
+    assert rows(run) == rows(plain)
+    assert services["trackio"].logged
+    (note,) = [text for text in said.texts if "failed" in text]
+    assert note.startswith("Weights & Biases failed, and is told nothing more: the network is gone.")
+
+
 def test_track_in_a_recipe(tmp_path: Path) -> None:
     assert Recipe.load(env="CartPole-v1").track == ("tensorboard",)
     asked = {"none": (), "wandb, tensorboard": ("wandb", "tensorboard"), "trackio,trackio": ("trackio",)}
@@ -330,7 +357,11 @@ def test_films_of_workers_lie_in_the_run_and_are_cut_back(tmp_path: Path) -> Non
     late.write_bytes(b"of a time that never was")
     mine = folder / "videos" / "step-mine.gif"
     mine.write_bytes(b"")
+    behind = folder / "workers" / "1"  # killed: at a checkpoint before the other's
+    shutil.rmtree(behind)
+    rlbench.train(recipe=recipe(seed=1, seeds=1, total_steps=60), out=behind)
     training.resume(folder, total_steps=100, video_every=95)
+    assert (folder / "videos" / "step-80.gif").exists()
     assert not late.exists()
     assert mine.exists()
 
