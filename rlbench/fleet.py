@@ -154,14 +154,15 @@ class Fleet:
 
     def _gather(self) -> None:
         """Put the workers' newest reports together."""
-        states, steps = [], 0
+        states, steps, heard = [], 0, 0
         for k, share in enumerate(shares(self.recipe)):
             said = self._said.get(k)
             states.append(said["scores"] if said else Scores(share.seed_numbers, None, "").state_dict())
-            steps += said["env_steps"] * share.seeds if said else 0
+            if said:
+                steps, heard = steps + said["env_steps"] * share.seeds, heard + share.seeds
         self.scores.load_state_dict({name: [v for state in states for v in state[name]] for name in states[0]})
         self.scores.solved_at = next(iter(self._said.values()))["solved_at"]
-        self.env_steps = steps // self.recipe.seeds
+        self.env_steps = steps // heard  # of a resumed run, the others have not begun at 0 either
         self.train_seconds = max(said["train_seconds"] for said in self._said.values())
         told = [self._said[k]["numbers"] if k in self._said else {} for k in range(len(states))]
         unknown = [[math.nan] * len(state["episodes"]) for state in states]

@@ -5,6 +5,7 @@ Colours are the terminal's own, and only those that can be read on dark and on l
 """
 
 import itertools
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 100, 28  # at most, in characters
 LABEL = 9  # the first column
+EDGE = 6  # corners and blanks beside the words on the frame
 SEED_LINES = 12  # seeds that have a line each, at most
 BAR_LINES = 3  # for the bars of more seeds, at most
 CHART_ROWS = 10  # at most
@@ -58,13 +60,13 @@ def panel(status: Status, trail: Trail, clock: Clock, size: Size, state: str = "
     text = Text("\n").join(Text.assemble(*pieces) for pieces in lines)
     if not framed:
         return text
-    title = f"{status.recipe.agent.rpartition(':')[2]} on {status.recipe.env}, {seeds_text(status.recipe.seeds)}"
+    title = [f"{status.recipe.agent.rpartition(':')[2]} on {status.recipe.env}", f", {seeds_text(status.recipe.seeds)}"]
     return Panel(
         text,
         box=box.ASCII if size.plain else box.ROUNDED,
-        title=Text(title, f"{STRONG} not dim", no_wrap=True),
+        title=Text(_whole(title, width - EDGE), f"{STRONG} not dim", no_wrap=True),
         title_align="left",
-        subtitle=Text(state, no_wrap=True) if state else None,
+        subtitle=Text(_whole(re.split(r"(?=[,;] )", state), width - EDGE), no_wrap=True) if state else None,
         subtitle_align="left",
         border_style=FAINT,
         width=width,
@@ -99,26 +101,39 @@ def _above(status: Status, clock: Clock, size: Size) -> list[list[Piece]]:
     room = size.width - LABEL
     if room - len(figures) < 10:
         figures = figures.partition(" of ")[0]
+    if room - len(figures) < 4:
+        figures = figures.partition(" %")[0] + " %"
     done, todo = textchart.gauge(share, max(room - len(figures), 4), plain=size.plain)
-    returns = mean_text(recent_means(status.scores))
     left = "" if clock.over else f", {clock.left(status)} left"
     return [
         [_label("steps"), (done, BAR), (todo, FAINT), (figures, "")],
         _fitting("rate", [(f"{clock.rate:,.0f} env steps/s", ""), (left, "")], size.width),
-        _fitting("return", [(returns, STRONG), (f"  mean of the last {RECENT} episodes", FAINT)], size.width),
+        _fitting(
+            "return",
+            [*_mean_pieces(recent_means(status.scores), STRONG), (f"  mean of the last {RECENT} episodes", FAINT)],
+            size.width,
+        ),
     ]
 
 
 def _below(status: Status, size: Size) -> list[list[Piece]]:
     evaluated = np.array(status.scores.evaluated)
-    greedy = (mean_text(evaluated), "  newest evaluation") if np.isfinite(evaluated).any() else ("-", "")
+    known = np.isfinite(evaluated).any()
+    greedy = [*_mean_pieces(evaluated, ""), ("  newest evaluation", FAINT)] if known else [("-", "")]
+    solved, at, threshold = solved_text(status).partition(" at ")
     figures = [(name, textchart.number(_mean(values))) for name, values in _ordered(status.numbers)]
     first, *others = figures or [("learning", "-")]
     return [
-        _fitting("greedy", [(greedy[0], ""), (greedy[1], FAINT)], size.width),
-        _fitting("solved", [(solved_text(status) or "-", "")], size.width),
+        _fitting("greedy", greedy, size.width),
+        _fitting("solved", [(solved or "-", ""), (at + threshold, "")], size.width),
         _fitting(first[0], [(first[1], ""), *((f"   {name} {value}", "") for name, value in others)], size.width),
     ]
+
+
+def _mean_pieces(means: np.ndarray, style: str) -> list[Piece]:
+    """The mean and its interval: where there is no room for both, the mean alone."""
+    mean, bracket, interval = mean_text(means).partition(" [")
+    return [(mean, style), (bracket + interval, style)]
 
 
 def _ordered(numbers: dict[str, list[float]]) -> list[tuple[str, list[float]]]:
@@ -149,11 +164,18 @@ def _chart(trail: Trail, width: int, plain: bool, rows: int, end: int, limits: L
     for i, (row, on_curve) in enumerate(zip(cells.rows, cells.on_curve, strict=True)):
         lines.append([_mark(marks.get(i), plain), *_runs(row, on_curve)])
     if axis:
-        middle, right = f"{end // 2:,}", f"{end:,} steps"
-        gap = width // 2 - 1 - len(middle) // 2
-        text = f"0{middle:>{gap + len(middle)}}"
-        lines.append([_label(""), (f"{text}{right:>{max(width - len(text), len(right) + 1)}}"[:width], FAINT)])
+        lines.append([_label(""), (_axis(end, width), FAINT)])
     return lines
+
+
+def _axis(end: int, width: int) -> str:
+    """Start, middle and end of the axis, as many of them as have room as whole numbers."""
+    last = next((text for text in (f"{end:,} steps", f"{end:,}") if len(text) + 2 <= width), "")
+    middle = f"{end // 2:,}"
+    gap = width // 2 - 1 - len(middle) // 2
+    text = f"0{middle:>{gap + len(middle)}}"
+    text = text if gap > len(middle) and len(text) + len(last) < width else "0"
+    return f"{text}{last:>{max(width - len(text), 0)}}"
 
 
 def _line_ends(status: Status, plain: bool) -> list[str]:
@@ -228,6 +250,16 @@ def _fitting(label: str, pieces: list[Piece], width: int) -> list[Piece]:
         line.append((text[:left], style))
         left -= len(text)
     return line
+
+
+def _whole(parts: list[str], width: int) -> str:
+    """As many of the parts, from the first on, as have room."""
+    text = parts[0]
+    for part in parts[1:]:
+        if len(text) + len(part) > width:
+            break
+        text += part
+    return text
 
 
 def _cut(line: list[Piece], width: int) -> list[Piece]:

@@ -64,15 +64,18 @@ class Plain(Progress):
             self._line(status)
 
     def done(self, status: Status) -> None:
+        self._clock.tick(status)
         self._line(status)
         for line in closing_lines(status):
             print(line, flush=True)
 
     def _line(self, status: Status) -> None:
         s, r = status.scores, status.recipe
+        rate = self._clock.rate  # 0 until there is something to go by
+        pace = f"{rate:,.0f} env steps/s  {self._clock.left(status)} left  " if rate else ""
         print(
-            f"{status.env_steps:>9,}/{r.total_steps:,} steps  {self._clock.rate:,.0f} steps/s  "
-            f"{self._clock.left(status)} left  return {mean_text(s.recent_means())}  {solved_text(status)}".rstrip(),
+            f"{status.env_steps:>9,}/{r.total_steps:,} steps  {pace}"
+            f"return {mean_text(s.recent_means())}  {solved_text(status)}".rstrip(),
             flush=True,
         )
 

@@ -77,7 +77,8 @@ def combine(summaries: Sequence[dict[str, Any]], wall_seconds: float) -> dict[st
         whole[key] = max(part[key] for part in summaries)
     whole["exact"] = all(part["exact"] for part in summaries)
     whole["inexact_resumes_at"] = sorted({at for part in summaries for at in part["inexact_resumes_at"]})
-    whole["wall_seconds"] = round(wall_seconds, 3)
+    # A resumed process knows of the time before, and counts on.
+    whole["wall_seconds"] = round(max(wall_seconds, *(part["wall_seconds"] for part in summaries)), 3)
     steps = sum(whole["env_steps_of_seed"].values())
     whole["env_steps_per_second"] = round(steps / max(whole["train_seconds"], 1e-9), 1)
     reasons = {reason for part in summaries for reason in part["stopped_because"].split(", ")}

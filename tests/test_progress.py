@@ -101,6 +101,15 @@ def test_what_the_panel_says() -> None:
     )
 
 
+@pytest.mark.parametrize("width", range(26, 60))
+def test_a_narrow_panel_cuts_no_number(width: int) -> None:
+    run, trail = trained(3, steps=16_330)
+    run.scores.evaluated = [488.13, 450.0, 500.0]
+    wide, narrow = (re.findall(r"[\d,.]*\d", "\n".join(drawn(run, trail, w, 25))) for w in (100, width))
+    assert set(narrow) - {"15,000"} <= set(wide)  # 15,000: the middle of the axis
+    assert len(narrow) >= 10
+
+
 def test_more_seeds_are_one_bar_each() -> None:
     (bars, rest) = (
         line for line in drawn(*trained(100), 80, 24) if re.search("[▁▂▃▄▅▆▇█]", line) and "steps" not in line
@@ -285,6 +294,19 @@ def test_which_display(monkeypatch: pytest.MonkeyPatch) -> None:
     for term, display in (("xterm", Live), ("dumb", Plain)):
         monkeypatch.setattr(progress, "make_console", lambda term=term: console(_environ={"TERM": term}))
         assert isinstance(progress.watcher_for("auto"), display)
+
+
+def test_plain_lines_say_no_rate_before_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    run, _ = trained(2, steps=1000)
+    run.summary = {"updates": 7, "env_steps_per_second": 2000.0, "wall_seconds": 1.0, "stopped_because": "total_steps"}
+    run.summary |= {name: {} for name in ("final_eval_return", "best_eval_return", "solved_at_env_steps")}
+    plain = Plain()
+    plain.tick(run)
+    run.go_to(30_000, [500.0, 500.0])
+    plain.done(run)
+    first, last = capsys.readouterr().out.splitlines()[:2]
+    assert re.fullmatch(r" +1,000/30,000 steps  return .*  0/2 seeds at 475", first)
+    assert re.match(r" +30,000/30,000 steps  2,000 env steps/s  0s left  return ", last)
 
 
 def in_a_terminal(*command: str, width: int = 90, height: int = 28, **env: str) -> str:

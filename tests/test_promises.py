@@ -14,6 +14,7 @@ import rlbench
 from rlbench import checkpoint, session, training
 from rlbench.interrupt import Interrupted
 from rlbench.recipe import Recipe
+from rlbench.summary import combine
 from rlbench.trees import pick
 from rlbench.watcher import Watcher
 
@@ -227,6 +228,21 @@ def test_resume_twice_after_crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert opened(cut)["env_steps"] == 450 - 90
     training.resume(cut)
     assert_same_run(cut, whole)
+
+
+def test_a_resumed_fleet_counts_on(tmp_path: Path) -> None:
+    """Steps and time of what lay before are not forgotten, whichever process reports first."""
+    short = recipe(workers=2, **{**FULL, "total_steps": 300})
+    first = rlbench.train(recipe=short, out=tmp_path / "run")
+    steps = []
+
+    class Steps(Watcher):
+        def tick(self, session: Any) -> None:
+            steps.append(session.env_steps)
+
+    training.resume(tmp_path / "run", total_steps=600, watcher=Steps())
+    assert min(steps) >= 300
+    assert combine([first.summary, {**first.summary, "wall_seconds": 3600.0}], 1.0)["wall_seconds"] == 3600
 
 
 def test_resume_with_more_steps(tmp_path: Path) -> None:
