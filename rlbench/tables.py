@@ -1,5 +1,7 @@
 """The CSV files of a run whose seeds were split over processes: where they lie, and how they become one."""
 
+import contextlib
+import heapq
 import os
 from pathlib import Path
 
@@ -24,18 +26,17 @@ def under_way(run: Path) -> list[Path]:
 
 
 def join_tables(parts: list[Path], whole: Path) -> None:
-    """One CSV file from those of several groups of seeds, in the order in which one process would have written it."""
-    rows: list[tuple[int, int, int, str]] = []
-    header = ""
-    for path in parts:
-        with path.open(encoding="utf-8") as file:
-            header = next(file, "") or header
-            names = header.rstrip("\n").split(",")
-            for line in file:
-                cells = line.split(",")
-                env = int(cells[names.index("env")]) if "env" in names else 0
-                rows.append((int(cells[names.index("env_steps")]), int(cells[0]), env, line))
-    rows.sort(key=lambda row: row[:3])
+    """One CSV file from those of several groups of seeds, in the order in which one process would have written it.
+
+    Each is in the order of env steps, and the parts come in the order of their seeds; they may have millions of rows.
+    """
     temporary = whole.with_name(f".{whole.name}.tmp")
-    temporary.write_text(header + "".join(row[3] for row in rows), encoding="utf-8")
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(path.open(encoding="utf-8")) for path in parts]
+        header = next(filter(None, [next(file, "") for file in files]), "")
+        at = header.rstrip("\n").split(",").index("env_steps") if header else 0
+        rows = heapq.merge(*files, key=lambda line: int(line.split(",", at + 1)[at]))
+        out = stack.enter_context(temporary.open("w", encoding="utf-8"))
+        out.write(header)
+        out.writelines(rows)
     os.replace(temporary, whole)
