@@ -175,5 +175,6 @@ def _wrap(text: str, inches: float, points: float) -> str:
     lines = []
     for part in text.split("\n"):
         count = -(-len(part) // letters)
-        lines += textwrap.wrap(part, min(letters, int(1.1 * len(part) / max(count, 1)) + 8)) or [""]
+        width = min(letters, int(1.1 * len(part) / max(count, 1)) + 8)
+        lines += textwrap.wrap(part, width, break_on_hyphens=False) or [""]
     return "\n".join(lines)

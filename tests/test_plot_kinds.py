@@ -351,6 +351,7 @@ def test_the_command_draws_what_it_can_and_says_what_it_cannot(tmp_path: Path, m
     assert "left out" in rlbench("plot", "a", "nowhere", "--kind", "threshold").stderr
     assert mistake("plot", "nowhere", "--kind", "scores") == "Error: nowhere is no run folder: there is no such folder."
     assert "--threshold belongs to --kind threshold" in mistake("plot", "a", "--threshold", "3")
+    assert "--threshold nan is no return" in mistake("plot", "a", "--kind", "threshold", "--threshold", "nan")
     assert "not over episodes" in mistake("plot", "a", "--what", "evaluations", "--x", "episodes")
 
 
@@ -359,3 +360,11 @@ def test_no_scores_are_no_picture() -> None:
     for drawing in (plot_scores.draw_scores, plot_scores.draw_profiles, plot_threshold.draw_times):
         with pytest.raises(UsageError, match="no run to draw"):
             drawing(none)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("width", [2.0, 3.0, 3.1, 5.0])
+def test_a_caption_breaks_between_words_alone(width: float) -> None:
+    """The report joins its lines again, by blanks."""
+    times = Times("dqn", "E", "steps", 1.0, np.array([3.0, 9.0]), np.array([True, False]), 2, "a greedy evaluation")
+    caption = draw_times([times], look=Look(width)).get_supxlabel()
+    assert " ".join(caption.split()).endswith("without having reached it (Kaplan-Meier).")

@@ -454,6 +454,10 @@ def test_in_a_browser(runs: Path, tmp_path: Path) -> None:
                 assert (max(map(int, re.findall(r"\d+", background)[:3])) < 60) is dark
                 ink = tab.js("getComputedStyle(document.querySelector('.chart text')).fill")
                 assert (min(map(int, re.findall(r"\d+", ink)[:3])) > 180) is dark
+                tab.js("document.querySelector('.differ tbody th').textContent = 'dqn.target_update_every_so_often'")
+                tab.js("document.querySelector('.differ tbody td').textContent = '100000'")
+                lines = "r.selectNodeContents(document.querySelector('.differ tbody td')), r.getClientRects().length"
+                assert tab.js(f"r = document.createRange(), {lines}") == 1  # a number stays whole beside a long key
         assert tab.js("document.querySelectorAll('.rlb-player[data-ready]').length") == 1
         tab.js("document.querySelector('.rlb-player button.play').click()")
         tab.wait("Number(document.querySelector('.rlb-player input[type=range]').value) > 1")

@@ -1,5 +1,6 @@
 """`rlbench plot`: draws curves, profiles, times to a threshold and final scores of runs, with intervals."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,20 +37,26 @@ KINDS = ("curve", "profile", "threshold", "scores")
 @click.option(
     "--window",
     type=click.IntRange(min=1),
+    metavar="N",
     help="Episodes that a return is averaged over.  [default: a tenth of what a seed has, from 10 to 100]",
 )
 @click.option(
-    "--threshold", type=float, help="For --kind threshold.  [default: the return that counts as solved in the env]"
+    "--threshold",
+    type=float,
+    metavar="RETURN",
+    help="For --kind threshold.  [default: the return that counts as solved in the env]",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
+    metavar="FILE",
     help="File to write: .png, .svg or .pdf.  [default: KIND.png in the run folder; ./KINDs.png for several runs]",
 )
 @click.option("--title", help="Title of the picture.")
 @click.option(
     "--width",
     type=click.FloatRange(2, 20),
+    metavar="INCHES",
     help="For print: width in inches, to be placed without scaling (3.3 is one column).  [default: for the screen]",
 )
 @click.option("--caption/--no-caption", default=True, help="Say below the picture what its marks mean.")
@@ -85,6 +92,8 @@ def plot(
     check_format(out)
     if threshold is not None and kind != "threshold":
         raise click.UsageError(f"--threshold belongs to --kind threshold, not to --kind {kind}")
+    if threshold is not None and not math.isfinite(threshold):
+        raise click.UsageError(f"--threshold {threshold} is no return that can be reached: give a number")
     histories, notes = _read(runs, what or ("returns" if kind == "curve" else None))
     look, words = Look(width, caption), {"title": title}
     make: dict[str, Callable[[], tuple[Figure, list[str], list[str]]]] = {
