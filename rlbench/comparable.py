@@ -10,6 +10,7 @@ FEW = 10  # seeds
 _WORDS = {
     "env_kwargs": "arguments of the environment",
     "max_episode_steps": "time limit",
+    "fresh_envs": "way to begin an episode",
     "total_steps": "budget",
     "max_episodes": "budget of episodes",
     "stop_when_solved": "stop rule",
@@ -48,7 +49,7 @@ def find_differences(groups: Sequence[Group], envs: Sequence[str]) -> tuple[str,
 
 def find_warnings(groups: Sequence[Group], envs: Sequence[str], same: Mapping[str, bool], score: Score) -> list[str]:
     """What else weakens a verdict."""
-    found = []
+    found = [text for group in groups for text in group.mixed]
     for group in groups:
         few = {env: len(group.seeds[env]) for env in envs if len(group.seeds[env]) < FEW}
         if few:

@@ -25,6 +25,7 @@ SCORES: tuple[str, ...] = get_args(Score)
 CONDITIONS: dict[str, Any] = {
     "env_kwargs": {},
     "max_episode_steps": 0,
+    "fresh_envs": False,
     "total_steps": None,
     "max_episodes": 0,
     "stop_when_solved": False,

@@ -19,6 +19,7 @@ class Group(NamedTuple):
     runs: tuple[RunEvidence, ...]
     seeds: dict[str, tuple[SeedEvidence, ...]]  # environment -> its seeds, of all runs; repeated ones once
     notes: tuple[str, ...]
+    mixed: tuple[str, ...] = ()  # environments on which it is more than one agent, in words
 
     def runs_on(self, env: str) -> list[RunEvidence]:
         return [run for run in self.runs if run.env == env]
@@ -104,7 +105,7 @@ def _short(paths: list[Path], depth: int) -> str:
 
 
 def _read(label: str, paths: list[Path]) -> Group:
-    runs, notes, unusable = [], [], []
+    runs, notes, mixed, unusable = [], list[str](), list[str](), []
     for path in paths:
         try:
             run = read_run(path)
@@ -124,8 +125,8 @@ def _read(label: str, paths: list[Path]) -> Group:
         if len(kept) < len(every):
             n = len(every) - len(kept)
             notes.append(f"{label}: {env}: {n} of {len(every)} seeds only repeat another, episode by episode: left out")
-        notes += _mixed(label, env, [run for run in runs if run.env == env])
-    return Group(label, tuple(runs), seeds, tuple(notes))
+        mixed += _mixed(label, env, [run for run in runs if run.env == env])
+    return Group(label, tuple(runs), seeds, tuple(notes), tuple(mixed))
 
 
 def unique(seeds: Sequence[SeedEvidence]) -> list[SeedEvidence]:

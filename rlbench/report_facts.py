@@ -107,7 +107,7 @@ def gather(groups: Mapping[str, Spec] | Sequence[Spec]) -> Findings:
         if len(found) == 1:
             warnings += find_differences(found, envs)
         warnings += [text for group in found for text in find_warnings([group], list(group.seeds), {}, "final")]
-        notes = [note for group in found for note in group.notes]
+        notes = [note for group in found for note in (*group.mixed, *group.notes)]
         notes += [f"{table.env}: score {table.reference.words()}" for table in tables if table.reference]
     unfinished = [_unfinished(folder, c.group) for c in contestants for folder in c.folders]
     return Findings(

@@ -65,8 +65,8 @@ def closing_lines(status: Status) -> list[str]:
     summary = status.summary
     lines = [
         f"{status.env_steps:,} env steps per seed, {summary['updates']:,} updates, "
-        f"{summary['env_steps_per_second']:,.0f} env steps/s, {duration(summary['wall_seconds'])} in all; "
-        f"stopped because of {summary['stopped_because']}."
+        f"{summary['env_steps_per_second']:,.0f} env steps/s over all seeds, {duration(summary['wall_seconds'])} in "
+        f"all; stopped because of {summary['stopped_because']}."
     ]
     newest = "newest evaluated" if "interrupted" in summary["stopped_because"] else "final"
     for name, label in (("final_eval_return", newest), ("best_eval_return", "best")):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -12,10 +13,10 @@ import gymnasium as gym
 import numpy as np
 
 from . import checkpoint, journal
-from .errors import CheckpointError, EnvError
+from .errors import CheckpointError, EnvError, first_line
 from .journal import Entry
 from .recording import Recording
-from .tables import under_way
+from .tables import under_way, worker_folders
 from .timetravel import lead_in, states, title
 
 FEW = 200  # episodes of a seed; of more, as many are run again unless all are asked for
@@ -104,6 +105,46 @@ def check_seeds(
             yield SeedReport(seed, len(entries), len(chosen), len(chosen) - len(wrong), table, problems, led)
     finally:
         env.close()
+
+
+def check_records(folder: Path) -> list[str]:
+    """What is wrong with the other files of a run: its summary, its tables, and checkpoints that are not there."""
+    problems = []
+    places = [folder, *worker_folders(folder)]
+    for place in places:
+        path = place / "summary.json"
+        try:
+            if path.exists() and not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
+                problems.append(f"{path} is damaged: it is no table")
+        except (OSError, ValueError, RecursionError) as e:
+            problems.append(f"{path} is damaged: {first_line(e)}")
+        for name in ("evaluations.csv", "updates.csv"):
+            problems += _check_numbers(place / name)
+    ended = (folder / "summary.json").exists()
+    return problems + [f"there is no {place / 'checkpoint.pth'}" for place in places if ended and not _saved(place)]
+
+
+def _saved(place: Path) -> bool:
+    return (place / "checkpoint.pth").exists()
+
+
+def _check_numbers(path: Path) -> list[str]:
+    """What is wrong with a table that holds nothing but numbers; a last line cut short by a crash is passed over."""
+    try:
+        text = path.read_bytes().decode("utf-8", errors="replace") if path.exists() else ""
+    except OSError as e:
+        return [f"cannot read {path}: {e.strerror}"]
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    width = lines[0].count(",") if lines else 0
+    for number, line in enumerate(lines[1:], 2):
+        try:
+            if line.count(",") != width:
+                raise ValueError(f"{line.count(',') + 1} columns where the first line has {width + 1}")
+            for field in filter(None, line.split(",")):
+                float(field)
+        except ValueError as e:
+            return [f"{path} is damaged at line {number}: {e}"]
+    return []
 
 
 def check_files(folder: Path) -> tuple[int, list[str]]:

@@ -207,12 +207,19 @@ def test_what_makes_runs_not_comparable_is_said_first(
     assert shown.index("not comparable") < shown.index("Not like with like")
 
 
+def test_environments_made_anew_are_another_condition(tmp_path: Path) -> None:
+    a, b = write_run(tmp_path / "a", GOOD), write_run(tmp_path / "b", BAD)
+    recipe = b / "recipe.toml"
+    recipe.write_text(f"fresh_envs = true\n{recipe.read_text()}")
+    assert any("(fresh_envs)" in text for text in compare([a, b]).differences)
+
+
 def test_different_hyper_parameters_are_what_is_compared(tmp_path: Path) -> None:
     a = write_run(tmp_path / "a", GOOD)
     b = write_run(tmp_path / "b", BAD, hyper="learning_rate = 0.1")
     assert compare([a, b]).differences == ()
     pooled = compare({"both": [a, b], "b": write_run(tmp_path / "c", BAD)})
-    assert [note for note in pooled.notes if "both: CartPole-v1: pools different settings (learning_rate)" in note]
+    assert "both: CartPole-v1: pools different settings (learning_rate)" in pooled.warnings
 
 
 def test_versions_of_an_environment_are_different_environments(tmp_path: Path) -> None:

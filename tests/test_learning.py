@@ -118,7 +118,7 @@ def snapshot(folder: Path, seed: int = 0) -> tuple[str, torch.Tensor]:
         for name, tensor in sorted(agent[part].items()):
             digest.update(name.encode() + tensor.numpy().tobytes())
     stored = checkpoint.load(run.folder / "replay.pth", "replay")["replay"]["rows"]
-    return digest.hexdigest(), stored[:, :, 0, 0]
+    return digest.hexdigest(), torch.stack(stored)[:, :, 0, 0]
 
 
 def test_the_same_seeds_give_the_same_run_and_others_another(tmp_path: Path) -> None:

@@ -244,6 +244,27 @@ def test_a_damaged_checkpoint(name: str, run: Path) -> None:
     assert said[-1].startswith(f"{path} is damaged")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("summary.json", "{", "is damaged"),
+        ("summary.json", "[]", "is damaged: it is no table"),
+        ("evaluations.csv", "seed,env_steps,mean_return\n0,40,much\n", "is damaged at line 2: could not convert"),
+        ("updates.csv", "seed,env_steps,loss\n0,20,\n0,40\n", "is damaged at line 3: 2 columns where"),
+        ("checkpoint.pth", None, "there is no "),
+    ],
+)
+def test_other_files_that_are_damaged_or_gone(name: str, content: str | None, told: str, run: Path) -> None:
+    path = run / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    said, _ = differs(run, "--episodes", 1)
+    assert str(path) in said[-1]
+    assert told in said[-1]
+
+
 def test_a_workers_damaged_replay_buffer(dealt: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(dealt, tmp_path / "run"))
     (run / "workers/1/replay.pth").write_bytes(b"PK")
