@@ -6,9 +6,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
+from .commands import resume_command
 from .errors import RlbenchError
 from .recipe import Recipe
-from .registry import runs_user_code
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
@@ -54,10 +54,3 @@ class Interrupts:
             raise Interrupted(
                 f"stopped by {name}; everything is saved. Go on with: {resume_command(folder, recipe)}", self.signal
             )
-
-
-def resume_command(folder: Path, recipe: Recipe) -> str:
-    """What to type to go on with the run in ``folder``."""
-    code = f" --agent {recipe.agent}" if runs_user_code(recipe.agent) else ""
-    code += "".join(f" --import {module}" for module in recipe.imports)
-    return f"rlbench train --resume {folder}{code}"

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .commands import again_command, resume_command
 from .errors import UsageError
-from .interrupt import resume_command
 from .panel import panel
 from .progress import Screen, make_console
 from .texts import Clock, closing_lines
@@ -34,7 +34,7 @@ def watch(folder: Path | str, *, once: bool = False) -> None:
     if state != "under way" and not run.env_steps:
         raise UsageError(
             f"{run.folder} holds no record yet, and no process is at work in it. "
-            f"Start it again with: rlbench train --recipe {run.folder / 'recipe.toml'} --out OTHER"
+            f"Start it again with: {again_command(run.folder, run.recipe)}"
         )
     if not (once or not console.is_terminal or console.is_dumb_terminal):
         with contextlib.closing(screen), _keys() as pressed:

@@ -8,6 +8,7 @@ import click
 
 from rlbench import __version__
 from rlbench.errors import RlbenchError
+from rlbench.places import stand
 
 from .compare import compare
 from .eval import evaluate
@@ -25,6 +26,7 @@ class Main(click.Group):
     """A group that prints a user's mistake as one line; RLBENCH_DEBUG=1 shows the traceback instead."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        stand()
         try:
             return super().invoke(ctx)
         except RlbenchError as e:

@@ -1,0 +1,66 @@
+"""Commands to print: the one place that composes and quotes them, so that each can be pasted into a shell and works.
+
+    command("train", "--resume", folder, *code(recipe), "--total-steps", 200)
+
+A `Path` among the words is a file or folder: it is named from where the user stands, absolutely where it lies
+elsewhere, and as ``./-x`` where it begins with a hyphen. All words are quoted for a shell where they need it.
+"""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from .places import absolute, shown
+
+
+class NamesCode(Protocol):
+    """A recipe, as far as the code is concerned that it names."""
+
+    @property
+    def agent(self) -> str: ...
+    @property
+    def imports(self) -> Sequence[str]: ...
+
+
+def command(verb: str, *words: object) -> str:
+    """``rlbench VERB WORDS``, as it is typed into a shell. Words are options, numbers, texts, and `Path`s."""
+    return shlex.join(["rlbench", verb, *(place(word) if isinstance(word, Path) else str(word) for word in words)])
+
+
+def place(path: str | Path) -> str:
+    """A file or folder as one word of a command, not quoted yet."""
+    text = shown(path)
+    return f"./{text}" if text.startswith("-") else text
+
+
+def code(recipe: NamesCode) -> list[str]:
+    """The words that name the code which a run of ``recipe`` needs: --agent REF and --import MODULE."""
+    return code_words(recipe.agent, recipe.imports)
+
+
+def code_words(agent: str | None, imports: Sequence[str] = ()) -> list[str]:
+    """As `code`, of an agent's name, which needs none, or where its code is, and of modules or files to import."""
+    words = ["--agent", ref(agent)] if agent and ":" in agent else []
+    return words + [word for module in imports for word in ("--import", ref(module))]
+
+
+def ref(name: str) -> str:
+    """Code by its name, from where the user stands: ``file.py``, ``file.py:Class``, ``package.module:Class``."""
+    file, colon, rest = name.rpartition(":")
+    if not file.endswith(".py"):
+        file, colon, rest = name, "", ""
+    if not file.endswith(".py"):
+        return name
+    path = Path(file)
+    return (place(path) if path.is_absolute() else str(path)) + colon + rest
+
+
+def resume_command(folder: str | Path, recipe: NamesCode, *more: object) -> str:
+    """What to type to go on with the run in ``folder``; ``more`` are words of its own, as ("--total-steps", 200)."""
+    return command("train", "--resume", absolute(folder), *code(recipe), *more)
+
+
+def again_command(folder: str | Path, recipe: NamesCode) -> str:
+    """What to type to begin anew with the recipe in ``folder``, in another folder: OTHER is for the user to choose."""
+    return command("train", "--recipe", absolute(folder) / "recipe.toml", *code(recipe), "--out", "OTHER")
