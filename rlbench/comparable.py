@@ -1,9 +1,11 @@
 """Whether runs may be compared at all: conditions that differ, seeds that are shared, and what weakens a verdict."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from .evidence import CONDITIONS, Score
 from .groups import Group
+from .pooling import Trained, are_kin, shares_story
 
 FEW = 10  # seeds
 
@@ -32,9 +34,10 @@ def find_differences(groups: Sequence[Group], envs: Sequence[str]) -> tuple[str,
             reached = {g.label: sorted({f"{run.horizon:,.0f}" for run in g.runs_on(env)}) for g in groups}
             if said := _differs(reached):
                 found.append(f"{env}: not all have ended; env steps so far: {said}")
-    packages = sorted({name for g in groups for run in g.runs for name in run.versions})
+    counting = {g.label: [run for env in g.seeds for run in g.runs_on(env)] for g in groups}
+    packages = sorted({name for runs in counting.values() for run in runs for name in run.versions})
     for name in packages:
-        versions = {g.label: sorted({run.versions.get(name, "unknown") for run in g.runs}) for g in groups}
+        versions = {label: sorted({run.versions.get(name, "unknown") for run in r}) for label, r in counting.items()}
         if said := _differs(versions):
             found.append(f"not the same version of {name}: {said}")
     everywhere = sorted({env for g in groups for env in g.seeds})
@@ -56,28 +59,38 @@ def find_warnings(groups: Sequence[Group], envs: Sequence[str], same: Mapping[st
             where = ", ".join(f"{n} on {env}" for env, n in few.items()) if len(envs) > 1 else str(*few.values())
             plural = "" if where == "1" else "s"
             found.append(f"{group.label} has {where} seed{plural}: with fewer than {FEW}, intervals are unreliable")
-    baseline = _identities(groups[0], envs)
     for group in groups[1:]:
-        both = len(baseline & _identities(group, envs))
+        both = _shared(group, groups[0], envs)
         if both and not same[group.label]:
-            found.append(
-                f"{both} seeds of {group.label} are also in {groups[0].label}, episode by episode: "
-                "the two are not independent"
-            )
+            plural = f"{both} seeds of {group.label} are" if both > 1 else f"one seed of {group.label} is"
+            found.append(f"{plural} also in {groups[0].label}, episode by episode: the two are not independent")
     if score == "best":
         found.append('the score "best" is of weights selected by evaluation, which flatters agents that vary')
     return found
 
 
 def same_seeds(groups: Sequence[Group], envs: Sequence[str]) -> dict[str, bool]:
-    """Whether each contestant has just the seeds of the first one: label -> yes or no."""
-    baseline = _identities(groups[0], envs)
-    return {group.label: _identities(group, envs) == baseline for group in groups}
+    """Whether each contestant has just the seeds of the first one, and for as long: label -> yes or no."""
+    return {group.label: all(_same_on(group, groups[0], env) for env in envs) for group in groups}
 
 
-def _identities(group: Group, envs: Sequence[str]) -> set[tuple[str, int, str]]:
-    """Each seed by its episodes, or by its run folder where none are recorded."""
-    return {(env, s.number, s.digest or str(s.run.resolve())) for env in envs for s in group.seeds[env]}
+def _same_on(group: Group, other: Group, env: str) -> bool:
+    ours, theirs = (sorted(g.trained_on(env), key=lambda seed: seed.number) for g in (group, other))
+    return len(ours) == len(theirs) and all(
+        are_kin(a.experiment, b.experiment) and shares_story(a, b) and len(a.story) == len(b.story)
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def _shared(group: Group, other: Group, envs: Sequence[str]) -> int:
+    """How many seeds of a contestant another one has too, trained for as long or not."""
+    count = 0
+    for env in envs:
+        theirs: dict[int, list[Trained]] = defaultdict(list)
+        for seed in other.trained_on(env):
+            theirs[seed.number].append(seed)
+        count += sum(any(shares_story(seed, b) for b in theirs[seed.number]) for seed in group.trained_on(env))
+    return count
 
 
 def _differs(values: Mapping[str, Sequence[str]]) -> str:

@@ -78,6 +78,7 @@ class Comparison(NamedTuple):
     confidence: float
     labels: tuple[str, ...]
     runs: dict[str, tuple[str, ...]]  # label -> run folders
+    seeds: dict[str, dict[str, tuple[int, ...]]]  # label -> environment -> the numbers of the seeds that count
     tables: tuple[Table, ...]  # per environment
     overall: Table | None  # over all, normalised scores; None where there is one environment
     verdicts: tuple[str, ...]  # a sentence per contestant after the first
@@ -187,6 +188,7 @@ def compare(
         confidence=confidence,
         labels=tuple(group.label for group in contestants),
         runs={group.label: tuple(str(run.path) for run in group.runs) for group in contestants},
+        seeds={g.label: {env: tuple(seed.number for seed in g.seeds[env]) for env in envs} for g in contestants},
         tables=tuple(tables),
         overall=overall,
         verdicts=tuple(care + contrast.sentence for contrast in (overall or tables[0]).contrasts),

@@ -3,6 +3,7 @@
 Runs of one experiment are pooled to a `Group` first; the other pictures start from groups too.
 """
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -14,13 +15,14 @@ import numpy as np
 
 from .errors import UsageError
 from .history import Axis, History, Seed, What, read_run, unique
+from .pooling import Trained, count_once, note_of, shares_story
 from .stats import bootstrap_interval, iqm, mean_interval
 
 Stat = Literal["mean", "iqm", "median"]
 
 
 class Group(NamedTuple):
-    """An experiment: the pooled seeds of runs with the same environment, agent and settings."""
+    """An experiment: the pooled seeds of runs with the same environment, agent and settings, each seed once."""
 
     label: str  # the agent, and its settings where they are what sets two groups of one environment apart
     env: str
@@ -29,6 +31,7 @@ class Group(NamedTuple):
     seeds: list[tuple[Seed, History]]  # S of them, each with the run it comes from
     planned: int  # seeds asked for; more than S where a seed has nothing to show yet
     solved_at: float | None
+    notes: tuple[str, ...] = ()  # which seeds several runs trained
 
 
 class Curve(NamedTuple):
@@ -43,7 +46,7 @@ class Curve(NamedTuple):
     middle: np.ndarray  # (N,) the statistic over seeds
     low: np.ndarray  # (N,) its 95 % interval; NaN for one seed
     high: np.ndarray  # (N,)
-    seeds: tuple[int, ...]  # S numbers; one number twice where two runs used it
+    seeds: tuple[int, ...]  # S numbers
     ends: np.ndarray  # (S,) x of each seed's last episode; after that its last value is held
     planned: int
     window: int
@@ -105,23 +108,23 @@ def group_runs(
 
 
 def pool(histories: Sequence[History]) -> list[Group]:
-    """One group per experiment, in the order given: runs with the same env, agent and settings are pooled.
+    """One group per experiment, in the order given: runs that differ in seeds and budgets alone are pooled.
 
-    Settings are the agent's hyper-parameters and what else shapes learning; where runs of one agent differ in them,
-    the labels say so. A seed number that two runs used counts twice, unless one history merely repeats the other:
-    that is no new evidence.
+    What sets two experiments of one agent apart is in their labels. Which seeds count is the rule of `rlbench.pooling`:
+    each one once, by its longest history.
     """
-    members: dict[Any, list[History]] = defaultdict(list)
+    experiments: dict[Any, list[History]] = defaultdict(list)
     for history in histories:
-        members[history.env, history.agent, *sorted(history.settings.items())].append(history)
-    labels = _labels([group[0] for group in members.values()])
-    return [_pooled(group, label) for group, label in zip(members.values(), labels, strict=True)]
+        experiments[history.experiment].append(history)
+    members = [runs for same in experiments.values() for runs in _by_budget(same)]
+    labels = _labels(members)
+    return [_pooled(runs, label) for runs, label in zip(members, labels, strict=True)]
 
 
 def curves_of(
     groups: Sequence[Group], x: Axis = "steps", window: int | None = None, points: int = 200, *, stat: Stat = "mean"
 ) -> list[Curve]:
-    """One curve per group. Where one of its runs was killed, or is under way, the mean ends where that run does.
+    """One curve per group. Where one of its runs was killed, is under way or had a smaller budget, the mean ends there.
 
     Args:
         groups: of `pool`. Greedy evaluations are shown as they are: the grid holds every one of them up to ``points``.
@@ -177,13 +180,53 @@ def _check(x: Axis, window: int | None, points: int, stat: Stat) -> None:
         raise UsageError(f"window must be at least 1 and points at least 2, not {window} and {points}.")
 
 
-def _labels(histories: list[History]) -> list[str]:
-    """One label per experiment (given by one of its runs), unique within an environment."""
+def _by_budget(runs: list[History]) -> list[list[History]]:
+    """The runs of one experiment together; those of each budget apart where what a seed learns hangs on the budget."""
+    groups: dict[int, list[History]] = defaultdict(list)
+    for run in runs:
+        groups[run.budget].append(run)
+    return list(groups.values()) if len(groups) > 1 and _spans(runs) else [runs]
+
+
+def _spans(runs: list[History]) -> bool:
+    """Whether a schedule is known to reach over the whole run, or seeds of two budgets show that one does."""
+    if runs[0].experiment.spans:
+        return True
+    by_number: dict[int, list[tuple[int, Trained]]] = defaultdict(list)
+    for run in runs:
+        for seed in _trained(run):
+            by_number[seed.number].append((run.budget, seed))
+    pairs = (pair for same in by_number.values() for pair in itertools.combinations(same, 2))
+    return any(x != y and len(a.story) and len(b.story) and not shares_story(a, b) for (x, a), (y, b) in pairs)
+
+
+def _trained(run: History) -> list[Trained]:
+    """For `count_once`; evaluations, which runs make at steps of their own, tell no story."""
+    known = run.what == "returns"
+    return [
+        Trained(
+            run.run, run.experiment, seed.number, float(seed.steps[-1]), run.over, seed.story[: None if known else 0]
+        )
+        for seed in run.seeds
+    ]
+
+
+def _labels(members: Sequence[list[History]]) -> list[str]:
+    """One label per experiment (given by its runs), unique within an environment."""
+    budgets: dict[Any, set[int]] = defaultdict(set)
+    for runs in members:
+        budgets[runs[0].experiment].add(runs[0].budget)
+    settings = [
+        runs[0].settings | ({"total_steps": str(runs[0].budget)} if len(budgets[runs[0].experiment]) > 1 else {})
+        for runs in members
+    ]
     labels = []
-    for history in histories:
-        rivals = [h.settings for h in histories if (h.env, h.agent) == (history.env, history.agent)]
-        differing = sorted({key for settings in rivals for key in settings if len({s.get(key) for s in rivals}) > 1})
-        words = [f"{key}={history.settings.get(key, 'default')}" for key in differing[:3]]
+    histories = [runs[0] for runs in members]
+    for history, own in zip(histories, settings, strict=True):
+        kin = zip(histories, settings, strict=True)
+        rivals = [s for h, s in kin if (h.env, h.agent) == (history.env, history.agent)]
+        differing = sorted({key for s in rivals for key in s if len({other.get(key) for other in rivals}) > 1})
+        words = [f"{key}={own.get(key, 'default')}" for key in differing[:3]]
         labels.append(", ".join([history.agent.rpartition(":")[2], *words]))
     taken = [(history.env, label) for history, label in zip(histories, labels, strict=True)]
     return [
@@ -194,22 +237,34 @@ def _labels(histories: list[History]) -> list[str]:
 
 def _pooled(runs: list[History], label: str) -> Group:
     entries = [(seed, run) for run in runs for seed in run.seeds]
-    kept: list[int] = []  # without those that repeat another; the longest history of a kind stays
-    for i in sorted(range(len(entries)), key=lambda i: (-len(entries[i][0].steps), not entries[i][1].over)):
-        if not any(entries[i][0].begins(entries[k][0]) for k in kept):
-            kept.append(i)
-    seeds = [entries[i] for i in sorted(kept)]
-    planned = sum(run.planned for run in runs) - (len(entries) - len(seeds))
+    trained = [seed for run in runs for seed in _trained(run)]
+    kept, repeats = count_once(trained)
     solved_at = next((run.solved_at for run in runs if run.solved_at is not None), None)
-    return Group(label, runs[0].env, runs[0].agent, runs[0].what, seeds, planned, solved_at)
+    return Group(
+        label=label,
+        env=runs[0].env,
+        agent=runs[0].agent,
+        what=runs[0].what,
+        seeds=[entries[i] for i in kept],
+        planned=len({number for run in runs for number in run.numbers}),
+        solved_at=solved_at,
+        notes=(f"{runs[0].env}: {label}: {note}",) if (note := note_of(trained, repeats)) else (),
+    )
 
 
 def _curve(group: Group, axis: Axis, window: int, points: int, stat: Stat) -> Curve:
     if group.what == "evaluations" and axis == "episodes":
         raise UsageError("evaluations are recorded over env steps and time, not over episodes: choose another --x.")
     seeds = [seed for seed, _ in group.seeds]
-    # The x up to which a seed's last value is held: for ever where its run is over, else to where the run has come.
-    held = [np.inf if run.over else max(seed.x(axis)[-1] for seed in run.seeds) for _, run in group.seeds]
+    # The x up to which a seed's last value is held: for ever where its run is over and none of the others was to go on
+    # for longer, else to where the run has come.
+    runs = [run for _, run in group.seeds]
+    budgets = [(run.budget, run.max_episodes or math.inf) for run in runs]
+    longest = tuple(map(max, zip(*budgets, strict=True)))
+    held = [
+        np.inf if run.over and budget == longest else max(seed.x(axis)[-1] for seed in run.seeds)
+        for run, budget in zip(runs, budgets, strict=True)
+    ]
     first, ends = (np.array([seed.x(axis)[i] for seed in seeds]) for i in (0, -1))  # (S,)
     x = np.unique(np.linspace(first.min(), ends.max(), points))  # (N,)
     if group.what == "evaluations":

@@ -4,10 +4,10 @@ Reads recipe.toml, run.json, summary.json, evaluations.csv and episodes.csv, of 
 damaged. What is missing or does not parse is said in a note, and the rest is used.
 """
 
-import hashlib
 import json
 import math
 import tomllib
+import zlib
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -15,7 +15,9 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from .errors import RunFolderError, UsageError
+from .history import MOST_SEEDS
 from .plain import finite
+from .pooling import Experiment, Trained, experiment_of
 from .tables import under_way
 
 Score = Literal["final", "best", "auc"]
@@ -33,7 +35,6 @@ CONDITIONS: dict[str, Any] = {
     "eval_episodes": None,
     "final_eval_episodes": None,
 }
-MOST_SEEDS = 10_000  # of one run
 MOST_STEPS = 10**15
 PACKAGES = ("gymnasium", "rlbench", "torch")
 
@@ -47,7 +48,8 @@ class SeedEvidence(NamedTuple):
     best: float  # of the weights that did best in an evaluation during training
     steps: np.ndarray  # (n,) env steps of its evaluations, increasing
     returns: np.ndarray  # (n,) their mean greedy returns
-    digest: str  # of all its episodes: the same for the same seed trained twice
+    story: np.ndarray  # (n,) a digest of each of its episodes: the same for the same seed trained twice
+    reached: float  # env steps of its last episode or evaluation
 
 
 class RunEvidence(NamedTuple):
@@ -56,6 +58,7 @@ class RunEvidence(NamedTuple):
     path: Path
     env: str
     agent: str
+    experiment: Experiment
     settings: dict[str, str]  # hyper-parameters, and environments per seed
     conditions: dict[str, str]
     versions: dict[str, str]
@@ -90,10 +93,10 @@ def read_run(path: Path) -> RunEvidence:
     facts = _read_json(path / "run.json", notes)
     over = bool(summary) and "interrupted" not in str(summary.get("stopped_because"))
     evaluations: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    digests: dict[int, str] = {}
+    stories: dict[int, tuple[np.ndarray, float]] = {}
     for place in under_way(path) or [path]:
         _read_evaluations(place / "evaluations.csv", evaluations, notes)
-        digests |= _digests(place / "episodes.csv")
+        stories |= _stories(place / "episodes.csv")
     final, best = (_numbers(summary.get(f"{name}_eval_return")) for name in ("final", "best"))
     seeds = []
     for number in sorted({*range(first, first + count), *evaluations, *final}):
@@ -106,9 +109,9 @@ def read_run(path: Path) -> RunEvidence:
         if over and number not in final:
             notes.append(f"seed {number} has no final score: its last evaluation, at step {known[-1, 0]:,.0f}, is used")
         chosen = best.get(number, float(np.fmax(highest, score)))
-        seeds.append(
-            SeedEvidence(path, number, float(score), chosen, known[:, 0], known[:, 1], digests.get(number, ""))
-        )
+        story, ended = stories.get(number, (np.zeros(0, np.uint32), 0.0))
+        end = max(ended, float(known[-1, 0]) if len(known) else 0.0)
+        seeds.append(SeedEvidence(path, number, float(score), chosen, known[:, 0], known[:, 1], story, end))
     if not seeds:
         raise UsageError(f"{path} holds no evaluation yet")
     horizon = budget
@@ -125,6 +128,7 @@ def read_run(path: Path) -> RunEvidence:
         path=path,
         env=env,
         agent=agent,
+        experiment=experiment_of(recipe),
         settings={key: _text(value) for key, value in settings.items()},
         conditions=conditions,
         versions={k: str(v) for k, v in versions.items() if k in PACKAGES} if isinstance(versions, dict) else {},
@@ -135,6 +139,11 @@ def read_run(path: Path) -> RunEvidence:
         seeds=tuple(seeds),
         notes=tuple(notes),
     )
+
+
+def trained(run: RunEvidence, seed: SeedEvidence) -> Trained:
+    """A seed of ``run``, for `rlbench.pooling`."""
+    return Trained(run.path, run.experiment, seed.number, seed.reached, run.over, seed.story)
 
 
 def score_of(seed: SeedEvidence, score: Score, horizon: float) -> float:
@@ -196,16 +205,21 @@ def _read_evaluations(path: Path, into: dict[int, list[tuple[float, float]]], no
         into[seed].append((at, value))
 
 
-def _digests(path: Path) -> dict[int, str]:
-    """Of each seed's episodes, wall time left out."""
+def _stories(path: Path) -> dict[int, tuple[np.ndarray, float]]:
+    """Of each seed a digest of every episode, wall time left out, and the env steps of the last one."""
     header, *lines = _lines(path) or [""]
-    last = -1 if header.endswith(",wall_seconds") else None
-    hashes: dict[int, Any] = defaultdict(hashlib.sha256)
+    names = header.split(",")
+    last = -1 if names[-1] == "wall_seconds" else None
+    at = names.index("env_steps") - 1 if "env_steps" in names[1:] else None
+    digests: dict[int, list[int]] = defaultdict(list)
+    reached: dict[int, str] = {}
     for text in lines:
         seed, *fields = text.split(",")[:last]
         if seed.isdigit():
-            hashes[int(seed)].update((",".join(fields) + "\n").encode())
-    return {seed: digest.hexdigest()[:16] for seed, digest in hashes.items()}
+            digests[int(seed)].append(zlib.crc32(",".join(fields).encode()))
+            reached[int(seed)] = fields[at] if at is not None and at < len(fields) else ""
+    steps = {seed: float(text) if text.isdigit() else 0.0 for seed, text in reached.items()}
+    return {seed: (np.array(found, np.uint32), steps[seed]) for seed, found in digests.items()}
 
 
 def _lines(path: Path) -> list[str]:

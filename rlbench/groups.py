@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import RlbenchError, UsageError
-from .evidence import RunEvidence, SeedEvidence, read_run
+from .evidence import RunEvidence, SeedEvidence, read_run, trained
+from .pooling import Trained, count_once, note_of
 from .tables import WORKERS
 
 Spec = str | Path | Sequence[str | Path]
@@ -17,12 +18,19 @@ class Group(NamedTuple):
 
     label: str
     runs: tuple[RunEvidence, ...]
-    seeds: dict[str, tuple[SeedEvidence, ...]]  # environment -> its seeds, of all runs; repeated ones once
+    seeds: dict[str, tuple[SeedEvidence, ...]]  # environment -> its seeds, of all runs, each once (see `pooling`)
     notes: tuple[str, ...]
     mixed: tuple[str, ...] = ()  # environments on which it is more than one agent, in words
 
     def runs_on(self, env: str) -> list[RunEvidence]:
-        return [run for run in self.runs if run.env == env]
+        """The runs whose seeds count; one that only repeats seeds of others has no say in conditions and horizon."""
+        counting = {seed.run for seed in self.seeds.get(env, ())}
+        return [run for run in self.runs if run.env == env and run.path in counting]
+
+    def trained_on(self, env: str) -> list[Trained]:
+        """The seeds that count, for `rlbench.pooling`."""
+        by_path = {run.path: run for run in self.runs if run.env == env}
+        return [trained(by_path[seed.run], seed) for seed in self.seeds.get(env, ())]
 
 
 def read_groups(specs: Mapping[str, Spec] | Sequence[Spec]) -> list[Group]:
@@ -119,21 +127,14 @@ def _read(label: str, paths: list[Path]) -> Group:
         raise UsageError(f"nothing to compare of {label}: {'; '.join(unusable)}.")
     seeds: dict[str, tuple[SeedEvidence, ...]] = {}
     for env in dict.fromkeys(run.env for run in runs):
-        every = [seed for run in runs if run.env == env for seed in run.seeds]
-        kept = unique(every)
-        seeds[env] = tuple(kept)
-        if len(kept) < len(every):
-            n = len(every) - len(kept)
-            notes.append(f"{label}: {env}: {n} of {len(every)} seeds only repeat another, episode by episode: left out")
-        mixed += _mixed(label, env, [run for run in runs if run.env == env])
+        here = [run for run in runs if run.env == env]
+        every = [(run, seed) for run in here for seed in run.seeds]
+        known = [trained(run, seed) for run, seed in every]
+        kept, repeats = count_once(known)
+        seeds[env] = tuple(every[i][1] for i in kept)
+        notes += [f"{label}: {env}: {note}"] if (note := note_of(known, repeats)) else []
+        mixed += _mixed(label, env, [run for run in here if any(every[i][0] is run for i in kept)])
     return Group(label, tuple(runs), seeds, tuple(notes), tuple(mixed))
-
-
-def unique(seeds: Sequence[SeedEvidence]) -> list[SeedEvidence]:
-    """The seeds without those that are another one trained again: no new evidence."""
-    return list({(seed.number, seed.digest or str(seed.run.resolve())): seed for seed in reversed(seeds)}.values())[
-        ::-1
-    ]
 
 
 def _mixed(label: str, env: str, runs: list[RunEvidence]) -> list[str]:

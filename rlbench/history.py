@@ -4,6 +4,7 @@ Reads recipe.toml, summary.json, episodes.csv and evaluations.csv, of runs that 
 and the other pictures are made of it.
 """
 
+import itertools
 import json
 import math
 import tomllib
@@ -16,15 +17,13 @@ import numpy as np
 
 from .errors import RlbenchError, RunFolderError, UsageError
 from .plain import finite
+from .pooling import SHAPING, Experiment, experiment_of
 from .tables import under_way
 
 Axis = Literal["steps", "episodes", "time"]
 What = Literal["returns", "evaluations"]
+MOST_SEEDS = 10_000  # of one run
 
-# Besides the agent's own table, what makes two runs of one agent two experiments.
-_SETTINGS = (
-    "env_kwargs", "num_envs", "total_steps", "max_episodes", "max_episode_steps", "fresh_envs", "stop_when_solved",
-)  # fmt: skip
 _FILES = {"returns": ("episodes.csv", "episode_return"), "evaluations": ("evaluations.csv", "mean_return")}
 
 
@@ -42,11 +41,10 @@ class Seed(NamedTuple):
             return np.arange(1.0, len(self.steps) + 1)
         return self.steps if axis == "steps" else np.maximum.accumulate(self.seconds)
 
-    def begins(self, other: "Seed") -> bool:
-        """Whether ``other`` has the same history, and perhaps more: the same seed trained twice."""
-        n = len(self.steps)
-        same = np.array_equal(self.steps, other.steps[:n]) and np.array_equal(self.values, other.values[:n])
-        return self.number == other.number and same
+    @property
+    def story(self) -> np.ndarray:
+        """What happened, for `rlbench.pooling`: (n, 2)."""
+        return np.stack((self.steps, self.values), axis=1)
 
 
 class History(NamedTuple):
@@ -56,14 +54,21 @@ class History(NamedTuple):
     env: str
     agent: str
     what: What
-    settings: dict[str, str]
-    planned: int  # seeds asked for
+    settings: dict[str, str]  # what shapes learning, budgets apart
+    experiment: Experiment
+    numbers: tuple[int, ...]  # of the seeds asked for, and of others that are there
     budget: int  # env steps asked for, per seed; 0: unknown
+    max_episodes: int  # after which a seed was to stop; 0: no limit
     over: bool  # False: under way or killed
     solved_at: float | None
     ends: dict[int, float]  # env steps that each seed took, where the run is over
     greedy: dict[int, float]  # mean greedy return of each seed's final weights, where the run is over
     seeds: list[Seed]  # those that have something to show, at least one
+
+    @property
+    def planned(self) -> int:
+        """How many seeds were asked for, or are there."""
+        return len(self.numbers)
 
 
 def read_run(run: Path | str, what: What = "returns") -> History:
@@ -84,8 +89,10 @@ def read_run(run: Path | str, what: What = "returns") -> History:
         raise UsageError(f"{run} is no run folder: {why}.{inside}")
     try:
         recipe = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
-        env, agent, planned = str(recipe["env"]), str(recipe["agent"]), int(recipe["seeds"])
-        budget = int(recipe.get("total_steps", 0))
+        env, agent, count = str(recipe["env"]), str(recipe["agent"]), int(recipe["seeds"])
+        first, budget, max_episodes = (int(recipe.get(key, 0)) for key in ("seed", "total_steps", "max_episodes"))
+        if not 0 <= count <= MOST_SEEDS:
+            raise ValueError(f"seeds is {count}")
     except (OSError, ValueError, TypeError, KeyError, OverflowError) as e:
         raise RunFolderError(
             f"cannot read {run / 'recipe.toml'}: {f'no {e}' if isinstance(e, KeyError) else e}."
@@ -103,7 +110,7 @@ def read_run(run: Path | str, what: What = "returns") -> History:
         raise RunFolderError(f"cannot read {run / 'summary.json'}: {e}.") from e
     hyper = recipe.get(agent.rpartition(":")[2], {})
     settings = {
-        **{key: recipe[key] for key in _SETTINGS if key in recipe},
+        **{key: recipe[key] for key in SHAPING if key in recipe},
         **(hyper if isinstance(hyper, dict) else {}),
     }
     solved_at = [x for known in (summary, recipe) if (x := finite(known.get("solved_at"))) is not None]
@@ -121,8 +128,10 @@ def read_run(run: Path | str, what: What = "returns") -> History:
         agent=agent,
         what=what,
         settings={key: str(value) for key, value in settings.items()},
-        planned=max(len(seeds), planned),
+        experiment=experiment_of(recipe),
+        numbers=_numbers(range(first, first + count), [seed.number for seed in seeds]),
         budget=budget,
+        max_episodes=max_episodes,
         over=over,
         solved_at=solved_at[0] if solved_at else None,
         ends=ends if over else {},
@@ -163,6 +172,12 @@ def unique(runs: Path | str | Sequence[Path | str]) -> list[Path]:
     """The folders as paths, each once."""
     paths = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     return list({path.resolve(): path for path in paths}.values())
+
+
+def _numbers(planned: range, found: Sequence[int]) -> tuple[int, ...]:
+    """The numbers of all seeds; those without anything to show are the first of ``planned`` that are not found."""
+    silent = itertools.islice((n for n in planned if n not in found), max(len(planned) - len(found), 0))
+    return tuple(sorted({*found, *silent}))
 
 
 def _notes(history: History) -> list[str]:

@@ -50,6 +50,8 @@ def _seed_rows(
     histories = [h for h in contestant.histories["returns"] if h.run == path]
     episodes = {s.number: len(s.steps) for h in histories for s in h.seeds}
     ends = {s.number: float(s.steps[-1]) for h in histories for s in h.seeds}
+    counting = {(s.run, s.number) for s in (group.seeds.get(folder.facts.env, ()) if group else ())}
+    elsewhere = "; not counted here, as another run trained it too"
     rows = []
     for seed in sorted({*known, *episodes, *_planned(folder)}):
         one = known.get(seed)
@@ -62,7 +64,7 @@ def _seed_rows(
             *([] if level is None else [_reached(one, level)]),
             ("–", -1.0) if steps is None else (f"{steps:,.0f}", steps),
             ("–", -1.0) if count is None else (f"{count:,.0f}", float(count)),
-            (_why(folder, seed), None),
+            (_why(folder, seed) + elsewhere * (one is not None and (path, seed) not in counting), None),
         ]
         if len(found.folders) > 1:
             row.insert(0, (contestant.label if len(contestant.folders) == 1 else f"{contestant.label}: {path}", None))

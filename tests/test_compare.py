@@ -160,7 +160,7 @@ def test_the_same_run_twice(tmp_path: Path) -> None:
 
 
 def test_seeds_that_both_share_are_told(tmp_path: Path) -> None:
-    a, b = write_run(tmp_path / "a", GOOD), write_run(tmp_path / "b", BAD)
+    a, b = write_run(tmp_path / "a", GOOD), write_run(tmp_path / "b", BAD, first=10)
     c = compare({"x": [a, b], "y": a})
     assert [w for w in c.warnings if "10 seeds of y are also in x" in w]
 

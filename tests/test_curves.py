@@ -108,7 +108,7 @@ def test_a_run_under_way(tmp_path: Path) -> None:
 
 def test_runs_of_one_experiment_are_pooled_and_others_named_apart(tmp_path: Path) -> None:
     story = {0: [(10, 1.0), (20, 2.0)], 1: [(10, 3.0), (20, 4.0)]}
-    other = {0: [(10, 5.0), (20, 6.0)], 2: [(10, 7.0), (20, 8.0)]}
+    other = {2: [(10, 5.0), (20, 6.0)], 3: [(10, 7.0), (20, 8.0)]}
     runs = [
         write_run(tmp_path / "a", story),
         write_run(tmp_path / "fast", story, hyper="learning_rate = 0.01"),
@@ -119,7 +119,7 @@ def test_runs_of_one_experiment_are_pooled_and_others_named_apart(tmp_path: Path
     ]
     curves = group_runs([*runs, runs[0], str(runs[1])], window=1)  # a run named twice counts once
     assert [(c.label, c.env, c.seeds) for c in curves] == [
-        ("dqn, learning_rate=0.001", "CartPole-v1", (0, 1, 0, 2)),
+        ("dqn, learning_rate=0.001", "CartPole-v1", (0, 1, 2, 3)),
         ("dqn, learning_rate=0.01", "CartPole-v1", (0, 1)),
         ("DQN (mine)", "CartPole-v1", (0, 1)),
         ("DQN (theirs)", "CartPole-v1", (0, 1)),

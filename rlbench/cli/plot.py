@@ -134,7 +134,8 @@ def _curve(histories: Any, x: Any, window: Any, stat: Any, **how: Any) -> tuple[
     from ..curves import curves_of, pool
     from ..plot import draw
 
-    curves = curves_of(pool(histories), x, window, stat=stat)
+    groups = pool(histories)
+    curves = curves_of(groups, x, window, stat=stat)
     lines = []
     for curve in curves:
         at, value, low, high = curve.final()
@@ -146,21 +147,22 @@ def _curve(histories: Any, x: Any, window: Any, stat: Any, **how: Any) -> tuple[
             kind = "" if stat == "mean" else f" ({stat})"
             result = f"{name}{kind} {_shown(value, low, high)} at {unit} {at:,.0f}"
         lines.append(f"{curve.env}: {curve.label}, {_seeds(len(curve.seeds))}: {result}")
-    return draw(curves, **how), lines, []
+    return draw(curves, **how), lines, [note for group in groups for note in group.notes]
 
 
 def _scores(histories: Any, window: Any, *, profiles: bool, **how: Any) -> tuple["Figure", list[str], list[str]]:
     from ..curves import pool
     from ..plot_scores import draw_profiles, draw_scores, scores_of
 
-    found = scores_of(pool(histories), window)
-    lines, few = [], []
+    groups = pool(histories)
+    found = scores_of(groups, window)
+    lines, said = [], [note for group in groups for note in group.notes]
     for s in found:
         numbers = ", ".join(f"{name} {_shown(*e)}" for name, e in s.aggregates.items())
         lines.append(f"{s.env}: {s.label}, {_seeds(len(s.scores))}: {numbers}")
         if len(s.scores) == 1:
-            few.append(f"{s.env}: {s.label} has one seed: its score without an interval.")
-    return (draw_profiles if profiles else draw_scores)(found, **how), lines, few
+            said.append(f"{s.env}: {s.label} has one seed: its score without an interval.")
+    return (draw_profiles if profiles else draw_scores)(found, **how), lines, said
 
 
 def _threshold(
@@ -170,8 +172,9 @@ def _threshold(
     from ..plot_threshold import draw_times, share_reached, times_of
     from ..survival import median_time
 
-    found, notes = times_of(pool(histories), threshold, x, window)
-    lines = []
+    groups = pool(histories)
+    found, notes = times_of(groups, threshold, x, window)
+    lines, notes = [], [*notes, *(note for group in groups for note in group.notes)]
     for times in found:
         _, share, low, high = share_reached(times)
         half = median_time(times.at, times.reached)
