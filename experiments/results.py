@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from rlbench.numbers import exact, interval, number
+
 #: Environments with a recipe of their own, and two that nothing was tuned on, for the default recipe.
 TUNED = (
     "CartPole-v1",
@@ -92,7 +94,7 @@ def _line(row: Row) -> str:
         f"{s['env_steps']:,}",
         _score(list(s["final_eval_return"].values())),
         _score(list(s["best_eval_return"].values())),
-        "-" if s["solved_at"] is None else f"{s['solved_at']:g}: {when}",
+        "-" if s["solved_at"] is None else f"{exact(s['solved_at'])}: {when}",
         f"{s['wall_seconds']:.0f} s",
         PEERS.get(row.env, "-"),
     )
@@ -106,8 +108,7 @@ def _score(values: Sequence[float]) -> str:
 
     x = np.array(values)
     low, high = bootstrap_interval(x, iqm)
-    digits = 1 if abs(x).max() >= 10 else 3
-    return f"{iqm(x):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}], worst {x.min():.{digits}f}"
+    return f"{interval(float(iqm(x)), float(low), float(high))}, worst {number(float(x.min()))}"
 
 
 def _page(rows: Sequence[Row]) -> str:

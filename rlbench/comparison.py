@@ -21,6 +21,7 @@ from .estimates import (
 )
 from .evidence import SCORES, Score, score_of, time_to
 from .groups import Group, Spec, read_groups
+from .numbers import exact
 from .references import Reference, reference
 from .survival import median_time, wilson
 from .verdict import Outcome, judge, sentence
@@ -233,7 +234,9 @@ def _threshold(groups: Sequence[Group], env: str, given: float | None) -> tuple[
     if given is not None:
         return given, []
     known = [run.solved_at for group in groups for run in group.runs_on(env) if run.solved_at is not None]
-    differ = [f"{env}: runs count different returns as solved; here it is {known[0]:g}"] if len(set(known)) > 1 else []
+    differ = (
+        [f"{env}: runs count different returns as solved; here it is {exact(known[0])}"] if len(set(known)) > 1 else []
+    )
     return (known[0] if known else None), differ
 
 

@@ -11,6 +11,7 @@ from .film import Film, filming, frame_rate
 from .keymap import KeyMap
 from .make import EnvMaker
 from .mosaic import Mosaic, Tile
+from .numbers import number
 from .window import SMALL, Window, open_window
 
 TALL = 720  # pixels; no picture is enlarged beyond
@@ -114,7 +115,7 @@ class _Game:
         alone = self._alone(seed) if self.agent and self.yours else None
         played = HumanPlayed(k + 1, self.total, self.step, self.yours, alone)
         told(played)
-        said = f"over: return {self.total:g}" + ("" if alone is None else f", the agent alone: {alone:g}")
+        said = f"over: return {number(self.total)}" + ("" if alone is None else f", the agent alone: {number(alone)}")
         self.goes_on = self._wait(
             f"{said}. Space: {'close' if last else 'the next one'}.", (pygame.K_SPACE, pygame.K_RETURN)
         )
@@ -154,7 +155,7 @@ class _Game:
     def _show(self, seconds: float, said: str = "", name: str = "") -> bool:
         hint = "" if self.agent is None else f"   Tab: {'the agent' if self.person else 'you'}"
         caption = f"{self.maker.env_id}, {self.name}: {'you' if self.person else 'the agent'}"
-        line = said or f"return {self.total:g}   step {self.step}{hint}"
+        line = said or f"return {number(self.total)}   step {self.step}{hint}"
         tile = Tile(self.frame, name or caption, line, bool(said) or self.person)
         return self.window.show(self.mosaic.draw([tile]), caption, seconds)
 

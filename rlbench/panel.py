@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from . import textchart
+from .numbers import number
 from .texts import Clock, mean_text, seeds_text, solved_text
 from .trail import RECENT, Trail, recent_means
 from .watcher import Status
@@ -121,7 +122,7 @@ def _below(status: Status, size: Size) -> list[list[Piece]]:
     known = np.isfinite(evaluated).any()
     greedy = [*_mean_pieces(evaluated, ""), ("  newest evaluation", FAINT)] if known else [("-", "")]
     solved, at, threshold = solved_text(status).partition(" at ")
-    figures = [(name, textchart.number(_mean(values))) for name, values in _ordered(status.numbers)]
+    figures = [(name, number(_mean(values))) for name, values in _ordered(status.numbers)]
     first, *others = figures or [("learning", "-")]
     return [
         _fitting("greedy", greedy, size.width),
@@ -180,7 +181,7 @@ def _axis(end: int, width: int) -> str:
 
 def _line_ends(status: Status, plain: bool) -> list[str]:
     """What stands behind each seed's bars: its recent return, and a tick once it has solved the environment."""
-    texts = [textchart.number(value) if value == value else "-" for value in recent_means(status.scores).tolist()]
+    texts = [number(value) if value == value else "-" for value in recent_means(status.scores).tolist()]
     wide, tick = max(len(text) for text in texts), "*" if plain else "✓"
     solved = status.scores.solved
     return [f"  {text:>{wide}} {' ' if at is None else tick}" for text, at in zip(texts, solved, strict=True)]
@@ -195,7 +196,7 @@ def _seed_lines(
     lines = []
     for seed, row, text, solved in zip(status.scores.seeds, rows, ends, status.scores.solved, strict=True):
         bars = (textchart.bars(row, *limits, plain=plain), BAR if solved is None else SOLVED)
-        lines.append([_label(f"seed {seed}"), bars, (text, "" if solved is None else SOLVED)])
+        lines.append([_label(_seed_name(seed, plain)), bars, (text, "" if solved is None else SOLVED)])
     return lines
 
 
@@ -204,7 +205,7 @@ def _seed_bars(status: Status, width: int, plain: bool, limits: Limits) -> list[
     recent = recent_means(status.scores)
     solved = np.array([at is not None for at in status.scores.solved])
     known = recent[np.isfinite(recent)]
-    spread = f"  {textchart.number(known.min())} to {textchart.number(known.max())}" if len(known) else ""
+    spread = f"  {number(known.min())} to {number(known.max())}" if len(known) else ""
     each = -(-len(recent) // (width * BAR_LINES))  # seeds to a bar
     if each > 1:
         groups = [recent[i : i + each] for i in range(0, len(recent), each)]
@@ -229,6 +230,16 @@ def _axis_end(status: Status) -> int:
     return end
 
 
+def _seed_name(seed: int, plain: bool) -> str:
+    """A seed's number in the first column; of a long one the end, which tells it from the next."""
+    room = LABEL - 1
+    for name in (f"seed {seed}", str(seed)):
+        if len(name) <= room:
+            return name
+    dots = ".." if plain else "…"
+    return dots + str(seed)[len(dots) - room :]
+
+
 def _label(text: str) -> Piece:
     return f"{text[: LABEL - 1]:<{LABEL}}", FAINT
 
@@ -236,7 +247,7 @@ def _label(text: str) -> Piece:
 def _mark(value: float | None, plain: bool) -> Piece:
     """The first column beside a row of the chart."""
     edge = "|" if plain else "│" if value is None else "┤"
-    text = "" if value is None else f"{value:,.5g}"
+    text = "" if value is None else number(value)
     return f"{text[: LABEL - 1]:>{LABEL - 1}}{edge}", FAINT
 
 

@@ -15,6 +15,7 @@ from .errors import UsageError
 from .evaluation import ROUND, WIDTH
 from .film import Film, filming, frame_rate
 from .finish import FINAL_ROUND
+from .numbers import number
 from .runner import run
 from .trained import Trained
 from .types import Transition
@@ -119,7 +120,7 @@ def play_window(trained: Trained, episodes: int, speed: float = 1.0, told: Told 
             assert moment.frame is not None
             title = (
                 f"{trained.recipe.env}  seed {trained.seeds[0]}  episode {moment.episode} of {episodes}  "
-                f"return {moment.episode_return:g}"
+                f"return {number(moment.episode_return)}"
             )
             if moment.played:
                 played.append(moment.played)

@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
+from .numbers import exact
+
 # Told apart by colour-blind readers (Okabe & Ito 2008), without the yellow that vanishes on white, and in an order in
 # which neighbours differ in lightness. Marks tell them apart in greyscale.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
@@ -75,7 +77,7 @@ def level_line(ax: Axes, level: float, look: Look, end: float) -> None:
     ax.plot(x, np.full(len(x), level), color=look.grey, linewidth=width, linestyle="--", zorder=2.5)
     low, high = ax.get_ylim()
     ax.annotate(
-        f"solved at {level:g}",
+        f"solved at {exact(level)}",
         (0.01, level),
         xycoords=ax.get_yaxis_transform(),
         xytext=(0, -1.5 if (level - low) / (high - low) > 0.88 else 1),

@@ -16,6 +16,7 @@ from matplotlib.ticker import PercentFormatter
 from .curves import Group, usual_window
 from .errors import UsageError
 from .history import Axis, History, Seed
+from .numbers import exact
 from .plot_canvas import Entry, canvas, finish, legends
 from .plot_look import CROWDED, SCREEN, Look, axis_name, end_bars, short_numbers, step_band, step_marks
 from .survival import kaplan_meier
@@ -116,7 +117,7 @@ def draw_times(found: Sequence[Times], *, title: str | None = None, look: Look =
     legends(made, handles)
     levels = {times.threshold for times in found}
     y = (
-        f"share of seeds that\nhave reached {levels.pop():g}"
+        f"share of seeds that\nhave reached {exact(levels.pop())}"
         if len(levels) == 1
         else "share of seeds\nthat have solved it"
     )
@@ -124,7 +125,7 @@ def draw_times(found: Sequence[Times], *, title: str | None = None, look: Look =
     if not all(times.reached.all() for times in found):
         caption += "  Upright marks: seeds end there without having reached it (Kaplan-Meier)."
     if len({times.threshold for times in found}) > 1:
-        caption += f"\nSolved: {', '.join(f'{env} at {group[0].threshold:g}' for env, group in by_env.items())}."
+        caption += f"\nSolved: {', '.join(f'{env} at {exact(group[0].threshold)}' for env, group in by_env.items())}."
     return finish(made, x=label, y=y, caption=caption, title=title)
 
 

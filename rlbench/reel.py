@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import numbers
 from .errors import UsageError
 from .evaluation import WIDTH
 from .film import Film, draws, filming, frame_rate
@@ -132,7 +133,8 @@ def reels(trained: Trained, episodes: int, told: Told = lambda played: None) -> 
             if moment.frame is not None:
                 take.pictures.add(moment.frame)
             if moment.played and done is not None:
-                name = f"seed {moment.played.seed}, episode {moment.episode}: return {moment.episode_return:g}"
+                total = numbers.number(moment.episode_return)
+                name = f"seed {moment.played.seed}, episode {moment.episode}: return {total}"
                 out.append(take.reel(name, note, bool(done.terminated[0, copy]), fps, gamma))
                 take = _Take(BUDGET // episodes)
                 told(moment.played)
@@ -187,7 +189,7 @@ def training_reels(
                         take.pictures.add(env.frame if moment.step else env.first())
                     if moment.over:
                         name = f"episode {title(recording, entry)}{f' ({words})' if words else ''}"
-                        name += f": return {moment.episode_return:g}"
+                        name += f": return {numbers.number(moment.episode_return)}"
                         out.append(_with_others(take.reel(name, note, moment.terminated, fps, gamma)))
                         told(Replayed(entry, moment))
         finally:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import UsageError
+from .numbers import exact, number
 
 #: Score of random actions (`rlbench.train(ENV, agent="random")`, ten seeds, 100 episodes each), and the score that
 #: counts as solved: Gymnasium's reward threshold, or the best possible score where it names none.
@@ -39,7 +40,8 @@ class Reference(NamedTuple):
             "known": "random actions, and what counts as solved",
             "range": "lowest and highest seed compared",
         }[self.source]
-        return f"{self.low:g} is 0 and {self.high:g} is 1 ({source})"
+        shown = number if self.source == "range" else exact
+        return f"{shown(self.low)} is 0 and {shown(self.high)} is 1 ({source})"
 
 
 def reference(env: str, given: tuple[float, float] | None, changed: bool, scores: Iterable[np.ndarray]) -> Reference:
@@ -57,7 +59,9 @@ def reference(env: str, given: tuple[float, float] | None, changed: bool, scores
     if given is not None:
         low, high = given
         if not (np.isfinite(low) and np.isfinite(high) and low < high):
-            raise UsageError(f"the reference of {env} must be two numbers, low below high, not {low:g},{high:g}.")
+            raise UsageError(
+                f"the reference of {env} must be two numbers, low below high, not {exact(low)},{exact(high)}."
+            )
         return Reference(low, high, "given")
     if env in KNOWN and not changed:
         return Reference(*KNOWN[env], "known")

@@ -6,6 +6,7 @@ from html import escape
 
 from .comparison import AgentResult, Contrast, Table
 from .estimates import Estimate
+from .numbers import exact, number
 from .report_facts import Findings
 from .verdict import interval
 
@@ -63,11 +64,7 @@ def span(seconds: float) -> str:
 
 def short(value: float | None) -> str:
     """A score for a table."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    return (f"{value:,.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.3g}").replace(
-        "-", "−"
-    )
+    return "–" if value is None or not math.isfinite(value) else number(value).replace("-", "−")
 
 
 def _contrast(contrast: Contrast, said: str) -> str:
@@ -100,12 +97,14 @@ def _alone(table: Table, agent: AgentResult, name: str, *, compared: bool = Fals
     elif reached is None:
         tail = f", over {plural(agent.seeds, 'seed')}. No return counts as solved there."
     elif found.low >= reached.threshold:
-        tone, mark, tail = "good", "solved", f", at or above {reached.threshold:g}, which counts as solved."
+        tone, mark, tail = "good", "solved", f", at or above {exact(reached.threshold)}, which counts as solved."
     elif found.high < reached.threshold:
-        tone, mark, tail = "bad", "not solved", f", below {reached.threshold:g}, which counts as solved."
+        tone, mark, tail = "bad", "not solved", f", below {exact(reached.threshold)}, which counts as solved."
     else:
         mark = "cannot tell"
-        tail = f"; these {agent.seeds} seeds cannot tell whether it is {reached.threshold:g}, which counts as solved."
+        tail = (
+            f"; these {agent.seeds} seeds cannot tell whether it is {exact(reached.threshold)}, which counts as solved."
+        )
     marked = f'<span class="mark">{mark}</span> ' if mark else ""
     tiles = [
         (estimate(found), "final score: interquartile mean of the seeds"),
@@ -115,8 +114,8 @@ def _alone(table: Table, agent: AgentResult, name: str, *, compared: bool = Fals
         half = f"{reached.median_steps:,.0f}" if math.isfinite(reached.median_steps) else "–"
         share = f'<span class="limits">{escape(interval(reached.share, digits=2).partition(" ")[2])}</span>'
         tiles += [
-            (f"<b>{reached.reached} of {reached.seeds}</b> {share}", f"seeds reached {reached.threshold:g}"),
-            (f"<b>{half}</b>", f"env steps until half had reached {reached.threshold:g}"),
+            (f"<b>{reached.reached} of {reached.seeds}</b> {share}", f"seeds reached {exact(reached.threshold)}"),
+            (f"<b>{half}</b>", f"env steps until half had reached {exact(reached.threshold)}"),
         ]
     cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{value}</dd></div>" for value, name in tiles)
     tiled = "" if compared else f'<dl class="tiles">{cells}</dl>'
@@ -138,8 +137,8 @@ def _numbers(found: Findings, of: Table) -> str:
         rows.append(("area under the curve", [estimate(a.auc) for a in agents]))
     if any(a.attainment for a in agents):
         level = next(a.attainment.threshold for a in agents if a.attainment)
-        rows.append((f"reached {level:g}", [_reached(a) for a in agents]))
-        rows.append((f"median steps to {level:g}", [_median(a) for a in agents]))
+        rows.append((f"reached {exact(level)}", [_reached(a) for a in agents]))
+        rows.append((f"median steps to {exact(level)}", [_median(a) for a in agents]))
     if of.contrasts:
         rows += [
             ("difference of IQM", ["", *(estimate(c.difference.iqm, signed=True) for c in of.contrasts)]),

@@ -1,10 +1,12 @@
 """The part of a report with every seed: scores, steps, and why it stopped. HTML, escaped."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 from .evidence import SeedEvidence, time_to
+from .numbers import exact
 from .plain import finite
 from .report_facts import Contestant, Findings, Folder, of_seed, threshold
 from .report_parts import short
@@ -14,15 +16,16 @@ def seeds(found: Findings) -> str:
     """A table per environment with every seed."""
     parts = []
     for env in found.envs:
+        lowest = min((n for f in found.folders for n in _planned(f.recipe)[:1]), default=0)
         level = threshold([c.group for c in found.contestants if c.group], env)
         rows = [
             row
             for contestant in found.contestants
             for folder in contestant.folders
             if folder.facts.env == env
-            for row in _seed_rows(found, contestant, folder, level)
+            for row in _seed_rows(found, contestant, folder, level, lowest)
         ]
-        reach = [f"steps to {level:g}"] if level is not None else []
+        reach = [f"steps to {exact(level)}"] if level is not None else []
         head = ["seed", "final", "best", *reach, "env steps", "episodes", "stopped because"]
         if len(found.folders) > 1:
             head.insert(0, "run")
@@ -43,7 +46,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[tuple[str, float | None]
 
 
 def _seed_rows(
-    found: Findings, contestant: Contestant, folder: Folder, level: float | None
+    found: Findings, contestant: Contestant, folder: Folder, level: float | None, lowest: int
 ) -> list[list[tuple[str, float | None]]]:
     group, path = contestant.group, folder.path
     known = {s.number: s for run in (group.runs if group else ()) if run.path == path for s in run.seeds}
@@ -53,12 +56,12 @@ def _seed_rows(
     counting = {(s.run, s.number) for s in (group.seeds.get(folder.facts.env, ()) if group else ())}
     elsewhere = "; not counted here, as another run trained it too"
     rows = []
-    for seed in sorted({*known, *episodes, *_planned(folder)}):
+    for seed in sorted({*known, *episodes, *_planned(folder.recipe)}):
         one = known.get(seed)
         steps = of_seed(folder, "env_steps_of_seed", seed) or ends.get(seed)
         count = of_seed(folder, "episodes", seed) or episodes.get(seed)
         row: list[tuple[str, float | None]] = [
-            (str(seed), float(seed)),
+            (str(seed), float(seed - lowest)),  # a browser's numbers end at 2**53
             _score(one, "final"),
             _score(one, "best"),
             *([] if level is None else [_reached(one, level)]),
@@ -72,9 +75,12 @@ def _seed_rows(
     return rows
 
 
-def _planned(folder: Folder) -> list[int]:
-    first, count = finite(folder.recipe.get("seed")), finite(folder.recipe.get("seeds"))
-    return [int(first) + i for i in range(min(int(count), 1000))] if first is not None and count is not None else []
+def _planned(recipe: Mapping[str, Any]) -> list[int]:
+    """The numbers of all seeds that were asked for. Whole numbers: a float does not hold those above 2**53."""
+    first, count = recipe.get("seed"), recipe.get("seeds")
+    if type(first) is not int or type(count) is not int:
+        return []
+    return list(range(first, first + min(count, 1000)))
 
 
 def _score(one: SeedEvidence | None, which: str) -> tuple[str, float]:

@@ -49,8 +49,10 @@ def gauge(share: float, width: int, *, plain: bool = False) -> tuple[str, str]:
 
 def nice_range(low: float, high: float) -> tuple[float, float]:
     """A range around [low, high] that ends in round numbers, so that it changes seldom while a run goes on."""
-    if high - low < 1e-9 * max(abs(low), abs(high), 1.0):
-        low, high = low - 0.5, high + 0.5
+    largest = max(abs(low), abs(high))
+    if high - low <= 1e-9 * largest:  # a level line stands in the middle
+        room = 0.5 * min(largest, 1.0) or 0.5
+        low, high = low - room, high + room
     step = 10.0 ** math.floor(math.log10(high - low))
     step *= next(k for k in (0.2, 0.5, 1.0, 2.0) if (high - low) / (k * step) <= 6)
     return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
@@ -113,12 +115,3 @@ def _sign(curve: int, shade: int, plain: bool) -> str:
     if not curve and not shade:
         return " "
     return ("*" if curve else ".") if plain else chr(0x2800 + (curve or shade))
-
-
-def number(value: float) -> str:
-    """A value in a few characters: 0.0123, 21.5, 1,234."""
-    if not math.isfinite(value):
-        return str(value)
-    if abs(value) >= 1e6:
-        return f"{value:.3g}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .numbers import exact, interval, number, numbers
 from .stats import mean_interval
 from .watcher import Status
 
@@ -41,15 +42,14 @@ def seeds_text(count: int) -> str:
 
 
 def mean_text(means: np.ndarray) -> str:
-    """Mean across seeds with its 95 % interval, small ones with two decimals; ``means`` (S,) may hold NaN."""
+    """Mean across seeds with its 95 % interval; ``means`` (S,) may hold NaN."""
     known = means[np.isfinite(means)]
     if not len(known):
         return "no episode finished yet"
-    digits = 1 if np.abs(known).max() >= 10 else 2
     if len(known) == 1:
-        return f"{known[0]:.{digits}f}"
+        return number(known[0])
     low, high = mean_interval(known)
-    return f"{known.mean():.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return interval(float(known.mean()), float(low), float(high))
 
 
 def solved_text(status: Status) -> str:
@@ -57,7 +57,7 @@ def solved_text(status: Status) -> str:
     scores = status.scores
     if scores.solved_at is None:
         return ""
-    return f"{sum(at is not None for at in scores.solved)}/{status.recipe.seeds} seeds at {scores.solved_at:g}"
+    return f"{sum(at is not None for at in scores.solved)}/{status.recipe.seeds} seeds at {exact(scores.solved_at)}"
 
 
 def closing_lines(status: Status) -> list[str]:
@@ -72,10 +72,9 @@ def closing_lines(status: Status) -> list[str]:
     for name, label in (("final_eval_return", newest), ("best_eval_return", "best")):
         means = np.array([np.nan if v is None else v for v in summary[name].values()])
         if np.isfinite(means).any():
-            per_seed = " ".join(f"{v:.0f}" if abs(v) >= 10 else f"{v:.2f}" for v in means)
-            lines.append(f"Greedy return, {label} weights: {mean_text(means)}   seeds: {per_seed}")
+            lines.append(f"Greedy return, {label} weights: {mean_text(means)}   seeds: {numbers(means)}")
     solved = [at for at in summary["solved_at_env_steps"].values() if at is not None]
     if status.scores.solved_at is not None:
         median = f", median after {int(np.median(solved)):,} steps" if solved else ""
-        lines.append(f"Solved ({status.scores.solved_at:g}): {len(solved)} of {status.recipe.seeds} seeds{median}")
+        lines.append(f"Solved ({exact(status.scores.solved_at)}): {len(solved)} of {status.recipe.seeds} seeds{median}")
     return lines

@@ -17,6 +17,7 @@ from .errors import EnvError, RlbenchError, UsageError, first_line
 from .film import Film, filming, frame_rate
 from .journal import Entry, Moment
 from .mosaic import MOST, Mosaic, Tile
+from .numbers import number
 from .playing import HOLD
 from .recording import Chosen, Recording
 from .window import open_window, sdl_driver
@@ -187,8 +188,8 @@ def _tiles(recording: Recording, env: Film, chosen: Chosen, told: Told) -> Itera
     name = f"episode {title(recording, entry)}{f': {words}' if words else ''}"
     lead_in(env.env, recording.before(entry))
     for moment in states(env, entry):
-        of = "" if moment.over else f" of {entry.episode_return:.1f}"
-        said = f"return {moment.episode_return:.1f}{of}   ended at env step {entry.env_steps:,}"
+        of = "" if moment.over else f" of {number(entry.episode_return)}"
+        said = f"return {number(moment.episode_return)}{of}   ended at env step {entry.env_steps:,}"
         if moment.over:
             told(Replayed(entry, moment))
         yield Tile(env.frame if moment.step else env.first(), name, said, moment.over)

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from . import numbers
 from .estimates import Difference, Estimate, Scores
 
 Outcome = Literal["better", "worse", "undecided", "too few seeds", "no difference", "same seeds"]
@@ -96,29 +97,8 @@ def sentence(
 
 
 def interval(e: Estimate, *, signed: bool = False, digits: int | None = None) -> str:
-    """An estimate as text: +41 [12, 66]; with as many digits as the interval's width deserves."""
-    if digits is None:
-        digits = digits_of(e)
-    value = f"{_clean(e.value, digits):{'+' * signed}.{digits}f}".replace("-", "−")
-    if math.isnan(e.low):
-        return f"{value} (no interval)"
-    return f"{value} [{_clean(e.low, digits):.{digits}f}, {_clean(e.high, digits):.{digits}f}]".replace("-", "−")
-
-
-def digits_of(e: Estimate) -> int:
-    """Decimal places at which an interval's width has two digits; where it has no width, its value four."""
-    if not e.high > e.low and e.value == round(e.value):
-        return 0
-    width = e.high - e.low if e.high > e.low else abs(e.value) / 100
-    digits = int(np.clip(1 - math.floor(math.log10(width)), 0, 4))
-    while digits < 4 and any(x and not round(x, digits) for x in (e.low, e.high)):
-        digits += 1  # a limit just off zero must not read as zero
-    return digits
-
-
-def _clean(x: float, digits: int) -> float:
-    """Rounded, without a minus sign before zero."""
-    return round(x, digits) + 0.0
+    """An estimate as text, as `rlbench.numbers.interval` writes it, with the minus sign of print."""
+    return numbers.interval(e.value, e.low, e.high, signed=signed, digits=digits).replace("-", "−")
 
 
 def _rounded(n: float) -> str:

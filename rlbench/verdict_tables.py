@@ -8,6 +8,7 @@ from typing import Protocol
 
 from .comparison import AgentResult, Comparison, Table
 from .estimates import Estimate
+from .numbers import exact
 from .verdict import interval
 
 WIDTH = 100  # of wrapped sentences
@@ -107,7 +108,7 @@ def _attainments(agents: Sequence[AgentResult]) -> list[list[str]]:
     if not found:
         return []
     return [
-        [f"reached {found[0].threshold:g}", *(f"{a.reached} of {a.seeds}" for a in found)],
+        [f"reached {exact(found[0].threshold)}", *(f"{a.reached} of {a.seeds}" for a in found)],
         ["  share", *(interval(a.share, digits=2) for a in found)],
         ["  median steps", *(_steps(a.median_steps) for a in found)],
     ]

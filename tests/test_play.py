@@ -21,6 +21,7 @@ import rlbench
 from rlbench import playing, timetravel
 from rlbench.cli import main
 from rlbench.errors import EnvError, UsageError
+from rlbench.numbers import number
 from rlbench.window import Window
 
 HEIGHT, WIDTH, FPS = 33, 47, 12
@@ -146,7 +147,7 @@ def test_mp4(drawn: Path, tmp_path: Path) -> None:
     played = playing.play_returns(one, 3)
     lines = result.output.splitlines()
     assert lines[:-1] == [
-        f"seed 0  episode {p.episode}  return {p.episode_return:.1f}  length {p.episode_length}" for p in played
+        f"seed 0  episode {p.episode}  return {number(p.episode_return)}  length {p.episode_length}" for p in played
     ]
     truth = [of(m.frame) for m in playing.moments(one, 3, film=True) if m.frame is not None]
     frames, meta = read_mp4(path)
@@ -159,7 +160,7 @@ def test_mp4(drawn: Path, tmp_path: Path) -> None:
     )
     assert (meta["size"], meta["fps"]) == ((WIDTH + 1, HEIGHT + 1), FPS)
     mean = np.mean([p.episode_return for p in played])
-    assert lines[-1].startswith(f"mean return {mean:.1f} over 3 episodes; {path}: {len(frames)} frames, ")
+    assert lines[-1].startswith(f"mean return {number(mean)} over 3 episodes; {path}: {len(frames)} frames, ")
 
 
 @pytest.mark.parametrize("speed", [1, 4])  # 12 pictures a second, and 48, of which a GIF keeps every third
@@ -269,7 +270,7 @@ def test_window_shows_every_state(drawn: Path, monkeypatch: pytest.MonkeyPatch) 
         of(m.frame) for m in playing.moments(one, 2, film=True) if m.frame is not None
     ]
     assert window.shown[0][1] == "test/Drawn-v0  seed 0  episode 1 of 2  return 0"
-    assert window.shown[-1][1].endswith(f"episode 2 of 2  return {played[1].episode_return:g}")
+    assert window.shown[-1][1].endswith(f"episode 2 of 2  return {number(played[1].episode_return)}")
     assert [s for _, _, s in window.shown].count(playing.HOLD) == 2
     assert window.shown[0][2] == pytest.approx(1 / FPS / 2)
 

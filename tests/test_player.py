@@ -25,6 +25,7 @@ from rlbench import Learner, player, reel
 from rlbench.errors import AgentError, UsageError
 from rlbench.insight import insight, returns_that_followed
 from rlbench.keys import ACTIONS, KEYS, action_names
+from rlbench.numbers import number
 from rlbench.pictures import LARGEST, Pictures
 from rlbench.recording import choose, open_recording
 from rlbench.reel import Reel
@@ -140,7 +141,7 @@ def test_the_page_says_what_happened(cartpole: Path, tmp_path: Path) -> None:
         env.close()
         length = len(rewards)
         assert terminated or truncated
-        assert said[k] == f"seed 1  episode {k + 1}  return {sum(rewards):.1f}  length {length}"
+        assert said[k] == f"seed 1  episode {k + 1}  return {number(sum(rewards))}  length {length}"
         assert told["rewards"] == rewards
         assert len(told["shown"]) == length + 1
         assert all(np.array_equal(picture(told["pictures"][i]), frames[t]) for t, i in enumerate(told["shown"]))

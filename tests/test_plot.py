@@ -21,6 +21,7 @@ from rlbench import plot, plot_look
 from rlbench.cli.plot import plot as command
 from rlbench.curves import group_runs
 from rlbench.errors import RunFolderError, UsageError
+from rlbench.numbers import interval
 
 MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
@@ -218,7 +219,7 @@ def test_the_command_draws_one_run_into_its_folder(tmp_path: Path) -> None:
     half = 12.706205  # t(1, 0.975) * s / sqrt(2), of 2 and 4
     assert result.output.splitlines() == [
         str(run / "curve.png"),
-        f"CartPole-v1: dqn, 2 seeds: final return 3.0 [{3 - half:.1f}, {3 + half:.1f}] at env step 1,000",
+        f"CartPole-v1: dqn, 2 seeds: final return {interval(3, 3 - half, 3 + half)} at env step 1,000",
     ]
     assert (run / "curve.png").read_bytes().startswith(MAGIC["png"])
 
@@ -232,8 +233,8 @@ def test_the_command_draws_several_runs_into_the_folder_it_runs_in(
     result = CliRunner().invoke(command, [*names, "--x", "episodes"], catch_exceptions=False)
     assert result.output.splitlines() == [
         "curves.png",
-        "CartPole-v1: dqn, 1 seed: final return 1.50, no interval at episode 1",
-        "CartPole-v1: random, 1 seed: final return 1.50, no interval at episode 1",
+        "CartPole-v1: dqn, 1 seed: final return 1.5, no interval at episode 1",
+        "CartPole-v1: random, 1 seed: final return 1.5, no interval at episode 1",
     ]
     assert (tmp_path / "curves.png").is_file()
     result = CliRunner().invoke(command, [*names, "--out", "c.svg", "--title", "Both"], catch_exceptions=False)

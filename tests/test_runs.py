@@ -56,8 +56,8 @@ def test_one_line_per_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     assert succeeds("runs").splitlines() == [
         "env          agent    score  best  seeds  steps   time  status    age  path",
-        "CartPole-v1  MyAgent   25.0  50.0      4  9,000     7s  finished   5s  runs/mine",
-        "CartPole-v1  dqn       25.0  50.0      4  9,000  3m05s  finished   2d  runs/CartPole-v1/dqn-1",
+        "CartPole-v1  MyAgent     25    50      4  9,000     7s  finished   5s  runs/mine",
+        "CartPole-v1  dqn         25    50      4  9,000  3m05s  finished   2d  runs/CartPole-v1/dqn-1",
     ]
     (run, _) = listed(Path("runs"), "--sort", "time")
     assert run == {

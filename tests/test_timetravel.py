@@ -19,6 +19,7 @@ import rlbench as package
 from rlbench import mosaic, timetravel
 from rlbench.errors import EnvError, UsageError
 from rlbench.mosaic import GAP, Mosaic, Tile
+from rlbench.numbers import number
 from rlbench.playing import HOLD
 from rlbench.recording import Chosen, Recording, choose, open_recording
 
@@ -85,7 +86,7 @@ def rows(run: Path, seed: int) -> list[dict[str, Any]]:
 def line(row: dict[str, Any], copy: str = "") -> str:
     """What play says of an episode of episodes.csv."""
     return (
-        f"episode {row['episode']}{copy} of seed {row['seed']}  return {float(row['episode_return']):.1f}  "
+        f"episode {row['episode']}{copy} of seed {row['seed']}  return {number(float(row['episode_return']))}  "
         f"length {row['episode_length']}  env step {int(row['env_steps']):,}"
     )
 

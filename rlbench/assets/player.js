@@ -32,11 +32,14 @@
     return node;
   }
 
+  // As rlbench/numbers.py writes it.
   function number(x) {
     if (x === null || x === undefined) return "–";
-    const size = Math.abs(x);
-    if (size && (size >= 1e6 || size < 1e-3)) return x.toExponential(2);
-    return x.toFixed(size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
+    const y = Math.abs(x) < 1e4 || Math.abs(x) >= 1e7 ? Number(x.toPrecision(4)) : Math.round(x);
+    const size = Math.abs(y);
+    if (!size || (size >= 1e-4 && size < 1e7)) return String(y + 0);
+    const [digits, order] = y.toExponential(3).split("e");
+    return `${Number(digits)}e${Number(order)}`;
   }
 
   function range(rows) {

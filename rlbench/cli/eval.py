@@ -2,6 +2,7 @@
 
 import click
 
+from ..numbers import number
 from . import options
 
 
@@ -72,4 +73,4 @@ def evaluate(
 
 
 def _row(values: dict[str, float], columns: tuple[str, ...]) -> str:
-    return "".join(f"{values[name]:>10.2f}" for name in columns)
+    return "".join(f" {number(values[name]):>9}" for name in columns)

@@ -2,6 +2,7 @@
 
 import click
 
+from ..numbers import exact
 from . import options
 
 
@@ -53,7 +54,7 @@ def _envs(imports: tuple[str, ...]) -> None:
     for name in sorted(gymnasium.registry):
         spec = gymnasium.registry[name]
         steps = f"up to {spec.max_episode_steps:,} steps" if spec.max_episode_steps else ""
-        solved = f"solved at {spec.reward_threshold:g}" if spec.reward_threshold is not None else ""
+        solved = f"solved at {exact(spec.reward_threshold)}" if spec.reward_threshold is not None else ""
         click.echo(f"{name:34} {steps:22} {solved}".rstrip())
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..numbers import number
 from . import options, play_human, play_page
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def play(
                 after = f"; the window was closed in episode {len(played) + 1}"
     if played:
         mean = sum(p.episode_return for p in played) / len(played)
-        after = f"mean return {mean:.1f} over {len(played)} episode{'s'[: len(played) > 1]}{after}"
+        after = f"mean return {number(mean)} over {len(played)} episode{'s'[: len(played) > 1]}{after}"
     click.echo(after.removeprefix("; "))
 
 
@@ -170,7 +171,7 @@ def _training(
     def told(one: "Replayed") -> None:
         replayed.append(one)
         click.echo(
-            f"episode {timetravel.title(recording, one.entry)}  return {one.end.episode_return:.1f}  "
+            f"episode {timetravel.title(recording, one.entry)}  return {number(one.end.episode_return)}  "
             f"length {one.end.step}  env step {one.entry.env_steps:,}"
         )
 
@@ -195,5 +196,5 @@ def _told(written: "Written") -> str:
 def _print(played: "Played") -> None:
     click.echo(
         f"seed {played.seed}  episode {played.episode}  "
-        f"return {played.episode_return:.1f}  length {played.episode_length}"
+        f"return {number(played.episode_return)}  length {played.episode_length}"
     )

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..numbers import number
+
 if TYPE_CHECKING:
     from rlbench.human import HumanPlayed
     from rlbench.trained import Trained
@@ -46,8 +48,8 @@ def _after(played: "list[HumanPlayed]", episodes: int) -> None:
 
 
 def _print(played: "HumanPlayed") -> None:
-    alone = "" if played.alone is None else f"; the agent alone: {played.alone:.1f}"
+    alone = "" if played.alone is None else f"; the agent alone: {number(played.alone)}"
     click.echo(
-        f"episode {played.episode}  return {played.episode_return:.1f}  length {played.episode_length}, "
+        f"episode {played.episode}  return {number(played.episode_return)}  length {played.episode_length}, "
         f"{played.yours} of them yours{alone}"
     )

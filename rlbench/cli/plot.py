@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..numbers import exact, interval, number
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -184,17 +186,13 @@ def _threshold(
         lost = "" if abs(share[-1] - reached / n) < 1e-9 else "as others ended early, about "
         interval = f" ({lost}{share[-1]:.0%} [{low[-1]:.0%}, {high[-1]:.0%}])" if n > 1 else ", no interval"
         lines.append(
-            f"{times.env}: {times.label}: {reached} of {_seeds(n)} reached {times.threshold:g}{interval}, {when}"
+            f"{times.env}: {times.label}: {reached} of {_seeds(n)} reached {exact(times.threshold)}{interval}, {when}"
         )
     return draw_times(found, **how), lines, notes
 
 
 def _shown(value: float, low: float, high: float) -> str:
-    """A number and its interval; two decimals where all is small, as returns between -1 and 1 are."""
-    limits = [low, high] if low == low else []
-    digits = 2 if max(map(abs, [value, *limits])) < 10 else 1
-    value, *limits = (round(number, digits) + 0.0 for number in (value, *limits))  # no minus before a zero
-    return f"{value:.{digits}f}" + (f" [{limits[0]:.{digits}f}, {limits[1]:.{digits}f}]" if limits else ", no interval")
+    return interval(value, low, high) if low == low else f"{number(value)}, no interval"
 
 
 def _seeds(n: int) -> str:

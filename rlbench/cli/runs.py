@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..numbers import number
+
 if TYPE_CHECKING:
     from ..index import Found
 
@@ -196,7 +198,7 @@ def _cells(found: "Found", now: float) -> dict[str, str]:
 
 
 def _score(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    return number(value)
 
 
 def _span(seconds: float, *, coarse: bool = False) -> str:
