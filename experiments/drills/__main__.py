@@ -1,4 +1,4 @@
-"""``python -m rlbench.experiments.drills kill|damage|disk|journal``: harm runs on purpose, and count what is lost."""
+"""``python -m rlbench.experiments.drills kill|damage|disk|journal|odd``: harm runs on purpose, count what is lost."""
 
 import click
 
@@ -6,6 +6,7 @@ from .damage import damage
 from .disk import disk
 from .journal import journal
 from .kill import kill
+from .odd.drill import odd
 
 
 @click.group()
@@ -13,7 +14,7 @@ def drills() -> None:
     """Harm runs on purpose and count what is lost. Exit code 1 where anything was."""
 
 
-for command in (kill, damage, disk, journal):
+for command in (kill, damage, disk, journal, odd):
     drills.add_command(command)
 
 if __name__ == "__main__":

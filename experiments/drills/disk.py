@@ -23,7 +23,7 @@ def disk(megabytes: int) -> None:
     from rlbench.errors import RlbenchError
     from rlbench.keeper import newest
 
-    from .kill import _same
+    from .kill import same_ending
 
     wrong = []
     with tempfile.TemporaryDirectory() as scratch, _tmpfs(Path(scratch) / "disk", megabytes) as mount:
@@ -38,7 +38,7 @@ def disk(megabytes: int) -> None:
         wrong += _judged(full)
         subprocess.run(["mount", "-o", "remount,size=256m", str(mount)], check=True)
         again = _rlbench("train", "--resume", str(run), "--progress", "none")
-        if again.returncode or not _same(run, whole):
+        if again.returncode or not same_ending(run, whole):
             wrong.append(f"with room again it did not end as one that always had it: {again.stderr.strip()}")
         subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
         for args in (
@@ -49,7 +49,7 @@ def disk(megabytes: int) -> None:
             click.echo(f"read-only: exit code {refused.returncode}: {refused.stderr.strip()}")
             wrong += _judged(refused)
         subprocess.run(["mount", "-o", "remount,rw", str(mount)], check=True)
-        if not _same(run, whole):
+        if not same_ending(run, whole):
             wrong.append("the read-only run has changed")
     for line in wrong:
         click.echo(line, err=True)

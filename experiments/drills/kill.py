@@ -64,7 +64,7 @@ def kill(kills: int, workers: int, seed: int) -> None:
                         click.echo(f"after kill {killed}: {e}", err=True)
             if process.exitcode:
                 click.echo(f"run {runs} ended with exit code {process.exitcode}", err=True)
-            if process.exitcode or not _same(folder, whole):
+            if process.exitcode or not same_ending(folder, whole):
                 differ += 1
     click.echo(
         f"{killed} kills, {writing} of them while a checkpoint was being written, {workers} workers; {runs} runs "
@@ -141,7 +141,7 @@ def _state(pid: int) -> str:
         return "Z"
 
 
-def _same(folder: Path, whole: Path) -> bool:
+def same_ending(folder: Path, whole: Path) -> bool:
     """Whether two runs ended with the same weights, replay buffers, episodes and journals."""
     import torch
 

@@ -1,0 +1,1 @@
+"""A few hundred environments that go wrong, or are only unusual, crossed with every command."""
