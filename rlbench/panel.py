@@ -12,7 +12,7 @@ import numpy as np
 
 from . import textchart
 from .numbers import number
-from .texts import Clock, mean_text, seeds_text, solved_text
+from .texts import Clock, ended, mean_text, seeds_text, solved_text
 from .trail import RECENT, Trail, recent_means
 from .watcher import Status
 
@@ -97,9 +97,17 @@ def _lines(status: Status, trail: Trail, clock: Clock, size: Size) -> list[list[
 
 def _above(status: Status, clock: Clock, size: Size) -> list[list[Piece]]:
     total = status.recipe.total_steps
-    share = status.env_steps / total
-    figures = f" {100 * min(share, 1):3.0f} %  {status.env_steps:,} of {total:,}"
+    stopped = {why for why in status.scores.stopped if why}
+    over = (clock.over and ended(status.summary)) or None not in status.scores.stopped
+    share = 1.0 if over else min(status.env_steps / total, 1)
+    # 99.7 % is not yet all of it, and what all seeds have stopped at is.
+    percent = 100 if share == 1 else min(round(100 * share), 99)
+    figures = f" {percent:3} %  {status.env_steps:,} of {total:,}"
+    if over and status.env_steps < total:
+        figures += f": {status.summary['stopped_because'] if clock.over else ', '.join(sorted(stopped))}"
     room = size.width - LABEL
+    if room - len(figures) < 10:
+        figures = figures.partition(":")[0]
     if room - len(figures) < 10:
         figures = figures.partition(" of ")[0]
     if room - len(figures) < 4:

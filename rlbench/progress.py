@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from .errors import RlbenchError
 from .panel import Size, panel
-from .texts import Clock, closing_lines, mean_text, solved_text
+from .texts import Clock, closing_lines, ended, mean_text, solved_text
 from .trail import Trail, recent_means
 from .watched import Watched
 from .watcher import Status, Watcher
@@ -65,6 +65,7 @@ class Plain(Progress):
 
     def done(self, status: Status) -> None:
         self._clock.tick(status)
+        self._clock.over = ended(status.summary)
         self._line(status)
         for line in closing_lines(status):
             print(line, flush=True)
@@ -72,7 +73,8 @@ class Plain(Progress):
     def _line(self, status: Status) -> None:
         s, r = status.scores, status.recipe
         rate = self._clock.rate  # 0 until there is something to go by
-        pace = f"{rate:,.0f} env steps/s  {self._clock.left(status)} left  " if rate else ""
+        left = "" if self._clock.over else f"{self._clock.left(status)} left  "
+        pace = f"{rate:,.0f} env steps/s  {left}" if rate else ""
         print(
             f"{status.env_steps:>9,}/{r.total_steps:,} steps  {pace}"
             f"return {mean_text(s.recent_means())}  {solved_text(status)}".rstrip(),
@@ -99,14 +101,24 @@ class Live(Progress):
         if not (self._due(status) or self._screen.resized()):
             return
         began = time.thread_time()
-        self._clock.tick(status)
-        if self._trail is None:
-            self._trail = _so_far(status)
-        self._trail.add(status.env_steps, recent_means(status.scores))
-        self._screen.show(panel(status, self._trail, self._clock, self._screen.size()))
+        self._draw(status)
         took = time.thread_time() - began
         self._cost, self._took = min(self._took, took), took  # a single slow drawing, as the first is, does not count
         self._drawn = time.perf_counter(), time.process_time()
+
+    def _draw(self, status: Status, *, over: bool = False) -> None:
+        """Draw the panel; ``over``: for the last time."""
+        self._clock.tick(status)
+        self._clock.over = over
+        if self._trail is None:
+            self._trail = _so_far(status)
+        self._trail.add(status.env_steps, recent_means(status.scores))
+        state = "" if not over else "finished" if ended(status.summary) else "interrupted"
+        self._screen.show(panel(status, self._trail, self._clock, self._screen.size(), state))
+
+    def evaluated(self, status: Status) -> None:
+        if status.env_steps >= status.recipe.total_steps:  # what follows is the final evaluation, which takes a while
+            self._draw(status)
 
     def _due(self, status: Status) -> bool:
         """Whether training has had its share of the time since the last drawing."""
@@ -115,6 +127,7 @@ class Live(Progress):
         return passed >= SECONDS[1] or (passed >= SECONDS[0] and had >= self._cost / SHARE)
 
     def done(self, status: Status) -> None:
+        self._draw(status, over=True)
         self._screen.close()
         for line in closing_lines(status):
             self._screen.console.print(line, markup=False, soft_wrap=True)

@@ -1,5 +1,8 @@
 """What is said of a run in words and figures, while it is under way and when it has ended."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from .numbers import exact, interval, number, numbers
@@ -26,6 +29,11 @@ class Clock:
         if not self.rate:
             return "?"
         return duration((status.recipe.total_steps - status.env_steps) * status.recipe.seeds / self.rate)
+
+
+def ended(summary: Mapping[str, Any]) -> bool:
+    """Whether a run with this summary came to its end."""
+    return bool(summary) and "interrupted" not in str(summary.get("stopped_because"))
 
 
 def duration(seconds: float) -> str:
@@ -60,14 +68,24 @@ def solved_text(status: Status) -> str:
     return f"{sum(at is not None for at in scores.solved)}/{status.recipe.seeds} seeds at {exact(scores.solved_at)}"
 
 
+def _steps_taken(status: Status) -> str:
+    """Env steps per seed, which differ where some have stopped before others."""
+    of_seeds = status.summary.get("env_steps_of_seed")
+    taken = [n for n in of_seeds.values() if isinstance(n, int)] if isinstance(of_seeds, dict) else []
+    least = min(taken, default=status.env_steps)
+    return f"{f'{least:,} to ' if least < status.env_steps else ''}{status.env_steps:,} env steps per seed"
+
+
 def closing_lines(status: Status) -> list[str]:
     """What to say when a run has ended."""
     summary = status.summary
     lines = [
-        f"{status.env_steps:,} env steps per seed, {summary['updates']:,} updates, "
+        f"{_steps_taken(status)}, {summary['updates']:,} updates, "
         f"{summary['env_steps_per_second']:,.0f} env steps/s over all seeds, {duration(summary['wall_seconds'])} in "
         f"all; stopped because of {summary['stopped_because']}."
     ]
+    if ended(summary) and status.env_steps < status.recipe.total_steps:
+        lines.append(f"All seeds stopped before their {status.recipe.total_steps:,} steps: nothing was left to train.")
     newest = "newest evaluated" if "interrupted" in summary["stopped_because"] else "final"
     for name, label in (("final_eval_return", newest), ("best_eval_return", "best")):
         means = np.array([np.nan if v is None else v for v in summary[name].values()])

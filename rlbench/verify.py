@@ -14,11 +14,15 @@ import numpy as np
 
 from . import checkpoint, journal
 from .errors import CheckpointError, EnvError, first_line
+from .faults import FOLDER as FAULTS
 from .journal import Entry
 from .recording import Recording
 from .tables import under_way, worker_folders
 from .timetravel import lead_in, states, title
 
+#: The files that `rlbench.checkpoint.save` writes, from a run folder or a worker's; those of a save that was cut off
+#: begin with a dot.
+FILES = ("checkpoint.pth", "best.pth", "replay*.pth", "checkpoints/*/[!.]*.pth", f"{FAULTS}/[!.]*.pth")
 FEW = 200  # episodes of a seed; of more, as many are run again unless all are asked for
 
 Row = tuple[int, int, int, int, float]  # env, episode, env_steps, length, return
@@ -147,21 +151,30 @@ def _check_numbers(path: Path) -> list[str]:
     return []
 
 
-def check_files(folder: Path) -> tuple[int, list[str]]:
-    """Open every checkpoint and replay buffer of a run; returns how many there are, and what is wrong with them."""
-    paths = sorted(
-        path
-        for path in folder.rglob("*.pth")
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)  # of a save that was cut off
-    )
+def check_files(folder: Path) -> tuple[int, int, list[str]]:
+    """Open every checkpoint, replay buffer and fault dump of a run, each as what it is.
+
+    Files that somebody else put there are left alone.
+
+    Returns:
+        (how many there are, how many of them are dumps, what is wrong with them).
+    """
+    places = [folder, *worker_folders(folder)]
+    paths = sorted(path for place in places for pattern in FILES for path in place.glob(pattern))
     problems = []
     for path in paths:
         try:
-            checkpoint.load(path, "replay" if path.name.startswith("replay") else "checkpoint")
+            checkpoint.load(path, _kind(path))
         except CheckpointError as e:
             if path.exists():  # a run under way replaces them
                 problems.append(str(e))
-    return len(paths), problems
+    return len(paths), sum(_kind(path) == "dump" for path in paths), problems
+
+
+def _kind(path: Path) -> str:
+    if path.parent.name == FAULTS:
+        return "dump"
+    return "replay" if path.name.startswith("replay") else "checkpoint"
 
 
 def spread(entries: Sequence[Entry], most: int | None) -> list[Entry]:

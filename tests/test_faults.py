@@ -1,5 +1,6 @@
 """Losses, rewards and observations that are not finite: the run stops with a dump, or goes on without that seed."""
 
+import contextlib
 import csv
 import math
 import shutil
@@ -17,7 +18,7 @@ from rlbench.agents.dqn import DQN
 import rlbench
 from rlbench import checkpoint, rng, training
 from rlbench.errors import AgentError, EnvError, RunFolderError
-from rlbench.faults import diverged
+from rlbench.faults import diverged, dump
 from rlbench.recipe import Recipe
 from rlbench.record import disk_error
 from rlbench.watcher import Watcher
@@ -153,3 +154,31 @@ def test_other_files_that_are_missing_are_not_the_run_folders_fault(tmp_path: Pa
     ours, theirs = FileNotFoundError(2, "gone", str(tmp_path / "a" / "x")), FileNotFoundError(2, "gone", "b/y")
     assert isinstance(disk_error(ours, tmp_path / "a"), RunFolderError)
     assert disk_error(theirs, tmp_path / "a") is theirs
+
+
+@pytest.mark.parametrize("on_nan", ["stop", "skip-seed"])
+def test_verify_opens_the_dump_as_what_it_is(tmp_path: Path, on_nan: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    diverge(monkeypatch)
+    run = tmp_path / "run"
+    with contextlib.nullcontext() if on_nan == "skip-seed" else pytest.raises(AgentError):
+        rlbench.train(recipe=recipe(on_nan=on_nan), out=run)
+    assert (run / "faults" / "step-80.pth").is_file()
+    (run / "mine.pth").write_bytes(b"a file of the user's own")
+    said = succeeds("verify", run)
+    count = len([path for path in run.rglob("*.pth") if path.name != "mine.pth"])
+    assert f"checkpoints, replay buffers and dumps of faults: {count} of {count} open" in said
+    assert said.endswith("Everything agrees.\n")
+    (run / "faults" / "step-80.pth").write_bytes(b"PK")
+    result = run_command("verify", run)
+    assert result.exit_code == 1
+    assert f"{run / 'faults' / 'step-80.pth'} is damaged" in result.stdout
+    shutil.copy(run / "checkpoint.pth", run / "faults" / "step-80.pth")
+    assert "step-80.pth is no dump: it is a checkpoint" in run_command("verify", run).stdout
+
+
+def test_verify_opens_the_dumps_of_workers(tmp_path: Path) -> None:
+    """Each process writes its own."""
+    folder = rlbench.train(recipe=recipe(total_steps=60, workers=2), out=tmp_path / "run").folder
+    state = checkpoint.load(folder / "workers" / "1" / "checkpoint.pth", "checkpoint")["agent"]
+    dump(folder / "workers" / "1", 7, [2], state, {"loss": torch.tensor([math.nan])}, "the loss of seed 2 is nan")
+    assert "and dumps of faults: " in succeeds("verify", folder)

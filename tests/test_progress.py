@@ -306,7 +306,67 @@ def test_plain_lines_say_no_rate_before_there_is_one(capsys: pytest.CaptureFixtu
     plain.done(run)
     first, last = capsys.readouterr().out.splitlines()[:2]
     assert re.fullmatch(r" +1,000/30,000 steps  return .*  0/2 seeds at 475", first)
-    assert re.match(r" +30,000/30,000 steps  2,000 env steps/s  0s left  return ", last)
+    assert re.match(r" +30,000/30,000 steps  2,000 env steps/s  return ", last)
+
+
+def over(run: Run, because: str, steps_of_seeds: list[int]) -> Run:
+    run.summary = {"updates": 7, "env_steps_per_second": 2000.0, "wall_seconds": 1.0, "stopped_because": because}
+    run.summary |= {name: {} for name in ("final_eval_return", "best_eval_return", "solved_at_env_steps")}
+    run.summary["env_steps_of_seed"] = {str(s): n for s, n in enumerate(steps_of_seeds)}
+    return run
+
+
+def last_gauge(terminal: Console) -> str:
+    return [line for line in ESCAPE.sub("", said(terminal)).splitlines() if "│ steps " in line][-1]
+
+
+def test_the_last_panel_of_a_finished_run_is_full() -> None:
+    """Drawings are seldom: without one more the last would be of 83 %, all through the final evaluation."""
+    terminal, (run, _) = console(), trained(3, steps=24_900)
+    with Live(terminal) as live:
+        live.tick(run)
+        assert "83 %  24,900 of 30,000" in last_gauge(terminal)
+        run.env_steps = 30_000
+        live.tick(run)  # too soon
+        live.evaluated(run)
+        assert "100 %  30,000 of 30,000" in last_gauge(terminal)
+        live.done(over(run, "total_steps", [30_000] * 3))
+    assert "100 %  30,000 of 30,000" in last_gauge(terminal)
+    assert "finished" in ESCAPE.sub("", said(terminal))
+
+
+def test_a_run_whose_seeds_have_all_stopped_is_done_too(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal, (run, _) = console(), trained(3, steps=24_900)
+    with Live(terminal) as live:
+        live.tick(run)
+        live.done(over(run, "solved", [9_000, 24_900, 12_000]))
+    assert "100 %  24,900 of 30,000: solved" in last_gauge(terminal)
+    words = " ".join(ESCAPE.sub("", said(terminal)).split())
+    assert "9,000 to 24,900 env steps per seed" in words
+    assert "All seeds stopped before their 30,000 steps: nothing was left to train." in words
+    Plain().done(run)
+    assert " left" not in capsys.readouterr().out.splitlines()[0]
+
+
+def test_all_seeds_that_have_stopped_fill_the_gauge_before_there_is_a_summary() -> None:
+    run, trail = trained(3, steps=24_900)
+    for s in range(2):
+        run.scores.stop(s, "solved", 24_000)
+    assert "83 %" in drawn(run, trail, 80, 24)[1]
+    run.scores.stop(2, "max_episodes", 24_900)
+    assert "100 %  24,900 of 30,000: max_episodes, solved" in drawn(run, trail, 100, 24)[1]
+    assert "100 %" in drawn(run, trail, 30, 24)[1]
+
+
+def test_what_is_not_done_is_not_full() -> None:
+    terminal, (run, _) = console(), trained(3, steps=24_900)
+    with Live(terminal) as live:
+        live.tick(run)
+        live.done(over(run, "interrupted", [24_900] * 3))
+    assert "83 %" in last_gauge(terminal)
+    assert "interrupted" in ESCAPE.sub("", said(terminal))
+    run, trail = trained(3, steps=29_999)
+    assert "99 %  29,999 of 30,000" in drawn(run, trail, 80, 24)[1]
 
 
 def in_a_terminal(*command: str, width: int = 90, height: int = 28, **env: str) -> str:

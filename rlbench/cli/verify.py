@@ -21,8 +21,8 @@ def verify(run: str, episodes: str | None, seed: int | None, agent: str | None, 
     """Check a run folder against itself. Exits with 0 if everything agrees, else with 1.
 
     Recorded episodes of training are run again, and must give the recorded return, length and termination; the journal
-    and episodes.csv must tell of the same episodes; every checkpoint and replay buffer must open; the other
-    tables and the summary must be whole.
+    and episodes.csv must tell of the same episodes; every checkpoint, replay buffer and dump of a fault must open; the
+    other tables and the summary must be whole.
 
     \b
     rlbench verify runs/CartPole-v1/dqn-20260101-120000
@@ -63,8 +63,9 @@ def verify(run: str, episodes: str | None, seed: int | None, agent: str | None, 
         )
     if cut_off:
         click.echo("The run is under way or was cut off, so episodes.csv may be ahead of the journal, or behind it.")
-    count, damaged = checks.check_files(recording.folder)
-    click.echo(f"checkpoints and replay buffers: {count - len(damaged)} of {count} open")
+    count, dumps, damaged = checks.check_files(recording.folder)
+    what = "checkpoints, replay buffers and dumps of faults" if dumps else "checkpoints and replay buffers"
+    click.echo(f"{what}: {count - len(damaged)} of {count} open")
     problems += damaged + checks.check_records(recording.folder)
     for text in problems[:SHOWN]:
         click.echo(text)
