@@ -6,7 +6,7 @@ A checkpoint is an ordinary `torch.save` file, so that ``torch.load(path, weight
 import contextlib
 import math
 import os
-import tempfile
+import secrets
 import warnings
 import zipfile
 import zlib
@@ -19,8 +19,6 @@ import torch
 from .errors import CheckpointError, RunFolderError, first_line
 
 FORMAT = 1
-_UMASK = os.umask(0)  # can only be read by setting it
-os.umask(_UMASK)
 
 
 def save(path: Path, kind: str, content: dict[str, Any]) -> None:
@@ -49,13 +47,12 @@ def save_together(files: Sequence[tuple[Path, str, dict[str, Any]]]) -> None:
     path = files[0][0]
     try:
         for path, kind, content in files:
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+            handle, temporary = _temporary(path)
             staged.append((temporary, path))
             with os.fdopen(handle, "wb") as file:
                 torch.save({"rlbench": kind, "format": FORMAT, "digest": _digest(content), **content}, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_UMASK)
         for temporary, path in staged:
             os.replace(temporary, path)
         _sync_folder(path.parent)
@@ -70,6 +67,18 @@ def save_together(files: Sequence[tuple[Path, str, dict[str, Any]]]) -> None:
         for temporary, _ in staged:  # gone already, where all went well
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def _temporary(path: Path) -> tuple[int, str]:
+    """A new file beside ``path``, open for writing: its handle and its name.
+
+    The system gives it the permissions of any other file of the user's. `tempfile` would make it private; the umask,
+    by which that could be put right, can only be read by setting it, for all threads of the process.
+    """
+    while True:
+        name = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        with contextlib.suppress(FileExistsError):
+            return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), str(name)
 
 
 def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -64,3 +64,9 @@ def resume_command(folder: str | Path, recipe: NamesCode, *more: object) -> str:
 def again_command(folder: str | Path, recipe: NamesCode) -> str:
     """What to type to begin anew with the recipe in ``folder``, in another folder: OTHER is for the user to choose."""
     return command("train", "--recipe", absolute(folder) / "recipe.toml", *code(recipe), "--out", "OTHER")
+
+
+def begin_command(folder: str | Path, recipe: NamesCode) -> str:
+    """What to type to begin anew in ``folder`` itself, which holds the recipe of a run that left no checkpoint."""
+    folder = absolute(folder)
+    return command("train", "--recipe", folder / "recipe.toml", *code(recipe), "--out", folder)

@@ -24,11 +24,13 @@ import torch
 
 from . import checkpoint
 from .build import maker_of
-from .errors import RlbenchError
+from .commands import begin_command, resume_command
+from .errors import RlbenchError, UsageError
 from .film import filming
 from .finish import draw
-from .interrupt import Interrupted, Interrupts
+from .interrupt import Interrupted, Interrupts, held, let_through
 from .keeper import newest
+from .places import home, stand
 from .recipe import Recipe
 from .record import new_folder, write_json, write_recipe
 from .registry import agent_code
@@ -40,6 +42,8 @@ from .tracking import check_trackers
 from .trees import join
 from .watcher import Status, Watcher
 
+FAREWELL = 30.0  # seconds that workers have for saving when something failed
+UNGUARDED = 97  # exit code of a worker that found itself in a script without a main guard
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -87,20 +91,21 @@ class Fleet:
                 for k, share in enumerate(shares(self.recipe)):
                     here, there = context.Pipe(duplex=False)
                     place = self.folder / WORKERS / str(k)
+                    # No daemon: that could have no children, and environments may want some.
                     process = context.Process(
-                        target=_work, args=(there, share.content(), place, self._resume, os.getpid()), daemon=True
+                        target=_work,
+                        args=(there, share.content(), place, self._resume, os.getpid(), home()),
+                        daemon=False,
                     )
-                    process.start()
+                    with held():
+                        process.start()
                     there.close()
                     processes.append(process)
                     pipes[here] = k
                 self._listen(pipes, processes, interrupts)
-            for process in processes:
-                process.join()
+            _wait(processes)
         finally:
-            for process in processes:
-                if process.is_alive():
-                    process.terminate()
+            _end(processes)
         parts = [self._summaries[k] for k in sorted(self._summaries)]
         self.summary = combine(parts, time.perf_counter() - began)
         join_workers(self.folder)
@@ -119,21 +124,43 @@ class Fleet:
                 for process in processes:
                     if process.is_alive():
                         os.kill(process.pid, signal.SIGTERM)
-            for pipe in wait(list(pipes), timeout=0.2):
+            said = wait(list(pipes), timeout=0.2)
+            # The end of a worker does not close its pipe where it has left a child behind.
+            ended = [pipe for pipe, k in pipes.items() if pipe not in said and not processes[k].is_alive()]
+            for pipe in [*said, *ended]:
                 assert isinstance(pipe, Connection)
                 k = pipes[pipe]
                 try:
+                    if pipe in ended and not pipe.poll():
+                        raise EOFError
                     kind, content = pipe.recv()
                 except EOFError:
                     del pipes[pipe]
                     if k not in self._summaries:
-                        seeds = shares(self.recipe)[k].seed_numbers
-                        raise RlbenchError(
-                            f"the process of {_named(seeds)} died (killed, or out of memory?). "
-                            f"Go on from the last checkpoint with: rlbench train --resume {self.folder}"
-                        ) from None
+                        raise self._died(k, processes[k]) from None
                     continue
                 self._hear(k, kind, content)
+
+    def _died(self, k: int, process: Any) -> RlbenchError:
+        """What to say of a worker that ended without a word."""
+        _wait([process])
+        code = process.exitcode
+        if code == UNGUARDED:
+            return UsageError(
+                "each process of the run began the whole program again, as the script has no main guard. Put what it "
+                'does under `if __name__ == "__main__":`, or train with workers=1.'
+            )
+        seeds, how = shares(self.recipe)[k].seed_numbers, f"ended with code {code}"
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+            how = f"was killed by {name}" + (", as is done where memory runs out" if name == "SIGKILL" else "")
+        begun = any((place / "checkpoint.pth").exists() for place in worker_folders(self.folder))
+        do = (
+            f"Go on from the last checkpoint with: {resume_command(self.folder, self.recipe)}"
+            if begun
+            else f"No checkpoint was written yet; begin again with: {begin_command(self.folder, self.recipe)}"
+        )
+        return RlbenchError(f"the process of {_named(seeds)} {how}. {do}")
 
     def _hear(self, k: int, kind: str, content: Any) -> None:
         if kind == "error":
@@ -170,6 +197,42 @@ class Fleet:
             name: [x for numbers, none in zip(told, unknown, strict=True) for x in numbers.get(name, none)]
             for name in dict.fromkeys(name for numbers in told for name in numbers)
         }
+
+
+def _end(processes: Sequence[Any]) -> None:
+    """See that no worker stays behind, nor a process that one has started: each has a process group of its own.
+
+    Those still at work are asked to save and end, and killed where they do not do so.
+    """
+    for process in processes:
+        if process.is_alive():
+            process.terminate()
+    try:
+        _wait(processes)
+    finally:  # also where the user insists
+        for process in processes:
+            if process.is_alive():
+                process.kill()
+            if hasattr(os, "killpg"):
+                with contextlib.suppress(ProcessLookupError, PermissionError):  # none is left
+                    os.killpg(process.pid, signal.SIGKILL)
+            process.join()
+
+
+def _wait(processes: Sequence[Any]) -> None:
+    """Wait until all have ended, but not for ever.
+
+    `Process.join` with a time limit would wait for the children of a child too, which hold the same pipes.
+    """
+    until = time.monotonic() + FAREWELL
+    while any(process.is_alive() for process in processes) and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def refuse_again() -> None:
+    """End a process that was spawned as a worker and is now beginning the program anew: see `Fleet._died`."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(UNGUARDED)
 
 
 def _named(seeds: Sequence[int]) -> str:
@@ -249,15 +312,17 @@ class _Reporter(Watcher):
         self.pipe.send((kind, content))
 
 
-def _work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent: int) -> None:
-    """A worker's whole life."""
+def _work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent: int, stands: Path) -> None:
+    """A worker's whole life; ``stands`` is the folder that its user stands in."""
+    stand(stands)
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # a Ctrl-C in the terminal is the parent's to hand on
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # when the parent dies: save and end
     try:
-        with Interrupts() as interrupts:  # from here on, so that a signal finds no worker unprepared
+        with Interrupts() as interrupts:  # a signal finds no worker unprepared
+            let_through()
             recipe = Recipe.from_content(content, str(folder))
             with agent_code(recipe.agent):
                 session = Session(recipe, _Reporter(pipe, parent), draws=False)

@@ -1,7 +1,10 @@
 """Signals: the first one ends the loop at the next step, so that everything is saved; the second one ends at once."""
 
+import contextlib
+import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -10,7 +13,10 @@ from .commands import resume_command
 from .errors import RlbenchError
 from .recipe import Recipe
 
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+#: SIGHUP comes when a terminal is closed or a connection to another machine breaks.
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+_KEPT = [getattr(signal, name) for name in ("SIGHUP",) if hasattr(signal, name)]  # where ignored, as under nohup
+_listening: "list[Interrupts]" = []  # of this process, the innermost last
 
 
 class Interrupted(RlbenchError):
@@ -18,13 +24,15 @@ class Interrupted(RlbenchError):
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
-        self.exit_code = 130 if number == signal.SIGINT else 143
+        self.exit_code = 128 + number
 
 
 class Interrupts:
     """Context in which signals are noted instead of ending the process; ``signal`` is the one that came, or 0.
 
-    Outside the main thread, where Python allows no handlers, it does nothing.
+    Outside the main thread, where Python allows no handlers, it does nothing. A process that is forked meanwhile, as
+    environments do that keep a simulator in one, gets the handlers of before: it has nothing to save, and is to end
+    when it is told to.
     """
 
     def __init__(self) -> None:
@@ -33,17 +41,24 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._old = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            for number in _SIGNALS:
+                if not (number in _KEPT and signal.getsignal(number) is signal.SIG_IGN):
+                    self._old[number] = signal.signal(number, self._note)
+            _listening.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self in _listening:
+            _listening.remove(self)
+        self._give_back()
+
+    def _give_back(self) -> None:
         for number, handler in self._old.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not set by Python
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal:  # the user insists
-            for each, handler in self._old.items():
-                signal.signal(each, handler)
+            self._give_back()
             raise KeyboardInterrupt
         self.signal = number
 
@@ -54,3 +69,48 @@ class Interrupts:
             raise Interrupted(
                 f"stopped by {name}; everything is saved. Go on with: {resume_command(folder, recipe)}", self.signal
             )
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """While a worker is started: it begins with signals held back, until it listens and says `let_through`."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def let_through() -> None:
+    """In a worker that was started under `held`, and listens now."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+_blocked: list[set[int]] = []  # while a process is being forked: the signals that were held back before
+
+
+def _before_fork() -> None:
+    """Hold signals back, or one that is sent to the new process at once would meet our handler, and be lost."""
+    if _listening:
+        _blocked.append({int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)})
+
+
+def _after_fork() -> None:
+    if _blocked:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _blocked.pop())
+
+
+def _in_child() -> None:
+    """Signals do here what they did before we listened."""
+    while _listening:
+        with contextlib.suppress(ValueError):  # not the main thread of the child
+            _listening.pop()._give_back()
+    _after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)

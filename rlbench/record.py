@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -18,12 +19,13 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from .commands import command
 from .errors import RunFolderError
 from .journal import Journal, cut_back
 from .recipe import Recipe
 from .registry import table_name
 from .spaces import ActionCodec
-from .tables import TABLES
+from .tables import TABLES, WORKERS, worker_folders
 from .tracking import Tracker
 from .vec import Episode
 
@@ -32,11 +34,12 @@ EVALUATIONS = (
     "seed", "env_steps", "episodes", "mean_return", "std_return", "min_return", "max_return", "mean_length",
     "wall_seconds",
 )  # fmt: skip
+LEFT = ("journal", "tb", "videos", "evaluation.json")  # besides the tables, of a run that ended too early
 FLUSH_SECONDS = 1.0
 
 
-def new_folder(recipe: Recipe, out: str | Path | None) -> Path:
-    """Make the folder of a new run: ``out``, or runs/ENV/AGENT-DATE-TIME.
+def free_folder(recipe: Recipe, out: str | Path | None) -> Path:
+    """The folder for a new run, which is there afterwards: ``out``, or runs/ENV/AGENT-DATE-TIME.
 
     Raises:
         RunFolderError: it cannot be written, or already holds a run.
@@ -51,17 +54,46 @@ def new_folder(recipe: Recipe, out: str | Path | None) -> Path:
         folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        taken = [p for p in ("recipe.toml", "checkpoint.pth", "episodes.csv") if (folder / p).exists()]
-        if taken:
-            raise RunFolderError(
-                f"{folder} already holds a run. Go on with it by `rlbench train --resume {folder}`, "
-                "or choose another --out."
-            )
+    except OSError as e:
+        raise _unwritable(folder, e) from e
+    _check_free(folder)
+    return folder
+
+
+def new_folder(recipe: Recipe, folder: Path) -> Path:
+    """Begin a run in ``folder``, which is ours, or else made.
+
+    What a run left there that ended before its first checkpoint makes room, but for its dumps.
+
+    Raises:
+        RunFolderError: it cannot be written, or already holds a run.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _check_free(folder)
+        for name in (*TABLES, WORKERS, *LEFT):
+            shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink(missing_ok=True)
         (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
         write_json(folder / "run.json", _run_facts())
     except OSError as e:
-        raise RunFolderError(f"cannot write a run to {folder}: {e.strerror or e}. Choose another --out.") from e
+        raise _unwritable(folder, e) from e
     return folder
+
+
+def _check_free(folder: Path) -> None:
+    """Refuse a folder with a run in it, unless that ended before there was anything to go on from."""
+    kept = ("checkpoint.pth", "best.pth", "summary.json")
+    held = any((place / name).exists() for place in (folder, *worker_folders(folder)) for name in kept)
+    begun = [(folder / name).exists() for name in ("recipe.toml", "run.json")]
+    if held or any(begun) != all(begun) or ((folder / "episodes.csv").exists() and not any(begun)):
+        raise RunFolderError(
+            f"{folder} already holds a run. Go on with it by `{command('train', '--resume', folder)}`, "
+            "or choose another --out."
+        )
+
+
+def _unwritable(folder: Path, e: OSError) -> RunFolderError:
+    return RunFolderError(f"cannot write a run to {folder}: {e.strerror or e}. Choose another --out.")
 
 
 def disk_error(e: OSError, folder: Path) -> Exception:

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .build import build
+from .commands import begin_command, resume_command
 from .errors import CheckpointError, UsageError, first_line
-from .fleet import Fleet, join_checkpoints, shares
+from .fleet import Fleet, join_checkpoints, refuse_again, shares
 from .keeper import newest
 from .lock import Lock
 from .recipe import Recipe
-from .record import new_folder
+from .record import free_folder, new_folder
 from .registry import agent_code, given_class
 from .session import Session
 from .tables import worker_folders
+from .watched import read_recipe
 from .watcher import Watcher
 
 GLANCE = 0.5  # seconds; longer than others take to ask who is at work in a folder
@@ -59,6 +61,7 @@ def train(
     Raises:
         RlbenchError: anything that the user has to mend, in one sentence.
     """
+    refuse_again()
     if env is not None and not isinstance(env, str):
         raise UsageError("env is the name of an environment, such as 'CartPole-v1': each seed needs copies of its own")
     agent = given_class(agent) if isinstance(agent, type) else agent
@@ -74,8 +77,9 @@ def train(
         session = Fleet(recipe, watcher or Watcher()) if several else Session(recipe, watcher or Watcher())
         if several:  # fail here, not in every worker
             build(recipe, recipe.seed_numbers[:1], recipe.device)
-        place = new_folder(recipe, out)
+        place = free_folder(recipe, out)
         with Lock(place, patience=GLANCE):
+            new_folder(recipe, place)
             session.start(place)
             return Run(place, session.run())
 
@@ -106,6 +110,7 @@ def resume(
     Raises:
         RlbenchError: there is no usable checkpoint, or nothing is left to do.
     """
+    refuse_again()
     folder = Path(folder)
     agent = given_class(agent) if isinstance(agent, type) else agent
     path = folder / "checkpoint.pth"
@@ -150,11 +155,16 @@ def _restored(
     except (KeyError, ValueError, TypeError, AttributeError) as e:
         raise CheckpointError(f"{path} is not a whole checkpoint: {type(e).__name__}: {first_line(e)}") from e
     recipe = recipe.replace(**changes)
+    if changes.get("total_steps", done) <= done - recipe.num_envs:  # the last step may lead a little beyond
+        raise UsageError(
+            f"{folder} has done {done:,} steps already, so it cannot end at {recipe.total_steps:,}. To go on, raise "
+            f"them: {resume_command(folder, recipe, '--total-steps', 2 * done)}"
+        )
     ended = _ended(folder)
     if ended and done >= recipe.total_steps:
         raise UsageError(
             f"{folder} has done its {done:,} steps. To go on, raise them: "
-            f"rlbench train --resume {folder} --total-steps {2 * done}"
+            f"{resume_command(folder, recipe, '--total-steps', 2 * done)}"
         )
     if ended and stopped:
         raise UsageError(f"every seed of {folder} has stopped (solved, or max_episodes); there is nothing to resume.")
@@ -177,7 +187,7 @@ def _check_begun(folder: Path, saved: Sequence[Path]) -> None:
     if not toml.is_file():
         raise CheckpointError(f"{folder} is no run folder: it holds no checkpoint.pth. Runs lie under runs/.")
     raise CheckpointError(
-        f"{folder} ended before its first checkpoint. Start it again with: rlbench train --recipe {toml} --out OTHER"
+        f"{folder} ended before its first checkpoint. Start it again with: {begin_command(folder, read_recipe(folder))}"
     )
 
 

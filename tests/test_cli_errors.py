@@ -126,8 +126,7 @@ def test_environments_that_break_their_contract(env: str, words: str, workers: s
     said = mistake("train", "--env", f"rlbench/{env}-v0", *TINY, "--workers", workers, "--out", tmp_path / "run")
     assert re.search(words, said)
     assert re.search(rf"rlbench/{env}-v0 .*step 7 of episode 0 \(seed [01], env 0\)", said)
-    for again in (("--resume", tmp_path / "run"), (*CARTPOLE[1:], "--out", tmp_path / "run")):  # no dead ends
-        assert re.search(r"rlbench train --re(cipe|sume)", mistake("train", *again))
+    assert re.search(r"rlbench train --re(cipe|sume)", mistake("train", "--resume", tmp_path / "run"))  # no dead end
 
 
 class Bomb:
