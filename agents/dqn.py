@@ -72,7 +72,11 @@ class DQN(Agent):
                 "Choose another --agent (`rlbench list agents`) or an environment with a Discrete action space."
             )
         if config.capacity // spec.num_envs < config.n_step:
-            raise UsageError(f"dqn.capacity {config.capacity} is too small for {spec.num_envs} envs per seed")
+            raise UsageError(
+                f"dqn.n_step {config.n_step} does not fit into dqn.capacity {config.capacity}, which holds "
+                f"{config.capacity // spec.num_envs} steps of each of {spec.num_envs} envs: lower n_step, or raise "
+                f"capacity to {config.n_step * spec.num_envs} or more"
+            )
         self.spec, self.config = spec, config
         self.q_net = nn.network(
             spec, config.hidden, spec.num_actions, streams["init"], layer_norm=config.layer_norm

@@ -18,19 +18,22 @@ class Random(Agent):
     def __init__(self, spec: Spec, config: AgentConfig, streams: Streams) -> None:
         self.spec = spec
         self.streams = streams
-        if spec.action_low is not None and not (spec.action_low.isfinite() & spec.action_high.isfinite()).all():  # type: ignore[union-attr]
+        low, high = spec.action_low, spec.action_high
+        if low is None or high is None:
+            return
+        if not (low.isfinite() & high.isfinite()).all():
             raise UsageError("random needs bounded actions; this environment's action space reaches to infinity")
+        self._low, self._width = low.double(), high.double() - low.double()  # the width may be too much for float32
 
     def act(self, obs: Tensor, *, explore: bool) -> Tensor:
         stream = self.streams["explore" if explore else "evaluate"]
         envs = obs.shape[1]
         if self.spec.num_actions is not None:
             return stream.integers(envs, self.spec.num_actions)  # (S, E)
-        low, high = self.spec.action_low, self.spec.action_high
-        assert low is not None
-        assert high is not None
-        draws = stream.uniform(envs * low.numel()).view(-1, envs, *self.spec.action_shape)
-        return (low + draws * (high - low)).float()
+        draws = stream.uniform(envs * self._low.numel()).view(-1, envs, *self.spec.action_shape)  # float64
+        if self.spec.whole_actions:  # every whole number, both ends among them, with the same chance
+            return (self._low + (draws * (self._width + 1)).floor().clamp(max=self._width)).float()
+        return (self._low + draws * self._width).float()
 
     def observe(self, transition: Transition) -> None:
         pass

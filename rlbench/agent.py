@@ -93,6 +93,19 @@ class Agent(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state that ``state_dict`` gave. Copy; do not keep references."""
 
+    def cut(self, where: Tensor) -> None:
+        """Episodes broke off: what comes next from these envs is another episode, though no transition said so.
+
+        It happens where a run is resumed and an environment does not come back to where it stood. The newest transition
+        of these envs is to be taken as truncated. The default hands it on to ``replay``, if that has a ``cut`` as
+        `rlbench.Replay` has; an agent that collects experience elsewhere looks after it here.
+
+        Args:
+            where: (S, E) bool, on the CPU.
+        """
+        if cut := getattr(self.replay, "cut", None):
+            cut(where.numpy())
+
     def diagnostics(self) -> dict[str, Tensor]:
         """What there is to see of learning at this moment, for people to look at. An agent may leave this out.
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from .agent import Agent
+from .border import Border
 from .errors import UsageError
 from .make import EnvMaker, env_maker, import_modules
 from .recipe import Recipe, validate_hyper
@@ -77,7 +78,8 @@ def build(recipe: Recipe, seeds: Sequence[int], device: str | torch.device, num_
     except (ValueError, TypeError) as e:  # it says so itself, or its __init__ takes other arguments
         raise UsageError(f"{entry.name} cannot be built for {recipe.env}: {e}") from e
     note = codecs[0].note
-    notes = [f"{recipe.env}: {note}."] if "flattened" in note else []
+    notes = [f"{recipe.env}: {note}."] if "flattened" in note or "scaled" in note else []
+    notes += [env.problem] if isinstance(env, Border) and env.problem else []
     return Parts(maker, agent, streams, place, *codecs, notes)
 
 

@@ -3,6 +3,8 @@
 The command line prints the message alone; a traceback is for defects of ours.
 """
 
+MOST_SAID = 500  # letters of somebody else's error
+
 
 class RlbenchError(Exception):
     """Something that the user, and not rlbench, has to mend. ``exit_code`` is what the command line exits with."""
@@ -33,5 +35,23 @@ class RunFolderError(RlbenchError):
 
 
 def first_line(e: BaseException) -> str:
-    """The first line of an error's text, or its type's name: torch writes whole paragraphs."""
-    return (str(e).strip() or type(e).__name__).splitlines()[0].rstrip(": ")
+    """What an error's text says, in one line: torch writes whole paragraphs, and some begin with a heading.
+
+    A heading, which ends with a colon or has a word or two, takes the next line with it; of a traceback that came from
+    another process, the last line counts; without any text, the error's type does.
+    """
+    try:
+        text = str(e)
+    except Exception:  # it fails at telling
+        text = ""
+    lines = [" ".join(line.split()) for line in text.splitlines() if any(map(str.isalnum, line))]
+    if not lines:
+        return type(e).__name__
+    if any(line.startswith("Traceback (most recent call last)") for line in lines):
+        lines = lines[-1:]
+    said = lines[0]
+    for line in lines[1:]:
+        if not said.endswith(":") and len(said.split()) > 2:
+            break
+        said = f"{said} {line}"
+    return (said if len(said) <= MOST_SAID else f"{said[: MOST_SAID - 3]}...").rstrip(": ")

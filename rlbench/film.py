@@ -1,10 +1,13 @@
 """Environments that are filmed: every state's picture, the last one of an episode included."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
+from .border import ForeignError, told
 from .errors import EnvError, UsageError
 from .make import EnvMaker
 from .window import NO_RENDER
@@ -32,9 +35,8 @@ class Film(gym.Wrapper):
         """
         try:
             self.frame = self._picture()
-        except Exception as e:
-            what = str(e) if isinstance(e, ValueError) else f"{type(e).__name__}: {e}"
-            raise EnvError(f"{self.spec.id if self.spec else self} cannot draw itself: {what}. {NO_RENDER}.") from e
+        except EnvError as e:
+            raise EnvError(f"{self.spec.id if self.spec else self} cannot draw itself: {told(e)}. {NO_RENDER}.") from e
         return self.frame
 
     def _picture(self) -> np.ndarray:
@@ -42,7 +44,8 @@ class Film(gym.Wrapper):
         if isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3:
             return frame
         what = f"{frame.shape} {frame.dtype}" if isinstance(frame, np.ndarray) else type(frame).__name__
-        raise ValueError(f"render() returned {what} where a picture is (H, W, 3) uint8")
+        name = self.spec.id if self.spec else str(self)
+        raise ForeignError(name, "render()", f"render() returned {what} where a picture is (H, W, 3) uint8")
 
 
 class FilmMaker(EnvMaker):
@@ -58,7 +61,7 @@ def filming(maker: EnvMaker) -> FilmMaker:
     Raises:
         UsageError: the environment makes no pictures.
     """
-    modes = list(_metadata(maker).get("render_modes") or [])
+    modes = _modes(maker)
     if "rgb_array" not in modes:
         has = f"its render modes are: {', '.join(map(str, modes))}" if modes else "it has no render modes"
         raise UsageError(f"{maker.env_id} makes no pictures (rgb_array); {has}. {NO_RENDER}.")
@@ -67,15 +70,23 @@ def filming(maker: EnvMaker) -> FilmMaker:
 
 def draws(maker: EnvMaker) -> bool:
     """Whether the environment makes pictures."""
-    return "rgb_array" in (_metadata(maker).get("render_modes") or [])
+    return "rgb_array" in _modes(maker)
 
 
 def frame_rate(maker: EnvMaker, speed: float) -> float:
     """Pictures a second, ``speed`` times as many as the environment says; infinity for infinity."""
-    return speed * float(_metadata(maker).get("render_fps") or 30)
+    rate = _metadata(maker).get("render_fps")
+    return speed * (float(rate) if isinstance(rate, (int, float)) and 0 < rate < math.inf else 30.0)
 
 
-def _metadata(maker: EnvMaker) -> dict[str, Any]:
+def _modes(maker: EnvMaker) -> list[Any]:
+    modes = _metadata(maker).get("render_modes")
+    return list(modes) if isinstance(modes, (list, tuple, set)) else []
+
+
+def _metadata(maker: EnvMaker) -> Mapping[str, Any]:
+    """What an environment says of its drawing; nothing where it says it in a form of its own."""
     env = maker()
     env.close()
-    return env.metadata
+    said: Any = getattr(env, "metadata", None)
+    return said if isinstance(said, Mapping) else {}

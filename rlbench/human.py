@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import EnvError, RlbenchError, first_line
 from .film import Film, filming, frame_rate
 from .keymap import KeyMap
 from .make import EnvMaker
@@ -88,7 +87,7 @@ class _Game:
         """To the end; None where the window was closed before."""
         import pygame
 
-        obs = _guarded(self.maker, lambda: self.env.reset(seed=seed))[0]
+        obs = self.env.reset(seed=seed)[0]
         self.frame = _enlarged(self.env.first())
         self.mosaic = Mosaic([self.frame])
         if k == 0 and not self._wait("Press a key to begin.", (), self.keys.told):
@@ -123,7 +122,7 @@ class _Game:
 
     def _step(self, action: Any) -> tuple[Any, bool]:
         """The next observation, and whether the episode is over."""
-        obs, reward, terminated, truncated, _ = _guarded(self.maker, lambda: self.env.step(action))
+        obs, reward, terminated, truncated, _ = self.env.step(action)
         self.frame, self.total, self.step = _enlarged(self.env.frame), self.total + float(reward), self.step + 1
         self.yours += self.person
         return obs, bool(terminated or truncated or self.step == self.maker.limit)
@@ -164,12 +163,3 @@ def _enlarged(frame: np.ndarray) -> np.ndarray:
     """A small picture twice, three times, ... as large, so that there is room for words above it."""
     factor = max(1, min(math.ceil(SMALL / frame.shape[1]), TALL // frame.shape[0]))
     return frame if factor == 1 else frame.repeat(factor, 0).repeat(factor, 1)
-
-
-def _guarded(maker: EnvMaker, act: Callable[[], Any]) -> Any:
-    try:
-        return act()
-    except RlbenchError:
-        raise
-    except Exception as e:
-        raise EnvError(f"{maker.env_id} failed while you played: {type(e).__name__}: {first_line(e)}") from e

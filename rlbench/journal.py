@@ -191,14 +191,14 @@ def replay(env: gym.Env[Any, Any], entry: Entry) -> Iterator[Moment]:
 
     An environment that is deterministic given its seed comes to ``entry.end``.
     """
-    env.reset(seed=entry.reset_seed)
+    env.reset(seed=entry.reset_seed)  # behind a `Border`: it gets copies, and gives a float and two bools
     taken, total = actions(entry), 0.0
     yield Moment(0, total, False, not taken)
     for step, action in enumerate(taken, 1):
         _, reward, terminated, truncated, _ = env.step(action)
         total += float(reward)
-        over = bool(terminated or truncated or step == len(taken))
-        yield Moment(step, total, bool(terminated), over)
+        over = terminated or truncated or step == len(taken)
+        yield Moment(step, total, terminated, over)
         if over:
             return
 

@@ -53,6 +53,9 @@ class Learner(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state that ``state_dict`` gave. Copy; do not keep references."""
 
+    def cut(self, where: Tensor) -> None:  # noqa: B027  (may be left out)
+        """Episodes broke off in the envs of ``where``, (E,) bool: see `Agent.cut`. May be left out."""
+
     def explain(self, obs: Tensor) -> dict[str, Tensor]:
         """For people to look at: any of "q_values", (E, A), and "value", (E,). May be left out; leaves no trace."""
         return {}
@@ -104,6 +107,11 @@ def lift(learner: type[Learner]) -> type[Agent]:
                 one.load_state_dict(saved)
             for rng, saved in zip(self.rngs, state["rngs"], strict=True):
                 _set_rng_state(rng, saved)
+
+        def cut(self, where: Tensor) -> None:
+            for s, one in enumerate(self.learners):
+                if where[s].any():
+                    one.cut(where[s])
 
         def explain(self, obs: Tensor) -> dict[str, Tensor]:
             here = obs.cpu()

@@ -1,5 +1,7 @@
 """Environments by name: `gymnasium.make` with errors that say what to do next, and a time limit where there is none."""
 
+import contextlib
+import copy
 import importlib
 import sys
 import warnings
@@ -12,7 +14,9 @@ from gymnasium import error
 from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
 
 from . import envs as _own_envs  # noqa: F401  (registers rlbench/...)
-from .errors import UsageError
+from .border import Border, culprit, told
+from .errors import RlbenchError, UsageError, first_line
+from .settings import Kept
 
 NO_LIMIT = 1000  # steps after which an episode is cut where the environment itself sets no limit
 
@@ -33,7 +37,9 @@ class EnvMaker(NamedTuple):
 
     def __call__(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         kwargs = {**self.kwargs, **({"render_mode": render_mode} if render_mode else {})}
-        return _Anew(self.env_id, kwargs) if self.anew else _make(self.env_id, kwargs)
+        with Kept() as kept:
+            env = _Anew(self.env_id, kwargs) if self.anew else _make(self.env_id, kwargs)
+        return Border(env, self.env_id, kept.folder)
 
 
 class _Anew(gym.Wrapper[Any, Any, Any, Any]):
@@ -45,7 +51,8 @@ class _Anew(gym.Wrapper[Any, Any, Any, Any]):
 
     def reset(self, **kwargs: Any) -> Any:
         if self._used:
-            self.env.close()
+            with contextlib.suppress(Exception, SystemExit):  # as `Border` has it
+                self.env.close()
             self.env = _make(*self._args)
         self._used = True
         return self.env.reset(**kwargs)
@@ -96,8 +103,8 @@ def env_maker(
     Raises:
         UsageError: no such environment, a missing dependency, or arguments that it does not take.
     """
-    kwargs = dict(kwargs or {})
-    env = _make(env_id, kwargs)
+    kwargs = _own(kwargs or {})
+    env = EnvMaker(env_id, kwargs, 0, (), None, anew)()
     spec = env.spec
     env.close()
     own = spec.max_episode_steps if spec else None
@@ -118,7 +125,7 @@ def _make(env_id: str, kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Gymnasium's advice on versions is not the user's concern at every copy
-            return gym.make(env_id, disable_env_checker=True, **kwargs)
+            env = gym.make(env_id, disable_env_checker=True, **_own(kwargs))
     except error.DependencyNotInstalled as e:
         raise UsageError(_missing(env_id, str(e))) from e
     except (error.UnregisteredEnv, error.NamespaceNotFound) as e:
@@ -128,10 +135,25 @@ def _make(env_id: str, kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
         raise UsageError(f"cannot make {env_id!r}: {e}") from e
     except ModuleNotFoundError as e:
         raise UsageError(_missing(env_id, str(e))) from e
-    except TypeError as e:
-        raise UsageError(f"cannot make {env_id!r} with env_kwargs {kwargs}: {e}") from e
-    except Exception as e:
-        raise UsageError(f"cannot make {env_id!r}: its constructor raised {type(e).__name__}: {e}") from e
+    except (RlbenchError, KeyboardInterrupt):
+        raise
+    except BaseException as e:
+        if isinstance(e, TypeError) and isinstance(e.__cause__, TypeError):
+            e = e.__cause__  # Gymnasium tells it once more, with all arguments
+        if isinstance(e, TypeError) and not culprit(e):  # it was never begun
+            raise UsageError(f"cannot make {env_id!r} with env_kwargs {kwargs}: {first_line(e)}") from e
+        raise UsageError(f"cannot make {env_id!r}: its constructor failed: {told(e)}") from e
+    if not isinstance(env, gym.Env):
+        raise UsageError(f"cannot make {env_id!r}: it is a {type(env).__name__}, which is no gymnasium.Env.")
+    return env
+
+
+def _own(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy to hand to a constructor, which may keep it and write to it."""
+    try:
+        return copy.deepcopy(dict(kwargs))
+    except Exception:  # something that cannot be copied, given from Python
+        return dict(kwargs)
 
 
 def _missing(env_id: str, reason: str) -> str:

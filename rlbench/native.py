@@ -77,15 +77,20 @@ class Native:
 
 def native(envs: Sequence[gym.Env[Any, Any]]) -> Native | None:
     """``envs`` stepped here, or None where that is not certain to give the same bits, or not quicker."""
+    if not known(envs) or len(envs) < KINDS[_name(type(envs[0].unwrapped))].min_copies:
+        return None
+    return Native(envs) if _same_bits() else None
+
+
+def known(envs: Sequence[gym.Env[Any, Any]]) -> bool:
+    """Whether ``envs`` are of a class whose code is the one that stands in `KINDS`, with nothing else around it."""
     bases = [_inner(env) for env in envs]
     cls = type(bases[0]) if bases else object
     kind = KINDS.get(_name(cls))
-    if kind is None or len(envs) < kind.min_copies or any(type(base) is not cls for base in bases):
-        return None
+    if kind is None or any(type(base) is not cls for base in bases):
+        return False
     traits = [_traits(base, kind) for base in bases]
-    if traits[0] is None or any(other != traits[0] for other in traits) or not _as_written(cls, kind):
-        return None
-    return Native(envs) if _same_bits() else None
+    return traits[0] is not None and all(other == traits[0] for other in traits) and _as_written(cls, kind)
 
 
 def _name(cls: type) -> str:

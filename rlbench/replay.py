@@ -40,8 +40,13 @@ class Replay:
         self.stream = stream
         self._here = spec.device.type == "cpu"
         self._length = capacity // spec.num_envs
-        if n_step < 1 or self._length < n_step:
-            raise ValueError(f"capacity {capacity} is too small for {spec.num_envs} envs and n_step {n_step}")
+        if self._length < 1:
+            raise ValueError(f"capacity {capacity} is too small for {spec.num_envs} envs")
+        if not 1 <= n_step <= self._length:
+            raise ValueError(
+                f"n_step {n_step} does not fit into capacity {capacity}, which holds {self._length} steps of each of "
+                f"{spec.num_envs} envs: lower n_step or raise capacity"
+            )
         if max(spec.num_obs or 0, spec.num_actions or 0) > _EXACT:
             raise ValueError(f"more than {_EXACT} distinct observations or actions cannot be packed into float32")
         self._images = spec.obs_dtype == torch.uint8
@@ -82,6 +87,13 @@ class Replay:
             ends[:, cursor, ..., 0], ends[:, cursor, ..., 1] = t.terminated.numpy(), t.truncated.numpy()
         self._cursor = (cursor + 1) % self._length
         self._filled = min(self._filled + 1, self._length)
+
+    def cut(self, where: np.ndarray) -> None:
+        """The newest transition of each env in ``where``, (S, E) bool, is followed by another episode: as at a time
+        limit, no window reaches beyond it, and its value goes on."""
+        if self._filled:
+            truncated = self._columns[4][:, self._cursor - 1, :, 1]  # (S, E)
+            truncated[where] = 1.0
 
     def _views(self) -> list[np.ndarray]:
         """(S, T, E, ...) views into the ring: obs, action, reward, next_obs, and (terminated, truncated) together."""

@@ -3,6 +3,8 @@
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from .errors import CheckpointError, first_line
 from .journal import advice, earlier
 from .keeper import Kept
@@ -69,6 +71,10 @@ def stand(session: "Session", kept: Kept) -> tuple[dict[str, int], float]:
         raise CheckpointError(
             f"{session.folder / 'checkpoint.pth'} does not fit its agent or environment: {first_line(e)}"
         ) from e
+    broken_off = torch.full((session.recipe.seeds, session.recipe.num_envs), kept.mismatched)
+    broken_off.view(-1)[strayed] = True
+    if broken_off.any():  # the newest transitions are not followed by what comes now
+        session.agent.cut(broken_off)
     if strayed:
         session.inexact.append(session.env_steps)
         session.watcher.note(

@@ -13,7 +13,8 @@ import gymnasium as gym
 import numpy as np
 
 from . import journal, video
-from .errors import EnvError, RlbenchError, UsageError, first_line
+from .border import ForeignError
+from .errors import EnvError, UsageError
 from .film import Film, filming, frame_rate
 from .journal import Entry, Moment
 from .mosaic import MOST, Mosaic, Tile
@@ -143,17 +144,15 @@ def pictures(
 
 
 def states(env: gym.Env[Any, Any], entry: Entry) -> Iterator[Moment]:
-    """`journal.replay`, where an exception out of the environment is an EnvError that names the episode."""
+    """`journal.replay`, where an error of the environment names the episode."""
+    moment = None
     try:
-        yield from journal.replay(env, entry)
-    except RlbenchError:
-        raise
-    except Exception as e:
-        name = env.spec.id if env.spec else str(env)
-        raise EnvError(
-            f"{name} failed when episode {entry.episode} of seed {entry.seed} was run again: "
-            f"{type(e).__name__}: {first_line(e)}"
-        ) from e
+        for moment in journal.replay(env, entry):
+            yield moment
+    except ForeignError as e:
+        name, step = env.spec.id if env.spec else str(env), 0 if moment is None else moment.step + 1
+        where = f"step {step}, when episode {entry.episode} of seed {entry.seed} was run again"
+        raise ForeignError(name, where, e.what) from e
 
 
 def lead_in(env: gym.Env[Any, Any], before: Entry | None) -> None:

@@ -35,11 +35,12 @@ class Trained(NamedTuple):
 
     def act(self, obs: Any) -> Any:
         """Greedy action of the first seed for one observation of the environment, as `env.step` takes it."""
-        codec = self.parts.obs_codec
-        one = torch.from_numpy(np.array(codec.encode(obs), codec.dtype)).to(self.parts.device)
+        form = self.parts.obs_codec
+        one = torch.from_numpy(np.array(form.encode(obs), form.dtype)).to(self.parts.device)
         batch = one.expand(len(self.seeds), 1, *one.shape)
         action = self.agent.act(batch, explore=False)
-        return self.parts.action_codec.decode(action[:1])[0]
+        codec = self.parts.action_codec
+        return codec.lend(codec.decode(action[:1])[0])
 
 
 def load(

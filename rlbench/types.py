@@ -29,6 +29,7 @@ class Spec(NamedTuple):
     num_envs: int = 1
     device: torch.device = torch.device("cpu")
     total_steps: int = 0  # env steps per seed that the run is to take; 0: not known
+    whole_actions: bool = False  # of a Box of whole numbers: what lies between two of them is rounded to the nearer
 
 
 class Transition(NamedTuple):

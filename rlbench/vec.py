@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import rng
-from .copies import Copies, CopyError, Ended, finite
+from . import leaves, rng
+from .border import ForeignError, told
+from .copies import Again, Copies, CopyError, Ended, finite
+from .digests import Digests
 from .errors import AgentError, EnvError
 from .make import EnvMaker
 from .pages import Pages
@@ -93,6 +95,10 @@ class EnvBatch:
         self._flag_pages = Pages(self._lead, (), np.dtype(np.bool_))
         self._nowhere = torch.zeros(self._lead, dtype=torch.bool, device=self.device)
         self._obs, self._current = self._obs_pages.take()  # (n, *O), and the same (S, E, *O) on the device
+        watched = (
+            stream == "env" and not self.copies.known
+        )  # only these are brought back, and may come to stand elsewhere
+        self._digests = Digests(n, self._obs.nbytes) if watched else None
 
     @property
     def envs(self) -> list[gym.Env[Any, Any]]:
@@ -148,6 +154,8 @@ class EnvBatch:
             raise self._broken(e.i, self._clock - self._began[e.i] + 1, e.__cause__) from e.__cause__
         self._returns = [total + reward for total, reward in zip(self._returns, rewards, strict=True)]
         self._log.append(actions)
+        if self._digests is not None:
+            self._digests.add(after, rewards)
         self._clock += 1
         if self._clock >= self._deadline:
             for i in self._running:
@@ -186,7 +194,10 @@ class EnvBatch:
             raise AgentError(f"the agent gave actions of type {type(action).__name__}, expected a Tensor")
         if action.shape != self._action_shape:
             raise AgentError(f"the agent gave actions of shape {tuple(action.shape)}, expected {self._action_shape}")
-        actions = self._action_codec.decode(action)
+        try:
+            actions = self._action_codec.decode(action)
+        except ValueError as e:
+            raise AgentError(f"the agent gave the actions {e}") from e
         if self._action_codec.discrete and (
             action.dtype not in _INTEGERS or min(actions) < self._first or max(actions) > self._last
         ):
@@ -200,16 +211,18 @@ class EnvBatch:
         self.copies.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """Where every copy stands: episode numbers (S, E), the actions of the episodes under way, the observations."""
+        """Where every copy stands: episode numbers (S, E), the actions of the episodes under way, the observations, and
+        checksums of all that these episodes gave, where it is not sure to follow from the actions."""
         dtype = torch.int64 if self._action_codec.discrete else torch.float32
         running = torch.zeros(len(self.envs), dtype=torch.bool)
         running[self._running] = True
-        return {
+        state = {
             "episodes": torch.tensor(self._episodes).view(self._lead),
             "running": running.view(self._lead),
             "actions": [torch.tensor(np.array(self._actions(i)), dtype=dtype) for i in range(len(self.envs))],
             "obs": torch.from_numpy(self._obs.copy()),
         }
+        return state if self._digests is None else {**state, "sums": torch.tensor(self._digests.all())}
 
     def load_state_dict(self, state: dict[str, Any], before: Before | None = None) -> tuple[Tensor, list[int]]:
         """Bring every copy back to where it stood, by replaying the episode under way.
@@ -221,8 +234,8 @@ class EnvBatch:
                 action now and then, whichever episode it was of).
 
         Returns:
-            The observations to act on, (S, E, *O), and the positions of the copies that did not come back to the
-            observation they stood at: these are not deterministic given their seed, and start their next episode.
+            The observations to act on, (S, E, *O), and the positions of the copies whose episode gave other
+            observations or rewards, or ended: these are not deterministic given their seed, and start the next one.
         """
         self._episodes = [int(e) for e in state["episodes"].flatten()]
         self._running = [i for i, on in enumerate(state["running"].flatten().tolist()) if on]
@@ -236,14 +249,21 @@ class EnvBatch:
         rows = zip(*([idle] * (self._clock - len(a)) + a for a in taken), strict=True)
         self._log = [list(row) for row in rows]
         strayed = []
+        sums = state["sums"].tolist() if "sums" in state and self._digests else None  # earlier versions kept none
         earlier = self._earlier(before) if before and not self.copies.at_once else {}
         for i in self._running:
             number = self._episodes[i]
             if earlier.get(i):
                 with contextlib.suppress(EnvError):  # of one that is not deterministic
                     self._again(i, number - 1, earlier[i])
-            self._again(i, number, taken[i])
-            if not np.array_equal(self._obs[i], stood[i]):
+            try:
+                again = self._again(i, number, taken[i])
+            except EnvError:  # of one that is somewhere else; where it fails for good, the next episode tells
+                same = False
+            else:
+                same = not again.ended and np.array_equal(self._obs[i], stood[i])
+                same = same and (sums is None or list(again.sums) == sums[i])
+            if not same:
                 strayed.append(i)
                 self._next_episode(i)
         return self._settle(), strayed
@@ -257,16 +277,19 @@ class EnvBatch:
         told = {s: before(self.seeds[s], episodes) for s, episodes in wanted.items()}
         return {s * self.num_envs + e: taken for s, of_seed in told.items() for e, taken in of_seed.items()}
 
-    def _again(self, i: int, episode: int, taken: Sequence[Any]) -> None:
+    def _again(self, i: int, episode: int, taken: Sequence[Any]) -> Again:
         """Run copy ``i`` through an episode as far as ``taken`` goes."""
         self._episodes[i] = episode - 1
         self._next_episode(i)
         self._began[i] = self._clock - len(taken)
-        if taken:
-            try:
-                self._obs[i], self._returns[i] = self.copies.replay(i, taken)
-            except CopyError as e:
-                raise self._broken(i, len(taken), e.__cause__) from e.__cause__
+        try:
+            again = self.copies.replay(i, taken, self._obs[i : i + 1])
+        except CopyError as e:
+            raise self._broken(i, len(taken), e.__cause__) from e.__cause__
+        self._returns[i] = again.episode_return
+        if self._digests is not None:
+            self._digests.stand(i, again.sums)
+        return again
 
     def _actions(self, i: int) -> list[Any]:
         """What copy ``i`` did in its episode under way."""
@@ -282,13 +305,10 @@ class EnvBatch:
             self._obs[i] = self.copies.reset(i, rng.episode_seed(self.seeds[s], self.stream, e, self._episodes[i]))
         except CopyError as error:
             raise self._broken(i, 0, error.__cause__) from error.__cause__
-        except (TypeError, ValueError) as error:  # NumPy cannot store it
-            raise self._broken(i, 0, error) from error
         if not finite(self._obs[i]):
-            shown = np.array2string(self._obs[i], threshold=8)
-            raise EnvError(
-                f"{self.maker.env_id} returned an observation that is not finite at {self._where(i, 0)}: {shown}"
-            )
+            raise EnvError(self._odd(i, 0, "an observation", self._obs[i]))
+        if self._digests is not None:
+            self._digests.begin(i, self._obs[i : i + 1])
 
     def _settle(self) -> Tensor:
         """After episodes began and ``_obs`` was written to: the observations to act on, (S, E, *O)."""
@@ -319,21 +339,29 @@ class EnvBatch:
         return f"step {step} of episode {self._episodes[i]} (seed {self.seeds[s]}, env {e})"
 
     def _broken(self, i: int, step: int, e: BaseException | None) -> EnvError:
-        what = str(e) if isinstance(e, ValueError) else f"{type(e).__name__}: {e}"
-        return EnvError(f"{self.maker.env_id} failed at {self._where(i, step)}: {what}")
+        assert e is not None
+        return ForeignError(self.maker.env_id, self._where(i, step), told(e))
 
     def _not_finite(self, obs: np.ndarray, rewards: list[float]) -> Iterator[tuple[int, str]]:
-        """The copies with numbers that are not finite, and what they returned; rewards are float32 in the end."""
-        with np.errstate(over="ignore"):
-            for i in self._running:
-                for name, value in (("a reward", np.float32(rewards[i])), ("an observation", obs[i])):
-                    if not np.isfinite(value).all():
-                        where = self._where(i, self._clock - self._began[i])
-                        shown = np.array2string(np.array(value), threshold=8)
-                        yield i, f"{self.maker.env_id} returned {name} that is not finite at {where}: {shown}"
-                        break
+        """The copies with numbers that float32 does not hold, and what they returned."""
+        for i in self._running:
+            step = self._clock - self._began[i]
+            if not abs(rewards[i]) <= _LARGEST:
+                yield i, self._odd(i, step, "a reward", np.array(rewards[i]))
+            elif not np.isfinite(obs[i]).all():
+                yield i, self._odd(i, step, "an observation", obs[i])
+
+    def _odd(self, i: int, step: int, name: str, value: np.ndarray) -> str:
+        """What to say of numbers that are not finite, or not in float32."""
+        large = self.copies.obs_codec.too_large
+        shown, what = leaves.shown(value), "is not finite"
+        if large or np.isfinite(value).all():
+            shown, what = (f"{large[0]:g}" if large else shown), "is too large for float32"
+            large.clear()
+        return f"{self.maker.env_id} returned {name} that {what} at {self._where(i, step)}: {shown}"
 
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 _NEITHER = (False, False)
+_LARGEST = float(np.finfo(np.float32).max)
 _LARGE = 1e30  # a sum of rewards beyond this, or one that is not finite, is looked into

@@ -119,7 +119,7 @@ def test_missing_box2d(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("env", "words"),
     [
         ("ProbeNan", r"returned an observation that is not finite"),
-        ("ProbeWrongShape", r"an observation of shape \(2,\) where \(1,\) was declared"),
+        ("ProbeWrongShape", r"the observation has shape \(2,\) where \(1,\) was declared"),
     ],
 )
 def test_environments_that_break_their_contract(env: str, words: str, workers: str, tmp_path: Path) -> None:

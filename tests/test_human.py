@@ -193,7 +193,7 @@ def test_a_limit_of_our_own_ends_the_episode(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_environment_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(EnvError, match=r"human/Fails-v0 failed while you played: KeyError"):
+    with pytest.raises(EnvError, match=r"human/Fails-v0 failed at step 1 after reset.*: KeyError"):
         played(Script({0: [SPACE]}), monkeypatch, env_maker("human/Fails-v0"), KEYED)
 
 

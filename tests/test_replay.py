@@ -223,8 +223,10 @@ def test_what_does_not_fit_is_refused() -> None:
     stream = Streams([0])["replay"]
     with pytest.raises(ValueError, match="empty"):
         Replay(spec, 8, stream).sample(1)
-    for capacity, n_step in ((3, 1), (11, 3), (8, 0)):
-        with pytest.raises(ValueError, match="too small"):
+    with pytest.raises(ValueError, match="capacity 3 is too small for 4 envs"):
+        Replay(spec, 3, stream)
+    for capacity, n_step in ((11, 3), (8, 0), (8, 10**9)):
+        with pytest.raises(ValueError, match=f"n_step {n_step} does not fit into capacity {capacity}"):
             Replay(spec, capacity, stream, n_step=n_step)
     with pytest.raises(ValueError, match="float32"):
         Replay(make_spec(num_obs=2**24 + 1), 8, stream)

@@ -326,9 +326,10 @@ def test_an_environment_that_fails_in_the_replay(tmp_path: Path, monkeypatch: py
     fragile = trained_on("travel/Fragile-v0", tmp_path / "run", seeds=1)
     monkeypatch.setattr(Fragile, "later", True)
     said = mistake("play", fragile, "--episode", "2", "--no-render")
-    assert "travel/Fragile-v0 failed when episode 2 of seed 0 was run again: RuntimeError: no" in said
+    assert "travel/Fragile-v0 failed at step 1, when episode 2 of seed 0 was run again: " in said
+    assert "in step: RuntimeError: no" in said
     recording = open_recording(fragile)
-    with pytest.raises(EnvError, match="failed when episode 2"):
+    with pytest.raises(EnvError, match="when episode 2"):
         list(timetravel.pictures(recording, choose(recording, "2")))
 
 

@@ -150,7 +150,7 @@ def bad_at(n: int, value: Any) -> Callable[[int], Any]:
         (np.array([np.inf], np.float32), "not finite.*inf"),
         (np.array([1.0, 2.0], np.float32), r"shape \(2,\) where \(1,\) was declared"),
         (np.float32(1.0), r"shape \(\) where \(1,\) was declared"),
-        (None, r"shape \(\) where \(1,\)"),
+        (None, r"None where shape \(1,\) was declared"),
         (KeyError("wheel"), "KeyError: 'wheel'"),
     ],
 )
@@ -187,7 +187,7 @@ def test_huge_but_finite_numbers_are_no_error() -> None:
 
 
 def test_a_reward_that_float32_cannot_hold_is_an_error() -> None:
-    with pytest.raises(EnvError, match="a reward that is not finite at step 1 of"):
+    with pytest.raises(EnvError, match=r"a reward that is too large for float32 at step 1 of.*: 1e\+39"):
         run_on(batch((0, 1), 2, reward=lambda n: 1e39))
 
 

@@ -328,8 +328,8 @@ def test_an_environment_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     run = package.train("verify/Fragile-v0", seeds=1, total_steps=20, agent="random", out=tmp_path / "run").folder
     monkeypatch.setattr(Fragile, "later", True)
     said, _ = differs(run, "--episodes", 2)
-    told = "verify/Fragile-v0 failed when episode 19 of seed 0 was run again: RuntimeError: out of order"
-    assert told in said
+    told = "verify/Fragile-v0 failed at step 0, when episode 19 of seed 0 was run again: "
+    assert any(told in line and line.endswith("in reset: RuntimeError: out of order") for line in said)
 
 
 def test_requests_that_cannot_be_met(trained: Path, run: Path, tmp_path: Path) -> None:
