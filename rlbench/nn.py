@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .flat import Flat as Flat
+from .products import affine, product
 from .rng import Stream
 from .types import Spec
 
@@ -59,17 +60,17 @@ class Linear(Layer):
         return self._both[0].mT if self.narrow else self._both[0]
 
     def forward(self, x: Tensor) -> Tensor:
-        return _affine(x, self.matrix, self._both[1])
+        return affine(x, self.matrix, self._both[1])
 
     def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
         weight = self.matrix
 
         def pull(grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
-            into[0].copy_(torch.bmm(grad.mT, x) if self.narrow else torch.bmm(x.mT, grad))
+            product(*((grad.mT, x) if self.narrow else (x.mT, grad)), out=into[0])
             torch.sum(grad, 1, keepdim=True, out=into[1])
-            return _product(grad, weight.mT) if wanted else None
+            return product(grad, weight.mT) if wanted else None
 
-        return _affine(x, weight, self._both[1]), pull
+        return affine(x, weight, self._both[1]), pull
 
 
 class LayerNorm(Layer):
@@ -131,21 +132,21 @@ class Conv2d(Layer):
         self.bias = nn.Parameter(_uniform(init, bound, n_out).view(seeds, 1, n_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._planes(torch.baddbmm(self.bias, self._patches(x), self.weight), x)
+        return self._planes(affine(self._patches(x), self.weight, self.bias), x)
 
     def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
         patches = self._patches(x)
 
         def pull(grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
             rows = grad.permute(0, 1, 3, 4, 2).reshape(*patches.shape[:2], -1)  # (S, N*H'*W', C_out)
-            into[0].copy_(torch.bmm(patches.mT, rows))
+            product(patches.mT, rows, out=into[0])
             torch.sum(rows, 1, keepdim=True, out=into[1])
             if not wanted:
                 return None
-            columns = torch.bmm(rows, self.weight.mT).view(x.shape[0] * x.shape[1], -1, patches.shape[2])
+            columns = product(rows, self.weight.mT).view(x.shape[0] * x.shape[1], -1, patches.shape[2])
             return F.fold(columns.mT, x.shape[-2:], self.kernel, stride=self.stride).view(x.shape)
 
-        return self._planes(torch.baddbmm(self.bias, patches, self.weight), x), pull
+        return self._planes(affine(patches, self.weight, self.bias), x), pull
 
     def _patches(self, x: Tensor) -> Tensor:
         """(S, N*H'*W', C_in*k*k): what each output position sees."""
@@ -154,7 +155,7 @@ class Conv2d(Layer):
 
     def _planes(self, rows: Tensor, x: Tensor) -> Tensor:
         high, wide = ((size - self.kernel) // self.stride + 1 for size in x.shape[-2:])
-        return rows.view(*x.shape[:2], high, wide, -1).permute(0, 1, 4, 2, 3)
+        return rows.reshape(*x.shape[:2], high, wide, -1).permute(0, 1, 4, 2, 3)
 
 
 class OneHot(Layer):
@@ -279,22 +280,6 @@ def network(spec: Spec, hidden: Sequence[int], n_out: int, init: Stream, *, laye
     else:
         layers, features = [Flatten()] if len(spec.obs_shape) != 1 else [], math.prod(spec.obs_shape)
     return Network([*layers, *mlp(features, hidden, n_out, init, layer_norm=layer_norm)])
-
-
-def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x @ weight + bias per seed: (S, N, n_in), (S, n_in, n_out), (S, 1, n_out) -> (S, N, n_out).
-
-    A single column would be a matrix-vector product for one seed and not for several, which rounds differently: it is
-    computed as two.
-    """
-    if weight.shape[2] > 1:
-        return torch.baddbmm(bias, x, weight)
-    return torch.baddbmm(F.pad(bias, (0, 1)), x, F.pad(weight, (0, 1)))[..., :1]
-
-
-def _product(x: Tensor, y: Tensor) -> Tensor:
-    """x @ y per seed, without matrix-vector products as above."""
-    return torch.bmm(x, y) if y.shape[2] > 1 else torch.bmm(x, F.pad(y, (0, 1)))[..., :1]
 
 
 def _uniform(init: Stream, bound: float, n: int) -> Tensor:
