@@ -5,7 +5,6 @@ returns (Sutton & Barto 2018, section 7.1), soft target updates (Lillicrap et al
 Everything carries the seed axis S: S learners, stacked, each with its own networks, buffer and random numbers.
 """
 
-import copy
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ from rlbench import functional, nn
 from rlbench.agent import Agent, AgentConfig
 from rlbench.errors import UsageError
 from rlbench.optim import Adam
-from rlbench.replay import Replay
+from rlbench.replay import Replay, joined
 from rlbench.rng import Streams
 from rlbench.types import Spec, Transition
 
@@ -81,8 +80,7 @@ class DQN(Agent):
         self.q_net = nn.network(
             spec, config.hidden, spec.num_actions, streams["init"], layer_norm=config.layer_norm
         ).requires_grad_(False)  # (S, N, *O) -> (S, N, A); differentiated by hand
-        self.target_net = copy.deepcopy(self.q_net)
-        self.online, self.target = nn.Flat(self.q_net), nn.Flat(self.target_net)
+        self.target_net, self.both_nets, self.online, self.target = nn.twins(self.q_net)
         self.adam = Adam(self.online.data, config.learning_rate, epsilon=config.adam_epsilon)
         self.replay: Replay = Replay(spec, config.capacity, streams["replay"], gamma=config.gamma, n_step=config.n_step)
         self.loss: Callable[[Tensor], tuple[Tensor, Tensor]] = (
@@ -137,22 +135,26 @@ class DQN(Agent):
         if self.env_steps <= self.config.learning_starts:
             return {}
         metrics: dict[str, Tensor] = {}
-        for _ in range(self.env_steps // every - (self.env_steps - envs) // every):  # due in this vector step
-            metrics = self._learn()
+        due = self.env_steps // every - (self.env_steps - envs) // every  # in this vector step
+        if due:
+            with torch.inference_mode():  # no autograd here, and its bookkeeping is a fifth of a small operation
+                for _ in range(due):
+                    metrics = self._learn()
         return metrics
 
     def _learn(self) -> dict[str, Tensor]:
         """One gradient step of every seed."""
         c = self.config
         batch = self.replay.sample(c.batch_size)
-        next_q = self.target_net.forward(batch.next_obs)  # (S, B, A)
+        # One pass through both networks, and the way back from dloss/dq to the online one's parameters.
+        both_q, pull = self.both_nets.vjp(joined(batch), through=self.q_net)  # (2 S, B, A)
+        q_all, next_q = both_q[: self.spec.num_seeds], both_q[self.spec.num_seeds :]  # (S, B, A) both
         if c.double:
             next_value = functional.double_value(self.q_net.forward(batch.next_obs), next_q)  # (S, B)
         else:
             next_value = functional.max_value(next_q)
         target = functional.td_target(batch.reward, batch.discount, next_value)  # (S, B)
 
-        q_all, pull = self.q_net.vjp(batch.obs)  # (S, B, A), and the way back from dloss/dq to the parameters
         action = batch.action.unsqueeze(-1)  # (S, B, 1)
         q_values = q_all.gather(-1, action).squeeze(-1)  # (S, B)
         loss, slope = self.loss(q_values - target)  # (S, B) both: the loss and its derivative

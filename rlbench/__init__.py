@@ -4,12 +4,11 @@ The names below load on first use, so that ``import rlbench`` (and with it ``rlb
 """
 
 import importlib
-import os
 from typing import TYPE_CHECKING, Any
 
-# One fixed code path in MKL: without it the last bits of a matrix product depend on where in memory an operand
-# happens to lie, and with it on how many seeds train together. It must be set before MKL first runs.
-os.environ.setdefault("MKL_CBWR", "AVX2")
+from . import mode as _mode
+
+_mode.choose()  # before MKL first runs
 
 __version__ = "0.1.0"
 

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .flat import Flat as Flat
+from .flat import twins as twins
 from .products import affine, product
 from .rng import Stream
 from .types import Spec
 
-Pull = Callable[[Tensor, Sequence[Tensor], bool], Tensor | None]
+Kept = tuple[Tensor, ...]  # what a layer needs for its way back; every tensor has the leading S axis
 
 
 class Layer(nn.Module):
@@ -28,11 +29,18 @@ class Layer(nn.Module):
     Layers look their parameters up once: write into them in place. `torch.func.functional_call` would go unnoticed.
     """
 
-    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
-        """The output for ``x``, and the function that pulls a gradient back through it (a vector-Jacobian product).
+    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
+        """The output for ``x``, and what `pull` needs."""
+        raise TypeError(f"{type(self).__name__} can only be differentiated by autograd")
 
-        That function takes the gradient at the output, one tensor for each parameter, into which it writes that
-        parameter's gradient, and whether the gradient at the input is wanted, which it returns (else None).
+    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+        """Pull a gradient back through the layer (a vector-Jacobian product).
+
+        Args:
+            kept: from `keep`.
+            grad: the gradient at the output.
+            into: one tensor for each parameter, into which that parameter's gradient is written.
+            wanted: whether to return the gradient at the input, too; else None is returned.
         """
         raise TypeError(f"{type(self).__name__} can only be differentiated by autograd")
 
@@ -62,15 +70,14 @@ class Linear(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return affine(x, self.matrix, self._both[1])
 
-    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
-        weight = self.matrix
+    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
+        return affine(x, self.matrix, self._both[1]), (x,)
 
-        def pull(grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
-            product(*((grad.mT, x) if self.narrow else (x.mT, grad)), out=into[0])
-            torch.sum(grad, 1, keepdim=True, out=into[1])
-            return product(grad, weight.mT) if wanted else None
-
-        return affine(x, weight, self._both[1]), pull
+    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+        (x,) = kept
+        product(*((grad.mT, x) if self.narrow else (x.mT, grad)), out=into[0])
+        torch.sum(grad, 1, keepdim=True, out=into[1])
+        return product(grad, self.matrix.mT) if wanted else None
 
 
 class LayerNorm(Layer):
@@ -88,21 +95,21 @@ class LayerNorm(Layer):
         weight, bias = self._both
         return torch.addcmul(bias, torch.layer_norm(x, self.shape), weight)
 
-    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
+    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
         weight, bias = self._both
         normed, mean, rstd = torch.native_layer_norm(x, self.shape, None, None, 1e-5)
+        return torch.addcmul(bias, normed, weight), (x, normed, mean, rstd)
 
-        def pull(grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
-            torch.sum(grad * normed, 1, keepdim=True, out=into[0])
-            torch.sum(grad, 1, keepdim=True, out=into[1])
-            if not wanted:
-                return None
-            below: Tensor = torch.ops.aten.native_layer_norm_backward(
-                grad * weight, x, self.shape, mean, rstd, None, None, (True, False, False)
-            )[0]
-            return below
-
-        return torch.addcmul(bias, normed, weight), pull
+    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+        x, normed, mean, rstd = kept
+        torch.sum(grad * normed, 1, keepdim=True, out=into[0])
+        torch.sum(grad, 1, keepdim=True, out=into[1])
+        if not wanted:
+            return None
+        below: Tensor = torch.ops.aten.native_layer_norm_backward(
+            grad * self._both[0], x, self.shape, mean, rstd, None, None, (True, False, False)
+        )[0]
+        return below
 
 
 class ReLU(Layer):
@@ -111,13 +118,12 @@ class ReLU(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu_(x)
 
-    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
+    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
         y = torch.relu_(x)
+        return y, (y,)
 
-        def pull(grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
-            return torch.ops.aten.threshold_backward(grad, y, 0) if wanted else None
-
-        return y, pull
+    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+        return torch.ops.aten.threshold_backward(grad, kept[0], 0) if wanted else None
 
 
 class Conv2d(Layer):
@@ -134,19 +140,19 @@ class Conv2d(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return self._planes(affine(self._patches(x), self.weight, self.bias), x)
 
-    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
+    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
         patches = self._patches(x)
+        return self._planes(affine(patches, self.weight, self.bias), x), (x, patches)
 
-        def pull(grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
-            rows = grad.permute(0, 1, 3, 4, 2).reshape(*patches.shape[:2], -1)  # (S, N*H'*W', C_out)
-            product(patches.mT, rows, out=into[0])
-            torch.sum(rows, 1, keepdim=True, out=into[1])
-            if not wanted:
-                return None
-            columns = product(rows, self.weight.mT).view(x.shape[0] * x.shape[1], -1, patches.shape[2])
-            return F.fold(columns.mT, x.shape[-2:], self.kernel, stride=self.stride).view(x.shape)
-
-        return self._planes(affine(patches, self.weight, self.bias), x), pull
+    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+        x, patches = kept
+        rows = grad.permute(0, 1, 3, 4, 2).reshape(*patches.shape[:2], -1)  # (S, N*H'*W', C_out)
+        product(patches.mT, rows, out=into[0])
+        torch.sum(rows, 1, keepdim=True, out=into[1])
+        if not wanted:
+            return None
+        columns = product(rows, self.weight.mT).reshape(x.shape[0] * x.shape[1], -1, patches.shape[2])
+        return F.fold(columns.mT, x.shape[-2:], self.kernel, stride=self.stride).view(x.shape)
 
     def _patches(self, x: Tensor) -> Tensor:
         """(S, N*H'*W', C_in*k*k): what each output position sees."""
@@ -194,8 +200,11 @@ class Flatten(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return x.reshape(*x.shape[:2], -1)  # a product of no factors is 1
 
-    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
-        return self.forward(x), lambda grad, into, wanted: grad.view(x.shape)
+    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
+        return self.forward(x), (x,)
+
+    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+        return grad.view(kept[0].shape)
 
 
 class Network(nn.Module):
@@ -209,31 +218,41 @@ class Network(nn.Module):
         self._first = next(i for i, n in enumerate(counts) if n)  # below it there is nothing to differentiate
         ends = list(itertools.accumulate(counts))
         self._own = [slice(end - n, end) for n, end in zip(counts, ends, strict=True)]  # of all parameters
+        self._some = tuple(self.parameters())[:1]  # in a tuple, or it would be registered once more
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self._chain:
             x = layer.forward(x)
         return x
 
-    def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor, Sequence[Tensor]], None]]:
+    def vjp(self, x: Tensor, through: "Network | None" = None) -> tuple[Tensor, Callable[..., None]]:
         """The output for ``x``, and the function that turns the gradient at the output into those of the parameters.
 
         It writes them into the tensors it is given, one per parameter in their order: `Flat.grads`. Call both under
         `torch.no_grad`, or of parameters that need no gradient, or autograd keeps its books as well.
+
+        Args:
+            x: (S, N, *O).
+            through: the network of the first seeds among these, if only their gradients are wanted.
         """
         for layer in self._chain[: self._first]:
             x = layer.forward(x)
-        pulls = []
-        for layer, own in zip(self._chain[self._first :], self._own[self._first :], strict=True):
-            x, pull = layer.vjp(x)
-            pulls.append((pull, own))
+        kept = []
+        for layer in self._chain[self._first :]:
+            x, needed = layer.keep(x)
+            kept.append(needed)
+        back = through or self
+        if through is not None:
+            seeds = len(back._some[0])
+            kept = [tuple(tensor[:seeds] for tensor in needed) for needed in kept]
+        way = list(zip(back._chain[back._first :], back._own[back._first :], kept, strict=True))
 
         def pull_all(grad: Tensor, into: Sequence[Tensor]) -> None:
             below: Tensor | None = grad
-            for i in range(len(pulls) - 1, -1, -1):
-                pull, own = pulls[i]
+            for i in range(len(way) - 1, -1, -1):
+                layer, own, needed = way[i]
                 assert below is not None
-                below = pull(below, into[own], i > 0)
+                below = layer.pull(needed, below, into[own], i > 0)
 
         return x, pull_all
 

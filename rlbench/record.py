@@ -60,8 +60,8 @@ def free_folder(recipe: Recipe, out: str | Path | None) -> Path:
     return folder
 
 
-def new_folder(recipe: Recipe, folder: Path) -> Path:
-    """Begin a run in ``folder``, which is ours, or else made.
+def new_folder(recipe: Recipe, folder: Path, more: dict[str, Any] | None = None) -> Path:
+    """Begin a run in ``folder``, which is ours, or else made; ``more`` goes into run.json too.
 
     What a run left there that ended before its first checkpoint makes room, but for its dumps.
 
@@ -74,7 +74,7 @@ def new_folder(recipe: Recipe, folder: Path) -> Path:
         for name in (*TABLES, WORKERS, *LEFT):
             shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink(missing_ok=True)
         (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
-        write_json(folder / "run.json", _run_facts())
+        write_json(folder / "run.json", {**_run_facts(), **(more or {})})
     except OSError as e:
         raise _unwritable(folder, e) from e
     return folder

@@ -10,11 +10,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .rng import Stream
 from .types import Batch, Spec, Transition
 
 _EXACT = 2**24  # integers up to here survive float32
+
+
+def joined(batch: Batch) -> Tensor:
+    """obs and next_obs of a batch one behind the other, (2 S, B, *O): one pass through two networks takes both.
+
+    `Replay` lays them so, and nothing is copied then.
+    """
+    obs, next_obs = batch.obs, batch.next_obs
+    if obs.is_contiguous() and next_obs.data_ptr() == obs.data_ptr() + obs.nbytes and next_obs.is_contiguous():
+        return obs.as_strided((2 * obs.shape[0], *obs.shape[1:]), obs.stride())
+    return torch.cat([obs, next_obs])
 
 
 class Replay:
@@ -63,6 +75,10 @@ class Replay:
                 f"the replay buffer of {capacity:,} transitions needs {size:.1f} GiB; lower capacity"
             ) from e
         self._columns = self._views()
+        self._flat_rows = self._rows.reshape(-1, width)
+        self._flat_halves = (
+            self._pixels.reshape(2 * math.prod(ring), -1) if self._images else self._pixels
+        )  # obs and next_obs in turns
         self._first = np.arange(spec.num_seeds).reshape(-1, 1) * (self._length * spec.num_envs)
         self._steps = np.arange(n_step)
         self._gammas = np.array([gamma**i for i in range(n_step + 1)], np.float32)
@@ -117,7 +133,7 @@ class Replay:
         if self.n_step > 1:
             return self._sample_windows(index)
         index += self._first
-        rows = self._rows.reshape(-1, self._rows.shape[-1]).take(index, 0)  # (S, B, width)
+        rows = self._flat_rows.take(index, 0)  # (S, B, width)
         discount = self.gamma - self.gamma * rows[..., self._action_width + 1]
         return self._batch(rows, rows, index, index, rows[..., self._action_width], discount)
 
@@ -126,7 +142,7 @@ class Replay:
         ahead = (self._cursor - 1 - index // envs) % self._length  # (S, B) steps stored after the sampled one
         window = (index[..., None] + self._steps * envs) % (self._length * envs)
         window += self._first[..., None]  # (S, B, n)
-        rows = self._rows.reshape(-1, self._rows.shape[-1]).take(window, 0)  # (S, B, n, width)
+        rows = self._flat_rows.take(window, 0)  # (S, B, n, width)
         closes = (rows[..., a + 1] + rows[..., a + 2] > 0) | (self._steps >= ahead[..., None])
         closes[..., -1] = True
         k = closes.argmax(-1)  # (S, B) steps from the first transition of a window to its last
@@ -147,21 +163,25 @@ class Replay:
     ) -> Batch:
         """A batch whose obs and action stand in ``rows`` and whose next_obs stands in ``final``, both (S, B, width)."""
         a, o, spec = self._action_width, self._obs_width, self.spec
+        pair = np.empty((2, *index.shape, o), np.uint8 if self._images else np.float32)  # see `joined`
         if self._images:
-            halves = self._pixels.reshape(-1, o)
-            obs, next_obs = halves.take(2 * index, 0), halves.take(2 * final_index + 1, 0)
+            self._flat_halves.take(2 * index, 0, pair[0])
+            self._flat_halves.take(2 * final_index + 1, 0, pair[1])
         else:
-            obs, next_obs = rows[..., a + 3 : a + 3 + o], final[..., a + 3 + o :]
-        if len(spec.obs_shape) != 1:
-            obs, next_obs = (x.reshape(*index.shape, *spec.obs_shape) for x in (obs, next_obs))
+            pair[0], pair[1] = rows[..., a + 3 : a + 3 + o], final[..., a + 3 + o :]
         if spec.num_obs is not None:
-            obs, next_obs = obs.astype(np.int64), next_obs.astype(np.int64)
+            pair = pair.astype(np.int64)
+        if len(spec.obs_shape) != 1:
+            pair = pair.reshape(2, *index.shape, *spec.obs_shape)
         if spec.num_actions is not None:
             action = rows[..., 0].astype(np.int64)
         else:
             action = rows[..., :a].reshape(*index.shape, *spec.action_shape)
-        leaves = [torch.from_numpy(x) for x in (obs, action, reward, discount, next_obs)]
-        return Batch(*(leaves if self._here else [leaf.to(spec.device) for leaf in leaves]))
+        leaves = [torch.from_numpy(x) for x in (pair, action, reward, discount)]
+        if not self._here:
+            leaves = [leaf.to(spec.device) for leaf in leaves]
+        obs, next_obs = leaves[0].unbind()
+        return Batch(obs, leaves[1], leaves[2], leaves[3], next_obs)
 
     def state_dict(self) -> dict[str, Any]:
         """The part of the ring that is filled, a tensor for each seed, and where writing goes on.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from .agent import Agent
+from .denormals import flush, flushed
 from .types import Transition
 from .vec import EnvBatch, Episode
 
@@ -32,11 +33,19 @@ def run(
     """
     if obs is None:
         obs = envs.reset()
-    while envs.running:
-        action = agent.act(obs, explore=explore)
-        transition, obs = envs.step(action)
-        metrics: dict[str, Tensor] = {}
-        if learn:
-            agent.observe(transition)
-            metrics = agent.update()
-        yield Step(transition, metrics, envs.finished)
+    before = flushed()
+    try:
+        while envs.running:
+            flush(True)
+            action = agent.act(obs, explore=explore)
+            flush(before)
+            transition, obs = envs.step(action)
+            metrics: dict[str, Tensor] = {}
+            if learn:
+                flush(True)
+                agent.observe(transition)
+                metrics = agent.update()
+                flush(before)
+            yield Step(transition, metrics, envs.finished)
+    finally:
+        flush(before)

@@ -8,6 +8,7 @@ import torch
 from .errors import CheckpointError, first_line
 from .journal import advice, earlier
 from .keeper import Kept
+from .width import mkl_mode
 
 if TYPE_CHECKING:
     from .session import Session
@@ -35,6 +36,7 @@ def training_of(session: "Session") -> dict[str, Any]:
         "evaluated_at": session.evaluated_at,
         "inexact": session.inexact,
         "metrics": dict(session.metrics),
+        "mkl_mode": mkl_mode(),
         "sizes": session.recorder.sizes(),
         "wall_seconds": session.recorder.wall_seconds,
         "train_seconds": session.train_seconds,
@@ -65,6 +67,12 @@ def stand(session: "Session", kept: Kept) -> tuple[dict[str, int], float]:
                 raise ValueError("it was written without a replay buffer")
             session.agent.replay.load_state_dict(kept.replay)
         session.inexact = list(state["inexact"]) + ([session.env_steps] if kept.mismatched else [])
+        if (there := state.get("mkl_mode", here := mkl_mode())) != here:
+            session.inexact.append(session.env_steps)
+            session.watcher.note(
+                f"this run's products were made in MKL mode {there}, and are now in {here}: they differ in the last "
+                f"bits, so this resume is not exact. To have it exact, start it on a CPU with that mode."
+            )
         session.obs, strayed = session.envs.load_state_dict(state["envs"], partial(earlier, session.folder))
         sizes, wall_seconds = state["sizes"], float(state["wall_seconds"])
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:

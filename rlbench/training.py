@@ -1,10 +1,11 @@
 """`train` and `resume`: from a request to a finished run."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import mode
 from .build import build
 from .commands import begin_command, resume_command
 from .errors import CheckpointError, UsageError, first_line
@@ -18,6 +19,7 @@ from .session import Session
 from .tables import worker_folders
 from .watched import read_recipe
 from .watcher import Watcher
+from .width import Width, check, recorded_mode
 
 GLANCE = 0.5  # seconds; longer than others take to ask who is at work in a folder
 
@@ -43,6 +45,7 @@ def train(
     out: str | Path | None = None,
     imports: Sequence[str] = (),
     watcher: Watcher | None = None,
+    width_lost: Callable[[Width], object] = lambda found: None,
     **overrides: Any,
 ) -> Run:
     """Train an agent and record the run.
@@ -54,6 +57,7 @@ def train(
         out: run folder; default: runs/ENV/AGENT-DATE-TIME.
         imports: modules that register the environment.
         watcher: told what happens.
+        width_lost: called, before anything is written, where a seed's numbers would depend on those beside it.
         overrides: run keys, such as ``seeds=5``, and hyper-parameters, as ``dqn={"gamma": 0.98}``.
 
     Sets torch's number of CPU threads to the recipe's, 1 unless it says otherwise.
@@ -75,11 +79,15 @@ def train(
     several = len(shares(recipe)) > 1
     with agent_code(recipe.agent):
         session = Fleet(recipe, watcher or Watcher()) if several else Session(recipe, watcher or Watcher())
-        if several:  # fail here, not in every worker
-            build(recipe, recipe.seed_numbers[:1], recipe.device)
+        # where several processes train, fail here and not in every one
+        parts = session.parts if isinstance(session, Session) else build(recipe, recipe.seed_numbers[:1], recipe.device)
+        found = check(parts.agent, recipe, parts.device)
+        if found.strayed:
+            width_lost(found)
+            session.watcher.note(found.warning())
         place = free_folder(recipe, out)
         with Lock(place, patience=GLANCE):
-            new_folder(recipe, place)
+            new_folder(recipe, place, {"numerics": found.facts()})
             session.start(place)
             return Run(place, session.run())
 
@@ -112,6 +120,7 @@ def resume(
     """
     refuse_again()
     folder = Path(folder)
+    mode.choose(recorded_mode(folder))
     agent = given_class(agent) if isinstance(agent, type) else agent
     path = folder / "checkpoint.pth"
     fleet = worker_folders(folder)

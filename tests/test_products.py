@@ -17,7 +17,7 @@ def noise(*shape: int) -> Tensor:
 
 
 def lain(x: Tensor) -> Iterator[Tensor]:
-    """``x`` as memory may hold it: row by row, column by column, apart, and with axes of 1 that say so in other words."""
+    """``x`` as memory may hold it: by rows, by columns, with gaps, and with axes of size 1 that have odd strides."""
     yield x.contiguous()
     yield x.mT.contiguous().mT
     wide = torch.zeros(x.shape[0], x.shape[1], x.shape[2] + 3)

@@ -1,10 +1,15 @@
 """`rlbench train`: train an agent, or go on with a run."""
 
-from typing import Any
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import options
+
+if TYPE_CHECKING:
+    from rlbench.width import Width
 
 CHANGEABLE = ("agent", "total_steps", "on_nan", "track", "video_every")  # of a run that is resumed
 
@@ -58,14 +63,18 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: str | None, p
     given = {name: value for name, value in flags.items() if value is not None}
     if resume is not None:
         _check_resume(given, sets)
-    from rlbench import training
+    from rlbench import mode, training
     from rlbench.build import resolve_device
     from rlbench.fleet import cores
     from rlbench.progress import watcher_for
     from rlbench.recipe import Recipe
 
+    def width_lost(found: "Width") -> None:
+        if slower := mode.slower():
+            raise _Restart(slower)
+
     watcher = watcher_for(progress)
-    with watcher:
+    with _restarting(), watcher:
         if resume is not None:
             run = training.resume(
                 resume,
@@ -89,12 +98,27 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: str | None, p
             )
             if not recipe.workers and resolve_device(recipe.device).type == "cpu":
                 recipe = recipe.replace(workers=min(cores(), recipe.seeds))
-            run = training.train(recipe=recipe, out=given.get("out"), watcher=watcher)
+            run = training.train(recipe=recipe, out=given.get("out"), watcher=watcher, width_lost=width_lost)
     code = f" --agent {run.summary['agent']}" if ":" in run.summary["agent"] else ""
     code += "".join(f" --import {module}" for module in imports)
     click.echo(f"Everything is in {run.folder}")
     click.echo(f"Watch it:  rlbench play {run.folder}{code}")
     click.echo(f"Its curve: {run.folder / 'curve.png'}   (again: rlbench plot {run.folder})")
+
+
+class _Restart(Exception):
+    """It takes another mode of MKL to train exactly, and a process cannot change its own."""
+
+
+@contextlib.contextmanager
+def _restarting() -> Iterator[None]:
+    try:
+        yield
+    except _Restart as e:
+        from rlbench import mode
+
+        click.echo(f"seeds would not be exact in MKL's fastest mode on this CPU: starting again in {e}", err=True)
+        mode.restart(str(e))
 
 
 def _check_resume(given: dict[str, Any], sets: tuple[str, ...]) -> None:
