@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .agent import Agent
+from .denormals import zeroed
 from .errors import AgentError
 from .recipe import Recipe, validate_hyper
 from .registry import find_agent
@@ -30,7 +31,7 @@ def insight(agent: Agent, obs: Tensor, copy: int = 0) -> Insight:
     Raises:
         AgentError: it gave something else than `Agent.explain` says.
     """
-    with torch.no_grad():
+    with torch.no_grad(), zeroed():
         said: Any = agent.explain(obs)
     lead = tuple(obs.shape[:2])
     if not isinstance(said, dict):

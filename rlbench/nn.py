@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from . import kernels
 from .flat import Flat as Flat
 from .flat import twins as twins
 from .products import affine, product
@@ -97,19 +98,14 @@ class LayerNorm(Layer):
 
     def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
         weight, bias = self._both
-        normed, mean, rstd = torch.native_layer_norm(x, self.shape, None, None, 1e-5)
+        normed, mean, rstd = kernels.layer_norm(x)
         return torch.addcmul(bias, normed, weight), (x, normed, mean, rstd)
 
     def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
         x, normed, mean, rstd = kept
         torch.sum(grad * normed, 1, keepdim=True, out=into[0])
         torch.sum(grad, 1, keepdim=True, out=into[1])
-        if not wanted:
-            return None
-        below: Tensor = torch.ops.aten.native_layer_norm_backward(
-            grad * self._both[0], x, self.shape, mean, rstd, None, None, (True, False, False)
-        )[0]
-        return below
+        return kernels.layer_norm_back(grad * self._both[0], x, mean, rstd) if wanted else None
 
 
 class ReLU(Layer):
@@ -123,7 +119,7 @@ class ReLU(Layer):
         return y, (y,)
 
     def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
-        return torch.ops.aten.threshold_backward(grad, kept[0], 0) if wanted else None
+        return kernels.relu_back(grad, kept[0]) if wanted else None
 
 
 class Conv2d(Layer):
