@@ -2,15 +2,18 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from . import user_files
 from .agent import Agent
 from .border import Border
 from .errors import UsageError
 from .make import EnvMaker, env_maker, import_modules
 from .recipe import Recipe, validate_hyper
+from .refs import code_of
 from .registry import agent_code, find_agent
 from .rng import Streams
 from .spaces import ActionCodec, ObsCodec, action_codec, obs_codec, spec_of
@@ -46,8 +49,14 @@ def resolve_device(name: str) -> torch.device:
 
 def maker_of(recipe: Recipe) -> EnvMaker:
     """The recipe's environment; imports the modules that register it."""
-    import_modules(recipe.imports)
-    return env_maker(recipe.env, recipe.env_kwargs, recipe.max_episode_steps, anew=recipe.fresh_envs)
+    classes = import_modules(recipe.imports)
+    limit = recipe.max_episode_steps
+    return env_maker(recipe.env, recipe.env_kwargs, limit, anew=recipe.fresh_envs, classes=classes)
+
+
+def code_changes(folder: Path, recipe: Recipe) -> list[str]:
+    """Notes about code of the user's that is not what it was when the run in ``folder`` began; it is imported."""
+    return user_files.changes(folder, code_of(recipe.agent, recipe.imports))
 
 
 def build(recipe: Recipe, seeds: Sequence[int], device: str | torch.device, num_envs: int | None = None) -> Parts:

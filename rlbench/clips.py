@@ -59,7 +59,7 @@ class Clips:
         with sdl_driver("dummy"):
             if self._envs is None:
                 self._envs = EnvBatch(self.maker, self.seeds, 1, device=self.device, stream="evaluate")
-            written = write_video(path, map(_small, self._frames(agent, seed, env_steps)), self.fps)
+            written = write_video(path, map(_small, self._frames(agent, seed, env_steps)), self.fps, "--out DIR")
         return path, f"seed {self.seeds[seed]}, greedy, {written.seconds:.1f} s"
 
     def _frames(self, agent: Agent, seed: int, env_steps: int) -> Iterator[np.ndarray]:

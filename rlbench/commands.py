@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .places import absolute, shown
+from .refs import HANDED, parse, runs_user_code
 
 
 class NamesCode(Protocol):
@@ -41,23 +42,33 @@ def code(recipe: NamesCode) -> list[str]:
 
 def code_words(agent: str | None, imports: Sequence[str] = ()) -> list[str]:
     """As `code`, of an agent's name, which needs none, or where its code is, and of modules or files to import."""
-    words = ["--agent", ref(agent)] if agent and ":" in agent else []
+    words = ["--agent", _in_a_file(ref(agent))] if agent and runs_user_code(agent) else []
     return words + [word for module in imports for word in ("--import", ref(module))]
 
 
 def ref(name: str) -> str:
     """Code by its name, from where the user stands: ``file.py``, ``file.py:Class``, ``package.module:Class``."""
-    file, colon, rest = name.rpartition(":")
-    if not file.endswith(".py"):
-        file, colon, rest = name, "", ""
-    if not file.endswith(".py"):
-        return name
-    path = Path(file)
-    return (place(path) if path.is_absolute() else str(path)) + colon + rest
+    code = parse(name)
+    return str(code._replace(where=place(code.where))) if code.is_file and Path(code.where).is_absolute() else name
+
+
+def _in_a_file(agent: str) -> str:
+    """A class that a program handed over can be named by a command once it lies in a file: which, the user knows."""
+    code = parse(agent)
+    return f"FILE.py:{code.name}" if code.where.endswith(HANDED) else agent
 
 
 def resume_command(folder: str | Path, recipe: NamesCode, *more: object) -> str:
-    """What to type to go on with the run in ``folder``; ``more`` are words of its own, as ("--total-steps", 200)."""
+    """What to type to go on with the run in ``folder``; ``more`` are words of its own, as ("--total-steps", 200).
+
+    Where a program handed over the agent's class, this is for the program.
+    """
+    agent = parse(recipe.agent)
+    if agent.where.endswith(HANDED):
+        names = [str(word).removeprefix("--").replace("-", "_") for word in more[::2]]
+        keys = [f"{name}={value!r}" for name, value in zip(names, more[1::2], strict=True)]
+        keys += [f"imports={list(recipe.imports)!r}"] if recipe.imports else []
+        return f"rlbench.resume({', '.join([repr(place(folder)), f'agent={agent.name}', *keys])})"
     return command("train", "--resume", absolute(folder), *code(recipe), *more)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from .border import ForeignError, told
 from .errors import EnvError, UsageError
 from .make import EnvMaker
-from .window import NO_RENDER
+from .window import advice
 
 
 class Film(gym.Wrapper):
@@ -36,7 +36,7 @@ class Film(gym.Wrapper):
         try:
             self.frame = self._picture()
         except EnvError as e:
-            raise EnvError(f"{self.spec.id if self.spec else self} cannot draw itself: {told(e)}. {NO_RENDER}.") from e
+            raise EnvError(f"{self.spec.id if self.spec else self} cannot draw itself: {told(e)}.{advice()}") from e
         return self.frame
 
     def _picture(self) -> np.ndarray:
@@ -64,7 +64,7 @@ def filming(maker: EnvMaker) -> FilmMaker:
     modes = _modes(maker)
     if "rgb_array" not in modes:
         has = f"its render modes are: {', '.join(map(str, modes))}" if modes else "it has no render modes"
-        raise UsageError(f"{maker.env_id} makes no pictures (rgb_array); {has}. {NO_RENDER}.")
+        raise UsageError(f"{maker.env_id} makes no pictures (rgb_array); {has}.{advice()}")
     return FilmMaker(*maker)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import UsageError
+from .places import shown
 from .plain import finite
 from .runfacts import FILES, Facts, read_facts, status_of
 from .tables import worker_folders
@@ -51,7 +52,7 @@ def find_runs(root: Path | str, *, rebuild: bool = False) -> list[Found]:
     root = Path(root)
     if not root.is_dir():
         raise UsageError(
-            f"there is no folder {root}. Name one that holds runs, or train one: rlbench train --env CartPole-v1"
+            f"there is no folder {shown(root)}. Name one that holds runs, or train one: rlbench train --env CartPole-v1"
         )
     place = None if (root / "recipe.toml").exists() else index_place(root)
     if place is not None and place.is_symlink():  # to a file that is not ours to write to

@@ -4,8 +4,12 @@ An environment may change the working folder whenever it likes; the user's shell
 comes from the user goes through `absolute` before any foreign code runs, and one that is printed through `shown`.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from .errors import UsageError
 
 
 def _working() -> Path:
@@ -34,8 +38,25 @@ def home() -> Path:
 
 
 def absolute(path: str | Path) -> Path:
-    """``path`` for good, whatever becomes of the working folder. Links and ``..`` stay: only the system knows them."""
-    return Path(os.fspath(path)).absolute()
+    """``path`` for good, whatever becomes of the working folder. Links and ``..`` stay: only the system knows them.
+
+    Raises:
+        UsageError: ``path`` is an empty text, as of a variable that a script forgot to set.
+    """
+    if not os.fspath(path):
+        raise UsageError("an empty text names no file or folder. Give a path, such as runs/mine.")
+    return Path(path).absolute()
+
+
+@contextlib.contextmanager
+def staying() -> Iterator[None]:
+    """Context that ends in the working folder it began in, wherever foreign code has gone meanwhile."""
+    before = _working()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.chdir(before)
 
 
 def shown(path: str | Path) -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
@@ -13,9 +14,11 @@ import tomli_w
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .agent import AgentConfig
+from .commands import ref as shown_ref
 from .errors import UsageError
-from .make import newest_version
-from .registry import AgentEntry, agent_names, find_agent, runs_user_code, table_name
+from .make import known_as
+from .refs import HANDED, confirmed, is_env_class, parse, placed, runs_user_code
+from .registry import AgentEntry, agent_names, find_agent, table_name
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
@@ -51,10 +54,10 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    env: str = Field(min_length=1, description="Gymnasium id")
+    env: str = Field(min_length=1, description="Gymnasium id, or the name of a class that `imports` names")
     env_kwargs: Plain = Field({}, description="arguments of the environment's constructor")
     imports: tuple[str, ...] = Field(
-        (), description="modules that register the environment; run only if named by --import"
+        (), description="modules, file.py or file.py:Class of the environment; run only if named by --import or --env"
     )
     agent: str = Field("dqn", description="name, package.module:Class or file.py:Class")
     seed: int = Field(0, ge=0, lt=2**63, description="the first seed")
@@ -133,16 +136,24 @@ class Recipe(BaseModel):
         extra = dict(overrides) if isinstance(overrides, Mapping) else dict(_assignment(text) for text in overrides)
         set_agent, set_env = (str(extra.pop(key, None) or "") for key in ("agent", "env"))
         agent, env = agent or set_agent or None, env or set_env or None
-        env = env and newest_version(env)
+        agent = agent and placed(agent)
+        if env:
+            env, imports = known_as(env, imports)
         where, content = _read(source, env, agent)
         named = content.get("agent", "dqn")
         _check_types({**content, **extra}, where)
         if agent is None and runs_user_code(named):
-            raise UsageError(f"{where} names agent code to run. If you trust it, say so: --agent {named}")
-        untold = [module for module in content.get("imports", ()) if module not in imports]
-        if untold:
-            raise UsageError(f"{where} names code to import. If you trust it, say so: --import {untold[0]}")
-        content["imports"] = list(imports)
+            raise UsageError(f"{where} names agent code to run. If you trust it, say so: {_say('--agent', named)}")
+        if is_env_class(str(content.get("env", ""))):
+            if env is None:
+                say = _say("--env", content["env"])
+                raise UsageError(f"{where} names an environment's code to run. If you trust it, say so: {say}")
+            content["env"] = parse(content["env"]).name
+        code = confirmed(content.get("imports", ()), imports)
+        if code.missing:
+            say = _say("--import", code.missing[0])
+            raise UsageError(f"{where} names code to import. If you trust it, say so: {say}")
+        content["imports"] = code.told
         content["agent"] = agent or named
         if env:
             if content.get("env", env) != env:
@@ -186,14 +197,27 @@ class Recipe(BaseModel):
         Raises:
             UsageError: the recipe names code that was not confirmed.
         """
+        if agent is None and HANDED in self.agent:
+            name = table_name(self.agent)
+            raise UsageError(
+                f"{where} was made by a class {name} that a program handed over. Hand it over again: agent={name}; or "
+                f"to a command, from a file: --agent FILE.py:{name}"
+            )
         if agent is None and runs_user_code(self.agent):
-            raise UsageError(f"{where} was made by agent code of your own. To run it, say so: --agent {self.agent}")
+            say = _say("--agent", self.agent)
+            raise UsageError(f"{where} was made by agent code of your own. To run it, say so: {say}")
         if agent is not None and table_name(agent) != table_name(self.agent):
-            raise UsageError(f"{where} was made by agent {self.agent!r}, not {agent!r}.")
-        untold = [module for module in self.imports if module not in imports]
-        if untold:
-            raise UsageError(f"{where} needs a module imported for its environment. Say: --import {untold[0]}")
-        return self.replace(agent=agent or self.agent, imports=list(imports))
+            raise UsageError(f"{where} was made by agent {shown_ref(self.agent)!r}, not {shown_ref(agent)!r}.")
+        code = confirmed(self.imports, imports)
+        if code.missing:
+            say = _say("--import", code.missing[0])
+            raise UsageError(f"{where} needs a module imported for its environment. Say: {say}")
+        return self.replace(agent=placed(agent) if agent else self.agent, imports=code.told)
+
+    def placed(self) -> Self:
+        """This recipe, with the files that it names as seen from the working folder, and its environment as a name."""
+        env, imports = known_as(self.env, self.imports) if ":" in self.env else (self.env, self.imports)
+        return self.replace(env=env, imports=[placed(text) for text in imports], agent=placed(self.agent))
 
     def content(self) -> dict[str, Any]:
         """Plain values, for checkpoints: `from_content` reads them."""
@@ -214,6 +238,11 @@ class Recipe(BaseModel):
     @property
     def seed_numbers(self) -> list[int]:
         return list(range(self.seed, self.seed + self.seeds))
+
+
+def _say(option: str, code: str) -> str:
+    """The words that confirm code, quoted for a shell."""
+    return shlex.join([option, shown_ref(code)])
 
 
 def validate_hyper(entry: AgentEntry, hyper: Mapping[str, Any], where: str) -> AgentConfig:

@@ -22,11 +22,14 @@ import numpy as np
 from .commands import command
 from .errors import RunFolderError
 from .journal import Journal, cut_back
+from .places import home
 from .recipe import Recipe
+from .refs import code_of
 from .registry import table_name
 from .spaces import ActionCodec
 from .tables import TABLES, WORKERS, worker_folders
 from .tracking import Tracker
+from .user_files import facts
 from .vec import Episode
 
 EPISODES = ("seed", "env", "episode", "env_steps", "episode_return", "episode_length", "wall_seconds")
@@ -38,7 +41,7 @@ LEFT = ("journal", "tb", "videos", "evaluation.json")  # besides the tables, of 
 FLUSH_SECONDS = 1.0
 
 
-def free_folder(recipe: Recipe, out: str | Path | None) -> Path:
+def free_folder(recipe: Recipe, out: str | Path | None, runs: Path = Path("runs")) -> Path:
     """The folder for a new run, which is there afterwards: ``out``, or runs/ENV/AGENT-DATE-TIME.
 
     Raises:
@@ -46,7 +49,7 @@ def free_folder(recipe: Recipe, out: str | Path | None) -> Path:
     """
     if out is None:
         stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-        base = Path("runs") / recipe.env / f"{table_name(recipe.agent)}-{stamp}"
+        base = runs / recipe.env / f"{table_name(recipe.agent)}-{stamp}"
         folder, n = base, 2
         while folder.exists():
             folder, n = base.with_name(f"{base.name}-{n}"), n + 1
@@ -74,7 +77,8 @@ def new_folder(recipe: Recipe, folder: Path, more: dict[str, Any] | None = None)
         for name in (*TABLES, WORKERS, *LEFT):
             shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink(missing_ok=True)
         (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
-        write_json(folder / "run.json", {**_run_facts(), **(more or {})})
+        about = {"code": facts(code_of(recipe.agent, recipe.imports)), **(more or {})}
+        write_json(folder / "run.json", {**_run_facts(), **about})
     except OSError as e:
         raise _unwritable(folder, e) from e
     return folder
@@ -267,6 +271,7 @@ def _run_facts() -> dict[str, Any]:
     return {
         "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": sys.argv,
+        "folder": str(home()),
         "host": platform.node(),
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -277,8 +282,9 @@ def _run_facts() -> dict[str, Any]:
 
 def _commit() -> str | None:
     """Commit of the git checkout that the user works in, if it is one."""
+    ask = ["git", "rev-parse", "HEAD"]
     try:
-        out = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+        out = subprocess.run(ask, cwd=home(), capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return out.stdout.strip() or None if out.returncode == 0 else None

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from . import journal
+from . import journal, user_files
 from .build import maker_of
 from .errors import RunFolderError, UsageError
 from .journal import Entry
 from .make import EnvMaker
+from .places import absolute, shown, staying
 from .recipe import Recipe
 from .registry import table_name
 from .tables import under_way
@@ -31,6 +32,7 @@ class Recording(NamedTuple):
     recipe: Recipe
     maker: EnvMaker
     journals: dict[int, Path]
+    notes: tuple[str, ...] = ()  # what whoever opens it should know
 
     def entries(self, seed: int) -> list[Entry]:
         """The episodes of a seed, in the order in which they ended.
@@ -51,8 +53,8 @@ class Recording(NamedTuple):
         if seed in self.journals:
             return self.journals[seed]
         if seed in self.recipe.seed_numbers:
-            raise UsageError(f"seed {seed} of {self.folder} has finished no episode that its journal tells of.")
-        raise UsageError(f"{self.folder} has no seed {seed}; it has {', '.join(map(str, self.journals))}.")
+            raise UsageError(f"seed {seed} of {shown(self.folder)} has finished no episode that its journal tells of.")
+        raise UsageError(f"{shown(self.folder)} has no seed {seed}; it has {', '.join(map(str, self.journals))}.")
 
 
 class Chosen(NamedTuple):
@@ -74,24 +76,26 @@ def open_recording(folder: str | Path, *, agent: str | None = None, imports: Seq
         UsageError: no run folder, or code to import that was not confirmed.
         RunFolderError: it holds no journal, or its recipe cannot be read.
     """
-    folder = Path(folder)
-    path = folder / "recipe.toml"
+    folder = absolute(folder)
+    path, name = folder / "recipe.toml", shown(folder)
     if folder.is_file():
-        raise UsageError(f"{folder} is a file; episodes of training lie in its run folder: {folder.parent}")
+        raise UsageError(f"{name} is a file; episodes of training lie in its run folder: {shown(folder.parent)}")
     if not path.is_file():
         why = "it holds no recipe.toml" if folder.is_dir() else "there is no such folder"
-        raise UsageError(f"{folder} is no run folder: {why}. Runs lie under runs/.")
+        raise UsageError(f"{name} is no run folder: {why}. Runs lie under runs/.")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as e:
-        raise RunFolderError(f"cannot read {path}: {e}.") from e
+        raise RunFolderError(f"cannot read {shown(path)}: {e}.") from e
     content.pop(table_name(str(content.get("agent", "dqn"))), None)  # hyper-parameters are of no use here
-    recipe = Recipe.from_content(content, str(path))
-    recipe = recipe.trusting(agent or recipe.agent, imports, str(path))
+    recipe = Recipe.from_content(content, shown(path))
+    recipe = recipe.trusting(agent or recipe.agent, imports, shown(path))
     journals = {int(file.stem): file for file in journal.files(folder)}
     if not journals:
-        raise RunFolderError(f"{folder} has no journal: {_why_none(folder)}.")
-    return Recording(folder, recipe, maker_of(recipe), journals)
+        raise RunFolderError(f"{name} has no journal: {_why_none(folder)}.")
+    with staying():
+        maker = maker_of(recipe)
+    return Recording(folder, recipe, maker, journals, tuple(user_files.changes(folder, recipe.imports)))
 
 
 def choose(recording: Recording, which: str, seed: int | None = None) -> list[Chosen]:
@@ -117,7 +121,7 @@ def choose(recording: Recording, which: str, seed: int | None = None) -> list[Ch
     seed = _best_seed(recording) if seed is None else seed
     entries = recording.entries(seed)
     if not entries:
-        raise UsageError(f"seed {seed} of {recording.folder} has finished no episode yet.")
+        raise UsageError(f"seed {seed} of {shown(recording.folder)} has finished no episode yet.")
     chosen: dict[Entry, list[str]] = {}
     for name in dict.fromkeys(names):
         entry = WORDS[name](entries) if name in WORDS else _numbered(recording, entries, name)
@@ -134,13 +138,13 @@ def _numbered(recording: Recording, entries: Sequence[Entry], name: str) -> Entr
     if found:
         say = ", ".join(f"{e.episode}@{e.env}" for e in sorted(found[:3], key=lambda e: e.env))
         raise UsageError(
-            f"seed {seed} of {recording.folder} has {len(found)} episodes {number}, one of each environment copy. "
-            f"Say which: {say}{', ...' * (len(found) > 3)}"
+            f"seed {seed} of {shown(recording.folder)} has {len(found)} episodes {number}, one of each environment "
+            f"copy. Say which: {say}{', ...' * (len(found) > 3)}"
         )
     of = [e.episode for e in entries if not copy or e.env == int(copy)]
     has = f"it has finished 0 to {max(of)}" if of else f"it has the copies 0 to {recording.recipe.num_envs - 1}"
     where = f"copy {copy} of seed {seed}" if of and copy else f"seed {seed}"
-    raise UsageError(f"{where} of {recording.folder} has no finished episode {name}; {has}.")
+    raise UsageError(f"{where} of {shown(recording.folder)} has no finished episode {name}; {has}.")
 
 
 def _best_seed(recording: Recording) -> int:
@@ -149,7 +153,7 @@ def _best_seed(recording: Recording) -> int:
         if entries := recording.entries(seed):
             best[seed] = max(entry.episode_return for entry in entries)
     if not best:
-        raise UsageError(f"no episode has finished yet in {recording.folder}.")
+        raise UsageError(f"no episode has finished yet in {shown(recording.folder)}.")
     return max(best, key=lambda seed: best[seed])
 
 

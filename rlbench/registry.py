@@ -5,20 +5,20 @@ recipe says so: a file that we read must not be able to run code.
 """
 
 import contextlib
-import importlib
-import importlib.util
 import inspect
 import sys
 import traceback
-import types
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import user_files
 from .agent import Agent, AgentConfig
+from .commands import ref as shown_ref
 from .errors import AgentError, RlbenchError, UsageError, first_line
 from .lift import Learner, lift
+from .refs import HANDED, runs_user_code
 
 BUILT_IN = {"dqn": "rlbench.agents.dqn:DQN", "random": "rlbench.agents.random:Random"}
 GROUP = "rlbench.agents"
@@ -33,14 +33,17 @@ class AgentEntry(NamedTuple):
     cls: type[Agent]
 
 
-def runs_user_code(ref: str) -> bool:
-    """Whether resolving ``ref`` would import code that is not installed under an agent's name."""
-    return ":" in ref
-
-
 def given_class(cls: type) -> str:
-    """A reference to a class that is at hand, good for as long as this process lives."""
-    ref = f"{cls.__module__}:{cls.__name__}"
+    """A reference to a class that is at hand: one that a command line can use where its code can be found by name."""
+    module = sys.modules.get(cls.__module__)
+    file = getattr(module, "__file__", None)
+    if getattr(module, cls.__qualname__, None) is not cls:  # inside a function or a class
+        where = f"{cls.__module__}.{HANDED}"
+    elif cls.__module__ == "__main__" or cls.__module__.startswith(f"{user_files.__name__}."):
+        where = str(Path(file).absolute()) if file and file.endswith(".py") else f"{cls.__module__}.{HANDED}"
+    else:
+        where = cls.__module__
+    ref = f"{where}:{cls.__name__}"
     _GIVEN[ref] = cls
     return ref
 
@@ -65,7 +68,7 @@ def find_agent(ref: str) -> AgentEntry:
     if not runs_user_code(ref):
         if ref not in names:
             raise UsageError(
-                f"unknown agent {ref!r}. Known: {', '.join(sorted(names))}; "
+                f"unknown agent {shown_ref(ref)!r}. Known: {', '.join(sorted(names))}; "
                 "an agent of your own is file.py:Class or package.module:Class."
             )
         return AgentEntry(ref, ref, _agent_class(ref, names[ref]))
@@ -85,7 +88,8 @@ def agent_code(ref: str, but: type[Exception] = RlbenchError) -> Iterator[None]:
     except Exception as e:
         ours = ref in BUILT_IN or (not runs_user_code(ref) and ref not in agent_names())
         module = "" if ours else agent_names().get(ref, ref).rpartition(":")[0]
-        names = (module, _file_module(Path(module))) if module else ()
+        names = user_files.module_names(module) if module else ()
+        names += (_GIVEN[ref].__module__,) if ref in _GIVEN else ()
         frames = [f for f in traceback.walk_tb(e.__traceback__) if f[0].f_globals.get("__name__") in names]
         if not frames:
             raise
@@ -98,59 +102,31 @@ def agent_code(ref: str, but: type[Exception] = RlbenchError) -> Iterator[None]:
 
 
 def _agent_class(ref: str, target: str) -> type[Agent]:
-    where, _, name = target.rpartition(":")
-    module = types.SimpleNamespace(**{name: _GIVEN[ref]}, __name__=where) if ref in _GIVEN else None
-    module = module or _import_file(ref, Path(where)) if where.endswith(".py") else _import_module(ref, where)
-    cls: Any = getattr(module, name, None)
+    option = f"--agent {shown_ref(ref)}"
+    cls: Any = _GIVEN.get(ref)
     if cls is None:
-        agents = [n for n, c in vars(module).items() if _is_agent(c) and c.__module__ == module.__name__]
-        raise UsageError(f"--agent {ref}: {where} has no class {name!r}. Agents in it: {', '.join(agents) or 'none'}.")
+        where, _, name = target.rpartition(":")
+        if where.endswith(HANDED):
+            raise UsageError(
+                f"{option}: the class {name} was handed over by a program, and no command can name it. Hand it over "
+                f"again, as in rlbench.load(RUN, agent={name}), or put it into a file: --agent FILE.py:{name}"
+            )
+        module = user_files.load(where, option)
+        cls = getattr(module, name, None)
+        if cls is None:
+            agents = [n for n, c in vars(module).items() if _is_agent(c) and c.__module__ == module.__name__]
+            known = ", ".join(agents) or "none"
+            raise UsageError(f"{option}: {shown_ref(where)} has no class {name!r}. Agents in it: {known}.")
+    name = getattr(cls, "__name__", target.rpartition(":")[2])
     if not _is_agent(cls):
-        raise UsageError(f"--agent {ref}: {name} must be a subclass of rlbench.Agent or rlbench.Learner.")
+        raise UsageError(f"{option}: {name} must be a subclass of rlbench.Agent or rlbench.Learner.")
     if inspect.isabstract(cls):
         missing = ", ".join(sorted(cls.__abstractmethods__))
-        raise UsageError(f"--agent {ref}: {name} does not define {missing}.")
+        raise UsageError(f"{option}: {name} does not define {missing}.")
     if not (inspect.isclass(cls.Config) and issubclass(cls.Config, AgentConfig)):
-        raise UsageError(f"--agent {ref}: {name}.Config must be a subclass of rlbench.AgentConfig.")
+        raise UsageError(f"{option}: {name}.Config must be a subclass of rlbench.AgentConfig.")
     return lift(cls) if issubclass(cls, Learner) else cls
 
 
 def _is_agent(cls: Any) -> bool:
     return inspect.isclass(cls) and issubclass(cls, (Agent, Learner)) and cls not in (Agent, Learner)
-
-
-def _file_module(path: Path) -> str:
-    """Name under which a file with an agent is imported."""
-    return f"rlbench_agent_{path.stem}"
-
-
-def _import_file(ref: str, path: Path) -> Any:
-    if not path.is_file():
-        raise UsageError(f"--agent {ref}: there is no file {path}.")
-    name = _file_module(path)
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None  # the name ends in .py
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    if (folder := str(path.parent.resolve())) not in sys.path:
-        sys.path.append(folder)  # for what lies beside it
-    sys.modules[name] = module  # pydantic looks annotations up there
-    try:
-        spec.loader.exec_module(module)
-    except BaseException as e:
-        del sys.modules[name]
-        if isinstance(e, SyntaxError):
-            raise UsageError(f"--agent {ref}: syntax error in {e.filename or path}, line {e.lineno}: {e.msg}.") from e
-        if isinstance(e, (Exception, SystemExit)):  # a script that ends with sys.exit(main())
-            raise UsageError(f"--agent {ref}: {path} raised {type(e).__name__} on import: {e}") from e
-        raise
-    return module
-
-
-def _import_module(ref: str, module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as e:
-        raise UsageError(f"--agent {ref}: {e}. Is the package installed in this environment?") from e
-    except Exception as e:
-        raise UsageError(f"--agent {ref}: {module} raised {type(e).__name__} on import: {e}") from e

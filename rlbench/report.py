@@ -10,6 +10,7 @@ from typing import NamedTuple
 from . import __version__, player
 from .errors import UsageError
 from .groups import Spec
+from .places import absolute, staying
 from .report_appendix import method, recipes, reproduce, setting
 from .report_charts import Chart, charts
 from .report_facts import Findings, gather
@@ -51,11 +52,12 @@ def write_report(
         UsageError: nothing to report, or a path that is no folder.
         RunFolderError: ``out`` cannot be written.
     """
-    path = Path(out)
+    path = absolute(out)
     if path.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{path} is no name for a page: --out report.html")
     found = gather(groups)
-    films = [film(found.contestants, env, agents, imports, len(found.envs)) for env in found.envs] if video else []
+    with staying():
+        films = [film(found.contestants, env, agents, imports, len(found.envs)) for env in found.envs] if video else []
     html = page(found, films, title).encode()
     with replacing(path, "--out FILE") as temporary:
         temporary.write_bytes(html)

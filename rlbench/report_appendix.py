@@ -9,7 +9,7 @@ from typing import Any
 
 from . import __version__
 from .plain import finite
-from .registry import runs_user_code
+from .refs import runs_user_code
 from .report_facts import Findings, Folder
 from .report_parts import plural, span
 

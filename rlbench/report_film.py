@@ -1,16 +1,19 @@
 """The moving part of a report: episodes of training, run again out of the journal, for the player."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from .errors import RlbenchError, UsageError, first_line
 from .film import draws
 from .recording import Chosen, Recording, choose, open_recording
 from .reel import Reel, training_reels
+from .refs import confirmed
 from .registry import table_name
 from .report_facts import Contestant
 from .timetravel import Replayed, check
 from .trained import Trained, load
+from .watched import read_recipe
 
 BUDGET = 2_500_000  # bytes of pictures in the page, before base64 makes a third more of them
 LONGEST = 3000  # steps of an episode: more takes a minute to draw, and nobody watches it to its end
@@ -71,6 +74,7 @@ def film(
 def _of_run(
     run: str, which: str, agents: Sequence[str], imports: Sequence[str], budget: int
 ) -> tuple[list[Reel], list[str]]:
+    imports = confirmed(read_recipe(Path(run)).imports, imports).used  # the others are for other runs
     recording = open_recording(run, imports=imports)
     if not draws(recording.maker):
         raise UsageError(f"{recording.recipe.env} draws no pictures.")

@@ -9,15 +9,16 @@ import torch
 
 from . import checkpoint
 from .agent import Agent
-from .build import Parts, build
+from .build import Parts, build, code_changes
 from .errors import CheckpointError, UsageError, first_line
 from .evaluation import Evaluator
 from .finish import FINAL_ROUND
 from .fleet import joined
 from .make import EnvMaker
+from .places import absolute, shown, staying
 from .recipe import Recipe
 from .registry import given_class
-from .tables import under_way
+from .tables import under_way, whole_run
 from .trees import pick
 
 
@@ -32,6 +33,7 @@ class Trained(NamedTuple):
     seeds: list[int]
     env_steps: int
     best_returns: dict[int, float]  # seed -> mean of its best greedy evaluation during training
+    notes: tuple[str, ...] = ()  # what whoever opens it should know
 
     def act(self, obs: Any) -> Any:
         """Greedy action of the first seed for one observation of the environment, as `env.step` takes it."""
@@ -64,23 +66,36 @@ def load(
         CheckpointError: missing, damaged, or not a checkpoint.
         UsageError: no such seed, or code to run that was not confirmed.
     """
-    path = Path(path)
     agent = given_class(agent) if isinstance(agent, type) else agent
-    path, content = _open(path)
+    path, content = _open(absolute(path))
+    with staying():
+        return _load(path, content, seed, agent, imports, device)
+
+
+def _load(
+    path: Path,
+    content: dict[str, Any],
+    seed: int | Literal["best", "all"],
+    agent: str | None,
+    imports: Sequence[str],
+    device: str,
+) -> Trained:
+    where = shown(path)
     try:
-        recipe = Recipe.from_content(content["recipe"], str(path)).trusting(agent, imports, str(path))
+        recipe = Recipe.from_content(content["recipe"], where).trusting(agent, imports, where)
         seeds = [int(s) for s in content["seeds"]]
         returns = dict(zip(seeds, map(float, content["best_returns"]), strict=True))
         chosen = seeds if seed == "all" else [max(seeds, key=lambda s: returns[s]) if seed == "best" else seed]
         if missing := [s for s in chosen if s not in seeds]:
-            raise UsageError(f"{path} has no seed {missing[0]}; it has {', '.join(map(str, seeds))}.")
+            raise UsageError(f"{where} has no seed {missing[0]}; it has {', '.join(map(str, seeds))}.")
         parts = build(recipe, chosen, device)
         state: Any = content["agent"]
         parts.agent.load_state_dict(state if seed == "all" else pick(state, seeds.index(chosen[0]), len(seeds)))
         env_steps = int(content["env_steps"])
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:
-        raise CheckpointError(f"{path} does not fit its agent or environment: {first_line(e)}") from e
-    return Trained(path, recipe, parts.agent, parts.maker, parts, chosen, env_steps, returns)
+        raise CheckpointError(f"{where} does not fit its agent or environment: {first_line(e)}") from e
+    notes = tuple(code_changes(whole_run(path.parent), recipe))
+    return Trained(path, recipe, parts.agent, parts.maker, parts, chosen, env_steps, returns, notes)
 
 
 def _open(path: Path) -> tuple[Path, dict[str, Any]]:
@@ -93,7 +108,7 @@ def _open(path: Path) -> tuple[Path, dict[str, Any]]:
             return path / name, joined(path, name)
         if (path / name).is_file():
             return path / name, checkpoint.load(path / name, "checkpoint")
-    raise CheckpointError(f"{path} holds no checkpoint. Give a run folder or a .pth file; runs lie under runs/.")
+    raise CheckpointError(f"{shown(path)} holds no checkpoint. Give a run folder or a .pth file; runs lie under runs/.")
 
 
 def evaluate(trained: Trained | str | Path, episodes: int = 100, **how: Any) -> np.ndarray:
@@ -110,8 +125,9 @@ def evaluate(trained: Trained | str | Path, episodes: int = 100, **how: Any) -> 
     if not isinstance(trained, Trained):
         trained = load(trained, **how)
     evaluator = Evaluator(trained.maker, trained.seeds, trained.parts.device)
-    try:
-        returns, _ = evaluator(trained.agent, episodes, round=FINAL_ROUND)
-    finally:
-        evaluator.close()
+    with staying():
+        try:
+            returns, _ = evaluator(trained.agent, episodes, round=FINAL_ROUND)
+        finally:
+            evaluator.close()
     return returns

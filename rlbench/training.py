@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import mode
-from .build import build
+from .build import build, code_changes
 from .commands import begin_command, resume_command
 from .errors import CheckpointError, UsageError, first_line
 from .fleet import Fleet, join_checkpoints, refuse_again, shares
 from .keeper import newest
 from .lock import Lock
+from .places import absolute, staying
 from .recipe import Recipe
 from .record import free_folder, new_folder
 from .registry import agent_code, given_class
@@ -51,7 +52,7 @@ def train(
     """Train an agent and record the run.
 
     Args:
-        env: Gymnasium id; goes before the recipe's.
+        env: Gymnasium id, file.py:Class or package.module:Class; goes before the recipe's.
         agent: name, package.module:Class, file.py:Class, or the class itself; goes before the recipe's.
         recipe: a `Recipe`, the name of one that comes with rlbench, or a TOML file; default: the agent's for ``env``.
         out: run folder; default: runs/ENV/AGENT-DATE-TIME.
@@ -67,7 +68,10 @@ def train(
     """
     refuse_again()
     if env is not None and not isinstance(env, str):
-        raise UsageError("env is the name of an environment, such as 'CartPole-v1': each seed needs copies of its own")
+        raise UsageError(
+            "env is the name of an environment, as 'CartPole-v1' or 'file.py:MyEnv': each seed needs copies of its own"
+        )
+    place, runs = None if out is None else absolute(out), absolute("runs")  # before foreign code goes elsewhere
     agent = given_class(agent) if isinstance(agent, type) else agent
     if not isinstance(recipe, Recipe):
         flat: dict[str, Any] = {}
@@ -76,8 +80,9 @@ def train(
         recipe = Recipe.load(recipe, env=env, agent=agent, imports=imports, overrides=flat)
     elif env or agent or imports or overrides:
         raise UsageError("give a finished Recipe alone, or change it with Recipe.replace")
+    recipe = recipe.placed()
     several = len(shares(recipe)) > 1
-    with agent_code(recipe.agent):
+    with staying(), agent_code(recipe.agent):
         session = Fleet(recipe, watcher or Watcher()) if several else Session(recipe, watcher or Watcher())
         # where several processes train, fail here and not in every one
         parts = session.parts if isinstance(session, Session) else build(recipe, recipe.seed_numbers[:1], recipe.device)
@@ -85,7 +90,7 @@ def train(
         if found.strayed:
             width_lost(found)
             session.watcher.note(found.warning())
-        place = free_folder(recipe, out)
+        place = free_folder(recipe, place, runs)
         with Lock(place, patience=GLANCE):
             new_folder(recipe, place, {"numerics": found.facts()})
             session.start(place)
@@ -119,17 +124,20 @@ def resume(
         RlbenchError: there is no usable checkpoint, or nothing is left to do.
     """
     refuse_again()
-    folder = Path(folder)
+    folder = absolute(folder)
     mode.choose(recorded_mode(folder))
     agent = given_class(agent) if isinstance(agent, type) else agent
     path = folder / "checkpoint.pth"
     fleet = worker_folders(folder)
     saved = [place / path.name for place in fleet or [folder] if (place / path.name).exists()]
     _check_begun(folder, saved)
-    with Lock(folder):
+    with staying(), Lock(folder):
         changes = {"total_steps": total_steps, "on_nan": on_nan, "track": track, "video_every": video_every}
         given = {key: value for key, value in changes.items() if value is not None}
-        session = _restored(folder, saved, agent, imports, given, watcher or Watcher())
+        watcher = watcher or Watcher()
+        session = _restored(folder, saved, agent, imports, given, watcher)
+        for note in code_changes(folder, session.recipe):
+            watcher.note(note)
         with agent_code(session.recipe.agent):
             return Run(folder, session.run())
 

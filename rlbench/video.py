@@ -48,7 +48,7 @@ def pace(path: str | Path, own: float, speed: float) -> float:
     return max(own, MAX_FPS[_ending(Path(path))]) if math.isinf(speed) else own * speed
 
 
-def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> Written:
+def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, option: str = "--video FILE") -> Written:
     """Write ``frames`` to ``path`` as they come; an .mp4 of any length takes no more memory than a few frames.
 
     Above 60 frames a second (.gif: 20) every n-th frame is kept, and the last one. A .gif is cut after 300 million
@@ -58,6 +58,7 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> W
         path: ends with .mp4 or .gif. Its folder is made if need be; a file that is there is replaced.
         frames: (H, W, 3) uint8 each, all of one size. An odd size is padded by one pixel in an .mp4.
         fps: frames per second, as they come; more than 0.
+        option: what names another place, for the message where nothing can be written to this one.
 
     Raises:
         UsageError: another ending, or the extra for .mp4 is not installed.
@@ -67,7 +68,7 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> W
     """
     path, every = Path(path), stride(path, fps)
     write = {".mp4": _write_mp4, ".gif": _write_gif}[_ending(path)]
-    with replacing(path, "--video FILE") as temporary:
+    with replacing(path, option) as temporary:
         count, complete = write(temporary, _checked(_thinned(frames, every)), fps / every)
     return Written(path, count, count * every / fps, complete)
 

@@ -5,13 +5,35 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 
 import numpy as np
 
 from .errors import UsageError
 
 SMALL = 480  # pixels; a picture that fits in this more than once is enlarged
-NO_RENDER = "--no-render prints the returns without pictures"
+_advice: ContextVar[tuple[str, str]] = ContextVar("advice", default=("", ""))
+
+
+@contextmanager
+def advising(no_pictures: str, no_display: str = "") -> Iterator[None]:
+    """Context in which errors about pictures say what a user of this very command does without them, in a sentence.
+
+    Args:
+        no_pictures: where the environment makes none.
+        no_display: where there is no display for a window.
+    """
+    token = _advice.set((no_pictures, no_display))
+    try:
+        yield
+    finally:
+        _advice.reset(token)
+
+
+def advice() -> str:
+    """What to do without pictures, to be put after a sentence; may be empty."""
+    said, _ = _advice.get()
+    return f" {said}." if said else ""
 
 
 @contextmanager
@@ -113,4 +135,5 @@ def open_window() -> Iterator[Window]:
 
 
 def _no_display(why: str) -> UsageError:
-    return UsageError(f"no display to open a window on: {why}. Write a video (--video out.mp4), or {NO_RENDER}.")
+    _, said = _advice.get()
+    return UsageError(f"no display to open a window on: {why}.{f' {said}.' if said else ''}")

@@ -98,7 +98,8 @@ def test_code_that_raises_while_it_is_evaluated(tmp_path: Path) -> None:
     succeeds(*train(agent, tmp_path / "run"))
     broken(LEARNER, ACT, "        return self.table[obs]", tmp_path)
     for command in (("eval",), ("play", "--no-render")):
-        said = mistake(*command, tmp_path / "run", "--agent", agent)
+        note, said = rlbench(*command, tmp_path / "run", "--agent", agent).stderr.splitlines()
+        assert re.fullmatch(r"note: .*mine\.py has changed since the run in .*run began with it\.", note)
         assert re.search(r"mine\.py:9, in act: AttributeError: .*'table'", said)
 
 

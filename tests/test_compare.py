@@ -381,8 +381,12 @@ def test_a_folder_of_runs_a_pattern_and_names(tmp_path: Path) -> None:
         (["a", "b", "--reference", "Pong-v5=1,5"], "a reference for 'Pong-v5', which is not compared"),
         (["a", "b", "--threshold", "x"], "is not of the form CartPole-v1=475"),
         (["a", "b", "--confidence", "95"], "confidence must be at least 0.5"),
-        (["a", "b", "--json", "-", "--latex", "-"], "cannot both go to the same place"),
-        (["a", "b", "--json", "no/such/folder.json"], "cannot write"),
+        (["a", "b", "--json", "--latex"], "--json and --latex both print"),
+        (["a", "b", "--json", "out.json"], "--json prints, and takes no file. To write one: --out out.json"),
+        (["a", "b", "--latex", "-"], "--latex prints, and takes no file"),
+        (["a", "b", "--out", "a/recipe.toml/out.json"], "cannot write"),
+        (["a", "b", "--out", "out.html"], "the name must end in .json, .tex or .txt"),
+        (["a", "b", "--out", ""], "an empty text"),
         (["a", "b", "--score", "luck"], "luck"),
     ],
 )
@@ -400,7 +404,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_run(Path("my_run"), GOOD)
     write_run(Path("b"), BAD)
-    shown = succeeds("compare", "my_run", "b", "--json", "out.json", "--latex", "out.tex")
+    shown = succeeds("compare", "my_run", "b", "--out", "out.json", "--out", "out.tex", "--out", "out.txt")
     assert shown.startswith("b is worse than my_run: IQM −2")
     assert max(map(len, shown.splitlines())) <= 110
     table = {line.split("  ")[1].strip(): line for line in shown.splitlines() if line.startswith("  ")}
@@ -409,8 +413,9 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "worse" in table["verdict"]
     content = json.loads(Path("out.json").read_text())
     assert content["verdicts"][0] in " ".join(shown.split())
-    assert json.loads(succeeds("compare", "my_run", "b", "--json", "-")) == content
-    assert succeeds("compare", "my_run", "b", "--latex", "-").strip() == Path("out.tex").read_text().strip()
+    assert json.loads(succeeds("compare", "my_run", "b", "--json")) == content
+    assert Path("out.txt").read_text() == shown
+    assert succeeds("compare", "my_run", "b", "--latex").strip() == Path("out.tex").read_text().strip()
 
 
 def test_latex_is_balanced_and_escaped(tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def test_an_environment_without_pictures(tmp_path: Path) -> None:
 
 def test_pictures_that_are_none(tmp_path: Path) -> None:
     run = trained_on("test/Grey-v0", tmp_path / "run")
-    with pytest.raises(EnvError, match=r"test/Grey-v0 cannot draw itself.*\(33, 47\) uint8.*--no-render"):
+    with pytest.raises(EnvError, match=r"test/Grey-v0 cannot draw itself.*\(33, 47\) uint8"):
         playing.play_video(rlbench.load(run, seed=0), tmp_path / "a.mp4", 1)
 
 
@@ -372,7 +372,6 @@ except UsageError as e:
 def test_a_display_that_shows_nothing_is_no_display(env: dict[str, str]) -> None:
     result = subprocess.run([sys.executable, "-c", OPEN], env=without_display(**env), capture_output=True, text=True)
     assert "no display to open a window on" in result.stdout, result.stdout + result.stderr
-    assert "--video out.mp4" in result.stdout
 
 
 def test_a_video_needs_no_display(catch: Path, tmp_path: Path) -> None:

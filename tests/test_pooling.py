@@ -150,7 +150,7 @@ def test_the_report_marks_them(runs: Path) -> None:
 def test_the_command_says_it_in_text_and_json(runs: Path, tmp_path: Path) -> None:
     pooled = f"x={runs / 'full'},{runs / 'half'}"
     out = tmp_path / "found.json"
-    said = rlbench("compare", runs / "other", pooled, "--json", out)
+    said = rlbench("compare", runs / "other", pooled, "--out", out)
     assert said.exit_code == 0
     assert "2 of 4 seeds only repeat another" in " ".join(said.stdout.split())
     assert json.loads(out.read_text())["tables"][0]["agents"][1]["seeds"] == 2

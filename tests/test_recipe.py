@@ -221,7 +221,7 @@ def test_what_a_file_says_of_code_is_confirmed_when_it_is_opened(tmp_path: Path)
             recipe.trusting(agent, imports, "best.pth")
         assert says in str(caught.value)
     moved = recipe.trusting("elsewhere/b.py:Mine", ["x", "y"], "best.pth")
-    assert (moved.agent, moved.imports) == ("elsewhere/b.py:Mine", ("x", "y"))
+    assert (moved.agent, moved.imports) == (f"{Path.cwd()}/elsewhere/b.py:Mine", ("y", "x"))
 
 
 def test_a_hyper_parameter_may_be_none(write: Any, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from rlbench.errors import UsageError
 from rlbench.recipe import Recipe
 from rlbench.registry import find_agent
 from rlbench.trees import pick
+from rlbench.user_files import module_name
 
 HERE = Path(__file__).parent / "user_agents"
 REINFORCE = f"{HERE}/reinforce.py:Reinforce"
@@ -153,12 +154,11 @@ BROKEN = [
 def test_broken_files_get_a_message(text: str | None, ref: str, words: str, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "a.py").write_text(text)
-    sys.modules.pop("rlbench_agent_a", None)
     with pytest.raises(UsageError, match=words) as e:
         find_agent(f"{tmp_path}/{ref}")
     assert str(e.value).startswith(f"--agent {tmp_path}/{ref}: ")
     if text is not None and "class" not in text:
-        assert "rlbench_agent_a" not in sys.modules  # a module that failed is not left behind
+        assert module_name(tmp_path / "a.py") not in sys.modules  # a module that failed is not left behind
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import click
 
 from rlbench import __version__
 from rlbench.errors import RlbenchError
-from rlbench.places import stand
+from rlbench.places import stand, staying
 
 from .compare import compare
 from .eval import evaluate
@@ -26,6 +26,10 @@ class Main(click.Group):
     """A group that prints a user's mistake as one line; RLBENCH_DEBUG=1 shows the traceback instead."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        with staying():
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         stand()
         try:
             return super().invoke(ctx)

@@ -1,9 +1,14 @@
 """`rlbench compare`: which agent is better, how sure that is, and how many more seeds it would take."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
+
+from . import options
+
+ENDINGS = (".json", ".tex", ".txt")
 
 
 @click.command()
@@ -27,9 +32,15 @@ import click
     "--threshold", "thresholds", metavar="ENV=RETURN", multiple=True, help="Return to reach.  [default: as recorded]"
 )
 @click.option("--confidence", default=0.95, show_default=True, help="Of all intervals, and of the verdict.")
-@click.option("--json", "json_out", metavar="FILE", help="Write everything as JSON; - prints it instead of the tables.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead of the tables.")
+@click.option("--latex", "as_latex", is_flag=True, help="Print a table for LaTeX instead.")
 @click.option(
-    "--latex", "latex_out", metavar="FILE", help="Write a table for LaTeX; - prints it instead of the tables."
+    "--out",
+    "outs",
+    metavar="FILE",
+    type=options.Place(),
+    multiple=True,
+    help="Write everything as JSON (.json), a table for LaTeX (.tex), or the tables (.txt). May be repeated.",
 )
 def compare(
     agents: tuple[str, ...],
@@ -37,8 +48,9 @@ def compare(
     references: tuple[str, ...],
     thresholds: tuple[str, ...],
     confidence: float,
-    json_out: str | None,
-    latex_out: str | None,
+    as_json: bool,
+    as_latex: bool,
+    outs: tuple[Path, ...],
 ) -> None:
     """Say which agent is better, and how sure that is. The first is the baseline of the others.
 
@@ -55,8 +67,9 @@ def compare(
     from ..errors import UsageError
     from ..verdict_tables import latex, text
 
-    if json_out and json_out == latex_out:
-        raise UsageError("--json and --latex cannot both go to the same place: write them to two files.")
+    if as_json and as_latex:
+        raise UsageError("--json and --latex both print: give one of the two, and --out FILE for the other.")
+    _check_written(agents, as_json, as_latex, outs)
     found = judge(
         agents,
         score=score,
@@ -64,18 +77,31 @@ def compare(
         thresholds={env: number for env, (number,) in _numbers("--threshold", thresholds, 1).items()},
         confidence=confidence,
     )
-    made: dict[str, str] = {}
-    if json_out:
-        made[json_out] = json.dumps(found.to_dict(), indent=2, allow_nan=False, ensure_ascii=False)
-    if latex_out:
-        made[latex_out] = latex(found)
-    for target, content in made.items():
-        if target == "-":
-            click.echo(content)
-        else:
-            _write(Path(target), content)
-    if "-" not in made:
+    make = {
+        ".json": lambda: json.dumps(found.to_dict(), indent=2, allow_nan=False, ensure_ascii=False),
+        ".tex": lambda: latex(found),
+        ".txt": lambda: text(found),
+    }
+    for path in outs:
+        options.write(path, make[path.suffix.lower()]())
+    if as_json or as_latex:
+        click.echo(make[".json" if as_json else ".tex"]())
+    else:
         click.echo(text(found, click.style))
+
+
+def _check_written(agents: tuple[str, ...], as_json: bool, as_latex: bool, outs: tuple[Path, ...]) -> None:
+    """Refuse names of files that cannot be written, or that stand where an older version took them."""
+    from ..errors import UsageError
+    from ..places import shown
+
+    for path in outs:
+        if path.suffix.lower() not in ENDINGS:
+            raise UsageError(f"--out {shown(path)}: the name must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
+    for name in agents:
+        if (as_json or as_latex) and (name == "-" or name.endswith(ENDINGS)):
+            flag = "--json" if as_json else "--latex"
+            raise UsageError(f"{flag} prints, and takes no file. To write one: --out {shlex.quote(name)}".rstrip(" -"))
 
 
 def _numbers(option: str, given: tuple[str, ...], count: int) -> dict[str, list[float]]:
@@ -94,12 +120,3 @@ def _numbers(option: str, given: tuple[str, ...], count: int) -> dict[str, list[
             raise UsageError(f"{option} {entry!r} is not of the form {example}.")
         table[env] = numbers
     return table
-
-
-def _write(path: Path, content: str) -> None:
-    from ..errors import RunFolderError
-
-    try:
-        path.write_text(content + "\n", encoding="utf-8")
-    except OSError as e:
-        raise RunFolderError(f"cannot write {path}: {e.strerror or e}.") from e

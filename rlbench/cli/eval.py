@@ -1,5 +1,7 @@
 """`rlbench eval`: greedy returns of a trained agent on fresh environments."""
 
+from pathlib import Path
+
 import click
 
 from ..numbers import number
@@ -7,19 +9,23 @@ from . import options
 
 
 @click.command("eval")
-@click.argument("path")
+@click.argument("path", type=options.Place())
 @click.option("--episodes", metavar="N", type=click.IntRange(min=1), default=100, show_default=True, help="Per seed.")
 @click.option("--seed", metavar="K", type=int, help="Only this seed.  [default: all]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.out("Write JSON to this file.")
 @options.agent_code
+@options.env_code
 @options.imports
 @options.device
 def evaluate(
-    path: str,
+    path: Path,
     episodes: int,
     seed: int | None,
     as_json: bool,
+    out: Path | None,
     agent: str | None,
+    env: str | None,
     imports: tuple[str, ...],
     device: str | None,
 ) -> None:
@@ -32,21 +38,24 @@ def evaluate(
 
     from rlbench import trained
     from rlbench.estimates import aggregate
+    from rlbench.places import shown
     from rlbench.registry import agent_code
     from rlbench.stats import summary
     from rlbench.verdict import interval
 
+    imports = options.with_env(imports, env)
     opened = trained.load(
         path, seed="all" if seed is None else seed, agent=agent, imports=imports, device=device or "auto"
     )
+    options.tell(opened.notes)
     with agent_code(opened.recipe.agent):
         returns = trained.evaluate(opened, episodes)
     over_seeds = summary(returns.mean(1))
     estimates = aggregate([returns.mean(1)])
     several = len(opened.seeds) > 1
-    if as_json:
+    if as_json or out:
         content = {
-            "path": str(opened.path),
+            "path": shown(opened.path),
             "env": opened.recipe.env,
             "agent": opened.recipe.agent,
             "env_steps": opened.env_steps,
@@ -57,9 +66,15 @@ def evaluate(
             "over_seeds": over_seeds,
             "intervals": {name: [e.low, e.high] for name, e in estimates._asdict().items()} if several else None,
         }
-        click.echo(json.dumps(content, indent=2))
-        return
-    click.echo(f"{opened.path}: {opened.recipe.agent} on {opened.recipe.env}, {episodes} greedy episodes per seed")
+        text = json.dumps(content, indent=2)
+        if out:
+            options.write(out, text)
+        if as_json:
+            click.echo(text)
+            return
+    click.echo(
+        f"{shown(opened.path)}: {opened.recipe.agent} on {opened.recipe.env}, {episodes} greedy episodes per seed"
+    )
     columns = ("mean", "median", "iqm", "min", "max")
     click.echo(f"{'seed':>8}" + "".join(f"{name:>10}" for name in columns))
     for s, r in zip(opened.seeds, returns, strict=True):

@@ -8,7 +8,14 @@ from . import options
 
 @click.command("list")
 @click.argument("what", type=click.Choice(["agents", "recipes", "envs", "keys"]))
-@click.option("--agent", metavar="NAME", default="dqn", show_default=True, help="For `keys`: whose hyper-parameters.")
+@click.option(
+    "--agent",
+    metavar="NAME",
+    type=options.Word(),
+    default="dqn",
+    show_default=True,
+    help="For `keys`: whose hyper-parameters.",
+)
 @options.imports
 def list_(what: str, agent: str, imports: tuple[str, ...]) -> None:
     """List agents, recipes, environments, or the keys that a recipe may hold.
@@ -50,9 +57,8 @@ def _envs(imports: tuple[str, ...]) -> None:
     import rlbench.envs  # noqa: F401  (registers rlbench/...)
     from rlbench.make import import_modules
 
-    import_modules(imports)
-    for name in sorted(gymnasium.registry):
-        spec = gymnasium.registry[name]
+    classes = import_modules(imports)
+    for name, spec in sorted({**gymnasium.registry, **classes}.items()):
         steps = f"up to {spec.max_episode_steps:,} steps" if spec.max_episode_steps else ""
         solved = f"solved at {exact(spec.reward_threshold)}" if spec.reward_threshold is not None else ""
         click.echo(f"{name:34} {steps:22} {solved}".rstrip())

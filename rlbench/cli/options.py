@@ -1,19 +1,97 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the types of what users name: no text is empty, paths hold for good."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+
+from rlbench.places import absolute, stand
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Word(click.ParamType):
+    """A text that is not empty, as that of a variable is which a script forgot to set."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value:
+            self.fail("an empty text was given", param, ctx)
+        return str(value)
+
+
+class Reading(Word):
+    """A path that is only read, by a command that runs no foreign code: it stays as it was typed."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        stand()  # what is typed is meant from here
+        return value if isinstance(value, Path) else Path(super().convert(value, param, ctx))
+
+
+class Place(Word):
+    """A path, made absolute at once: an environment may change the working folder."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        stand()  # what is typed is meant from here
+        return value if isinstance(value, Path) else absolute(super().convert(value, param, ctx))
+
 
 agent_code = click.option(
     "--agent",
     metavar="REF",
+    type=Word(),
     help="Where the agent's code is, if it is your own: file.py:Class or package.module:Class.",
 )
 imports = click.option(
     "--import",
     "imports",
     metavar="MODULE",
+    type=Word(),
     multiple=True,
     help="Import what registers the environment: a module, or file.py. May be repeated.",
+)
+env_code = click.option(
+    "--env",
+    metavar="REF",
+    type=Word(),
+    help="Where the environment's code is, if it is a class of your own: file.py:Class or package.module:Class.",
 )
 device = click.option(
     "--device", metavar="DEVICE", default=None, help="auto (CUDA when present), cpu, cuda or cuda:N.  [default: auto]"
 )
+
+
+def out(help: str, metavar: str = "FILE") -> Callable[[F], F]:
+    """The option --out: what a command writes goes there."""
+    return click.option("--out", metavar=metavar, type=Place(), help=help)
+
+
+def with_env(imports: tuple[str, ...], env: str | None) -> tuple[str, ...]:
+    """All the code that is named for an environment that the run itself names."""
+    from rlbench.refs import is_env_class
+
+    if env is None:
+        return imports
+    if not is_env_class(env):
+        raise click.UsageError(f"--env {env}: the run says which environment it is of; --env names code, file.py:Class")
+    return (*imports, env)
+
+
+def tell(notes: Iterable[str]) -> None:
+    """Say what the user should know, apart from what was asked for."""
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+
+
+def write(path: Path, content: str) -> None:
+    """Write a text file in one piece; its folder is made if need be."""
+    from rlbench.video import replacing
+
+    with replacing(path, "--out FILE") as temporary:
+        temporary.write_text(content + "\n", encoding="utf-8")

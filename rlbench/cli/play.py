@@ -1,6 +1,7 @@
 """`rlbench play`: watch a trained agent, or episodes of its training, or play yourself."""
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rlbench.video import Written
 
 FASTEST = 1000
+NO_RENDER = "--no-render prints the returns without pictures"  # advice where there are none to be had
 
 
 class Speed(click.ParamType):
@@ -34,7 +36,7 @@ class Speed(click.ParamType):
 
 
 @click.command()
-@click.argument("path", required=False)
+@click.argument("path", required=False, type=options.Place())
 @click.option("--seed", metavar="K", type=int, help="This seed.  [default: the best]")
 @click.option("--episodes", metavar="N", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option(
@@ -43,14 +45,22 @@ class Speed(click.ParamType):
     help="Watch episodes of training instead, side by side: a comma list of first, best, worst, last, numbers as in "
     "episodes.csv, and N@E for environment copy E. The default seed is then the one with the best episode.",
 )
-@click.option("--video", metavar="FILE", help="Write a .mp4 or .gif instead of opening a window.")
+@click.option("--video", metavar="FILE", type=options.Place(), help="Write a .mp4 or .gif instead of opening a window.")
 @click.option(
     "--html",
     metavar="FILE",
+    type=options.Place(),
     help="Write one page that needs no network: every step with its picture, Q-values, action, reward and value.",
 )
 @click.option("--human", is_flag=True, help="Play yourself, with the keyboard; take over from the agent and hand back.")
-@click.option("--env", metavar="ENV", help="With --human: play this environment, without an agent.")
+@options.out("As --video or --html, by its ending.")
+@click.option(
+    "--env",
+    metavar="ENV",
+    type=options.Word(),
+    help="With --human and no path: play this environment, without an agent. With a path: where the environment's code "
+    "is, if it is a class of your own, file.py:Class.",
+)
 @click.option("--no-render", is_flag=True, help="Print the returns alone.")
 @click.option(
     "--speed",
@@ -63,12 +73,13 @@ class Speed(click.ParamType):
 @options.imports
 @options.device
 def play(
-    path: str | None,
+    path: Path | None,
     seed: int | None,
     episodes: int,
     episode: str | None,
-    video: str | None,
-    html: str | None,
+    video: Path | None,
+    html: Path | None,
+    out: Path | None,
     human: bool,
     env: str | None,
     no_render: bool,
@@ -91,13 +102,45 @@ def play(
 
     Close the window, or press q or Escape in it, to stop.
     """
+    from rlbench.window import advising
+
+    if out is not None:
+        video, html = _by_ending(out, video, html)
+    alone = "Playing yourself takes a display"
+    with advising(*(("", alone) if human else (NO_RENDER, f"Write a video (--video out.mp4), or {NO_RENDER}"))):
+        _play(path, seed, episodes, episode, video, html, human, env, no_render, speed, agent, imports, device)
+
+
+def _by_ending(out: Path, video: Path | None, html: Path | None) -> tuple[Path | None, Path | None]:
+    if video or html:
+        raise click.UsageError("--out writes what --video or --html do: give one of the three")
+    return (None, out) if out.suffix.lower() in (".html", ".htm") else (out, None)
+
+
+def _play(
+    path: Path | None,
+    seed: int | None,
+    episodes: int,
+    episode: str | None,
+    video: Path | None,
+    html: Path | None,
+    human: bool,
+    env: str | None,
+    no_render: bool,
+    speed: float | None,
+    agent: str | None,
+    imports: tuple[str, ...],
+    device: str | None,
+) -> None:
     from rlbench import playing, trained
     from rlbench.errors import UsageError
     from rlbench.registry import agent_code
 
     ways = {"--video": video, "--html": html, "--human": human, "--no-render": no_render}
     _one_way([name for name, given in ways.items() if given])
-    if env is not None and (path is not None or not human):
+    if env is not None and path is not None:
+        imports = options.with_env(imports, env)
+    elif env is not None and not human:
         raise UsageError("--env is for playing without an agent: rlbench play --human --env ENV, and no path")
     if path is None:
         if env is None:
@@ -114,6 +157,7 @@ def play(
     opened = trained.load(
         path, seed="best" if seed is None else seed, agent=agent, imports=imports, device=device or "auto"
     )
+    options.tell(opened.notes)
     after = ""
     with agent_code(opened.recipe.agent):
         if human:
@@ -150,11 +194,11 @@ def _one_way(given: list[str]) -> None:
 
 
 def _training(
-    path: str,
+    path: Path,
     which: str,
     seed: int | None,
-    video: str | None,
-    html: str | None,
+    video: Path | None,
+    html: Path | None,
     no_render: bool,
     speed: float | None,
     agent: str | None,
@@ -165,6 +209,7 @@ def _training(
     from rlbench.recording import choose, open_recording
 
     recording = open_recording(path, agent=agent, imports=imports)
+    options.tell(recording.notes)
     chosen = choose(recording, which, seed)
     replayed: list[Replayed] = []
 
@@ -190,7 +235,9 @@ def _training(
 
 def _told(written: "Written") -> str:
     cut = "" if written.complete else ", cut short: a GIF of this size holds no more, an .mp4 does"
-    return f"{written.path}: {written.frames} frames, {written.seconds:.1f} s{cut}"
+    from rlbench.places import shown
+
+    return f"{shown(written.path)}: {written.frames} frames, {written.seconds:.1f} s{cut}"
 
 
 def _print(played: "Played") -> None:

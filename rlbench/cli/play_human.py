@@ -15,11 +15,11 @@ def alone(env: str, imports: tuple[str, ...], seed: int | None, episodes: int, s
     """Play an environment without an agent."""
     from rlbench import human
     from rlbench.keymap import key_map
-    from rlbench.make import env_maker, import_modules, newest_version
+    from rlbench.make import env_maker, import_modules, known_as
     from rlbench.rng import episode_seed
 
-    import_modules(imports)
-    maker = env_maker(newest_version(env))
+    env, imports = known_as(env, imports)
+    maker = env_maker(env, classes=import_modules(imports))
     keys = key_map(maker)
     _before(maker.env_id, keys.told, "")
     seeds = [episode_seed(seed or 0, "human", 0, k) for k in range(episodes)]

@@ -1,6 +1,7 @@
 """`rlbench play --html`: episodes as a page that needs no network."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def greedy(
-    opened: "Trained", path: str, episodes: int, speed: float, tell: "Callable[[Played], Any]"
+    opened: "Trained", path: Path, episodes: int, speed: float, tell: "Callable[[Played], Any]"
 ) -> "tuple[list[Played], str]":
     """Write greedy episodes; the episodes, and what to say of the file."""
     from rlbench import player, reel
+    from rlbench.places import shown
 
     player.check_name(path)
     played: list[Played] = []
@@ -26,16 +28,18 @@ def greedy(
         tell(one)
 
     reels = reel.reels(opened, episodes, told)
-    about = f"Seed {opened.seeds[0]} of {opened.path}, {opened.env_steps:,} env steps of training. Greedy episodes."
+    about = (
+        f"Seed {opened.seeds[0]} of {shown(opened.path)}, {opened.env_steps:,} env steps of training. Greedy episodes."
+    )
     title = f"{opened.recipe.agent} on {opened.recipe.env}"
     size = player.write_page(path, player.page(reels, opened.recipe.env, title, about, speed=speed))
-    return played, f"; {path}: {_size(size, [one.pictures for one in reels])}"
+    return played, f"; {shown(path)}: {_size(size, [one.pictures for one in reels])}"
 
 
 def training(
     recording: "Recording",
     chosen: "Sequence[Chosen]",
-    path: str,
+    path: Path,
     speed: float,
     told: "Callable[[Replayed], Any]",
     agent: str | None,
@@ -45,6 +49,7 @@ def training(
     """Write episodes of training, with the estimates of the run's own checkpoint where it can be loaded."""
     from rlbench import player, reel, trained
     from rlbench.errors import RlbenchError
+    from rlbench.places import shown
 
     player.check_name(path)
     opened, why_not = None, ""
@@ -56,9 +61,9 @@ def training(
         click.echo(f"no Q-values: {e}", err=True)
     reels = reel.training_reels(recording, chosen, opened, told, why_not)
     title = f"{recording.recipe.agent} on {recording.recipe.env}: episodes of training"
-    about = f"Seed {chosen[0].entry.seed} of {recording.folder}."
+    about = f"Seed {chosen[0].entry.seed} of {shown(recording.folder)}."
     size = player.write_page(path, player.page(reels, recording.recipe.env, title, about, speed=speed))
-    click.echo(f"{path}: {_size(size, [one.pictures for one in reels])}")
+    click.echo(f"{shown(path)}: {_size(size, [one.pictures for one in reels])}")
 
 
 def _size(size: int, pictures: list[list[str]]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..numbers import exact, interval, number
+from . import options
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ KINDS = ("curve", "profile", "threshold", "scores")
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=options.Reading())
 @click.option("--kind", type=click.Choice(KINDS), default="curve", show_default=True, help="What to draw; see above.")
 @click.option(
     "--x", type=click.Choice(["steps", "episodes", "time"]), default="steps", show_default=True, help="X axis."
@@ -50,7 +51,7 @@ KINDS = ("curve", "profile", "threshold", "scores")
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=options.Place(),
     metavar="FILE",
     help="File to write: .png, .svg or .pdf.  [default: KIND.png in the run folder; ./KINDs.png for several runs]",
 )
@@ -86,6 +87,7 @@ def plot(
     --kind threshold  share of seeds that have reached a return, over env steps or time
     --kind scores     mean, interquartile mean and median of the final scores
     """
+    from ..places import shown
     from ..plot import check_format, save
     from ..plot_look import Look
 
@@ -105,9 +107,8 @@ def plot(
         "threshold": lambda: _threshold(histories, threshold, x, window, look=look, **words),
     }
     figure, lines, more = make[kind]()
-    for note in [*notes, *more]:
-        click.echo(f"note: {note}", err=True)
-    click.echo(save(figure, out))
+    options.tell([*notes, *more])
+    click.echo(shown(save(figure, out)))
     for line in lines:
         click.echo(line)
 

@@ -10,7 +10,7 @@ from . import options
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option(
-    "--out", default="report.html", show_default=True, type=click.Path(path_type=Path), help="The page to write."
+    "--out", metavar="FILE", default="report.html", show_default=True, type=options.Place(), help="The page to write."
 )
 @click.option("--title", help="Title of the page.  [default: agent and environment]")
 @click.option("--no-video", is_flag=True, help="Leave out the episodes of training.")
@@ -18,8 +18,17 @@ from . import options
     "--agent",
     "agents",
     metavar="REF",
+    type=options.Word(),
     multiple=True,
     help="Where an agent's code is, if it is your own: file.py:Class; for its Q-values. May be repeated.",
+)
+@click.option(
+    "--env",
+    "envs",
+    metavar="REF",
+    type=options.Word(),
+    multiple=True,
+    help="Where an environment's code is, if it is a class of your own: file.py:Class. May be repeated.",
 )
 @options.imports
 def report(
@@ -28,6 +37,7 @@ def report(
     title: str | None,
     no_video: bool,
     agents: tuple[str, ...],
+    envs: tuple[str, ...],
     imports: tuple[str, ...],
 ) -> None:
     """Write one self-contained page about one agent, or about several that are compared with the first.
@@ -39,12 +49,14 @@ def report(
     rlbench report runs/cartpole --out cartpole.html
     rlbench report dqn=runs/dqn-1,runs/dqn-2 mine='runs/mine-*'
     """
+    from ..places import shown
     from ..report import write_report
 
+    for env in envs:
+        imports = options.with_env(imports, env)
     written = write_report(runs, out, title=title, video=not no_video, agents=agents, imports=imports)
     found = written.findings
-    for note in (*found.warnings, *written.notes):
-        click.echo(f"note: {note}", err=True)
+    options.tell((*found.warnings, *written.notes))
     for sentence in found.comparison.verdicts if found.comparison else ():
         click.echo(sentence)
-    click.echo(f"{written.path}: {written.size / 1e6:.2f} MB")
+    click.echo(f"{shown(written.path)}: {written.size / 1e6:.2f} MB")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..numbers import number
+from . import options
 
 if TYPE_CHECKING:
     from ..index import Found
@@ -24,7 +25,7 @@ STATUS = tuple(_COLOURS)
 
 
 @click.command()
-@click.argument("roots", nargs=-1, metavar="[ROOT]...", type=click.Path(path_type=Path))
+@click.argument("roots", nargs=-1, metavar="[ROOT]...", type=options.Place())
 @click.option("--env", metavar="TEXT", help="Only environments with this in their name; * stands for anything.")
 @click.option("--agent", metavar="TEXT", help="Only agents with this in their name.")
 @click.option("--status", type=click.Choice(STATUS), help="Only runs of this status.")
@@ -40,6 +41,7 @@ STATUS = tuple(_COLOURS)
 )
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.out("Write JSON to this file.")
 @click.option("--rebuild", is_flag=True, help="Read every run folder anew.")
 def runs(
     roots: tuple[Path, ...],
@@ -50,6 +52,7 @@ def runs(
     sort: str,
     limit: int | None,
     as_json: bool,
+    out: Path | None,
     rebuild: bool,
 ) -> None:
     """List the runs under folders, at any depth.  [default: runs]
@@ -68,7 +71,7 @@ def runs(
 
     now = time.time()
     begun = None if since is None else _since(since, now)
-    every = [found for root in roots or (Path("runs"),) for found in find_runs(root, rebuild=rebuild)]
+    every = [found for root in roots or (Path("runs").absolute(),) for found in find_runs(root, rebuild=rebuild)]
     every = list({found.path.resolve(): found for found in every}.values())
     chosen = [
         found
@@ -79,11 +82,15 @@ def runs(
         and (begun is None or (found.facts.started or 0) >= begun)
     ]
     chosen = sorted(chosen, key=_order(sort))[:limit]
-    if as_json:
-        click.echo(json.dumps([_content(found, now) for found in chosen], indent=2))
-        return
+    if as_json or out:
+        content = json.dumps([_content(found, now) for found in chosen], indent=2)
+        if out:
+            options.write(out, content)
+        if as_json:
+            click.echo(content)
+            return
     if not chosen:
-        where = ", ".join(str(root) for root in roots) or "runs"
+        where = ", ".join(map(_shown, roots)) or "runs"
         click.echo(f"no run under {where}" + (f" matches; there are {len(every)}." if every else "."), err=True)
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -212,4 +219,6 @@ def _span(seconds: float, *, coarse: bool = False) -> str:
 
 def _shown(path: Path) -> str:
     """A path to print; bytes that are no text become question marks."""
-    return click.format_filename(path)
+    from rlbench.places import shown
+
+    return click.format_filename(shown(path))

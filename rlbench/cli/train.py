@@ -2,9 +2,12 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from rlbench.refs import is_env_class
 
 from . import options
 
@@ -15,9 +18,24 @@ CHANGEABLE = ("agent", "total_steps", "on_nan", "track", "video_every")  # of a 
 
 
 @click.command()
-@click.option("--env", metavar="ID", help="Gymnasium id, such as CartPole-v1.")
-@click.option("--agent", metavar="NAME", help="dqn, random, file.py:Class or package.module:Class.  [default: dqn]")
-@click.option("--recipe", metavar="NAME|FILE", help="Recipe by name (`rlbench list recipes`), or a TOML file.")
+@click.option(
+    "--env",
+    metavar="ID",
+    type=options.Word(),
+    help="Gymnasium id, such as CartPole-v1, or a class of your own: file.py:Class or package.module:Class.",
+)
+@click.option(
+    "--agent",
+    metavar="NAME",
+    type=options.Word(),
+    help="dqn, random, file.py:Class or package.module:Class.  [default: dqn]",
+)
+@click.option(
+    "--recipe",
+    metavar="NAME|FILE",
+    type=options.Word(),
+    help="Recipe by name (`rlbench list recipes`), or a TOML file.",
+)
 @click.option("--seed", metavar="K", type=int, help="The first seed.")
 @click.option("--seeds", metavar="N", type=int, help="How many seeds train side by side.")
 @click.option("--num-envs", metavar="E", type=int, help="Environments per seed.")
@@ -41,40 +59,47 @@ CHANGEABLE = ("agent", "total_steps", "on_nan", "track", "video_every")  # of a 
 )
 @click.option("--video-every", metavar="N", type=int, help="Film a greedy episode every N env steps, in videos/.")
 @options.device
-@click.option("--out", metavar="DIR", help="Run folder.  [default: runs/ENV/AGENT-DATE-TIME]")
+@options.out("Run folder.  [default: runs/ENV/AGENT-DATE-TIME]", metavar="DIR")
 @click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Any recipe key, such as dqn.gamma=0.98.")
 @options.imports
-@click.option("--resume", metavar="RUN", help="Go on with the run in this folder.")
+@click.option("--resume", metavar="RUN", type=options.Place(), help="Go on with the run in this folder.")
 @click.option(
     "--progress",
     type=click.Choice(["auto", "plain", "none"]),
     default="auto",
     help="auto: a live display on a terminal, plain lines elsewhere.",
 )
-def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: str | None, progress: str, **flags: Any) -> None:
+def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: Path | None, progress: str, **flags: Any) -> None:
     """Train an agent on an environment and record the run.
 
     \b
     rlbench train --env CartPole-v1
     rlbench train --recipe classic --seeds 10
+    rlbench train --env my_env.py:MyEnv --set env_kwargs.size=5
     rlbench train --env FrozenLake-v1 --agent my_agent.py:MyAgent --set MyAgent.learning_rate=0.1
     rlbench train --resume runs/CartPole-v1/dqn-20260101-120000
     """
     given = {name: value for name, value in flags.items() if value is not None}
     if resume is not None:
+        if is_env_class(given.get("env", "")):
+            imports = options.with_env(imports, given.pop("env"))
         _check_resume(given, sets)
     from rlbench import mode, training
     from rlbench.build import resolve_device
+    from rlbench.commands import code, command
     from rlbench.fleet import cores
+    from rlbench.places import shown
     from rlbench.progress import watcher_for
     from rlbench.recipe import Recipe
+    from rlbench.watched import read_recipe
+    from rlbench.window import advising
 
     def width_lost(found: "Width") -> None:
         if slower := mode.slower():
             raise _Restart(slower)
 
     watcher = watcher_for(progress)
-    with _restarting(), watcher:
+    with _restarting(), watcher, advising("--video-every 0 trains without films"):
         if resume is not None:
             run = training.resume(
                 resume,
@@ -99,11 +124,9 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: str | None, p
             if not recipe.workers and resolve_device(recipe.device).type == "cpu":
                 recipe = recipe.replace(workers=min(cores(), recipe.seeds))
             run = training.train(recipe=recipe, out=given.get("out"), watcher=watcher, width_lost=width_lost)
-    code = f" --agent {run.summary['agent']}" if ":" in run.summary["agent"] else ""
-    code += "".join(f" --import {module}" for module in imports)
-    click.echo(f"Everything is in {run.folder}")
-    click.echo(f"Watch it:  rlbench play {run.folder}{code}")
-    click.echo(f"Its curve: {run.folder / 'curve.png'}   (again: rlbench plot {run.folder})")
+    click.echo(f"Everything is in {shown(run.folder)}")
+    click.echo(f"Watch it:  {command('play', run.folder, *code(read_recipe(run.folder)))}")
+    click.echo(f"Its curve: {shown(run.folder / 'curve.png')}   (again: {command('plot', run.folder)})")
 
 
 class _Restart(Exception):

@@ -1,5 +1,7 @@
 """`rlbench verify`: whether a run folder is what it says."""
 
+from pathlib import Path
+
 import click
 
 from . import options
@@ -8,7 +10,7 @@ SHOWN = 10  # differences that are named
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", type=options.Place())
 @click.option(
     "--episodes",
     metavar="N|all",
@@ -16,8 +18,16 @@ SHOWN = 10  # differences that are named
 )
 @click.option("--seed", metavar="K", type=int, help="Only this seed.  [default: all]")
 @options.agent_code
+@options.env_code
 @options.imports
-def verify(run: str, episodes: str | None, seed: int | None, agent: str | None, imports: tuple[str, ...]) -> None:
+def verify(
+    run: Path,
+    episodes: str | None,
+    seed: int | None,
+    agent: str | None,
+    env: str | None,
+    imports: tuple[str, ...],
+) -> None:
     """Check a run folder against itself. Exits with 0 if everything agrees, else with 1.
 
     Recorded episodes of training are run again, and must give the recorded return, length and termination; the journal
@@ -31,18 +41,21 @@ def verify(run: str, episodes: str | None, seed: int | None, agent: str | None, 
     from rlbench import verify as checks
     from rlbench.errors import RunFolderError, UsageError
     from rlbench.journal import advice
+    from rlbench.places import shown
     from rlbench.recording import open_recording
 
     if episodes is not None and episodes != "all" and not (episodes.isascii() and episodes.isdigit() and int(episodes)):
         raise UsageError(f"--episodes takes a number from 1 on, or all; not {episodes!r}")
     most = None if episodes == "all" else int(episodes or checks.FEW)
-    recording = open_recording(run, agent=agent, imports=imports)
+    recording = open_recording(run, agent=agent, imports=options.with_env(imports, env))
+    options.tell(recording.notes)
+    name = shown(recording.folder)
     rows, problems = checks.read_tables(recording.folder)
     seeds = sorted({*recording.journals, *rows})
     if seed is not None:
         recording.journal(seed)  # says so where there is none
         seeds = [seed]
-    click.echo(f"{recording.folder}: {recording.recipe.agent} on {recording.recipe.env}")
+    click.echo(f"{name}: {recording.recipe.agent} on {recording.recipe.env}")
     click.echo(f"{'seed':>8}{'episodes':>10}{'replayed':>10}{'agree':>10}   episodes.csv")
     cut_off, led, differing = False, 0, 0
     for report in checks.check_seeds(recording, seeds, None if problems else rows, most):
@@ -71,7 +84,7 @@ def verify(run: str, episodes: str | None, seed: int | None, agent: str | None, 
         click.echo(text)
     if problems:
         more = f" ({len(problems) - SHOWN} more are not shown)" if len(problems) > SHOWN else ""
-        raise RunFolderError(f"{recording.folder} does not agree with itself: {_counted(problems)}, see above{more}.")
+        raise RunFolderError(f"{name} does not agree with itself: {_counted(problems)}, see above{more}.")
     click.echo("Everything agrees.")
 
 
