@@ -17,6 +17,7 @@ from .agent import AgentConfig
 from .commands import ref as shown_ref
 from .errors import UsageError
 from .make import known_as
+from .overrides import Bare, Keys, put, read
 from .refs import HANDED, confirmed, is_env_class, parse, placed, runs_user_code
 from .registry import AgentEntry, agent_names, find_agent, table_name
 
@@ -118,7 +119,7 @@ class Recipe(BaseModel):
         env: str | None = None,
         agent: str | None = None,
         imports: Sequence[str] = (),
-        overrides: Iterable[str] | Mapping[str, Any] = (),
+        overrides: Iterable[str] | Mapping[Any, Any] = (),
     ) -> Self:
         """Find, read and validate a recipe.
 
@@ -133,15 +134,15 @@ class Recipe(BaseModel):
         Raises:
             UsageError: no such recipe, or a key that is unknown or out of range; names the file and the key.
         """
-        extra = dict(overrides) if isinstance(overrides, Mapping) else dict(_assignment(text) for text in overrides)
-        set_agent, set_env = (str(extra.pop(key, None) or "") for key in ("agent", "env"))
+        extra = read(overrides)
+        set_agent, set_env = (_text(extra.pop((key,), None)) for key in ("agent", "env"))
         agent, env = agent or set_agent or None, env or set_env or None
         agent = agent and placed(agent)
         if env:
             env, imports = known_as(env, imports)
         where, content = _read(source, env, agent)
         named = content.get("agent", "dqn")
-        _check_types({**content, **extra}, where)
+        _check_types({**content, **{path[0]: value for path, value in extra.items() if len(path) == 1}}, where)
         if agent is None and runs_user_code(named):
             raise UsageError(f"{where} names agent code to run. If you trust it, say so: {_say('--agent', named)}")
         if is_env_class(str(content.get("env", ""))):
@@ -163,14 +164,22 @@ class Recipe(BaseModel):
             raise UsageError(f"{where} names no environment. Add --env ID (`rlbench list envs`).")
         entry = find_agent(content["agent"])
         hyper = _hyper_table(content, entry, named)
-        for key, value in extra.items():
-            table, dot, name = key.partition(".")
-            if not dot:
+        tables = {entry.name: hyper, "env_kwargs": content.get("env_kwargs", {})}
+        for path, value in extra.items():
+            key, wanted = ".".join(path), _wanted(path, entry)
+            if isinstance(value, Bare):
+                value = value.meant(wanted)
+            if path[0] in tables:
+                put(tables, path, value)
+            elif len(path) == 1:
+                _check_known(key, entry)
                 content[key] = value
-            elif table in (entry.name, "env_kwargs"):
-                (hyper if table == entry.name else content.setdefault("env_kwargs", {}))[name] = value
             else:
-                raise UsageError(f"--set {key}: unknown table {table!r}; the agent's is {entry.name!r}.")
+                more = f" For the environment's constructor: env_kwargs.{path[1]}." if path[0] == "env" else ""
+                raise UsageError(f"--set {key}: unknown table {path[0]!r}; the agent's is {entry.name!r}.{more}")
+        hyper, content["env_kwargs"] = tables[entry.name], tables["env_kwargs"]
+        if not isinstance(hyper, dict):
+            raise UsageError(f"{entry.name} must be a table, not {_shown(hyper)}")
         content["hyper"] = validate_hyper(entry, hyper, where).model_dump(mode="json")
         return cls._validated(content, where)
 
@@ -238,6 +247,26 @@ class Recipe(BaseModel):
     @property
     def seed_numbers(self) -> list[int]:
         return list(range(self.seed, self.seed + self.seeds))
+
+
+def _text(value: Any) -> str:
+    return value.text if isinstance(value, Bare) else str(value or "")
+
+
+def _wanted(path: Keys, entry: AgentEntry) -> Any:
+    """The annotation of a key; `Any` where nobody knows what it wants."""
+    fields: Any = Recipe.model_fields if len(path) == 1 else {}
+    if len(path) == 2 and path[0] == entry.name:
+        fields = entry.cls.Config.model_fields
+    return fields[path[-1]].annotation if path[-1] in fields else Any
+
+
+def _check_known(key: str, entry: AgentEntry) -> None:
+    """Say of a hyper-parameter without its table where it belongs."""
+    if key in Recipe.model_fields or key == entry.name or difflib.get_close_matches(key, Recipe.model_fields, 1):
+        return
+    if close := difflib.get_close_matches(key, entry.cls.Config.model_fields, 1):
+        raise UsageError(f"unknown key {key!r}. Did you mean {entry.name}.{close[0]}?")
 
 
 def _say(option: str, code: str) -> str:
@@ -324,18 +353,6 @@ def _hyper_table(content: dict[str, Any], entry: AgentEntry, named: str) -> dict
         if isinstance(content.get(other), dict):
             del content[other]
     return dict(hyper)
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    key = key.strip()
-    if not equals or not key:
-        raise UsageError(f"--set {text!r} is not of the form key=value, such as dqn.gamma=0.98")
-    try:
-        parsed = tomllib.loads(f"value = {value}")
-    except (ValueError, RecursionError):
-        parsed = {}
-    return key, parsed["value"] if parsed.keys() == {"value"} else value.strip()
 
 
 def _first_problem(e: ValidationError, where: str, known: Iterable[str], prefix: str = "") -> str:

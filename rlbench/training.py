@@ -74,9 +74,9 @@ def train(
     place, runs = None if out is None else absolute(out), absolute("runs")  # before foreign code goes elsewhere
     agent = given_class(agent) if isinstance(agent, type) else agent
     if not isinstance(recipe, Recipe):
-        flat: dict[str, Any] = {}
+        flat: dict[tuple[str, ...], Any] = {}
         for key, value in overrides.items():
-            flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+            flat |= {(key, k): v for k, v in value.items()} if isinstance(value, dict) else {(key,): value}
         recipe = Recipe.load(recipe, env=env, agent=agent, imports=imports, overrides=flat)
     elif env or agent or imports or overrides:
         raise UsageError("give a finished Recipe alone, or change it with Recipe.replace")

@@ -1,6 +1,7 @@
 """`rlbench train`: train an agent, or go on with a run."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,4 +154,4 @@ def _check_resume(given: dict[str, Any], sets: tuple[str, ...]) -> None:
 
 
 def _toml(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return json.dumps(value) if isinstance(value, str) else str(value)
