@@ -89,7 +89,7 @@ def _spaces() -> Iterator[Case]:
         expect = EITHER if how == "set-in-reset" else REFUSED
         yield Case(f"spaces/{how}", "spaces", VECTOR, TWO, {"spaces": how}, expect, names=("space",))
     for how in ("changing", "changing-actions"):
-        yield Case(f"spaces/{how}", "spaces", VECTOR, TWO, {"spaces": how}, FAILS, names=("space", "shape"))
+        yield Case(f"spaces/{how}", "spaces", VECTOR, TWO, {"spaces": how}, REFUSED, names=("space", "shape"))
     for how in ("key-missing", "key-more", "keys-reordered"):
         for name in ("dict", "dict-deep", "dict-two"):
             words = ("observation", "key")

@@ -79,7 +79,7 @@ class Drive:
             self.found("left", said, f"{len(said.left)} processes: {said.left[0]}")
         if said.code not in codes:
             self.found("code", said, f"exit code {said.code}, not {codes}: {message or said.out[-200:]}")
-        if said.code in (1, 2, 130) and len(said.errors) != 1:
+        if (said.code in (1, 2) or said.code >= 128) and len(said.errors) != 1:
             self.found("lines", said, f"{len(said.errors)} lines: {message}")
         elif said.code == 0 and said.errors:
             self.found("noise", said, message)
@@ -109,10 +109,11 @@ class Drive:
     _workers = _train
 
     def _ctrl_c(self) -> None:
-        self._stopped("SIGINT")
+        name = ("SIGINT", "SIGINT", "SIGTERM", "SIGHUP")[self.k % 4]
+        self._stopped(name, {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}[name])
 
     def _kill(self) -> None:
-        self._stopped("SIGKILL")
+        self._stopped("SIGKILL", -signal.SIGKILL)
 
     def _later(self) -> None:
         """A run of the sound environment, stopped half-way, meets the one that goes wrong in every command."""
@@ -127,11 +128,11 @@ class Drive:
         if said.code == 0:
             self._values(said, ["train", "resume", "resume2"])
 
-    def _stopped(self, name: str) -> None:
+    def _stopped(self, name: str, code: int) -> None:
         """Stop a run by a signal in the middle, and go on with it."""
         killed = name == "SIGKILL"
-        said = self.train("train", (*self._codes(), -9 if killed else 130), ODD_SIGNAL=f"{name}:{self._moment()}")
-        if said.code not in (-9, 130):  # it said why before, or was over
+        said = self.train("train", (*self._codes(), code), ODD_SIGNAL=f"{name}:{self._moment()}")
+        if said.code != code:  # it said why before, or was over
             self._after_training(said, ["train"])
             return
         if not killed:

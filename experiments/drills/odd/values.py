@@ -5,6 +5,8 @@ Used by the environment of the drill, which is user code, and by its judge: noth
 
 import math
 from collections.abc import Callable, Sequence
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -141,6 +143,8 @@ def told(value: Any) -> Any:
         return value
     if isinstance(value, int | float) and not isinstance(value, np.generic):
         return value
+    if isinstance(value, Decimal | Fraction):
+        return float(value)
     if type(value).__module__.startswith("torch"):
         return {"array": told(value.detach().numpy())["array"]}
     if isinstance(value, np.ndarray | np.generic):
