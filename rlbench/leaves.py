@@ -94,10 +94,10 @@ def _floats(space: spaces.Box, name: str, too_large: TooLarge) -> Check:
             if obs.dtype is _F64 and np.vdot(obs, obs) < _SQUARE:
                 return obs
         found = _shaped(obs, shape, name)
-        beyond = np.isfinite(found) & (np.abs(found) > _LARGEST)
-        if beyond.any():
-            too_large.extend(found[beyond].astype(np.float64).ravel().tolist())
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # in float16, the bound is infinity
+            beyond = np.isfinite(found) & (np.abs(found) > _LARGEST)
+            if beyond.any():
+                too_large.extend(found[beyond].astype(np.float64).ravel().tolist())
             return found.astype(F32)
 
     return check

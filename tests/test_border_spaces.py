@@ -126,6 +126,7 @@ def test_an_observation_that_was_not_declared_is_an_error_that_names_part_and_pl
         (box(np.float64), np.array([1e-300, 3e38]), [0, np.float32(3e38)]),
         (box(np.float32), torch.ones(2, requires_grad=True), [1, 1]),
         (box(np.float32), torch.ones(2, dtype=torch.bfloat16), [1, 1]),
+        (box(np.float16), np.array([0.5, -65504], np.float16), [0.5, -65504]),
         (box(np.float32), np.array([True, False]), [1, 0]),
         (box(np.float32, (1,)), [4], [4]),
         (box(np.float32), np.ones(2, ">f4"), [1, 1]),
