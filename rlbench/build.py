@@ -1,5 +1,6 @@
 """From a recipe to the parts of a run: device, environments, random streams, agent."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +17,12 @@ from .recipe import Recipe, validate_hyper
 from .refs import code_of
 from .registry import agent_code, find_agent
 from .rng import Streams
+from .room import Need, check_memory, within_memory
 from .spaces import ActionCodec, ObsCodec, action_codec, obs_codec, spec_of
+from .types import Spec
 from .vec import EnvBatch
+
+MANY_OBS = 10_000  # distinct ones, of which a layer has a column each
 
 
 class Parts(NamedTuple):
@@ -28,6 +33,7 @@ class Parts(NamedTuple):
     obs_codec: ObsCodec
     action_codec: ActionCodec
     notes: list[str]  # what the user should know
+    need: Need | None  # of memory and disk, where the agent is to be trained
 
 
 def resolve_device(name: str) -> torch.device:
@@ -59,13 +65,29 @@ def code_changes(folder: Path, recipe: Recipe) -> list[str]:
     return user_files.changes(folder, code_of(recipe.agent, recipe.imports))
 
 
-def build(recipe: Recipe, seeds: Sequence[int], device: str | torch.device, num_envs: int | None = None) -> Parts:
+def build(
+    recipe: Recipe,
+    seeds: Sequence[int],
+    device: str | torch.device,
+    num_envs: int | None = None,
+    *,
+    train: int = 0,
+) -> Parts:
     """Everything of a run but its environments, for the given seed numbers.
 
     Sets torch's number of CPU threads to the recipe's.
 
+    Args:
+        recipe: of the run.
+        seeds: the numbers of the agent's seeds.
+        device: where it computes.
+        num_envs: environments of each seed; None: as the recipe says.
+        train: how many seeds are to be trained, here and in processes beside this one; 0: none, and what training
+            would need of memory does not matter.
+
     Raises:
-        UsageError: no such environment, agent or device, or the agent cannot act in the environment.
+        UsageError: no such environment, agent or device, the agent cannot act in the environment, or there is not
+            enough memory to train it.
     """
     torch.set_num_threads(recipe.threads)
     place = resolve_device(str(device))
@@ -80,16 +102,29 @@ def build(recipe: Recipe, seeds: Sequence[int], device: str | torch.device, num_
         env.close()
     entry = find_agent(recipe.agent)
     config = validate_hyper(entry, recipe.hyper, "the recipe")
-    streams = Streams(seeds, place)
-    try:
-        with agent_code(recipe.agent, but=ValueError):
-            agent = entry.cls(spec, config, streams)
-    except (ValueError, TypeError) as e:  # it says so itself, or its __init__ takes other arguments
-        raise UsageError(f"{entry.name} cannot be built for {recipe.env}: {e}") from e
+
+    def made(numbers: Sequence[int]) -> tuple[Agent, Streams]:
+        streams = Streams(numbers, place)
+        try:
+            with agent_code(recipe.agent, but=ValueError):
+                return entry.cls(spec._replace(num_seeds=len(numbers)), config, streams), streams
+        except (ValueError, TypeError) as e:  # it says so itself, or its __init__ takes other arguments
+            raise UsageError(f"{entry.name} cannot be built for {recipe.env}: {e}") from e
+
+    agent, streams, need = within_memory(made, seeds, train, recipe, wide=_wide(spec))
     note = codecs[0].note
     notes = [f"{recipe.env}: {note}."] if "flattened" in note or "scaled" in note else []
     notes += [env.problem] if isinstance(env, Border) and env.problem else []
-    return Parts(maker, agent, streams, place, *codecs, notes)
+    if spec.num_obs is not None and spec.num_obs >= MANY_OBS:
+        notes.append(f"{recipe.env}: {spec.num_obs:,} distinct observations: networks have a column for each of them.")
+    if need:
+        check_memory(need, recipe)
+    return Parts(maker, agent, streams, place, *codecs, notes, need)
+
+
+def _wide(spec: Spec) -> bool:
+    """Whether the networks of all seeds may be too large to be built just to see how large they are."""
+    return spec.num_seeds * (spec.num_obs or math.prod(spec.obs_shape)) >= 2**17
 
 
 def make_envs(parts: Parts, recipe: Recipe) -> EnvBatch:

@@ -34,6 +34,14 @@ class RunFolderError(RlbenchError):
     """A run folder cannot be written, read, or is already taken."""
 
 
+class NoMemory(ValueError):
+    """A buffer of ``nbytes`` could not be made; ``capacity`` of its entries would have been one seed's."""
+
+    def __init__(self, said: str, nbytes: int, capacity: int) -> None:
+        super().__init__(said)
+        self.nbytes, self.capacity = nbytes, capacity
+
+
 def first_line(e: BaseException) -> str:
     """What an error's text says, in one line: torch writes whole paragraphs, and some begin with a heading.
 

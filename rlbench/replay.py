@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .errors import NoMemory
 from .rng import Stream
 from .types import Batch, Spec, Transition
 
@@ -70,10 +71,9 @@ class Replay:
             self._rows = np.zeros((*ring, width), np.float32)
             self._pixels = np.zeros((*ring, 2, self._obs_width if self._images else 0), np.uint8)
         except (MemoryError, ValueError) as e:
-            size = math.prod(ring) * (4 * width + (2 * self._obs_width if self._images else 0)) / 2**30
-            raise ValueError(
-                f"the replay buffer of {capacity:,} transitions needs {size:.1f} GiB; lower capacity"
-            ) from e
+            size = math.prod(ring) * (4 * width + (2 * self._obs_width if self._images else 0))
+            said = f"the replay buffer of {capacity:,} transitions needs {size / 2**30:,.1f} GiB; lower capacity"
+            raise NoMemory(said, size, capacity) from e
         self._columns = self._views()
         self._flat_rows = self._rows.reshape(-1, width)
         self._flat_halves = (
@@ -88,6 +88,16 @@ class Replay:
     def __len__(self) -> int:
         """Transitions held per seed."""
         return self._filled * self.spec.num_envs
+
+    @property
+    def capacity(self) -> int:
+        """Transitions of each seed that fill it."""
+        return self._length * self.spec.num_envs
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it takes once it is full, of all seeds together."""
+        return self._rows.nbytes + self._pixels.nbytes
 
     def add(self, transition: Transition) -> None:
         """Store one transition of every env, over the oldest ones when full."""

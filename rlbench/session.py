@@ -52,7 +52,8 @@ class Session:
     def __init__(self, recipe: Recipe, watcher: Watcher, *, draws: bool = True) -> None:
         check_trackers(recipe.track)
         self.recipe, self.watcher, self.draws = recipe, watcher, draws
-        self.parts = build(recipe, recipe.seed_numbers, recipe.device)
+        # The processes of a fleet have looked at the memory together.
+        self.parts = build(recipe, recipe.seed_numbers, recipe.device, train=recipe.seeds if draws else 0)
         self.agent = self.parts.agent
         self.envs = make_envs(self.parts, recipe)
         self.evaluator = Evaluator(self.parts.maker, recipe.seed_numbers, self.parts.device)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import mode
-from .build import build, code_changes
+from .build import Parts, build, code_changes
 from .commands import begin_command, resume_command
 from .errors import CheckpointError, UsageError, first_line
 from .fleet import Fleet, join_checkpoints, refuse_again, shares
@@ -16,6 +16,7 @@ from .places import absolute, staying
 from .recipe import Recipe
 from .record import free_folder, new_folder
 from .registry import agent_code, given_class
+from .room import NoRoom, check_disk, check_memory
 from .session import Session
 from .tables import worker_folders
 from .watched import read_recipe
@@ -84,8 +85,8 @@ def train(
     several = len(shares(recipe)) > 1
     with staying(), agent_code(recipe.agent):
         session = Fleet(recipe, watcher or Watcher()) if several else Session(recipe, watcher or Watcher())
-        # where several processes train, fail here and not in every one
-        parts = session.parts if isinstance(session, Session) else build(recipe, recipe.seed_numbers[:1], recipe.device)
+        parts = session.parts if isinstance(session, Session) else _tried(recipe)
+        notes = _room_notes(session, parts, place or runs)
         found = check(parts.agent, recipe, parts.device)
         if found.strayed:
             width_lost(found)
@@ -93,8 +94,26 @@ def train(
         place = free_folder(recipe, place, runs)
         with Lock(place, patience=GLANCE):
             new_folder(recipe, place, {"numerics": found.facts()})
+            for note in notes:
+                session.watcher.note(note)
             session.start(place)
             return Run(place, session.run())
+
+
+def _tried(recipe: Recipe) -> Parts:
+    """One seed's parts of a run of several processes: what fails, fails here, and not in every worker."""
+    return build(recipe, recipe.seed_numbers[:1], recipe.device, train=recipe.seeds)
+
+
+def _room_notes(session: Session | Fleet, parts: Parts, out: Path) -> list[str]:
+    """What to say about memory and disk before a run begins in ``out``, or below it."""
+    try:
+        recipe, need = session.recipe, parts.need
+        return check_memory(need, recipe) + check_disk(need, recipe, out) if need else []
+    except NoRoom:
+        if isinstance(session, Session):
+            session.envs.close()
+        raise
 
 
 def resume(
@@ -187,11 +206,17 @@ def _restored(
         raise UsageError(f"every seed of {folder} has stopped (solved, or max_episodes); there is nothing to resume.")
     session: Session | Fleet
     with agent_code(recipe.agent):
-        if kept is None:
-            session = Fleet(recipe, watcher)
+        try:
+            if kept is None:
+                session = Fleet(recipe, watcher)
+                _tried(recipe)
+            else:
+                session = Session(recipe, watcher)
+        except NoRoom as e:
+            raise UsageError(f"{e.what} A run that goes on cannot take less: go on where there is more.") from e
+        if isinstance(session, Fleet):
             session.restore(folder)
-        else:
-            session = Session(recipe, watcher)
+        elif kept is not None:
             session.restore(folder, kept)
     return session
 
