@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .refs import parse
+
 #: Run keys that shape what a seed learns, and what they are where a recipe does not say. Budgets, stop rules, when to
 #: evaluate, save or film, devices and processes do not: they decide how far a seed comes and what is kept of it.
 SHAPING: dict[str, Any] = {"env_kwargs": {}, "max_episode_steps": 0, "fresh_envs": False, "num_envs": 1}
@@ -53,15 +55,18 @@ def experiment_of(recipe: Mapping[str, Any]) -> Experiment:
     hyper = recipe.get(table, {})
     settings = {key: recipe.get(key, other) for key, other in SHAPING.items()}
     settings |= {f"{table}.{key}": value for key, value in hyper.items()} if isinstance(hyper, dict) else {}
-    file, colon, name = agent.rpartition(":")
-    if file.endswith(".py"):
-        agent = f"{Path(file).expanduser().resolve()}{colon}{name}"
     return Experiment(
-        str(recipe.get("env")),
-        agent,
+        _known(str(recipe.get("env"))),
+        _known(agent),
         tuple(sorted((key, json.dumps(value, sort_keys=True, default=str)) for key, value in settings.items())),
         isinstance(hyper, dict) and hyper.get("learning_rate_end") not in (None, hyper.get("learning_rate")),
     )
+
+
+def _known(name: str) -> str:
+    """An agent's or environment's name; where it is a class in a file, one for all spellings of the file's path."""
+    ref = parse(name)
+    return str(ref._replace(where=str(Path(ref.where).resolve()))) if ref.is_file else name
 
 
 def count_once(seeds: Sequence[Trained]) -> tuple[list[int], list[Repeat]]:

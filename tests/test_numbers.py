@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 from command import CARTPOLE, rlbench, succeeds
 from hypothesis import strategies as st
+from rlbench.experiments import results
 
 from rlbench import numbers
 from rlbench.numbers import exact, interval, number
@@ -156,7 +157,7 @@ def test_seeds_beyond_what_floats_hold(tmp_path: Path) -> None:
         assert all(str(seed)[-7:] in text for seed in seeds), text
     content = json.loads(succeeds("eval", run, "--episodes", "1", "--json"))
     assert list(content["seeds"]) == [str(seed) for seed in seeds]
-    compared = rlbench("compare", run, run, "--json", "-").stdout
+    compared = rlbench("compare", run, run, "--json").stdout
     assert json.loads(compared)["seeds"]["run (1)"]["CartPole-v1"] == seeds
 
 
@@ -166,6 +167,19 @@ def test_the_panel_shows_the_end_of_a_long_seed() -> None:
     assert _seed_name(2**53 + 1, plain=False) == "…4740993"
     assert _seed_name(2**53 + 1, plain=True) == "..740993"
     assert len(_seed_name(2**62, plain=False)) == LABEL - 1
+
+
+def test_no_other_module_formats_a_return() -> None:
+    """What is named like a return, and has a format of its own, would read as 0.00 where rewards are small."""
+    own = re.compile(
+        r"\{[^{}]*(?:return|score|reward|mean|iqm|threshold|solved_at|level|total)[^{}]*:[+,]*\.?\d*[fg]\}"
+    )
+    files = [*Path(numbers.__file__).parent.rglob("*.py"), Path(results.__file__)]
+    found = [
+        f"{file.name}: {line.strip()}" for file in files for line in file.read_text().splitlines() if own.search(line)
+    ]
+    assert [line for line in found if "10g" not in line] == []  # the record has all digits
+    assert own.search('f"return {entry.episode_return:.1f}"')
 
 
 def test_nothing_heavy_is_needed_to_format() -> None:

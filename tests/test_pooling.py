@@ -200,3 +200,6 @@ def test_budgets_are_no_part_of_an_experiment_and_settings_are() -> None:
     mine = {"env": "CartPole-v1", "agent": "mine.py:Mine"}
     assert experiment_of(mine) == experiment_of(mine | {"agent": f"{Path.cwd() / 'mine.py'}:Mine"})
     assert experiment_of(mine) != experiment_of(mine | {"agent": "sub/mine.py:Mine"})
+    for env in ("mine.py:MyEnv", "sub/../mine.py:MyEnv"):
+        there = {"env": f"{Path.cwd() / 'mine.py'}:MyEnv", "agent": "dqn"}
+        assert experiment_of(there) == experiment_of(there | {"env": env})
