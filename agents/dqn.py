@@ -5,6 +5,7 @@ returns (Sutton & Barto 2018, section 7.1), soft target updates (Lillicrap et al
 Everything carries the seed axis S: S learners, stacked, each with its own networks, buffer and random numbers.
 """
 
+import copy
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from rlbench import functional, nn
 from rlbench.agent import Agent, AgentConfig
 from rlbench.errors import UsageError
 from rlbench.optim import Adam
-from rlbench.replay import Replay, joined
+from rlbench.replay import Replay
 from rlbench.rng import Streams
 from rlbench.types import Spec, Transition
 
@@ -80,7 +81,8 @@ class DQN(Agent):
         self.q_net = nn.network(
             spec, config.hidden, spec.num_actions, streams["init"], layer_norm=config.layer_norm
         ).requires_grad_(False)  # (S, N, *O) -> (S, N, A); differentiated by hand
-        self.target_net, self.both_nets, self.online, self.target = nn.twins(self.q_net)
+        self.target_net = copy.deepcopy(self.q_net)
+        self.online, self.target = nn.Flat(self.q_net), nn.Flat(self.target_net)
         self.adam = Adam(self.online.data, config.learning_rate, epsilon=config.adam_epsilon)
         self.replay: Replay = Replay(spec, config.capacity, streams["replay"], gamma=config.gamma, n_step=config.n_step)
         self.loss: Callable[[Tensor], tuple[Tensor, Tensor]] = (
@@ -146,15 +148,14 @@ class DQN(Agent):
         """One gradient step of every seed."""
         c = self.config
         batch = self.replay.sample(c.batch_size)
-        # One pass through both networks, and the way back from dloss/dq to the online one's parameters.
-        both_q, pull = self.both_nets.vjp(joined(batch), through=self.q_net)  # (2 S, B, A)
-        q_all, next_q = both_q[: self.spec.num_seeds], both_q[self.spec.num_seeds :]  # (S, B, A) both
+        next_q = self.target_net.forward(batch.next_obs)  # (S, B, A)
         if c.double:
             next_value = functional.double_value(self.q_net.forward(batch.next_obs), next_q)  # (S, B)
         else:
             next_value = functional.max_value(next_q)
         target = functional.td_target(batch.reward, batch.discount, next_value)  # (S, B)
 
+        q_all, pull = self.q_net.vjp(batch.obs)  # (S, B, A), and the way back from dloss/dq to the parameters
         action = batch.action.unsqueeze(-1)  # (S, B, 1)
         q_values = q_all.gather(-1, action).squeeze(-1)  # (S, B)
         loss, slope = self.loss(q_values - target)  # (S, B) both: the loss and its derivative

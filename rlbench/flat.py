@@ -1,14 +1,11 @@
 """The parameters of a stacked module as one flat tensor: an optimiser step or a soft update is then one operation."""
 
-import copy
 from collections.abc import Iterator
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 ALIGN = 64  # floats
-AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
 class Flat:
@@ -19,7 +16,6 @@ class Flat:
 
     Args:
         module: every parameter has the leading S axis.
-        data: (S, P) memory to lie in, where it is not to be new.
 
     Attributes:
         data: (S, P) float32. Write to it in place only.
@@ -27,11 +23,11 @@ class Flat:
         grads: views into ``grad``, one for each parameter and of its shape.
     """
 
-    def __init__(self, module: nn.Module, data: Tensor | None = None) -> None:
+    def __init__(self, module: nn.Module) -> None:
         self.params = list(module.parameters())
         first = self.params[0]
         width = sum(-(-p[0].numel() // ALIGN) * ALIGN for p in self.params)
-        self.data = torch.zeros(first.shape[0], width, device=first.device) if data is None else data
+        self.data = torch.zeros(first.shape[0], width, device=first.device)
         self.grad = torch.zeros_like(self.data)
         self.grads = list(_views(self.params, self.grad))
         for param, view in zip(self.params, _views(self.params, self.data), strict=True):
@@ -52,21 +48,3 @@ def _views(params: list[nn.Parameter], flat: Tensor) -> Iterator[Tensor]:
         size = param[0].numel()
         yield flat[:, at : at + size].view(-1, *param.shape[1:])
         at += -(-size // ALIGN) * ALIGN
-
-
-def twins(online: AnyModule) -> tuple[AnyModule, AnyModule, Flat, Flat]:
-    """A copy of ``online`` to serve as its target, and both as one module, since one pass costs less than two.
-
-    Args:
-        online: of S seeds; its parameters become views of the flat tensor.
-
-    Returns:
-        The target, of S seeds; both, of 2 S, the online ones first; and online and target as `Flat`.
-    """
-    target, both = copy.deepcopy(online), copy.deepcopy(online)
-    flat = Flat(online)
-    data = flat.data.repeat(2, 1)
-    seeds = len(flat.data)
-    for param, view in zip(both.parameters(), _views(list(both.parameters()), data), strict=True):
-        param.data = view
-    return target, both, Flat(online, data[:seeds]), Flat(target, data[seeds:])

@@ -16,12 +16,11 @@ from torch.nn import functional as F
 
 from . import kernels
 from .flat import Flat as Flat
-from .flat import twins as twins
 from .products import affine, product
 from .rng import Stream
 from .types import Spec
 
-Kept = tuple[Tensor, ...]  # what a layer needs for its way back; every tensor has the leading S axis
+Kept = tuple[Tensor, ...]  # what a layer needs for its way back
 
 
 class Layer(nn.Module):
@@ -214,41 +213,31 @@ class Network(nn.Module):
         self._first = next(i for i, n in enumerate(counts) if n)  # below it there is nothing to differentiate
         ends = list(itertools.accumulate(counts))
         self._own = [slice(end - n, end) for n, end in zip(counts, ends, strict=True)]  # of all parameters
-        self._some = tuple(self.parameters())[:1]  # in a tuple, or it would be registered once more
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self._chain:
             x = layer.forward(x)
         return x
 
-    def vjp(self, x: Tensor, through: "Network | None" = None) -> tuple[Tensor, Callable[..., None]]:
+    def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor, Sequence[Tensor]], None]]:
         """The output for ``x``, and the function that turns the gradient at the output into those of the parameters.
 
         It writes them into the tensors it is given, one per parameter in their order: `Flat.grads`. Call both under
         `torch.no_grad`, or of parameters that need no gradient, or autograd keeps its books as well.
-
-        Args:
-            x: (S, N, *O).
-            through: the network of the first seeds among these, if only their gradients are wanted.
         """
         for layer in self._chain[: self._first]:
             x = layer.forward(x)
-        kept = []
-        for layer in self._chain[self._first :]:
-            x, needed = layer.keep(x)
-            kept.append(needed)
-        back = through or self
-        if through is not None:
-            seeds = len(back._some[0])
-            kept = [tuple(tensor[:seeds] for tensor in needed) for needed in kept]
-        way = list(zip(back._chain[back._first :], back._own[back._first :], kept, strict=True))
+        way = []
+        for layer, own in zip(self._chain[self._first :], self._own[self._first :], strict=True):
+            x, kept = layer.keep(x)
+            way.append((layer, own, kept))
 
         def pull_all(grad: Tensor, into: Sequence[Tensor]) -> None:
             below: Tensor | None = grad
             for i in range(len(way) - 1, -1, -1):
-                layer, own, needed = way[i]
+                layer, own, kept = way[i]
                 assert below is not None
-                below = layer.pull(needed, below, into[own], i > 0)
+                below = layer.pull(kept, below, into[own], i > 0)
 
         return x, pull_all
 

@@ -25,30 +25,33 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Returns:
         (S, N, n_out); where n_out is below 16, its memory may lie as (S, n_out, N).
     """
-    n_in, n_out = weight.shape[1:]
+    _, n_in, n_out = weight.shape
+    if x.shape[1] == 1:
+        x = _row(x)
+    elif 1 < n_out < THIN and n_in > 1:
+        return torch.baddbmm(bias.mT, weight.mT, x.mT).mT
+    if n_in > 1 and n_out > 1:
+        return torch.baddbmm(bias, x, weight)
     if n_in == 1:
         return x * weight + bias
-    if n_out == 1:
-        return affine(x, F.pad(weight, (0, 1)), F.pad(bias, (0, 1)))[..., :1]
-    if x.shape[1] == 1:
-        return torch.baddbmm(bias, _row(x), weight)
-    if n_out < THIN:
-        return torch.baddbmm(bias.mT, weight.mT, x.mT).mT
-    return torch.baddbmm(bias, x, weight)
+    return affine(x, F.pad(weight, (0, 1)), F.pad(bias, (0, 1)))[..., :1]
 
 
 def product(x: Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
     """x @ y per seed: (S, N, K), (S, K, M) -> (S, N, M), written to ``out`` if that is given."""
-    if y.shape[1] == 1:
+    _, inner, columns = y.shape
+    if x.shape[1] == 1:
+        x = _row(x)
+    if inner > 1 and columns > 1:
+        return torch.bmm(x, y, out=out)
+    if inner == 1:
         return torch.mul(x, y, out=out)
-    if y.shape[2] == 1:
-        narrow = torch.bmm(_row(x), F.pad(y, (0, 1)))[..., :1]
-        return narrow if out is None else out.copy_(narrow)
-    return torch.bmm(_row(x), y, out=out)
+    narrow = torch.bmm(x, F.pad(y, (0, 1)))[..., :1]
+    return narrow if out is None else out.copy_(narrow)
 
 
 def _row(x: Tensor) -> Tensor:
-    """``x`` (S, N, K); where N is 1, with the strides of a row, whatever that axis said before."""
-    if x.shape[1] > 1 or x.stride() == (x.shape[2], x.shape[2], 1):
+    """``x`` (S, 1, K) with the strides of a row, whatever those of the axis of 1 said before."""
+    if x.stride(1) == x.shape[2] and x.stride(2) == 1:
         return x
     return x.reshape(x.shape[0], -1).unsqueeze(1)

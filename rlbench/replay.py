@@ -10,24 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from .errors import NoMemory
 from .rng import Stream
 from .types import Batch, Spec, Transition
 
 _EXACT = 2**24  # integers up to here survive float32
-
-
-def joined(batch: Batch) -> Tensor:
-    """obs and next_obs of a batch one behind the other, (2 S, B, *O): one pass through two networks takes both.
-
-    `Replay` lays them so, and nothing is copied then.
-    """
-    obs, next_obs = batch.obs, batch.next_obs
-    if obs.is_contiguous() and next_obs.data_ptr() == obs.data_ptr() + obs.nbytes and next_obs.is_contiguous():
-        return obs.as_strided((2 * obs.shape[0], *obs.shape[1:]), obs.stride())
-    return torch.cat([obs, next_obs])
 
 
 class Replay:
@@ -173,25 +161,20 @@ class Replay:
     ) -> Batch:
         """A batch whose obs and action stand in ``rows`` and whose next_obs stands in ``final``, both (S, B, width)."""
         a, o, spec = self._action_width, self._obs_width, self.spec
-        pair = np.empty((2, *index.shape, o), np.uint8 if self._images else np.float32)  # see `joined`
         if self._images:
-            self._flat_halves.take(2 * index, 0, pair[0])
-            self._flat_halves.take(2 * final_index + 1, 0, pair[1])
+            obs, next_obs = self._flat_halves.take(2 * index, 0), self._flat_halves.take(2 * final_index + 1, 0)
         else:
-            pair[0], pair[1] = rows[..., a + 3 : a + 3 + o], final[..., a + 3 + o :]
-        if spec.num_obs is not None:
-            pair = pair.astype(np.int64)
+            obs, next_obs = rows[..., a + 3 : a + 3 + o], final[..., a + 3 + o :]
         if len(spec.obs_shape) != 1:
-            pair = pair.reshape(2, *index.shape, *spec.obs_shape)
+            obs, next_obs = (x.reshape(*index.shape, *spec.obs_shape) for x in (obs, next_obs))
+        if spec.num_obs is not None:
+            obs, next_obs = obs.astype(np.int64), next_obs.astype(np.int64)
         if spec.num_actions is not None:
             action = rows[..., 0].astype(np.int64)
         else:
             action = rows[..., :a].reshape(*index.shape, *spec.action_shape)
-        leaves = [torch.from_numpy(x) for x in (pair, action, reward, discount)]
-        if not self._here:
-            leaves = [leaf.to(spec.device) for leaf in leaves]
-        obs, next_obs = leaves[0].unbind()
-        return Batch(obs, leaves[1], leaves[2], leaves[3], next_obs)
+        leaves = [torch.from_numpy(x) for x in (obs, action, reward, discount, next_obs)]
+        return Batch(*(leaves if self._here else [leaf.to(spec.device) for leaf in leaves]))
 
     def state_dict(self) -> dict[str, Any]:
         """The part of the ring that is filled, a tensor for each seed, and where writing goes on.

@@ -12,9 +12,8 @@ from torch import Tensor
 from rlbench import functional, nn
 from rlbench.flat import ALIGN, Flat
 from rlbench.optim import Adam
-from rlbench.replay import Replay, joined
 from rlbench.rng import Stream, Streams
-from rlbench.types import Spec, Transition
+from rlbench.types import Spec
 
 Build = Callable[[Stream], nn.Network]
 
@@ -275,38 +274,3 @@ def test_network_fits_every_kind_of_observation() -> None:
         (make_spec((8, 8, 2), torch.uint8), torch.ones(2, 2, 8, 8, 2, dtype=torch.uint8)),
     ):
         assert nn.network(spec, [4], 3, init["init"])(obs).shape == (2, 2, 3)
-
-
-def test_twins_are_one_network_twice_and_both_at_once() -> None:
-    online = stacked(mlp(3, [5, 4], 2, layer_norm=True), [4, 9]).requires_grad_(False)
-    obs, next_obs = noise(2, 6, 3), noise(2, 6, 3) - 1
-    plain_out, _ = online.vjp(obs)
-    target, both, flat, slow = nn.twins(online)
-    flat.data[:, 0] += 0.5  # the target stays as it was
-    assert not torch.equal(flat.data, slow.data)
-    out, pull = both.vjp(torch.cat([obs, next_obs]), through=online)
-    assert torch.equal(out[:2], online.forward(obs))
-    assert torch.equal(out[2:], target.forward(next_obs))
-    assert torch.equal(target.forward(obs), plain_out)
-
-    upstream = noise(2, 6, 2)
-    pull(upstream, flat.grads)
-    both_ways = flat.grad.clone()
-    online.vjp(obs)[1](upstream, flat.grads)
-    assert torch.equal(flat.grad, both_ways)
-    assert flat.grad.any()
-
-
-def test_a_batch_from_the_buffer_is_joined_without_a_copy() -> None:
-    for spec in (make_spec((4,)), make_spec((2, 3)), make_spec((5, 5), torch.uint8), make_spec(num_obs=7)):
-        replay = Replay(spec, 8, Streams([0])["replay"])
-        for i in range(8):
-            obs, next_obs = (torch.full((1, 1, *spec.obs_shape), n, dtype=spec.obs_dtype) for n in (i % 7, (i + 1) % 7))
-            nothing = torch.zeros(1, 1)
-            replay.add(Transition(obs, nothing.long(), nothing, next_obs, nothing.bool(), nothing.bool()))
-        batch = replay.sample(5)
-        both = joined(batch)
-        assert both.data_ptr() == batch.obs.data_ptr()
-        assert torch.equal(both, torch.cat([batch.obs, batch.next_obs]))
-        apart = batch._replace(next_obs=batch.next_obs.clone())
-        assert torch.equal(joined(apart), both)
