@@ -14,6 +14,7 @@ from .border import Border, flag, number, stepped
 from .errors import UsageError
 from .make import EnvMaker
 from .native import known, native
+from .native_one import native_one
 from .spaces import action_codec, declared, obs_codec, short
 
 Ended = dict[int, tuple[bool, bool]]  # copy -> (terminated, truncated)
@@ -68,7 +69,7 @@ class Copies:
         self.limit = min((limit for limit in (maker.limit, bare[0][1]) if limit), default=0)
         self._steps: list[Callable[[Any], Any]] = [step for step, _ in bare]
         inner = [env.env if type(env) is Border else env for env in self.envs]
-        self.known, self._native = known(inner), native(inner)
+        self.known, self._native, self._one = known(inner), native(inner), native_one(inner)
         self._lend = None if self.known else self.action_codec.lend  # an int is as good to those that are known
 
     def reset(self, i: int, seed: int) -> Any:
@@ -85,14 +86,19 @@ class Copies:
             raise
         except BaseException as e:
             raise CopyError(i) from e
-        if self._native is not None:
-            self._native.adopt(i, self.envs[i])
+        self._adopt(i)
         return encoded
 
     @property
     def at_once(self) -> bool:
         """Whether all copies are stepped by one call; their episodes follow from seed and actions alone."""
-        return self._native is not None
+        return self._native is not None or self._one is not None
+
+    def _adopt(self, i: int) -> None:
+        if self._native is not None:
+            self._native.adopt(i, self.envs[i])
+        if self._one is not None:
+            self._one.adopt(self.envs[i])
 
     def replay(self, i: int, actions: Sequence[Any], row: np.ndarray) -> Again:
         """Step copy ``i``, which was reset, through ``actions`` or to its end.
@@ -120,8 +126,7 @@ class Copies:
             raise
         except BaseException as e:
             raise CopyError(i) from e
-        if self._native is not None:
-            self._native.adopt(i, self.envs[i])
+        self._adopt(i)
         return Again(total, (seen, paid), over)
 
     def step(self, actions: Sequence[Any], running: Sequence[int], after: np.ndarray) -> tuple[list[float], Ended]:
@@ -138,6 +143,11 @@ class Copies:
         Raises:
             CopyError: one raised, or returned what does not fit.
         """
+        if self._one is not None:
+            if not running:
+                return [0.0], {}
+            after[0], reward, terminated = self._one.step(actions[0])
+            return [reward], {0: (True, False)} if terminated else {}
         if self._native is not None:
             return self._step_at_once(actions, running, after)
         rewards = [0.0] * len(self.envs)
