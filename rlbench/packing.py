@@ -80,7 +80,7 @@ class Rows:
             rows[..., at.obs : at.next_obs].reshape(count, n, *spec.obs_shape),
             rows[..., at.next_obs :].reshape(count, n, *spec.obs_shape),
             whole[..., at.reward].unbind(),
-            whole[..., at.next_obs :].unflatten(-1, spec.obs_shape).unbind(),
+            whole[..., at.next_obs :].view(count, *lead, *spec.obs_shape).unbind(),
         )
         self._pages = map(Page, *views)
         return self.take()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 _BYTES = 2**16  # allocated at once, unless one array is larger
+_MOST = 512  # arrays at once: flags are small, and seldom asked for
 
 
 class Pages:
@@ -27,7 +28,9 @@ class Pages:
         for pair in self._pairs:
             return pair
         size = self.lead[0] * self.lead[1]
-        count = max(1, _BYTES // max(1, self.dtype.itemsize * size * int(np.prod(self.rest, dtype=np.int64))))
+        count = max(
+            1, min(_MOST, _BYTES // max(1, self.dtype.itemsize * size * int(np.prod(self.rest, dtype=np.int64))))
+        )
         arrays = np.empty((count, size, *self.rest), self.dtype)
         tensors = torch.from_numpy(arrays).view(count, *self.lead, *self.rest).unbind()
         self._pairs = iter(zip(arrays, tensors, strict=True))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .errors import NoMemory
+from .packing import Packed, layout
 from .rng import Stream
 from .types import Batch, Spec, Transition
 
@@ -54,7 +55,7 @@ class Replay:
         self._obs_width = math.prod(spec.obs_shape)
         self._action_width = math.prod(spec.action_shape)
         ring = (spec.num_seeds, self._length, spec.num_envs)
-        width = self._action_width + 3 + (0 if self._images else 2 * self._obs_width)
+        width = layout(spec).width
         try:
             self._rows = np.zeros((*ring, width), np.float32)
             self._pixels = np.zeros((*ring, 2, self._obs_width if self._images else 0), np.uint8)
@@ -90,15 +91,10 @@ class Replay:
     def add(self, transition: Transition) -> None:
         """Store one transition of every env, over the oldest ones when full."""
         cursor, t = self._cursor, transition
-        if not self._here:
-            t = Transition(*(leaf.cpu() for leaf in transition))
-        obs, action, reward, next_obs, ends = self._columns
-        obs[:, cursor], action[:, cursor] = t.obs.numpy(), t.action.numpy()
-        reward[:, cursor], next_obs[:, cursor] = t.reward.numpy(), t.next_obs.numpy()
-        if t.terminated is t.truncated:  # as `EnvBatch` has it where nothing ended
-            ends[:, cursor] = t.terminated.numpy()[..., None]
+        if isinstance(t, Packed):
+            self._rows[:, cursor] = t.row
         else:
-            ends[:, cursor, ..., 0], ends[:, cursor, ..., 1] = t.terminated.numpy(), t.truncated.numpy()
+            self._write(cursor, t if self._here else Transition(*(leaf.cpu() for leaf in t)))
         self._cursor = (cursor + 1) % self._length
         self._filled = min(self._filled + 1, self._length)
 
@@ -108,6 +104,12 @@ class Replay:
         if self._filled:
             truncated = self._columns[4][:, self._cursor - 1, :, 1]  # (S, E)
             truncated[where] = 1.0
+
+    def _write(self, cursor: int, t: Transition) -> None:
+        obs, action, reward, next_obs, ends = self._columns
+        obs[:, cursor], action[:, cursor] = t.obs.numpy(), t.action.numpy()
+        reward[:, cursor], next_obs[:, cursor] = t.reward.numpy(), t.next_obs.numpy()
+        ends[:, cursor, ..., 0], ends[:, cursor, ..., 1] = t.terminated.numpy(), t.truncated.numpy()
 
     def _views(self) -> list[np.ndarray]:
         """(S, T, E, ...) views into the ring: obs, action, reward, next_obs, and (terminated, truncated) together."""

@@ -21,6 +21,7 @@ from .copies import Again, Copies, CopyError, Ended, finite
 from .digests import Digests
 from .errors import AgentError, EnvError
 from .make import EnvMaker
+from .packing import Packed, Rows
 from .pages import Pages
 from .spaces import spec_of
 from .types import Spec, Transition
@@ -93,6 +94,11 @@ class EnvBatch:
         self._obs_pages = Pages(self._lead, obs_codec.shape, obs_codec.dtype)
         self._reward_pages = Pages(self._lead, (), np.dtype(np.float32))
         self._flag_pages = Pages(self._lead, (), np.dtype(np.bool_))
+        packs = (
+            stream == "env" and not self._away and self.spec.obs_dtype == torch.float32
+        )  # only these are learned from
+        self._rows = Rows(self.spec) if packs else None
+        self._plain = self._action_codec.discrete and self._first == 0  # actions, as given and as taken
         self._nowhere = torch.zeros(self._lead, dtype=torch.bool, device=self.device)
         self._obs, self._current = self._obs_pages.take()  # (n, *O), and the same (S, E, *O) on the device
         watched = (
@@ -145,7 +151,8 @@ class EnvBatch:
             EnvError: a copy raised, or returned NaN, infinity or a wrong shape. Names env, seed, episode and step.
         """
         actions = self._decoded(action)
-        after, next_obs = self._obs_pages.take()
+        page = None if self._rows is None else self._rows.take()
+        after, next_obs = self._obs_pages.take() if page is None else (page.after, page.next_obs)
         if len(self._running) < len(self.envs):
             after[:] = self._obs
         try:
@@ -171,10 +178,15 @@ class EnvBatch:
                 self.stop(i // self.num_envs)
                 after[i], rewards[i] = self._obs[i], 0.0
             ended = {i: how for i, how in ended.items() if i // self.num_envs not in self.broken}
-        reward_array, reward = self._reward_pages.take()
+        reward_array, reward = self._reward_pages.take() if page is None else (page.rewards, page.reward)
         reward_array[:] = rewards
         if self._away:
             reward, next_obs = reward.to(self.device), next_obs.to(self.device)
+        if page is not None:
+            page.action[:] = actions if self._plain else action.detach().numpy().reshape(page.action.shape)
+            page.obs[:] = self._obs
+            for i, how in ended.items():
+                page.flags[i] = how
         obs = self._current
         self._obs, self._current, self.finished = after, next_obs, []
         terminated = truncated = self._nowhere
@@ -186,7 +198,11 @@ class EnvBatch:
                 self.finished.append(self._episode(i, ended[i][0]))
                 self._next_episode(i)
             self._settle()
-        return Transition(obs, action, reward, next_obs, terminated, truncated), self._current
+        if page is None:
+            return Transition(obs, action, reward, next_obs, terminated, truncated), self._current
+        packed = Packed(obs, action, reward, next_obs, terminated, truncated)
+        packed.row = page.row
+        return packed, self._current
 
     def _decoded(self, action: Tensor) -> Sequence[Any]:
         """The actions of all copies as their environments take them."""
