@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .estimates import aggregate
 from .numbers import exact, interval, number, numbers
 from .stats import mean_interval
 from .watcher import Status
@@ -60,6 +61,15 @@ def mean_text(means: np.ndarray) -> str:
     return interval(float(known.mean()), float(low), float(high))
 
 
+def score_text(scores: np.ndarray) -> str:
+    """Mean across seeds of what they scored in the end, with the interval that `compare`, `plot` and `report` give it.
+
+    The one of `mean_text` takes no time, and so stands in a panel that is drawn again and again.
+    """
+    known = scores[np.isfinite(scores)]
+    return mean_text(scores) if len(known) < 2 else interval(*aggregate([known]).mean)
+
+
 def solved_text(status: Status) -> str:
     """How many seeds have solved the environment, or nothing where solved is not defined."""
     scores = status.scores
@@ -90,7 +100,7 @@ def closing_lines(status: Status) -> list[str]:
     for name, label in (("final_eval_return", newest), ("best_eval_return", "best")):
         means = np.array([np.nan if v is None else v for v in summary[name].values()])
         if np.isfinite(means).any():
-            lines.append(f"Greedy return, {label} weights: {mean_text(means)}   seeds: {numbers(means)}")
+            lines.append(f"Greedy return, {label} weights: {score_text(means)}   seeds: {numbers(means)}")
     solved = [at for at in summary["solved_at_env_steps"].values() if at is not None]
     if status.scores.solved_at is not None:
         median = f", median after {int(np.median(solved)):,} steps" if solved else ""

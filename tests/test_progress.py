@@ -18,11 +18,13 @@ from test_promises import recipe
 
 import rlbench
 from rlbench import progress, textchart
+from rlbench.estimates import aggregate
+from rlbench.numbers import interval
 from rlbench.panel import Size, panel
 from rlbench.progress import Live, Plain, Screen
 from rlbench.recipe import Recipe
 from rlbench.scores import Scores
-from rlbench.texts import Clock, mean_text
+from rlbench.texts import Clock, mean_text, score_text
 from rlbench.trail import MOST_POINTS, RECENT, Trail, recent_means
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -152,6 +154,14 @@ def test_the_curve_with_its_band() -> None:
 )
 def test_a_mean_in_words(means: list[float], text: str) -> None:
     assert mean_text(np.array(means)) == text
+
+
+def test_final_scores_have_the_interval_of_a_comparison() -> None:
+    """Student's would reach beyond the best return that there is."""
+    scores = np.array([434.1, 500, 494.4, 500, 500, 500, 500, 500, 500, 435.3, np.nan])
+    assert mean_text(scores) == "486 [467, 506]"
+    assert score_text(scores) == interval(*aggregate([scores[:-1]]).mean) == "486 [466, 500]"
+    assert score_text(scores[:1]) == "434.1"
 
 
 def test_bars_and_gauge() -> None:
