@@ -4,6 +4,7 @@ Everything that `make` makes stands behind a `Border`, so that whoever steps it,
 one error that names the culprit. `copies` steps many in a tight loop, below this wrapper, with the same checks.
 """
 
+import contextlib
 import copy
 import decimal
 import linecache
@@ -11,7 +12,7 @@ import numbers
 import os
 import sysconfig
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
@@ -26,7 +27,12 @@ from .spaces import declared, obs_codec
 _PASSED_OVER = ("gymnasium.core", "gymnasium.wrappers", "gymnasium.envs.registration", "gymnasium.utils")
 _LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _STDLIB = sysconfig.get_path("stdlib") + os.sep
-_OURS = ("gymnasium", "rlbench")  # packages whose environments leave the process's settings alone
+_QUIET = ("gymnasium.", "rlbench.envs.")  # modules whose environments leave the process's settings alone
+_THEIRS = (
+    "rlbench.envs.",
+    "rlbench.experiments.",
+    "rlbench.user_files.",
+)  # environments; what else is rlbench's is ours
 _OLD = "That is the old Gym API"
 _WRAP = "or wrap it with the package shimmy"
 
@@ -37,6 +43,17 @@ class ForeignError(EnvError):
     def __init__(self, env_id: str, where: str, what: str) -> None:
         super().__init__(f"{env_id} failed at {where}: {what}")
         self.what = what
+
+
+@contextlib.contextmanager
+def foreign(env_id: str, where: Callable[[], str]) -> Iterator[None]:
+    """Context in which an environment's own code runs: whatever it raises, Ctrl-C apart, becomes a `ForeignError`."""
+    try:
+        yield
+    except (RlbenchError, KeyboardInterrupt):
+        raise
+    except BaseException as e:
+        raise ForeignError(env_id, where(), told(e)) from e
 
 
 def told(e: BaseException) -> str:
@@ -69,7 +86,7 @@ def culprit(e: BaseException) -> traceback.FrameSummary | None:
     found: list[tuple[str, str, int, str]] = []
     for frame, line in traceback.walk_tb(e.__traceback__):
         module = frame.f_globals.get("__name__", "")
-        ours = module.startswith("rlbench.") and not module.startswith(("rlbench.envs.", "rlbench.experiments."))
+        ours = module.startswith("rlbench.") and not module.startswith(_THEIRS)
         if not ours and not module.startswith(_PASSED_OVER):
             found.append((module, frame.f_code.co_filename, line, frame.f_code.co_name))
     own = [f for f in found if not f[1].startswith((_STDLIB, "<")) and not any(part in f[1] for part in _LIBRARIES)]
@@ -200,7 +217,7 @@ class Border(gym.Wrapper[Any, Any, Any, Any]):
         self.env_id, self.folder, self.problem = env_id, folder, ""
         self._seed: int | None = None
         self._taken = 0
-        self._trusted = folder is None and _all_ours(env)
+        self._trusted = folder is None and _all_quiet(env)
         self._fresh = True
         self._encode: Callable[[Any], Any] | None = None
 
@@ -272,20 +289,18 @@ class Border(gym.Wrapper[Any, Any, Any, Any]):
         return result
 
     def _guarded(self, act: Callable[[], Any]) -> Any:
-        try:
+        with foreign(self.env_id, self._where):
             return act()
-        except (RlbenchError, KeyboardInterrupt):
-            raise
-        except BaseException as e:
-            seeded = "" if self._seed is None else f" after reset(seed={self._seed})"
-            raise ForeignError(self.env_id, f"step {self._taken}{seeded}", told(e)) from e
+
+    def _where(self) -> str:
+        return f"step {self._taken}" + ("" if self._seed is None else f" after reset(seed={self._seed})")
 
 
-def _all_ours(env: gym.Env[Any, Any]) -> bool:
-    """Whether the environment and all wrappers around it are Gymnasium's or rlbench's own."""
+def _all_quiet(env: gym.Env[Any, Any]) -> bool:
+    """Whether the environment and all wrappers around it come with Gymnasium or rlbench."""
     layer: Any = env
     while True:
-        if type(layer).__module__.partition(".")[0] not in _OURS:
+        if not type(layer).__module__.startswith(_QUIET):
             return False
         if not isinstance(layer, gym.Wrapper):
             return True

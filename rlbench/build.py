@@ -18,6 +18,7 @@ from .refs import code_of
 from .registry import agent_code, find_agent
 from .rng import Streams
 from .room import Need, check_memory, within_memory
+from .settings import Kept
 from .spaces import ActionCodec, ObsCodec, action_codec, obs_codec, spec_of
 from .types import Spec
 from .vec import EnvBatch
@@ -55,7 +56,10 @@ def resolve_device(name: str) -> torch.device:
 
 def maker_of(recipe: Recipe) -> EnvMaker:
     """The recipe's environment; imports the modules that register it."""
-    classes = import_modules(recipe.imports)
+    with Kept() as kept:
+        classes = import_modules(recipe.imports)
+    if kept.folder is not None:  # where a module went, its environments look for their files
+        os.chdir(kept.folder)
     limit = recipe.max_episode_steps
     return env_maker(recipe.env, recipe.env_kwargs, limit, anew=recipe.fresh_envs, classes=classes)
 

@@ -9,6 +9,7 @@ import zlib
 import numpy as np
 
 _STEPS, _BYTES = 512, 2**20  # set aside at most
+_LARGE = 2048  # bytes of an observation
 
 
 class Digests:
@@ -23,6 +24,7 @@ class Digests:
         self._sums = [(0, 0)] * n
         self._from = [0] * n  # the first step set aside that belongs to the episode under way
         self._aside: list[tuple[np.ndarray, list[float]]] = []
+        self._large = size >= _LARGE * n  # too large to be laid side by side first
         self._most = max(1, min(_STEPS, _BYTES // max(1, size)))
 
     def begin(self, i: int, row: np.ndarray) -> None:
@@ -46,10 +48,16 @@ class Digests:
 
     def _sum(self) -> None:
         if self._aside:
-            seen = np.stack([after for after, _ in self._aside], 1)  # (n, T, *O)
-            paid = np.array([rewards for _, rewards in self._aside]).T.copy()  # (n, T)
-            for i, (obs, reward) in enumerate(self._sums):
-                begin = self._from[i]
-                self._sums[i] = zlib.crc32(seen[i, begin:].data, obs), zlib.crc32(paid[i, begin:].data, reward)
+            seen = [after for after, _ in self._aside]
+            paid = np.array([rewards for _, rewards in self._aside])  # (T, n)
+            rows = None if self._large else np.concatenate(seen).reshape(*paid.shape, -1)  # (T, n, ...)
+            for i, begin in enumerate(self._from):
+                obs, reward = self._sums[i]
+                if rows is not None:
+                    obs = zlib.crc32(np.ascontiguousarray(rows[begin:, i]).data, obs)
+                else:
+                    for after in seen[begin:]:
+                        obs = zlib.crc32(after[i].data, obs)
+                self._sums[i] = obs, zlib.crc32(np.ascontiguousarray(paid[begin:, i]).data, reward)
             self._aside.clear()
         self._from = [0] * len(self._sums)

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
+from .border import foreign
 from .errors import UsageError, first_line
 from .keys import KEYS, Keys, action_names, without_version
 from .make import EnvMaker
+from .spaces import declared
 
 _PYGAME_1 = {273: "up", 274: "down", 275: "right", 276: "left"}  # numbers that some environments still give
 
@@ -43,12 +45,16 @@ def key_map(maker: EnvMaker) -> KeyMap:
     """
     env = maker()
     try:
-        space = env.action_space
+        space = declared(env, "action_space", maker.env_id)
         known = KEYS.get(without_version(maker.env_id))
         if known and all(space.contains(_as_action(space, a)) for a in (*known.press.values(), *known.idle)):
             return _known(known, space, maker.env_id)
-        if env.has_wrapper_attr("get_keys_to_action"):
-            return _own(env.get_wrapper_attr("get_keys_to_action")(), space, maker.env_id)
+        given = None
+        with foreign(maker.env_id, lambda: "get_keys_to_action()"):
+            if env.has_wrapper_attr("get_keys_to_action"):
+                given = env.get_wrapper_attr("get_keys_to_action")()
+        if given is not None:
+            return _own(given, space, maker.env_id)
     finally:
         env.close()
     raise UsageError(

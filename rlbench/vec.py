@@ -5,9 +5,8 @@ episode under way are kept, so that an environment which is deterministic given 
 stood by resetting it and replaying them.
 """
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -17,7 +16,8 @@ from torch import Tensor
 
 from . import leaves, rng
 from .border import ForeignError, told
-from .copies import Again, Copies, CopyError, Ended, finite
+from .comeback import Before, bring_back, state_of
+from .copies import Copies, CopyError, Ended, finite
 from .digests import Digests
 from .errors import AgentError, EnvError
 from .make import EnvMaker
@@ -25,8 +25,6 @@ from .packing import Packed, Rows
 from .pages import Pages
 from .spaces import spec_of
 from .types import Spec, Transition
-
-Before = Callable[[int, Mapping[int, int]], Mapping[int, Sequence[Any]]]  # seed, env -> episode: env -> what was done
 
 
 class Episode(NamedTuple):
@@ -227,85 +225,12 @@ class EnvBatch:
         self.copies.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """Where every copy stands: episode numbers (S, E), the actions of the episodes under way, the observations, and
-        checksums of all that these episodes gave, where it is not sure to follow from the actions."""
-        dtype = torch.int64 if self._action_codec.discrete else torch.float32
-        running = torch.zeros(len(self.envs), dtype=torch.bool)
-        running[self._running] = True
-        state = {
-            "episodes": torch.tensor(self._episodes).view(self._lead),
-            "running": running.view(self._lead),
-            "actions": [torch.tensor(np.array(self._actions(i)), dtype=dtype) for i in range(len(self.envs))],
-            "obs": torch.from_numpy(self._obs.copy()),
-        }
-        return state if self._digests is None else {**state, "sums": torch.tensor(self._digests.all())}
+        """Where every copy stands: see `comeback.state_of`."""
+        return state_of(self)
 
     def load_state_dict(self, state: dict[str, Any], before: Before | None = None) -> tuple[Tensor, list[int]]:
-        """Bring every copy back to where it stood, by replaying the episode under way.
-
-        Args:
-            state: from `state_dict`.
-            before: gives the actions of earlier episodes of a seed, by env, where they are known. The episode before
-                the one under way goes first: some environments keep something over a reset (MinAtar's repeat the last
-                action now and then, whichever episode it was of).
-
-        Returns:
-            The observations to act on, (S, E, *O), and the positions of the copies whose episode gave other
-            observations or rewards, or ended: these are not deterministic given their seed, and start the next one.
-        """
-        self._episodes = [int(e) for e in state["episodes"].flatten()]
-        self._running = [i for i, on in enumerate(state["running"].flatten().tolist()) if on]
-        stood = state["obs"].numpy()
-        self._obs, self._current = self._obs_pages.take()
-        self._obs[:] = stood
-        discrete, dtype = self._action_codec.discrete, self._action_codec.dtype
-        taken = [a.tolist() if discrete else list(a.numpy().astype(dtype)) for a in state["actions"]]
-        self._clock = max(map(len, taken))
-        idle = next((a[0] for a in taken if a), None)  # stands in the log before an episode began
-        rows = zip(*([idle] * (self._clock - len(a)) + a for a in taken), strict=True)
-        self._log = [list(row) for row in rows]
-        strayed = []
-        sums = state["sums"].tolist() if "sums" in state and self._digests else None  # earlier versions kept none
-        earlier = self._earlier(before) if before and not self.copies.at_once else {}
-        for i in self._running:
-            number = self._episodes[i]
-            if earlier.get(i):
-                with contextlib.suppress(EnvError):  # of one that is not deterministic
-                    self._again(i, number - 1, earlier[i])
-            try:
-                again = self._again(i, number, taken[i])
-            except EnvError:  # of one that is somewhere else; where it fails for good, the next episode tells
-                same = False
-            else:
-                same = not again.ended and np.array_equal(self._obs[i], stood[i])
-                same = same and (sums is None or list(again.sums) == sums[i])
-            if not same:
-                strayed.append(i)
-                self._next_episode(i)
-        return self._settle(), strayed
-
-    def _earlier(self, before: Before) -> dict[int, Sequence[Any]]:
-        """What each running copy did in the episode before the one under way, where that is known."""
-        wanted: dict[int, dict[int, int]] = {}
-        for i in self._running:
-            s, e = divmod(i, self.num_envs)
-            wanted.setdefault(s, {})[e] = self._episodes[i] - 1
-        told = {s: before(self.seeds[s], episodes) for s, episodes in wanted.items()}
-        return {s * self.num_envs + e: taken for s, of_seed in told.items() for e, taken in of_seed.items()}
-
-    def _again(self, i: int, episode: int, taken: Sequence[Any]) -> Again:
-        """Run copy ``i`` through an episode as far as ``taken`` goes."""
-        self._episodes[i] = episode - 1
-        self._next_episode(i)
-        self._began[i] = self._clock - len(taken)
-        try:
-            again = self.copies.replay(i, taken, self._obs[i : i + 1])
-        except CopyError as e:
-            raise self._broken(i, len(taken), e.__cause__) from e.__cause__
-        self._returns[i] = again.episode_return
-        if self._digests is not None:
-            self._digests.stand(i, again.sums)
-        return again
+        """Bring every copy back to where it stood: see `comeback.bring_back`."""
+        return bring_back(self, state, before)
 
     def _actions(self, i: int) -> list[Any]:
         """What copy ``i`` did in its episode under way."""

@@ -17,7 +17,8 @@ from gymnasium import spaces
 
 import rlbench
 from rlbench import journal
-from rlbench.errors import AgentError
+from rlbench.build import maker_of
+from rlbench.errors import AgentError, EnvError
 from rlbench.make import env_maker
 from rlbench.recording import open_recording
 from rlbench.vec import EnvBatch
@@ -154,3 +155,35 @@ def test_an_environment_keeps_the_working_directory_that_it_chose(tmp_path: Path
     t, _ = envs.step(still(envs))
     assert t.next_obs.flatten().tolist() == [3.0, 3.0]
     assert os.getcwd() == here
+
+
+FILE = """
+import os, sys
+import gymnasium as gym, numpy as np, torch
+
+torch.set_default_dtype(torch.float64)
+
+class Filed(gym.Env):
+    observation_space, action_space = gym.spaces.Box(0, 1, (1,)), gym.spaces.Discrete(2)
+    def reset(self, *, seed=None, options=None):
+        os.chdir("/")
+        torch.set_num_threads(3)
+        return np.zeros(1, np.float32), {}
+    def step(self, action):
+        assert isinstance(action, np.int64) and not action
+        return np.zeros(1, np.float32), 1.0, False, False, {}
+
+gym.register("border/Filed-v0", Filed)
+"""
+
+
+def test_an_environment_in_a_file_of_the_users_is_foreign(tmp_path: Path) -> None:
+    (tmp_path / "filed.py").write_text(FILE)
+    here, threads = os.getcwd(), torch.get_num_threads()
+    recipe = rlbench.Recipe.load(env="border/Filed-v0", agent="random", imports=[str(tmp_path / "filed.py")])
+    envs = EnvBatch(maker_of(recipe), [0])
+    envs.reset()
+    envs.step(torch.tensor([[0]]))
+    assert (os.getcwd(), torch.get_num_threads(), torch.get_default_dtype()) == (here, threads, torch.float32)
+    with pytest.raises(EnvError, match=r"filed.py:14, in step: AssertionError: assert isinstance\(action, np.int64\)"):
+        envs.step(torch.tensor([[1]]))
