@@ -49,12 +49,12 @@ def key_map(maker: EnvMaker) -> KeyMap:
         known = KEYS.get(without_version(maker.env_id))
         if known and all(space.contains(_as_action(space, a)) for a in (*known.press.values(), *known.idle)):
             return _known(known, space, maker.env_id)
-        given = None
+        given = []
         with foreign(maker.env_id, lambda: "get_keys_to_action()"):
             if env.has_wrapper_attr("get_keys_to_action"):
-                given = env.get_wrapper_attr("get_keys_to_action")()
-        if given is not None:
-            return _own(given, space, maker.env_id)
+                given = [env.get_wrapper_attr("get_keys_to_action")()]
+        if given:
+            return _own(given[0], space, maker.env_id)
     finally:
         env.close()
     raise UsageError(
