@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from gymnasium import spaces
 
 from .cases import Case
 from .values import build, untold, vector
@@ -146,7 +147,7 @@ def silent_changes(run: Path, place: Path, case: Case, parts: list[str]) -> list
 
 def _closest(plays: list[Play], taken: list[Any], total: float) -> Play | None:
     """Of several plays of an episode, the one that was recorded; where none is it, the longest."""
-    for play in plays:
+    for play in sorted(plays, key=lambda play: any(flag(f) is None for pair in play.flags for f in pair)):
         acted = len(play.actions) == len(taken) and all(map(_same, taken, play.actions))
         if acted and None not in play.rewards and _close(play, total):
             return play
@@ -170,7 +171,7 @@ def _buffer(folder: Path, recipe: Any, case: Case, plays: list[Play], steps: int
     space = build(case.obs)
     rows: set[bytes] = set()
     for play in plays:
-        stored = [vector(space, obs) for obs in play.obs]
+        stored = [_scaled(space, vector(space, obs)) for obs in play.obs]
         for k, (action, reward, (terminated, _)) in enumerate(zip(play.actions, play.rewards, play.flags, strict=True)):
             before, after, dead = stored[k], stored[k + 1], flag(terminated)
             if before is None or after is None or reward is None or dead is None:
@@ -183,6 +184,15 @@ def _buffer(folder: Path, recipe: Any, case: Case, plays: list[Play], steps: int
             row = f"{obs[:6]}, {action}, {reward}, {next_obs[:6]}"
             wrong.append(f"the buffer holds a transition that the environment never gave: {row}")
     return wrong[:2]
+
+
+def _scaled(space: Any, numbers: np.ndarray | None) -> np.ndarray | None:
+    """What stands for an observation: a board of small numbers, declared with bounds of its own, goes from 0 to 1."""
+    board = isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) in (2, 3)
+    if numbers is None or not board or ((space.low == 0).all() and (space.high == 255).all()):
+        return numbers
+    low, high = (bound.astype(np.float64).reshape(-1) for bound in (space.low, space.high))
+    return (numbers - low) / np.maximum(high - low, 1)
 
 
 def _row(case: Case, action: Any, reward: float, dead: bool, obs: np.ndarray, next_obs: np.ndarray) -> bytes:
