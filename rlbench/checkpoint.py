@@ -16,7 +16,9 @@ from typing import Any
 
 import torch
 
-from .errors import CheckpointError, RunFolderError, first_line
+from .commands import resume_of
+from .errors import CheckpointError, NoRun, RunFolderError, first_line
+from .places import shown
 
 FORMAT = 1
 
@@ -60,8 +62,8 @@ def save_together(files: Sequence[tuple[Path, str, dict[str, Any]]]) -> None:
         cause = e.__context__ if isinstance(e.__context__, OSError) else e
         reason = getattr(cause, "strerror", None) or cause
         raise RunFolderError(
-            f"cannot write {path}: {reason}. The file of the previous checkpoint is untouched; "
-            f"go on from it with: rlbench train --resume {path.parent}"
+            f"cannot write {shown(path)}: {reason}. The file of the previous checkpoint is untouched; "
+            f"go on from it with: {resume_of(path.parent)}"
         ) from e
     finally:
         for temporary, _ in staged:  # gone already, where all went well
@@ -89,7 +91,7 @@ def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str,
     """
     if path.is_dir() or not path.exists():
         more = " Without it the run cannot be resumed, but played and evaluated." if kind == "replay" else ""
-        raise CheckpointError(f"there is no {kind} at {path}.{more}")
+        raise (CheckpointError if kind == "replay" else NoRun)(f"there is no {kind} at {shown(path)}.{more}")
     try:
         with zipfile.ZipFile(path) as archive:  # checks what torch.load does not: the members' CRCs
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):

@@ -30,6 +30,10 @@ class CheckpointError(RlbenchError):
     """A checkpoint is missing, damaged, of another kind or from another version."""
 
 
+class NoRun(CheckpointError, UsageError):
+    """The path that was given leads to no run or checkpoint: a wrong request, and no failure."""
+
+
 class RunFolderError(RlbenchError):
     """A run folder cannot be written, read, or is already taken."""
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from . import checkpoint
+from .commands import resume_command
 from .errors import AgentError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def broken_seeds(session: "Session") -> list[int]:
     if session.recipe.on_nan == "stop":
         raise AgentError(
             f"{what}, at step {step:,}. What the agent held is in {path}. Lower the learning rate, or leave such seeds "
-            f"behind: rlbench train --resume {session.folder} --on-nan skip-seed"
+            f"behind: {resume_command(session.folder, session.recipe, '--on-nan', 'skip-seed')}"
         )
     session.watcher.note(f"{what}, at step {step:,}: left behind. What the agent held is in {path}.")
     return list(bad)

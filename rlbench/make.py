@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import shlex
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -122,7 +123,7 @@ def _class_spec(ref: Ref, module: ModuleType, option: str) -> EnvSpec:
         found = [n for n, c in vars(module).items() if _is_env(c) and c.__module__ == module.__name__]
         known = ", ".join(found) or "none"
         if ref.name in gym.registry:
-            known = f"{known}. It registers {ref.name}: say {option.removesuffix(f':{ref.name}')} --env {ref.name}"
+            known = f"{known}. It registers {ref.name}: say {_say('--import', ref.where, '--env', ref.name)}"
         what = f"has no class {ref.name!r}" if cls is None else f"has a {ref.name!r} that is no gymnasium.Env"
         raise UsageError(f"{option}: {shown_ref(ref.where)} {what}. Environments in it: {known}.")
     make: Any = cls
@@ -148,10 +149,17 @@ def known_as(env: str, imports: Sequence[str]) -> tuple[str, tuple[str, ...]]:
         code = placed(env)
         return ref.name, tuple(dict.fromkeys([*imports, code]))
     if (file := env.rstrip(":")).endswith(".py"):
-        raise UsageError(f"--env {env} is a file. Say which class: --env {file}:MyEnv, or --import {file} --env ID")
+        one, other = _say("--env", f"{file}:MyEnv"), _say("--import", file, "--env", "ID")
+        raise UsageError(f"--env {env} is a file. Say which class: {one}, or {other}")
     if ":" in env:
-        raise UsageError(f"{env!r} would import code by its name. Say: --import {ref.where} --env {ref.name}")
+        say = _say("--import", ref.where, "--env", ref.name)
+        raise UsageError(f"{env!r} would import code by its name. Say: {say}")
     return (env if env in {parse(text).name for text in imports} else newest_version(env)), tuple(imports)
+
+
+def _say(*words: str) -> str:
+    """Words to type, with code as seen by the user, quoted for a shell."""
+    return shlex.join(map(shown_ref, words))
 
 
 def newest_version(env_id: str) -> str:
@@ -204,7 +212,7 @@ def env_maker(
 def _make(env_id: str, kwargs: dict[str, Any], spec: EnvSpec | None) -> gym.Env[Any, Any]:
     if ":" in env_id:
         known_as(env_id, ())  # says what to type instead
-        raise UsageError(f"{env_id!r} would import code by its name. Say: --env {shown_ref(env_id)}")
+        raise UsageError(f"{env_id!r} would import code by its name. Say: {_say('--env', env_id)}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Gymnasium's advice on versions is not the user's concern at every copy

@@ -14,6 +14,7 @@ import tomli_w
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .agent import AgentConfig
+from .commands import code_words
 from .commands import ref as shown_ref
 from .errors import UsageError
 from .make import known_as
@@ -143,16 +144,17 @@ class Recipe(BaseModel):
         where, content = _read(source, env, agent)
         named = content.get("agent", "dqn")
         _check_types({**content, **{path[0]: value for path, value in extra.items() if len(path) == 1}}, where)
+        code = confirmed(content.get("imports", ()), imports)
         if agent is None and runs_user_code(named):
-            raise UsageError(f"{where} names agent code to run. If you trust it, say so: {_say('--agent', named)}")
+            say = shlex.join(code_words(named, code.missing))
+            raise UsageError(f"{where} names agent code to run. If you trust it, say so: {say}")
         if is_env_class(str(content.get("env", ""))):
             if env is None:
-                say = _say("--env", content["env"])
+                say = shlex.join(["--env", shown_ref(content["env"])])
                 raise UsageError(f"{where} names an environment's code to run. If you trust it, say so: {say}")
             content["env"] = parse(content["env"]).name
-        code = confirmed(content.get("imports", ()), imports)
         if code.missing:
-            say = _say("--import", code.missing[0])
+            say = shlex.join(code_words(None, code.missing))
             raise UsageError(f"{where} names code to import. If you trust it, say so: {say}")
         content["imports"] = code.told
         content["agent"] = agent or named
@@ -212,14 +214,14 @@ class Recipe(BaseModel):
                 f"{where} was made by a class {name} that a program handed over. Hand it over again: agent={name}; or "
                 f"to a command, from a file: --agent FILE.py:{name}"
             )
+        code = confirmed(self.imports, imports)
         if agent is None and runs_user_code(self.agent):
-            say = _say("--agent", self.agent)
+            say = shlex.join(code_words(self.agent, code.missing))
             raise UsageError(f"{where} was made by agent code of your own. To run it, say so: {say}")
         if agent is not None and table_name(agent) != table_name(self.agent):
             raise UsageError(f"{where} was made by agent {shown_ref(self.agent)!r}, not {shown_ref(agent)!r}.")
-        code = confirmed(self.imports, imports)
         if code.missing:
-            say = _say("--import", code.missing[0])
+            say = shlex.join(code_words(None, code.missing))
             raise UsageError(f"{where} needs a module imported for its environment. Say: {say}")
         return self.replace(agent=placed(agent) if agent else self.agent, imports=code.told)
 
@@ -267,11 +269,6 @@ def _check_known(key: str, entry: AgentEntry) -> None:
         return
     if close := difflib.get_close_matches(key, entry.cls.Config.model_fields, 1):
         raise UsageError(f"unknown key {key!r}. Did you mean {entry.name}.{close[0]}?")
-
-
-def _say(option: str, code: str) -> str:
-    """The words that confirm code, quoted for a shell."""
-    return shlex.join([option, shown_ref(code)])
 
 
 def validate_hyper(entry: AgentEntry, hyper: Mapping[str, Any], where: str) -> AgentConfig:

@@ -19,10 +19,10 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from .commands import command
+from .commands import resume_of
 from .errors import RunFolderError
 from .journal import Journal, cut_back
-from .places import home
+from .places import home, shown
 from .recipe import Recipe
 from .refs import code_of
 from .registry import table_name
@@ -91,13 +91,12 @@ def _check_free(folder: Path) -> None:
     begun = [(folder / name).exists() for name in ("recipe.toml", "run.json")]
     if held or any(begun) != all(begun) or ((folder / "episodes.csv").exists() and not any(begun)):
         raise RunFolderError(
-            f"{folder} already holds a run. Go on with it by `{command('train', '--resume', folder)}`, "
-            "or choose another --out."
+            f"{shown(folder)} already holds a run. Go on with it by `{resume_of(folder)}`, or choose another --out."
         )
 
 
 def _unwritable(folder: Path, e: OSError) -> RunFolderError:
-    return RunFolderError(f"cannot write a run to {folder}: {e.strerror or e}. Choose another --out.")
+    return RunFolderError(f"cannot write a run to {shown(folder)}: {e.strerror or e}. Choose another --out.")
 
 
 def disk_error(e: OSError, folder: Path) -> Exception:
@@ -107,8 +106,7 @@ def disk_error(e: OSError, folder: Path) -> Exception:
         return e
     room = "Make room, then go" if e.errno in (errno.ENOSPC, errno.EDQUOT) else "Go"
     return RunFolderError(
-        f"cannot write to {folder}: {e.strerror}. {room} on from the last checkpoint with: "
-        f"rlbench train --resume {folder}"
+        f"cannot write to {shown(folder)}: {e.strerror}. {room} on from the last checkpoint with: {resume_of(folder)}"
     )
 
 

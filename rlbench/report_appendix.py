@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from . import __version__
+from .commands import code_words, place
 from .plain import finite
 from .refs import runs_user_code
 from .report_facts import Findings, Folder
@@ -64,8 +65,8 @@ def reproduce(found: Findings) -> str:
     folders = list({folder.path: folder for folder in found.folders if folder.recipe}.values())
     typed = [command for folder in folders if (command := _typed(folder.about.get("command")))]
     again = ["rlbench", "train", "--recipe", "recipe.toml", "--out", "runs/again"]
-    looks = [["rlbench", "verify", str(folder.path), *_code(folder, ("--import",))] for folder in folders]
-    looks += [["rlbench", "eval", str(folder.path), *_code(folder)] for folder in folders]
+    looks = [["rlbench", "verify", place(folder.path), *_code(folder, ("--import",))] for folder in folders]
+    looks += [["rlbench", "eval", place(folder.path), *_code(folder)] for folder in folders]
     if found.comparison:
         groups = [f"{label}={','.join(paths)}" for label, paths in found.comparison.runs.items()]
         looks.append(["rlbench", "compare", *groups])
@@ -222,8 +223,8 @@ def _typed(command: Any) -> str:
 def _code(folder: Folder, options: Sequence[str] = ("--agent", "--import")) -> list[str]:
     """The options that name the code a run needs; of these."""
     modules = folder.recipe.get("imports")
-    pairs = [("--agent", folder.agent)] if runs_user_code(folder.agent) else []
-    pairs += [("--import", str(module)) for module in (modules if isinstance(modules, list) else [])]
+    words = code_words(folder.agent, list(map(str, modules)) if isinstance(modules, list) else [])
+    pairs = zip(words[::2], words[1::2], strict=True)
     return [word for pair in pairs if pair[0] in options for word in pair]
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .commands import resume_of
 from .comparable import find_differences, find_warnings
 from .comparison import AgentResult, Attainment, Comparison, Table, compare
 from .errors import RlbenchError, UsageError
@@ -189,7 +190,7 @@ def _unfinished(folder: Folder, group: Group | None) -> str:
     scored = group is not None and any(run.path == path for run in group.runs)
     newest = "its scores are of its newest evaluations" if scored else "it has no score yet"
     where = f"at env step {facts.steps:,} of {facts.budget:,}: {newest}"
-    go_on = f"Go on: rlbench train --resume {path}"
+    go_on = f"Go on: {resume_of(path)}"
     return {
         "running": f"{path} is still training, {where}",
         "interrupted": f"{path} was interrupted {where}. {go_on}",

@@ -10,7 +10,7 @@ import torch
 from . import checkpoint
 from .agent import Agent
 from .build import Parts, build, code_changes
-from .errors import CheckpointError, UsageError, first_line
+from .errors import CheckpointError, NoRun, UsageError, first_line
 from .evaluation import Evaluator
 from .finish import FINAL_ROUND
 from .fleet import joined
@@ -101,6 +101,8 @@ def _load(
 def _open(path: Path) -> tuple[Path, dict[str, Any]]:
     """The checkpoint meant by ``path``: that file, or the best one of a run folder, which may be under way."""
     if not path.is_dir():
+        if path.is_file() and path.suffix != ".pth":
+            raise NoRun(f"{shown(path)} is neither a run folder nor a .pth file. Runs lie under runs/.")
         return path, checkpoint.load(path, "checkpoint")
     workers = under_way(path)
     for name in ("best.pth", "checkpoint.pth"):
@@ -108,7 +110,7 @@ def _open(path: Path) -> tuple[Path, dict[str, Any]]:
             return path / name, joined(path, name)
         if (path / name).is_file():
             return path / name, checkpoint.load(path / name, "checkpoint")
-    raise CheckpointError(f"{shown(path)} holds no checkpoint. Give a run folder or a .pth file; runs lie under runs/.")
+    raise NoRun(f"{shown(path)} holds no checkpoint. Give a run folder or a .pth file; runs lie under runs/.")
 
 
 def evaluate(trained: Trained | str | Path, episodes: int = 100, **how: Any) -> np.ndarray:

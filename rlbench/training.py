@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from . import mode
 from .build import Parts, build, code_changes
 from .commands import begin_command, resume_command
-from .errors import CheckpointError, UsageError, first_line
+from .errors import CheckpointError, NoRun, UsageError, first_line
 from .fleet import Fleet, join_checkpoints, refuse_again, shares
 from .keeper import newest
 from .lock import Lock
-from .places import absolute, staying
+from .places import absolute, shown, staying
 from .recipe import Recipe
 from .record import free_folder, new_folder
 from .registry import agent_code, given_class
@@ -193,17 +193,19 @@ def _restored(
     recipe = recipe.replace(**changes)
     if changes.get("total_steps", done) <= done - recipe.num_envs:  # the last step may lead a little beyond
         raise UsageError(
-            f"{folder} has done {done:,} steps already, so it cannot end at {recipe.total_steps:,}. To go on, raise "
-            f"them: {resume_command(folder, recipe, '--total-steps', 2 * done)}"
+            f"{shown(folder)} has done {done:,} steps already, so it cannot end at {recipe.total_steps:,}. "
+            f"To go on, raise them: {resume_command(folder, recipe, '--total-steps', 2 * done)}"
         )
     ended = _ended(folder)
     if ended and done >= recipe.total_steps:
         raise UsageError(
-            f"{folder} has done its {done:,} steps. To go on, raise them: "
+            f"{shown(folder)} has done its {done:,} steps. To go on, raise them: "
             f"{resume_command(folder, recipe, '--total-steps', 2 * done)}"
         )
     if ended and stopped:
-        raise UsageError(f"every seed of {folder} has stopped (solved, or max_episodes); there is nothing to resume.")
+        raise UsageError(
+            f"every seed of {shown(folder)} has stopped (solved, or max_episodes); there is nothing to resume."
+        )
     session: Session | Fleet
     with agent_code(recipe.agent):
         try:
@@ -227,9 +229,10 @@ def _check_begun(folder: Path, saved: Sequence[Path]) -> None:
         return
     toml = folder / "recipe.toml"
     if not toml.is_file():
-        raise CheckpointError(f"{folder} is no run folder: it holds no checkpoint.pth. Runs lie under runs/.")
+        raise NoRun(f"{shown(folder)} is no run folder: it holds no checkpoint.pth. Runs lie under runs/.")
     raise CheckpointError(
-        f"{folder} ended before its first checkpoint. Start it again with: {begin_command(folder, read_recipe(folder))}"
+        f"{shown(folder)} ended before its first checkpoint. "
+        f"Start it again with: {begin_command(folder, read_recipe(folder))}"
     )
 
 

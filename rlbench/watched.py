@@ -11,6 +11,7 @@ import numpy as np
 
 from .errors import RunFolderError, UsageError
 from .lock import holder
+from .places import shown
 from .plain import finite
 from .recipe import Recipe
 from .registry import table_name
@@ -198,8 +199,8 @@ def read_recipe(folder: Path) -> Recipe:
     path = folder / "recipe.toml"
     if not path.is_file():
         why = "it holds no recipe.toml" if folder.is_dir() else "there is no such folder"
-        inside = f" It holds runs, though: {folder}/*" if any(folder.glob("*/recipe.toml")) else ""
-        raise UsageError(f"{folder} is no run folder: {why}.{inside}")
+        inside = f" It holds runs, though: {shown(folder)}/*" if any(folder.glob("*/recipe.toml")) else ""
+        raise UsageError(f"{shown(folder)} is no run folder: {why}.{inside}")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         hyper = content.pop(table_name(str(content.get("agent", "dqn"))), {})
