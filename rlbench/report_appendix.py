@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from . import __version__
-from .commands import code_words, place
+from .commands import place
 from .plain import finite
 from .refs import runs_user_code
 from .report_facts import Findings, Folder
@@ -223,8 +223,8 @@ def _typed(command: Any) -> str:
 def _code(folder: Folder, options: Sequence[str] = ("--agent", "--import")) -> list[str]:
     """The options that name the code a run needs; of these."""
     modules = folder.recipe.get("imports")
-    words = code_words(folder.agent, list(map(str, modules)) if isinstance(modules, list) else [])
-    pairs = zip(words[::2], words[1::2], strict=True)
+    pairs = [("--agent", folder.agent)] if runs_user_code(folder.agent) else []
+    pairs += [("--import", str(module)) for module in (modules if isinstance(modules, list) else [])]
     return [word for pair in pairs if pair[0] in options for word in pair]
 
 

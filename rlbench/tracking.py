@@ -13,6 +13,8 @@ from .stats import mean_interval
 
 Note = Callable[[str], Any]
 Numbers = Mapping[str, Mapping[int, float]]  # quantity, such as "update/loss" -> seed -> value
+#: What cannot be installed beside constraints.txt, and why; it runs with what pip takes instead.
+APART = {"trackio": " (without -c constraints.txt: it wants a Pillow before 13)"}
 EXTRAS = {"wandb": "Weights & Biases", "trackio": "Trackio"}  # name of the tracker, package and extra -> what it is
 
 
@@ -112,7 +114,9 @@ def check_trackers(names: Sequence[str]) -> None:
     """
     for name in names:
         if name in EXTRAS and importlib.util.find_spec(name) is None:
-            raise UsageError(f"--track {name} needs {EXTRAS[name]}. Run: pip install 'rlbench[{name}]'")
+            raise UsageError(
+                f"--track {name} needs {EXTRAS[name]}. Run: pip install 'rlbench[{name}]'{APART.get(name, '')}"
+            )
 
 
 def open_tracker(

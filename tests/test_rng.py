@@ -1,6 +1,8 @@
 """Tests of rlbench.rng: a stream is one fixed sequence, however, beside whomever and from wherever it is read."""
 
 import random
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -183,3 +185,13 @@ def test_no_global_generator_is_touched() -> None:
     again = Streams([0, 1])
     again["x"].normal(10)
     assert torch.equal(again["x"].integers(10, 5), first)
+
+
+def test_the_names_that_are_told_are_those_in_use() -> None:
+    root = Path(__file__).resolve().parents[1]
+    files = [path for folder in ("agents", "rlbench") for path in (root / folder).rglob("*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files if path.name != "rng.py")
+    used = {name for inside in re.findall(r"streams\[([^\]]+)\]", text) for name in re.findall(r'"(\w+)"', inside)}
+    told = re.search(r"Names in use: ([\w, ]+)\.", Streams.__doc__ or "")
+    assert told is not None
+    assert set(told[1].split(", ")) == used
