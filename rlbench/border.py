@@ -217,7 +217,7 @@ class Border(gym.Wrapper[Any, Any, Any, Any]):
         self.env_id, self.folder, self.problem = env_id, folder, ""
         self._seed: int | None = None
         self._taken = 0
-        self._trusted = folder is None and _all_quiet(env)
+        self.trusted = folder is None and _all_quiet(env)
         self._fresh = True
         self._encode: Callable[[Any], Any] | None = None
 
@@ -264,13 +264,18 @@ class Border(gym.Wrapper[Any, Any, Any, Any]):
             BaseException: whatever its code raises.
         """
         how = {} if options is None else {"options": options}
-        if self._trusted:
+        if self.trusted:
             return begun(self.env.reset(seed=seed, **how))
         return begun(self._inside(self.env.reset, seed=seed, **how))
 
     def bare_step(self, action: Any) -> Any:
         """What its ``step`` returns, unguarded and unchecked."""
         return self.env.step(action) if self.folder is None else self._inside(self.env.step, action)
+
+    def first_step(self, step: Callable[[Any], Any], action: Any) -> Any:
+        """What ``step``, its own or of what it wraps, returns at its first call: some set themselves up in there."""
+        self._fresh = True
+        return self._inside(step, action)
 
     def _fits(self, obs: Any) -> None:
         """Raises Unfit where ``obs`` is none of the declared space; of one that rlbench does not know, all are."""

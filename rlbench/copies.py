@@ -15,6 +15,7 @@ from .errors import UsageError
 from .make import EnvMaker
 from .native import known, native
 from .native_one import native_one
+from .settings import quick, restore
 from .spaces import action_codec, declared, obs_codec, short
 
 Ended = dict[int, tuple[bool, bool]]  # copy -> (terminated, truncated)
@@ -71,6 +72,10 @@ class Copies:
         inner = [env.env if type(env) is Border else env for env in self.envs]
         self.known, self._native, self._one = known(inner), native(inner), native_one(inner)
         self._lend = None if self.known else self.action_codec.lend  # an int is as good to those that are known
+        self._quick: Any = None  # settings of the process that their code may change at any step
+        for i, env in enumerate(self.envs):
+            if type(env) is Border and not env.trusted:
+                self._steps[i], self._quick = self._first_step(i, env, self._steps[i]), quick()
 
     def reset(self, i: int, seed: int) -> Any:
         """Reset copy ``i``; its first observation, to be copied at once.
@@ -88,6 +93,16 @@ class Copies:
             raise CopyError(i) from e
         self._adopt(i)
         return encoded
+
+    def _first_step(self, i: int, env: Border, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """A step function for copy ``i`` that makes way for ``step`` when it has been called."""
+
+        def first(action: Any) -> Any:
+            result = env.first_step(step, action)
+            self._steps[i] = step if env.folder is None else env.bare_step
+            return result
+
+        return first
 
     @property
     def at_once(self) -> bool:
@@ -172,6 +187,9 @@ class Copies:
             raise
         except BaseException as e:
             raise CopyError(i) from e
+        finally:
+            if self._quick is not None:
+                restore(self._quick)
         return rewards, ended
 
     def _step_at_once(

@@ -1,8 +1,8 @@
 """Settings of the whole process that an environment's code may change, and that are ours: put back after it ran.
 
 Learning depends on torch's defaults, paths on the working directory, Ctrl-C on the signal handlers, NumPy's warnings on
-its error state. Looking at them takes a few microseconds: it is done where environments are made and reset, not at
-every step.
+its error state. Looking at them takes a few microseconds: it is done where environments are made and reset and at their
+first step; at every step only what is `quick` to look at.
 """
 
 import contextlib
@@ -25,8 +25,8 @@ class Kept:
 
     Args:
         folder: the working directory that the code chose for itself earlier; it finds it again.
-        everything: whether to look at what is slow to look at as well: signal handlers, filters of warnings, torch's
-            rarer modes.
+        everything: whether to look at what is slow to look at as well: signal handlers, filters of warnings, where
+            output goes, torch's rarer modes.
 
     Attributes:
         folder: the working directory that the code left, where it is another than ours; else None.
@@ -37,10 +37,11 @@ class Kept:
 
     def __enter__(self) -> Self:
         self._here = _here()
-        self._quick, self._errors = _quick(), np.geterr()
+        self._quick, self._errors = quick(), np.geterr()
         if self._everything:
             self._slow, self._filters = _slow(), list(warnings.filters)
             self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+            self._streams = sys.stdout, sys.stderr
         if self.folder is not None:
             with contextlib.suppress(OSError):
                 os.chdir(self.folder)
@@ -52,11 +53,7 @@ class Kept:
         if self.folder is not None and self._here is not None:
             with contextlib.suppress(OSError):
                 os.chdir(self._here)
-        if _quick() != self._quick:
-            dtype, threads, grad = self._quick
-            torch.set_default_dtype(dtype)
-            torch.set_num_threads(threads)
-            torch.set_grad_enabled(grad)
+        restore(self._quick)
         if np.geterr() != self._errors:
             np.seterr(**self._errors)
         if self._everything:
@@ -66,6 +63,7 @@ class Kept:
         for was, now, restore in zip(self._slow, _slow(), _RESTORE, strict=True):
             if was != now:
                 restore(was)
+        sys.stdout, sys.stderr = self._streams  # some silence a library by it, and would silence us
         filters: Any = warnings.filters
         for entry in [f for f in filters if f[0] == "error" and f not in self._filters]:
             filters.remove(entry)  # what it silences stays so; what it makes an error of may be ours
@@ -75,8 +73,18 @@ class Kept:
                     signal.signal(number, handler)
 
 
-def _quick() -> tuple[torch.dtype, int, bool]:
+def quick() -> tuple[torch.dtype, int, bool]:
+    """torch's default dtype, its threads, and whether it keeps gradients: an eighth of a microsecond."""
     return torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()
+
+
+def restore(was: tuple[torch.dtype, int, bool]) -> None:
+    """Put back what `quick` gave, where it is another now."""
+    if quick() != was:
+        dtype, threads, grad = was
+        torch.set_default_dtype(dtype)
+        torch.set_num_threads(threads)
+        torch.set_grad_enabled(grad)
 
 
 def _slow() -> tuple[Any, ...]:

@@ -1,5 +1,6 @@
 """What is lent to an environment, actions and the process itself, is as before when its code has run."""
 
+import io
 import os
 import signal
 import sys
@@ -119,6 +120,7 @@ PROCESS: dict[str, tuple[Callable[[Any], Any], Callable[[], Any]]] = {
     "Ctrl-C": (lambda env: signal.signal(signal.SIGINT, signal.SIG_IGN), lambda: signal.getsignal(signal.SIGINT)),
     "SIGTERM": (lambda env: signal.signal(signal.SIGTERM, signal.SIG_IGN), lambda: signal.getsignal(signal.SIGTERM)),
     "denormal numbers": (lambda env: torch.set_flush_denormal(True), lambda: sys.float_info.min / 2 == 0),
+    "output": (lambda env: setattr(sys, "stdout", io.StringIO()), lambda: sys.stdout),
     "warnings": (
         lambda env: warnings.simplefilter("error", ImportWarning),
         lambda: [f for f in warnings.filters if f[2] is ImportWarning],
@@ -141,6 +143,52 @@ def test_settings_of_the_process_are_as_before(name: str, when: str, tmp_path: P
     assert look() == before
     if name != "working directory":
         assert seen == [before] * 6
+
+
+def _changing(change: Callable[[Any], Any], due: Callable[[int], bool]) -> Callable[..., Any]:
+    """A step function that changes something when its time has come."""
+
+    def step(env: Any, action: Any) -> Any:
+        if due(env.t):
+            change(env)
+        return 0.0, 1.0, False, False, {}
+
+    return step
+
+
+@pytest.mark.parametrize("name", list(PROCESS))
+def test_settings_are_as_before_after_the_first_step(name: str) -> None:
+    change, look = PROCESS[name]
+    before = look()
+    envs = batch(step=_changing(change, lambda t: t == 1))
+    for _ in range(3):
+        envs.step(still(envs))
+        assert look() == before
+
+
+@pytest.mark.parametrize("name", ["default dtype", "threads", "gradients"])
+def test_what_learning_depends_on_is_as_before_after_every_step(name: str) -> None:
+    change, look = PROCESS[name]
+    before = look()
+    envs = batch(step=_changing(change, lambda t: t > 1))
+    for _ in range(3):
+        envs.step(still(envs))
+        assert look() == before
+
+
+def test_an_environment_that_chooses_a_working_directory_in_its_first_step_finds_it_again(tmp_path: Path) -> None:
+    here, seen = os.getcwd(), []
+
+    def step(env: Any, action: Any) -> Any:
+        seen.append(os.getcwd())
+        os.chdir(tmp_path)
+        return 0.0, 1.0, False, False, {}
+
+    envs = batch(step=step)
+    for _ in range(3):
+        envs.step(still(envs))
+        assert os.getcwd() == here
+    assert seen == [here] * 2 + [str(tmp_path)] * 4
 
 
 def test_an_environment_keeps_the_working_directory_that_it_chose(tmp_path: Path) -> None:

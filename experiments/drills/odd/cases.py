@@ -44,7 +44,7 @@ RAISES = (
 HARMLESS = (
     "chdir", "dtype", "no-grad", "torch-threads", "torch-seed", "torch-device", "torch-deterministic", "torch-denormal",
     "seterr", "numpy-print", "warnings", "signals", "signals-default", "sigchld", "alarm", "umask", "environ", "locale",
-    "recursion-limit", "path", "stdout", "stdout-closed", "gc", "process", "program", "thread", "print", "print-error",
+    "recursion-limit", "path", "stdout", "gc", "process", "program", "thread", "print", "print-error",
     "slow", "garbage",
 )  # fmt: skip
 METHODS = ("init", "reset", "step", "close", "render", "import")
@@ -176,5 +176,5 @@ def _spoilt(rng: np.random.Generator) -> Iterator[Case]:
         at_leaf = "".join(f".{part}" for part in place)
         yield Case(
             f"spoilt/{name}{at_leaf}/{how}@{at}", f"value {how}", tree, TWO, {"obs": how}, EITHER, place, at,
-            names=("observation", "was declared"),
+            names=("observation", "was declared", "values.py"),
         )  # fmt: skip

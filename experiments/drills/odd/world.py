@@ -137,7 +137,8 @@ class World(gym.Env):
     def do(self, where: str) -> None:
         """What the table says of this method, from the step on that it names."""
         what = WRONG.get(where)
-        if what is not None and (where in ("init", "close", "render") or self.age >= CASE["at"]):
+        due = where in ("init", "close", "render") or self.age >= CASE["at"]
+        if what is not None and due and (what not in ONCE or _once(self, what)):
             ACTS[what](self)
 
 
@@ -233,6 +234,10 @@ def _quiet() -> None:
     logging.disable()
 
 
+ONCE = {  # of a copy's life; the others whenever their time has come
+    "torch-device", "torch-deterministic", "torch-denormal", "seterr", "warnings", "signals", "signals-default",
+    "sigchld", "stdout", "locale", "alarm",
+}  # fmt: skip
 LINES = "the simulator says no\n  because of line two\n  and line three"
 ACTS: dict[str, Any] = {
     "raise": lambda world: _raise(RuntimeError("the simulator lost its connection")),
@@ -279,7 +284,6 @@ ACTS: dict[str, Any] = {
     "recursion-limit": lambda world: sys.setrecursionlimit(5000),
     "path": lambda world: sys.path.insert(0, str(HERE)),
     "stdout": lambda world: setattr(sys, "stdout", open(os.devnull, "w")),  # noqa: SIM115
-    "stdout-closed": lambda world: sys.stdout.close(),
     "gc": lambda world: __import__("gc").disable(),
     "process": _process,
     "program": _program,
