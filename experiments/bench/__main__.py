@@ -22,13 +22,18 @@ def bench() -> None:
     """Time rlbench beside its peers. Figures are env steps per second, all seeds together; medians over the rounds."""
 
 
+BARE = ("rlbench x1", "rlbench x10", "rlbench x5 twice")
+USED = ("train x1", "train x10", "train x10 on two")
+
+
 @bench.command()
 @click.option("--workload", type=click.Choice(["classic", "cleanrl"]), default="classic", show_default=True)
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--steps", default=10_000, show_default=True, help="Env steps per seed and round.")
 def rate(workload: str, rounds: int, steps: int) -> None:
-    """The training loop: one learner, ten learners, ten on both cores, Stable-Baselines3 and the textbook loop."""
-    names = ("sb3", "textbook", "rlbench x1", "rlbench x10", "rlbench x5 twice")
+    """The training loop alone, and `rlbench train` as used, its record included; beside Stable-Baselines3's and the
+    textbook loop: one learner, ten learners, ten on both cores."""
+    names = ("sb3", "textbook", *(name for pair in zip(BARE, USED, strict=True) for name in pair))
     rates: dict[str, list[float]] = {name: [] for name in names}
     click.echo(f"{workload}: one thread a process, {rounds} rounds of {steps:,} env steps, {_machine()}")
     for _ in range(rounds):
@@ -36,11 +41,21 @@ def rate(workload: str, rounds: int, steps: int) -> None:
             rates[name].append(_measure(name, workload, steps))
     click.echo(f"{'':18}{'median':>10}{'min':>10}{'max':>10}{'/ sb3':>10}")
     for name, values in rates.items():
-        ratio = statistics.median(a / b for a, b in zip(values, rates["sb3"], strict=True))
+        ratio = _median_ratio(values, rates["sb3"])
         row = (statistics.median(values), min(values), max(values))
         click.echo(f"{name:18}" + "".join(f"{v:>10,.0f}" for v in row) + f"{ratio:>9.1f}x")
-    ten = statistics.median(10 * a / b for a, b in zip(rates["rlbench x1"], rates["rlbench x10"], strict=True))
-    click.echo(f"ten learners take {ten:.2f} times the time of one")
+    for title, (one, ten, _) in (("the loop alone", BARE), ("as used", USED)):
+        click.echo(f"{title}: ten learners take {10 * _median_ratio(rates[one], rates[ten]):.2f} times the time of one")
+    shares = (
+        f"{name} {100 - 100 * _median_ratio(rates[name], rates[bare]):.0f} %"
+        for bare, name in zip(BARE, USED, strict=True)
+    )
+    click.echo(f"as used, below the loop alone: {', '.join(shares)}")
+
+
+def _median_ratio(ours: list[float], theirs: list[float]) -> float:
+    """The median over the rounds of what was measured side by side."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 @bench.command(hidden=True)

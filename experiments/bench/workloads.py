@@ -1,7 +1,11 @@
 """What is timed: the same work for rlbench and its peers, as functions that do it and return env steps per second."""
 
+import contextlib
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -9,8 +13,11 @@ import numpy as np
 import torch
 
 from rlbench.build import build, make_envs
+from rlbench.progress import Plain
 from rlbench.recipe import Recipe
 from rlbench.runner import run
+from rlbench.training import train
+from rlbench.watcher import Status
 
 WARM_UP = 1_000  # env steps before the clock starts: buffers filled, updates running
 
@@ -69,6 +76,29 @@ def rlbench_rate(work: Workload, seeds: int, steps: int) -> float:
     seconds = time.perf_counter() - began
     envs.close()
     return seeds * steps / seconds
+
+
+class _Clock(Plain):
+    """Reads the clock whenever a run reports, which is a few times a second, besides printing what users see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, float]] = []
+
+    def tick(self, status: Status) -> None:
+        super().tick(status)
+        if status.env_steps >= WARM_UP:
+            self.seen.append((status.env_steps, time.perf_counter()))
+
+
+def train_rate(work: Workload, seeds: int, steps: int, workers: int = 1) -> float:
+    """Env steps per second of a run as `rlbench train` makes it, its record, checkpoints and progress included."""
+    made = recipe(work, seeds).replace(total_steps=WARM_UP + steps, final_eval_episodes=0, workers=workers)
+    clock = _Clock()
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr), clock:
+        train(recipe=made, out=Path(folder) / "run", watcher=clock)
+    (first, began), (last, ended) = clock.seen[0], clock.seen[-1]
+    return seeds * (last - first) / (ended - began)
 
 
 def sb3_rate(work: Workload, steps: int) -> float:
@@ -170,4 +200,7 @@ CONTENDERS: dict[str, Callable[[Workload, int], float]] = {
     "rlbench x1": lambda work, steps: rlbench_rate(work, 1, steps),
     "rlbench x5": lambda work, steps: rlbench_rate(work, 5, steps),
     "rlbench x10": lambda work, steps: rlbench_rate(work, 10, steps),
+    "train x1": lambda work, steps: train_rate(work, 1, steps),
+    "train x10": lambda work, steps: train_rate(work, 10, steps),
+    "train x10 on two": lambda work, steps: train_rate(work, 10, steps, workers=2),
 }
