@@ -37,6 +37,7 @@ def evaluate(
     import json
 
     from rlbench import trained
+    from rlbench.commands import ref
     from rlbench.estimates import aggregate
     from rlbench.places import shown
     from rlbench.registry import agent_code
@@ -73,7 +74,7 @@ def evaluate(
             click.echo(text)
             return
     click.echo(
-        f"{shown(opened.path)}: {opened.recipe.agent} on {opened.recipe.env}, {episodes} greedy episodes per seed"
+        f"{shown(opened.path)}: {ref(opened.recipe.agent)} on {opened.recipe.env}, {episodes} greedy episodes per seed"
     )
     columns = ("mean", "median", "iqm", "min", "max")
     click.echo(f"{'seed':>8}" + "".join(f"{name:>10}" for name in columns))

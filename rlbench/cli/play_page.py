@@ -18,6 +18,7 @@ def greedy(
 ) -> "tuple[list[Played], str]":
     """Write greedy episodes; the episodes, and what to say of the file."""
     from rlbench import player, reel
+    from rlbench.commands import ref
     from rlbench.places import shown
 
     player.check_name(path)
@@ -31,7 +32,7 @@ def greedy(
     about = (
         f"Seed {opened.seeds[0]} of {shown(opened.path)}, {opened.env_steps:,} env steps of training. Greedy episodes."
     )
-    title = f"{opened.recipe.agent} on {opened.recipe.env}"
+    title = f"{ref(opened.recipe.agent)} on {opened.recipe.env}"
     size = player.write_page(path, player.page(reels, opened.recipe.env, title, about, speed=speed))
     return played, f"; {shown(path)}: {_size(size, [one.pictures for one in reels])}"
 
@@ -48,6 +49,7 @@ def training(
 ) -> None:
     """Write episodes of training, with the estimates of the run's own checkpoint where it can be loaded."""
     from rlbench import player, reel, trained
+    from rlbench.commands import ref
     from rlbench.errors import RlbenchError
     from rlbench.places import shown
 
@@ -60,7 +62,7 @@ def training(
         why_not = f", and no others could be loaded: {e}"
         click.echo(f"no Q-values: {e}", err=True)
     reels = reel.training_reels(recording, chosen, opened, told, why_not)
-    title = f"{recording.recipe.agent} on {recording.recipe.env}: episodes of training"
+    title = f"{ref(recording.recipe.agent)} on {recording.recipe.env}: episodes of training"
     about = f"Seed {chosen[0].entry.seed} of {shown(recording.folder)}."
     size = player.write_page(path, player.page(reels, recording.recipe.env, title, about, speed=speed))
     click.echo(f"{shown(path)}: {_size(size, [one.pictures for one in reels])}")

@@ -39,6 +39,7 @@ def verify(
     rlbench verify runs/CartPole-v1/dqn-20260101-120000 --episodes all
     """
     from rlbench import verify as checks
+    from rlbench.commands import ref
     from rlbench.errors import RunFolderError, UsageError
     from rlbench.journal import advice
     from rlbench.places import shown
@@ -55,7 +56,7 @@ def verify(
     if seed is not None:
         recording.journal(seed)  # says so where there is none
         seeds = [seed]
-    click.echo(f"{name}: {recording.recipe.agent} on {recording.recipe.env}")
+    click.echo(f"{name}: {ref(recording.recipe.agent)} on {recording.recipe.env}")
     click.echo(f"{'seed':>8}{'episodes':>10}{'replayed':>10}{'agree':>10}   episodes.csv")
     cut_off, led, differing = False, 0, 0
     for report in checks.check_seeds(recording, seeds, None if problems else rows, most):
