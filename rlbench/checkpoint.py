@@ -44,7 +44,7 @@ def save_together(files: Sequence[tuple[Path, str, dict[str, Any]]]) -> None:
     Files that belong together, such as a checkpoint and its replay buffer, so stay of one step where the disk fills up.
     """
     for _, kind, content in files:
-        _check_plain(content, kind)
+        check_plain(content, kind)
     staged: list[tuple[str, Path]] = []
     path = files[0][0]
     try:
@@ -132,6 +132,11 @@ def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str,
     return content
 
 
+def digest_of(value: Any) -> int:
+    """A number that tells states apart: CRC-32 of all tensors and plain values in ``value``."""
+    return _digest(value)
+
+
 def _digest(value: Any, digest: int = 0, limit: float = math.inf) -> int:
     """CRC-32 of all tensors and plain values in ``value``, with their names, dtypes and shapes.
 
@@ -157,14 +162,14 @@ def _digest(value: Any, digest: int = 0, limit: float = math.inf) -> int:
     return zlib.crc32(f"{type(value).__name__} {value!r}".encode(), digest)
 
 
-def _check_plain(value: Any, where: str) -> None:
+def check_plain(value: Any, where: str) -> None:
     """Refuse what could be written but never be read again."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            _check_plain(inner, f"{where}.{key}")
+            check_plain(inner, f"{where}.{key}")
     elif isinstance(value, (list, tuple)):
         for i, inner in enumerate(value):
-            _check_plain(inner, f"{where}[{i}]")
+            check_plain(inner, f"{where}[{i}]")
     elif type(value) not in (torch.Tensor, int, float, str, bool, type(None)):
         name = f"{type(value).__module__}.{type(value).__name__}"
         raise CheckpointError(

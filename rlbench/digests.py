@@ -27,6 +27,13 @@ class Digests:
         self._large = size >= _LARGE * n  # too large to be laid side by side first
         self._most = max(1, min(_STEPS, _BYTES // max(1, size)))
 
+    def copy(self) -> "Digests":
+        """These, as they are now."""
+        other = Digests(0, 0)
+        other._sums, other._from, other._aside = self._sums.copy(), self._from.copy(), self._aside.copy()
+        other._most = self._most
+        return other
+
     def begin(self, i: int, row: np.ndarray) -> None:
         """Copy ``i`` begins an episode with the observation ``row``, (1, *O)."""
         self.stand(i, (zlib.crc32(row.data), 0))

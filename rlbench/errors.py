@@ -3,6 +3,8 @@
 The command line prints the message alone; a traceback is for defects of ours.
 """
 
+from pathlib import Path
+
 MOST_SAID = 500  # letters of somebody else's error
 
 
@@ -19,11 +21,30 @@ class UsageError(RlbenchError):
 
 
 class EnvError(RlbenchError):
-    """An environment broke its contract (NaN, a wrong shape, an exception) while it was being stepped."""
+    """An environment broke its contract (a wrong shape, an exception) while it was being stepped.
+
+    ``seed`` is the position of the seed that it belongs to, where that is known.
+    """
+
+    def __init__(self, message: str, seed: int | None = None) -> None:
+        super().__init__(message)
+        self.seed = seed
+
+
+class NotFiniteError(EnvError):
+    """An environment gave a reward or an observation that is NaN or infinite."""
 
 
 class AgentError(RlbenchError):
     """An agent's code raised an exception, or gave back what its interface does not allow."""
+
+
+class DivergedError(AgentError):
+    """A loss is NaN or infinite; ``dump`` is where what the agent held was written."""
+
+    def __init__(self, message: str, dump: Path) -> None:
+        super().__init__(message)
+        self.dump = dump
 
 
 class CheckpointError(RlbenchError):

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from . import checkpoint
-from .commands import resume_command
-from .errors import AgentError
+from .errors import DivergedError
 
 if TYPE_CHECKING:
     from .session import Session
@@ -49,12 +48,17 @@ def broken_seeds(session: "Session") -> list[int]:
     what = "; ".join(bad.values())
     path = dump(session.folder, step, [numbers[s] for s in bad], session.agent_state(), session.metrics, what)
     if session.recipe.on_nan == "stop":
-        raise AgentError(
-            f"{what}, at step {step:,}. What the agent held is in {path}. Lower the learning rate, or leave such seeds "
-            f"behind: {resume_command(session.folder, session.recipe, '--on-nan', 'skip-seed')}"
-        )
+        raise DivergedError(f"{what}, at step {step:,}", path)
     session.watcher.note(f"{what}, at step {step:,}: left behind. What the agent held is in {path}.")
     return list(bad)
+
+
+def left_out(session: "Session") -> list[int]:
+    """Positions of the seeds that an evaluation has left out as their environment gave numbers that are not finite."""
+    broken = {s: what for s, what in session.evaluator.broken.items() if s in session.training}
+    for what in broken.values():
+        session.watcher.note(f"in an evaluation at step {session.env_steps:,}: {what}: left behind.")
+    return list(broken)
 
 
 def dump(

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import RlbenchError
+from .milestones import mean_of
 from .record import write_json
 from .summary import summarise
+from .trials import Paused
 from .watcher import Watcher
 
 if TYPE_CHECKING:
@@ -17,11 +19,13 @@ if TYPE_CHECKING:
 FINAL_ROUND = 0  # evaluation episodes of the final figures; rounds during training are env steps, and never 0
 
 
-def finish(session: "Session", *, interrupted: bool) -> dict[str, Any]:
-    """Evaluate the final and the best weights on fresh episodes unless interrupted; write summary.json.
+def finish(session: "Session") -> dict[str, Any]:
+    """Evaluate the final and the best weights on fresh episodes, unless a signal came or comes; write summary.json.
+
+    The agent holds afterwards what it held before.
 
     Returns:
-        What it holds.
+        What summary.json holds.
     """
     r, scores, agent = session.recipe, session.scores, session.agent
     if agent.replay is not None and not agent.updates:
@@ -29,12 +33,15 @@ def finish(session: "Session", *, interrupted: bool) -> dict[str, Any]:
     updates = agent.updates  # before the best weights, of fewer updates, are put in its place
     ends = [session.env_steps if at is None else at for at in scores.stopped_at]
     final, best = np.array(scores.evaluated), np.array(scores.best)
-    if r.final_eval_episodes and not interrupted:
-        final = best = _returns(session, session.agent_state())
-        same = [at == end for at, end in zip(scores.best_at, ends, strict=True)]
-        if session.best is not None and not all(same):
-            skip = [s for s, is_final in enumerate(same) if is_final]
-            best = np.where(same, final, _returns(session, session.best, skip))
+    counts, best_counts = list(scores.evaluated_episodes), list(scores.best_episodes)
+    if r.final_eval_episodes and not session.stopping:
+        held = session.own_state()
+        try:
+            ((final, counts), (best, best_counts)) = _scored(session, ends)
+        except Paused:
+            pass
+        finally:
+            agent.load_state_dict(held)
     summary = summarise(
         r,
         scores,
@@ -44,20 +51,40 @@ def finish(session: "Session", *, interrupted: bool) -> dict[str, Any]:
         train_seconds=session.train_seconds,
         final=final,
         best=best,
-        interrupted=interrupted,
+        episodes=(counts, best_counts),
+        interrupted=session.stopping,
         inexact=session.inexact,
         device=str(session.parts.device),
     )
     write_json(session.folder / "summary.json", summary)
+    if not session.stopping:
+        session.trials.done()
     return summary
 
 
-def _returns(session: "Session", state: dict[str, Any], skip: Sequence[int] = ()) -> np.ndarray:
-    """Mean greedy return (S,) of the weights in ``state`` over the final figures' episodes."""
+Score = tuple[np.ndarray, list[int]]  # (S,) mean greedy return, and how many episodes it rests on
+
+
+def _scored(session: "Session", ends: Sequence[int]) -> tuple[Score, Score]:
+    """Of the final and of the best weights. Raises Paused."""
+    at = session.scores.best_at
+    final, counts = _score(session, session.agent_state(), ends)
+    same = [best_at == end for best_at, end in zip(at, ends, strict=True)]
+    if session.best is None or all(same):
+        return (final, counts), (final, counts)
+    best, best_counts = _score(session, session.best, ends, [s for s, is_final in enumerate(same) if is_final])
+    chosen = [counts[s] if is_final else best_counts[s] for s, is_final in enumerate(same)]
+    return (final, counts), (np.where(same, final, best), chosen)
+
+
+def _score(session: "Session", state: dict[str, Any], ends: Sequence[int], skip: Sequence[int] = ()) -> Score:
+    """Of the weights in ``state``, over the episodes of the final figures."""
+    r = session.recipe
     session.agent.load_state_dict(state)
-    episodes = session.recipe.final_eval_episodes
-    returns, _ = session.evaluator(session.agent, episodes, round=FINAL_ROUND, skip=skip)
-    return np.asarray(returns.mean(1))
+    returns, _ = session.trials(r.final_eval_episodes, FINAL_ROUND, [int(r.eval_share * end) for end in ends], skip)
+    for what in session.evaluator.broken.values():
+        session.watcher.note(f"in the final evaluation: {what}: this seed has no final score.")
+    return mean_of(returns), np.isfinite(returns).sum(1).tolist()
 
 
 def draw(folder: Path, watcher: Watcher) -> None:

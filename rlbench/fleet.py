@@ -62,6 +62,7 @@ class Fleet:
         self.env_steps = 0
         self.train_seconds = 0.0
         self.numbers: dict[str, list[float]] = {}
+        self.evaluating = ""
         self._resume = False
         self._notes: set[str] = set()
         self._said: dict[int, dict[str, Any]] = {}  # worker -> its newest report
@@ -191,6 +192,8 @@ class Fleet:
         self.scores.solved_at = next(iter(self._said.values()))["solved_at"]
         self.env_steps = steps // heard  # of a resumed run, the others have not begun at 0 either
         self.train_seconds = max(said["train_seconds"] for said in self._said.values())
+        at_it = [said["evaluating"] for said in self._said.values() if said["evaluating"]]
+        self.evaluating = f"{at_it[0]}, in each of {len(at_it)} processes" if len(at_it) > 1 else "".join(at_it)
         told = [self._said[k]["numbers"] if k in self._said else {} for k in range(len(states))]
         unknown = [[math.nan] * len(state["episodes"]) for state in states]
         self.numbers = {
@@ -303,6 +306,7 @@ class _Reporter(Watcher):
     def _report(self, kind: str, status: Status) -> None:
         scores = status.scores
         content = {"env_steps": status.env_steps, "train_seconds": status.train_seconds, "numbers": status.numbers}
+        content["evaluating"] = status.evaluating
         self._send(kind, {**content, "scores": scores.state_dict(), "solved_at": scores.solved_at})
 
     def _send(self, kind: str, content: Any) -> None:

@@ -84,6 +84,9 @@ def lift(learner: type[Learner]) -> type[Agent]:
             actions = [one.act(here[s], explore=explore) for s, one in enumerate(self.learners)]
             if odd := [a for a in actions if not isinstance(a, Tensor)]:
                 raise AgentError(f"{learner.__name__}.act gave a {type(odd[0]).__name__}, expected a Tensor")
+            if len({(a.shape, a.dtype) for a in actions}) > 1:
+                shapes = " and ".join(sorted({f"{tuple(a.shape)} {a.dtype}" for a in actions}))
+                raise AgentError(f"{learner.__name__}.act gave actions of different kinds: {shapes}")
             return torch.stack(actions).to(self.device)
 
         def observe(self, transition: Transition) -> None:
@@ -93,6 +96,8 @@ def lift(learner: type[Learner]) -> type[Agent]:
 
         def update(self) -> dict[str, Tensor]:
             each = [one.update() or {} for one in self.learners]
+            if odd := [m for m in each if not isinstance(m, dict)]:
+                raise AgentError(f"{learner.__name__}.update gave a {type(odd[0]).__name__}, expected a dict or {{}}")
             names = dict.fromkeys(name for metrics in each for name in metrics)
             return {name: torch.tensor([_number(learner, name, m.get(name, NAN)) for m in each]) for name in names}
 

@@ -113,7 +113,7 @@ class Live(Progress):
         if self._trail is None:
             self._trail = _so_far(status)
         self._trail.add(status.env_steps, recent_means(status.scores))
-        state = "" if not over else "finished" if ended(status.summary) else "interrupted"
+        state = status.evaluating if not over else "finished" if ended(status.summary) else "interrupted"
         self._screen.show(panel(status, self._trail, self._clock, self._screen.size(), state))
 
     def evaluated(self, status: Status) -> None:

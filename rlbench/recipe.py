@@ -83,8 +83,15 @@ class Recipe(BaseModel):
         "takes one per CPU core, a Python program one",
     )
     eval_every: int = Field(5_000, ge=0, description="steps between greedy evaluations; 0: only at the end")
-    eval_episodes: int = Field(10, ge=1, description="episodes of an evaluation during training")
-    final_eval_episodes: int = Field(100, ge=0, description="episodes of the evaluations at the end; 0: none")
+    eval_episodes: int = Field(10, ge=1, description="episodes of an evaluation during training, at most")
+    final_eval_episodes: int = Field(100, ge=0, description="episodes of the evaluations at the end, at most; 0: none")
+    eval_share: float = Field(
+        0.25,
+        ge=0,
+        le=1e9,
+        description="an evaluation takes at most this share of the env steps trained (of those since the last one, "
+        "during training), but ten episodes at least",
+    )
     checkpoint_every: int = Field(
         10_000, ge=0, description="steps between checkpoints, if they take under 2 % of the time; 0: only at the end"
     )

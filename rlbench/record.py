@@ -184,10 +184,11 @@ class Recorder:
         )
 
     def evaluation(self, env_steps: int, returns: np.ndarray, lengths: np.ndarray) -> None:
-        """A greedy evaluation; both (S, episodes), NaN for seeds that did not play."""
+        """A greedy evaluation; both (S, episodes), NaN where none was played."""
         means: dict[int, float] = {}
-        for seed, r, n in zip(self.seeds, returns, lengths, strict=True):
-            if np.isnan(r).any():
+        for seed, all_returns, all_lengths in zip(self.seeds, returns, lengths, strict=True):
+            r, n = all_returns[np.isfinite(all_returns)], all_lengths[np.isfinite(all_returns)]
+            if not len(r):
                 continue
             means[seed] = float(r.mean())
             numbers = (r.mean(), r.std(), r.min(), r.max(), n.mean())

@@ -85,7 +85,7 @@ def agent_code(ref: str, but: type[Exception] = RlbenchError) -> Iterator[None]:
         yield
     except (RlbenchError, but):
         raise
-    except Exception as e:
+    except (Exception, SystemExit) as e:
         ours = ref in BUILT_IN or (not runs_user_code(ref) and ref not in agent_names())
         module = "" if ours else agent_names().get(ref, ref).rpartition(":")[0]
         names = user_files.module_names(module) if module else ()

@@ -93,10 +93,17 @@ def reproduce(found: Findings) -> str:
     )
 
 
+def _counts(summary: dict[str, Any]) -> list[float | None]:
+    """How many episodes the seeds' final scores rest on."""
+    counts = summary.get("final_eval_episodes")
+    return list(map(finite, counts.values() if isinstance(counts, dict) else [summary.get("eval_episodes")]))
+
+
 def method(found: Findings) -> str:
     """How the numbers are made."""
-    episodes = sorted({int(n) for f in found.folders if (n := finite(f.summary.get("eval_episodes"))) is not None})
-    many = " or ".join(map(str, episodes)) or "some"
+    known = {n for f in found.folders for n in _counts(f.summary) if n is not None and n > 0}
+    low, high = (int(end(known)) if known else 0 for end in (min, max))
+    many = "some" if not known else f"{low} to {high}" if low < high else str(high)
     lines = [
         f"A seed's <b>final score</b> is the mean return of {many} greedy episodes with the weights that training "
         "ended with; its <b>best</b> is that of the weights that did best in an evaluation while it trained. The "

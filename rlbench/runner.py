@@ -20,7 +20,13 @@ class Step(NamedTuple):
 
 
 def run(
-    agent: Agent, envs: EnvBatch, *, explore: bool = True, learn: bool = True, obs: Tensor | None = None
+    agent: Agent,
+    envs: EnvBatch,
+    *,
+    explore: bool = True,
+    learn: bool = True,
+    obs: Tensor | None = None,
+    action: Tensor | None = None,
 ) -> Iterator[Step]:
     """Let ``agent`` act in ``envs`` until the consumer stops or no copy is running.
 
@@ -30,16 +36,19 @@ def run(
         explore: handed to `Agent.act`.
         learn: whether the agent observes and updates.
         obs: (S, E, *O), the observations to go on from.
+        action: what the agent has already chosen there, where a step failed: `EnvBatch.asked`.
     """
     if obs is None:
         obs = envs.reset()
     before = flushed()
     try:
         while envs.running:
-            flush(True)
-            action = agent.act(obs, explore=explore)
-            flush(before)
+            if action is None:
+                flush(True)
+                action = agent.act(obs, explore=explore)
+                flush(before)
             transition, obs = envs.step(action)
+            action = None
             metrics: dict[str, Tensor] = {}
             if learn:
                 flush(True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .errors import CheckpointError, first_line
+from .errors import CheckpointError, RlbenchError, first_line
 from .journal import advice, earlier
 from .keeper import Kept
 from .width import mkl_mode
@@ -30,6 +30,8 @@ def training_of(session: "Session") -> dict[str, Any]:
     return {
         "streams": session.parts.streams.state_dict(),
         "envs": session.envs.state_dict(),
+        "asked": session.envs.asked,
+        "pending": session.pending,
         "scores": session.scores.state_dict(),
         "best": session.best,
         "stopped": session.ended,
@@ -62,6 +64,8 @@ def stand(session: "Session", kept: Kept) -> tuple[dict[str, int], float]:
         session.best, session.ended = state["best"], state["stopped"]
         session.evaluated_at = state["evaluated_at"]
         session.metrics = dict(state.get("metrics", {}))  # earlier versions kept none
+        asked, pending = state.get("asked"), state.get("pending")  # likewise
+        session.pending = (int(pending[0]), bool(pending[1])) if pending else None
         if session.agent.replay is not None:
             if kept.replay is None:
                 raise ValueError("it was written without a replay buffer")
@@ -74,8 +78,11 @@ def stand(session: "Session", kept: Kept) -> tuple[dict[str, int], float]:
                 f"bits, so this resume is not exact. To have it exact, start it on a CPU with that mode."
             )
         session.obs, strayed = session.envs.load_state_dict(state["envs"], partial(earlier, session.folder))
+        session.envs.asked = None if asked is None else asked.to(session.parts.device)
         sizes, wall_seconds = state["sizes"], float(state["wall_seconds"])
-    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:
+    except RlbenchError:
+        raise
+    except Exception as e:  # an agent may check its state as it likes, by assert too
         raise CheckpointError(
             f"{session.folder / 'checkpoint.pth'} does not fit its agent or environment: {first_line(e)}"
         ) from e

@@ -20,6 +20,7 @@ def summarise(
     train_seconds: float,
     final: np.ndarray,
     best: np.ndarray,
+    episodes: tuple[Sequence[int], Sequence[int]],
     interrupted: bool,
     inexact: Sequence[int],
     device: str,
@@ -35,12 +36,14 @@ def summarise(
         train_seconds: of the loop, without evaluations and checkpoints.
         final: (S,) mean greedy return of the final weights.
         best: (S,) of the weights that did best in an evaluation during training, on the same fresh episodes.
+        episodes: how many episodes each of these rests on, per seed.
         interrupted: whether a signal ended the run.
         inexact: env steps at which it was resumed, but not exactly.
         device: where it ran.
     """
     seeds = recipe.seed_numbers
-    reasons = sorted({why or ("interrupted" if interrupted else "total_steps") for why in scores.stopped})
+    reasons = {why or "total_steps" for why in scores.stopped if why or not interrupted}
+    reasons |= {"interrupted"} if interrupted else set()
     return {
         "env": recipe.env,
         "agent": recipe.agent,
@@ -55,11 +58,13 @@ def summarise(
         "recent_return": _by_seed(seeds, scores.recent_means()),
         "final_eval_return": _by_seed(seeds, final),
         "best_eval_return": _by_seed(seeds, best),
-        "eval_episodes": recipe.eval_episodes if interrupted else recipe.final_eval_episodes or recipe.eval_episodes,
+        "eval_episodes": min(episodes[0], default=0),
+        "final_eval_episodes": _by_seed(seeds, episodes[0]),
+        "best_eval_episodes": _by_seed(seeds, episodes[1]),
         "solved_at": scores.solved_at,
         "solved_at_env_steps": _by_seed(seeds, scores.solved),
         "solved_at_episode": _by_seed(seeds, scores.solved_episode),
-        "stopped_because": ", ".join(reasons),
+        "stopped_because": ", ".join(sorted(reasons)),
         "exact": not inexact,
         "inexact_resumes_at": list(inexact),
         "device": device,
@@ -75,6 +80,7 @@ def combine(summaries: Sequence[dict[str, Any]], wall_seconds: float) -> dict[st
     whole["seeds"] = [seed for part in summaries for seed in part["seeds"]]
     for key in ("env_steps", "updates", "train_seconds"):
         whole[key] = max(part[key] for part in summaries)
+    whole["eval_episodes"] = min(part["eval_episodes"] for part in summaries)
     whole["exact"] = all(part["exact"] for part in summaries)
     whole["inexact_resumes_at"] = sorted({at for part in summaries for at in part["inexact_resumes_at"]})
     # A resumed process knows of the time before, and counts on.

@@ -86,6 +86,15 @@ def _steps_taken(status: Status) -> str:
     return f"{f'{least:,} to ' if least < status.env_steps else ''}{status.env_steps:,} env steps per seed"
 
 
+def rests_on(counts: object) -> str:
+    """What to say of how many episodes a seed's score rests on; ``counts`` is as summary.json has them."""
+    known = [n for n in counts.values() if isinstance(n, int) and n > 0] if isinstance(counts, dict) else []
+    if not known:
+        return ""
+    low, high = min(known), max(known)
+    return f"{f'{low:,} to ' if low < high else ''}{high:,} greedy episode{'s' if high > 1 else ''}"
+
+
 def closing_lines(status: Status) -> list[str]:
     """What to say when a run has ended."""
     summary = status.summary
@@ -101,6 +110,10 @@ def closing_lines(status: Status) -> list[str]:
         means = np.array([np.nan if v is None else v for v in summary[name].values()])
         if np.isfinite(means).any():
             lines.append(f"Greedy return, {label} weights: {score_text(means)}   seeds: {numbers(means)}")
+    final, best = (rests_on(summary.get(name)) for name in ("final_eval_episodes", "best_eval_episodes"))
+    if final or best:
+        other = f", the best weights' on {best}" if best != final else ""
+        lines.append(f"A seed's score rests on {final or 'no episode'}{other}.")
     solved = [at for at in summary["solved_at_env_steps"].values() if at is not None]
     if status.scores.solved_at is not None:
         median = f", median after {int(np.median(solved)):,} steps" if solved else ""

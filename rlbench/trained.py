@@ -10,7 +10,7 @@ import torch
 from . import checkpoint
 from .agent import Agent
 from .build import Parts, build, code_changes
-from .errors import CheckpointError, NoRun, UsageError, first_line
+from .errors import CheckpointError, NoRun, RlbenchError, UsageError, first_line
 from .evaluation import Evaluator
 from .finish import FINAL_ROUND
 from .fleet import joined
@@ -92,7 +92,9 @@ def _load(
         state: Any = content["agent"]
         parts.agent.load_state_dict(state if seed == "all" else pick(state, seeds.index(chosen[0]), len(seeds)))
         env_steps = int(content["env_steps"])
-    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:
+    except RlbenchError:
+        raise
+    except Exception as e:  # an agent may check its state as it likes, by assert too
         raise CheckpointError(f"{where} does not fit its agent or environment: {first_line(e)}") from e
     notes = tuple(code_changes(whole_run(path.parent), recipe))
     return Trained(path, recipe, parts.agent, parts.maker, parts, chosen, env_steps, returns, notes)

@@ -20,15 +20,32 @@ def snapshot(state: Any) -> Any:
     return state
 
 
-def merge(new: Any, old: Any, mask: list[bool]) -> Any:
-    """``new`` where ``mask`` (length S) is True, else ``old``; shared leaves are ``new``'s. Both are snapshots."""
+class UnlikeError(ValueError):
+    """Two states of one agent differ in shape; the text says where."""
+
+
+def merge(new: Any, old: Any, mask: list[bool], where: str = "") -> Any:
+    """``new`` where ``mask`` (length S) is True, else ``old``; shared leaves are ``new``'s. Both are snapshots.
+
+    Raises:
+        UnlikeError: what belongs to the seeds has another shape in one than in the other.
+    """
     if isinstance(new, Tensor) and new.dim() and new.shape[0] == len(mask):
+        if not isinstance(old, Tensor) or old.shape != new.shape:
+            before = f"the shape {tuple(old.shape)}" if isinstance(old, Tensor) else f"a {type(old).__name__}"
+            raise UnlikeError(f"{where!r} has the shape {tuple(new.shape)}, and had {before} earlier in the run")
         rows = torch.tensor(mask).view(-1, *[1] * (new.dim() - 1))
         return torch.where(rows, new, old)
     if isinstance(new, list) and len(new) == len(mask):
+        if not isinstance(old, list) or len(old) != len(mask):
+            raise UnlikeError(f"{where!r} is a list of {len(mask)}, and was none earlier in the run")
         return [n if on else o for n, o, on in zip(new, old, mask, strict=True)]
     if isinstance(new, dict):
-        return {key: merge(value, old[key], mask) if key in old else value for key, value in new.items()}
+        known = old if isinstance(old, dict) else {}
+        return {
+            key: merge(value, known[key], mask, f"{where}.{key}" if where else str(key)) if key in known else value
+            for key, value in new.items()
+        }
     return new
 
 

@@ -19,7 +19,7 @@ from .border import ForeignError, told
 from .comeback import Before, bring_back, state_of
 from .copies import Copies, CopyError, Ended, finite
 from .digests import Digests
-from .errors import AgentError, EnvError
+from .errors import AgentError, EnvError, NotFiniteError
 from .make import EnvMaker
 from .packing import Packed, Rows
 from .pages import Pages
@@ -50,11 +50,13 @@ class EnvBatch:
         device: where the tensors go.
         stream: names what the episodes are for; another name gives other episodes.
         keep_going: stop a seed whose environment returns NaN or infinity, and go on with the others.
+        pausing: a copy stands still after its episode, until `begin` starts another.
 
     Attributes:
         spec: what an agent needs to know.
         finished: the episodes that the last `step` ended.
         broken: positions of the seeds that were stopped because of such numbers, and what came.
+        asked: the actions of a step that failed, in which no copy counts as having moved; None after any other.
     """
 
     def __init__(
@@ -66,11 +68,13 @@ class EnvBatch:
         device: torch.device | str = "cpu",
         stream: str = "env",
         keep_going: bool = False,
+        pausing: bool = False,
     ) -> None:
         self.maker, self.seeds, self.num_envs = maker, tuple(seeds), num_envs
         self.device = torch.device(device)
         self._away = self.device.type != "cpu"
-        self.stream, self.keep_going = stream, keep_going
+        self.stream, self.keep_going, self.pausing = stream, keep_going, pausing
+        self.asked: Tensor | None = None
         self.broken: dict[int, str] = {}
         self.finished: list[Episode] = []
         n = len(self.seeds) * num_envs
@@ -123,6 +127,34 @@ class EnvBatch:
         stopped = set(range(seed * e, seed * e + e)) if env is None else {seed * e + env}
         self._running = [i for i in self._running if i not in stopped]
 
+    def rest(self) -> None:
+        """All copies stand still, and none is broken."""
+        self._running, self.broken = [], {}
+        self._obs, self._current = self._obs_pages.take()
+        self._obs[:] = 0
+        self._settle()
+
+    def begin(self, seed: int, env: int, episode: int) -> None:
+        """Let a copy that stands still begin its episode number ``episode``."""
+        i = seed * self.num_envs + env
+        stood = self._obs
+        self._obs, self._current = self._obs_pages.take()
+        self._obs[:] = stood
+        self._episodes[i] = episode - 1
+        self._running = sorted({*self._running, i})
+        self._next_episode(i)
+        self._settle()
+
+    @property
+    def obs(self) -> Tensor:
+        """What to act on, (S, E, *O)."""
+        return self._current
+
+    @property
+    def moving(self) -> int:
+        """How many copies are being stepped."""
+        return len(self._running)
+
     def reset(self, episode: int = 0) -> Tensor:
         """Start every copy afresh with its episode number ``episode``; (S, E, *O)."""
         n = len(self.envs)
@@ -147,7 +179,22 @@ class EnvBatch:
         Raises:
             AgentError: the actions are no such tensor.
             EnvError: a copy raised, or returned NaN, infinity or a wrong shape. Names env, seed, episode and step.
+                All copies then stand where they stood before, as far as `state_dict` tells of them.
         """
+        stood = self._returns, self._clock, self._obs, self._current, self._episodes, self._began, self._running
+        broken, digests, logged = self.broken, self._digests, len(self._log)
+        try:
+            return self._step(action)
+        except BaseException as e:
+            self._returns, self._clock, self._obs, self._current, self._episodes, self._began, self._running = stood
+            self.broken, self._digests = broken, digests
+            del self._log[logged:]
+            self.asked = None if isinstance(e, AgentError) else action
+            raise
+
+    def _step(self, action: Tensor) -> tuple[Transition, Tensor]:
+        if isinstance(action, Tensor) and action.requires_grad:
+            action = action.detach()  # what is recorded and learned from needs no graph
         actions = self._decoded(action)
         page = None if self._rows is None else self._rows.take()
         after, next_obs = self._obs_pages.take() if page is None else (page.after, page.next_obs)
@@ -159,8 +206,6 @@ class EnvBatch:
             raise self._broken(e.i, self._clock - self._began[e.i] + 1, e.__cause__) from e.__cause__
         self._returns = [total + reward for total, reward in zip(self._returns, rewards, strict=True)]
         self._log.append(actions)
-        if self._digests is not None:
-            self._digests.add(after, rewards)
         self._clock += 1
         if self._clock >= self._deadline:
             for i in self._running:
@@ -171,11 +216,15 @@ class EnvBatch:
                 raise AgentError(f"the agent gave an action that is not finite: {action.flatten()[:8].tolist()}")
             for i, what in self._not_finite(after, rewards):
                 if not self.keep_going:
-                    raise EnvError(what)
-                self.broken[i // self.num_envs] = what
+                    raise NotFiniteError(what, i // self.num_envs)
+                self.broken = {**self.broken, i // self.num_envs: what}
                 self.stop(i // self.num_envs)
                 after[i], rewards[i] = self._obs[i], 0.0
             ended = {i: how for i, how in ended.items() if i // self.num_envs not in self.broken}
+        if self._digests is not None:
+            if ended:  # a reset may fail
+                self._digests = self._digests.copy()
+            self._digests.add(after, rewards)
         reward_array, reward = self._reward_pages.take() if page is None else (page.rewards, page.reward)
         reward_array[:] = rewards
         if self._away:
@@ -192,9 +241,13 @@ class EnvBatch:
             terminated, truncated = self._flags(ended)
             self._obs, self._current = self._obs_pages.take()
             self._obs[:] = after
-            for i in sorted(ended):
-                self.finished.append(self._episode(i, ended[i][0]))
-                self._next_episode(i)
+            self._episodes, self._began = self._episodes.copy(), self._began.copy()  # a reset that fails changes none
+            self.finished = [self._episode(i, ended[i][0]) for i in sorted(ended)]
+            if self.pausing:
+                self._running = [i for i in self._running if i not in ended]
+            else:
+                for i in sorted(ended):
+                    self._next_episode(i)
             self._settle()
         if page is None:
             return Transition(obs, action, reward, next_obs, terminated, truncated), self._current
@@ -208,6 +261,8 @@ class EnvBatch:
             raise AgentError(f"the agent gave actions of type {type(action).__name__}, expected a Tensor")
         if action.shape != self._action_shape:
             raise AgentError(f"the agent gave actions of shape {tuple(action.shape)}, expected {self._action_shape}")
+        if not self._action_codec.discrete and action.dtype != torch.float32:
+            raise AgentError(f"the agent gave actions of {action.dtype}, expected torch.float32")
         try:
             actions = self._action_codec.decode(action)
         except ValueError as e:
@@ -247,7 +302,12 @@ class EnvBatch:
         except CopyError as error:
             raise self._broken(i, 0, error.__cause__) from error.__cause__
         if not finite(self._obs[i]):
-            raise EnvError(self._odd(i, 0, "an observation", self._obs[i]))
+            what = self._odd(i, 0, "an observation", self._obs[i])
+            if not self.keep_going:
+                raise NotFiniteError(what, s)
+            self.broken = {**self.broken, s: what}
+            self.stop(s)
+            self._obs[i] = 0
         if self._digests is not None:
             self._digests.begin(i, self._obs[i : i + 1])
 
@@ -281,7 +341,9 @@ class EnvBatch:
 
     def _broken(self, i: int, step: int, e: BaseException | None) -> EnvError:
         assert e is not None
-        return ForeignError(self.maker.env_id, self._where(i, step), told(e))
+        error = ForeignError(self.maker.env_id, self._where(i, step), told(e))
+        error.seed = i // self.num_envs
+        return error
 
     def _not_finite(self, obs: np.ndarray, rewards: list[float]) -> Iterator[tuple[int, str]]:
         """The copies with numbers that float32 does not hold, and what they returned."""

@@ -103,6 +103,7 @@ class Watched:
         self.env_steps, self.train_seconds = 0, 0.0
         self.numbers: dict[str, list[float]] = {}
         self.summary: dict[str, Any] = {}
+        self.evaluating = ""  # is told to who trains
         self.state: State = "interrupted"
         self.process = ""
         self._places: dict[Path, _Place] = {}

@@ -33,6 +33,10 @@ class Status(Protocol):
         """What the newest update and the agent itself say of learning: name -> one number for each seed."""
 
     @property
+    def evaluating(self) -> str:
+        """Of an evaluation under way, how far it is; empty where there is none."""
+
+    @property
     def summary(self) -> dict[str, Any]:
         """Once the run has ended: what summary.json holds."""
 

@@ -224,7 +224,7 @@ def test_what_cannot_change_on_resume(run: Path, tmp_path: Path) -> None:
         assert words in mistake("train", "--resume", run, *flags)
     assert "was made by agent 'dqn', not 'random'" in mistake("train", "--resume", run, "--agent", "random")
     done = "has done its 120 steps. To go on, raise them: rlbench train --resume"
-    for flags in ([], ["--total-steps", "60"], ["--total-steps", "120"]):
+    for flags in ([], ["--total-steps", "120"]):
         assert done in mistake("train", "--resume", run, *flags)
     for folder in (tmp_path, tmp_path / "none", run / "run.json"):
         assert "is no run folder: it holds no checkpoint.pth" in mistake("train", "--resume", folder)

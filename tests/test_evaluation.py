@@ -144,7 +144,7 @@ def test_the_greedy_action_is_played_and_not_the_exploring_one() -> None:
 def test_figures_of_a_run_can_be_computed_again(tmp_path: Path) -> None:
     recipe = Recipe(
         env="CartPole-v1", device="cpu", seeds=2, seed=5, num_envs=3, total_steps=300, eval_every=150, eval_episodes=3,
-        final_eval_episodes=12, hyper={"hidden": (8,), "learning_starts": 30, "batch_size": 8},
+        final_eval_episodes=12, eval_share=100, hyper={"hidden": (8,), "learning_starts": 30, "batch_size": 8},
     )  # fmt: skip
     done = rlbench.train(recipe=recipe, out=tmp_path / "run")
     for file, key in (("checkpoint.pth", "final_eval_return"), ("best.pth", "best_eval_return")):

@@ -40,6 +40,7 @@ class Run:
         self.env_steps, self.train_seconds = env_steps, 0.0
         self.numbers: dict[str, list[float]] = {}
         self.summary: dict[str, Any] = {}
+        self.evaluating = ""
 
     def go_to(self, env_steps: int, returns: list[float]) -> "Run":
         self.env_steps, self.train_seconds = env_steps, env_steps / 1000

@@ -60,6 +60,7 @@ def record(rounds: int, only: tuple[str, ...]) -> None:
 @click.argument("part")
 def record_one(name: str, part: str) -> None:
     """One training: its seconds, those spent in the journal and in checkpoints, and the number of checkpoints."""
+    from rlbench import milestones
     from rlbench.interrupt import Interrupts
     from rlbench.journal import Journal
     from rlbench.recipe import Recipe
@@ -88,7 +89,7 @@ def record_one(name: str, part: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         session = Session(made, Watcher(), draws=False)
         session.start(Path(folder))
-        session._evaluate = lambda only=None: None  # type: ignore[method-assign]
+        milestones.evaluate = lambda session, only=None: None
         began = time.perf_counter()
         session._loop(Interrupts())
         whole = time.perf_counter() - began
