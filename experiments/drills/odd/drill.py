@@ -19,7 +19,9 @@ KINDS = ("traceback", "silent", "lost", "hung", "left", "code", "lines", "culpri
 @click.option("--cases", "count", default=400, show_default=True, help="How many environments.")
 @click.option("--seed", default=0, show_default=True, help="Of their order, and of the values that go wrong.")
 @click.option("--only", metavar="NAME", help="Only cases whose name contains this.")
-@click.option("--plan", metavar="PLAN", help="train, workers, ctrl-c, kill or later.  [default: taken in turn]")
+@click.option(
+    "--plan", metavar="PLAN", help="train, workers, ctrl-c, kill, later, or all.  [default: one for each case]"
+)
 @click.option("--jobs", default=2, show_default=True, help="Cases at a time.")
 @click.option("--show", is_flag=True, help="Print every command with what it said.")
 @click.option("--keep", metavar="DIR", type=click.Path(path_type=Path), help="Work in this folder and leave it.")
