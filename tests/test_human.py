@@ -286,7 +286,7 @@ def test_mistakes(tmp_path: Path) -> None:
     assert "nothing to play" in mistake("play")
     assert "nothing to play" in mistake("play", "--human")
     assert "--human --env ENV" in mistake("play", "--env", "CartPole-v1")
-    assert "no path" in mistake("play", tmp_path, "--human", "--env", "CartPole-v1")
+    assert "the run says which environment it is of" in mistake("play", tmp_path, "--human", "--env", "CartPole-v1")
     assert "give one of the two" in mistake("play", tmp_path, "--human", "--episode", "best")
     assert "unknown environment" in mistake("play", "--human", "--env", "Nothing-v0")
 
