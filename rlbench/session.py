@@ -172,9 +172,15 @@ class Session:
             return  # a resumed run that had come to its end
         began, aside, ticked, due = time.perf_counter() - self.train_seconds, 0.0, 0.0, False
         self.pace.begin()
+        busy = self._next_due()
         for step in run(self.agent, self.envs, obs=self.obs, action=self.envs.asked):
             before = self.env_steps
             self.env_steps += r.num_envs
+            if step.metrics:
+                self.metrics = step.metrics
+            idle = self.env_steps < busy and not (step.finished or due or self.envs.broken or interrupts.signal)
+            if idle and time.perf_counter() - ticked <= TICK_SECONDS:
+                continue  # as most steps are: there is nothing to record and nothing to do
             self._record(step, before)
             paused = time.perf_counter()
             last = self.env_steps >= r.total_steps
@@ -192,7 +198,14 @@ class Session:
             aside += time.perf_counter() - paused
             if interrupts.signal or last:
                 break
+            busy = self._next_due()
         self.save()
+
+    def _next_due(self) -> int:
+        """The env steps, beyond today's, at which something is due first."""
+        r = self.recipe
+        every = (r.log_every, r.eval_every, r.video_every, r.checkpoint_every)
+        return min([r.total_steps, *((self.env_steps // n + 1) * n for n in every if n)])
 
     def _reach(self, before: int, finished: bool) -> None:
         """Do what is due at this step. Where that fails or is cut off, a resumed run does it again."""
@@ -231,8 +244,6 @@ class Session:
                 self._told_limit = True
                 for note in self.parts.maker.notes:
                     self.watcher.note(note)
-        if step.metrics:
-            self.metrics = step.metrics
         if self.due(self.recipe.log_every, before):
             check_metrics(self)
             returns = self.scores.recent_means()
