@@ -4,10 +4,10 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from .commands import resume_command
 from .errors import RlbenchError
@@ -16,6 +16,7 @@ from .recipe import Recipe
 #: SIGHUP comes when a terminal is closed or a connection to another machine breaks.
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 _KEPT = [getattr(signal, name) for name in ("SIGHUP",) if hasattr(signal, name)]  # where ignored, as under nohup
+_T = TypeVar("_T")
 _listening: "list[Interrupts]" = []  # of this process, the innermost last
 
 
@@ -30,6 +31,9 @@ class Interrupted(RlbenchError):
 class Interrupts:
     """Context in which signals are noted instead of ending the process; ``signal`` is the one that came, or 0.
 
+    Also where it was ignored, as programs find SIGINT that a script starts in the background: who presses Ctrl-C at a
+    terminal means us.
+
     Outside the main thread, where Python allows no handlers, it does nothing. A process that is forked meanwhile, as
     environments do that keep a simulator in one, gets the handlers of before: it has nothing to save, and is to end
     when it is told to.
@@ -37,6 +41,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.signal = 0
+        self._waiting = False
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -57,10 +62,21 @@ class Interrupts:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not set by Python
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal:  # the user insists
+        insists, self.signal = bool(self.signal), self.signal or number
+        if insists:
             self._give_back()
+        if insists or self._waiting:
             raise KeyboardInterrupt
-        self.signal = number
+
+    def wait(self, wait: Callable[[], _T], otherwise: _T) -> _T:
+        """What ``wait`` gives; ``otherwise`` at once where a signal has come, or comes meanwhile."""
+        self._waiting = True
+        try:
+            return otherwise if self.signal else wait()
+        except KeyboardInterrupt:
+            return otherwise
+        finally:
+            self._waiting = False
 
     def raise_if_any(self, folder: Path, recipe: Recipe) -> None:
         """Raise Interrupted, with the command that goes on, if a signal came."""

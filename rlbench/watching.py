@@ -10,6 +10,7 @@ from typing import Any
 
 from .commands import again_command, resume_command
 from .errors import UsageError
+from .interrupt import Interrupts
 from .panel import panel
 from .progress import Screen, make_console
 from .texts import Clock, closing_lines
@@ -18,12 +19,18 @@ from .watched import Watched
 SECONDS = 1.0  # between two looks
 
 
-def watch(folder: Path | str, *, once: bool = False) -> None:
-    """Show a run until it ends or the user presses q; nothing is written.
+def watch(folder: Path | str, *, once: bool = False) -> int:
+    """Show a run until it ends, the user presses q or a signal comes; nothing is written.
+
+    A signal is noted, and looked at between two drawings: one that raised in the middle of drawing could be lost there,
+    or leave the terminal as no program should.
 
     Args:
         folder: the run folder.
         once: print one panel and return, as is done too where standard output is no terminal.
+
+    Returns:
+        The number of the signal that came, or 0.
 
     Raises:
         RlbenchError: it is no run folder, nothing has been recorded in it, or a file is damaged.
@@ -36,13 +43,24 @@ def watch(folder: Path | str, *, once: bool = False) -> None:
             f"{run.folder} holds no record yet, and no process is at work in it. "
             f"Start it again with: {again_command(run.folder, run.recipe)}"
         )
-    if not (once or not console.is_terminal or console.is_dumb_terminal):
+    if once or not console.is_terminal or console.is_dumb_terminal:
+        _leave(run, screen)
+        return 0
+    with Interrupts() as interrupts:
         with contextlib.closing(screen), _keys() as pressed:
-            while state == "under way":
+            while state == "under way" and not interrupts.signal:
                 screen.show(_panel(run, screen, "q leaves"))
-                if pressed(SECONDS) == "q":
+                if interrupts.wait(lambda: pressed(SECONDS), "") == "q":
                     break
                 state = run.look()
+        if not interrupts.signal:
+            _leave(run, screen)
+    return interrupts.signal
+
+
+def _leave(run: Watched, screen: Screen) -> None:
+    """Print what is to stay on the terminal."""
+    console = screen.console
     console.print(_panel(run, screen))
     if run.summary:
         for line in closing_lines(run):

@@ -16,9 +16,11 @@ def watch(ctx: click.Context, run: Path, once: bool) -> None:
 
     It only reads the run folder, once a second, and leaves when the run has ended, or with q.
     """
-    from rlbench.watching import watch as look_on
-
     try:
-        look_on(run, once=once)
+        from rlbench.watching import watch as look_on
+
+        came = look_on(run, once=once)
     except KeyboardInterrupt:  # the run goes on; nothing needs to be said
-        ctx.exit(130)
+        came = 2
+    if came:
+        ctx.exit(128 + came)
