@@ -79,14 +79,17 @@ def test_code_that_raises_is_named_with_file_and_line(
     command = train(broken(LEARNER, pattern, line, tmp_path), tmp_path / "run", "--workers", workers)
     said = mistake(*command)
     assert re.search(words, said)
-    assert said.endswith("RLBENCH_DEBUG=1 shows the whole traceback.")
+    assert "RLBENCH_DEBUG=1 shows the whole traceback." in said
 
 
 def test_code_that_raises_with_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLBENCH_DEBUG", "1")
     error = rlbench(*train(broken(AGENT, ACT, "        return 1 / 0", tmp_path), tmp_path / "run")).exception
     assert type(error).__name__ == "AgentError"
-    assert isinstance(error.__cause__, ZeroDivisionError)
+    causes = [error]
+    while causes[-1].__cause__ is not None:
+        causes.append(causes[-1].__cause__)
+    assert isinstance(causes[-1], ZeroDivisionError)
     run = process(*train(f"{tmp_path}/mine.py:Mine", tmp_path / "two", "--workers", "2"))
     _, err = run.communicate(timeout=60)
     assert run.returncode == 1
