@@ -65,6 +65,12 @@ class Plan:
         """Episodes of all seeds together, as far as that is known."""
         return sum(self.wanted.values())
 
+    @property
+    def text(self) -> str:
+        """How far it is."""
+        copies = f"{self.copies:,} environment {'copy' if self.copies == 1 else 'copies'}"
+        return f"evaluating: {len(self.played):,} of {self.total:,} episodes, in {copies}"
+
     def take(self) -> tuple[int, int]:
         """The position of a seed, and the number of its episode that is to be begun now: the lowest come first."""
         k, s = heapq.heappop(self._ready)

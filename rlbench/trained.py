@@ -1,6 +1,6 @@
 """Opening what a run left behind: an agent ready to act, with its environment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +11,7 @@ from . import checkpoint
 from .agent import Agent
 from .build import Parts, build, code_changes
 from .errors import CheckpointError, NoRun, RlbenchError, UsageError, first_line
-from .evaluation import Evaluator
+from .evaluation import Evaluator, Plan
 from .finish import FINAL_ROUND
 from .fleet import joined
 from .make import EnvMaker
@@ -115,12 +115,15 @@ def _open(path: Path) -> tuple[Path, dict[str, Any]]:
     raise NoRun(f"{shown(path)} holds no checkpoint. Give a run folder or a .pth file; runs lie under runs/.")
 
 
-def evaluate(trained: Trained | str | Path, episodes: int = 100, **how: Any) -> np.ndarray:
+def evaluate(
+    trained: Trained | str | Path, episodes: int = 100, *, look: Callable[[Plan], None] = lambda plan: None, **how: Any
+) -> np.ndarray:
     """Greedy returns on environments of their own.
 
     Args:
         trained: from `load`, or a path for it.
         episodes: per seed. The same episodes every time.
+        look: called with what has been played before every step; what it raises ends the evaluation.
         how: `load`'s arguments, where a path is given.
 
     Returns:
@@ -131,7 +134,7 @@ def evaluate(trained: Trained | str | Path, episodes: int = 100, **how: Any) -> 
     evaluator = Evaluator(trained.maker, trained.seeds, trained.parts.device)
     with staying():
         try:
-            returns, _ = evaluator(trained.agent, episodes, round=FINAL_ROUND)
+            returns, _ = evaluator(trained.agent, episodes, round=FINAL_ROUND, look=look)
         finally:
             evaluator.close()
     return returns

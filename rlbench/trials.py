@@ -76,8 +76,7 @@ class Trials:
             session.keep_up()
             self._kept_at = time.perf_counter()
         if now - self._shown_at > session.tick_seconds:
-            copies = f"{plan.copies:,} environment {'copy' if plan.copies == 1 else 'copies'}"
-            self.text = f"evaluating: {len(plan.played):,} of {plan.total:,} episodes, in {copies}"
+            self.text = plan.text
             session.recorder.flush_if_due()
             session.watcher.tick(session)
             self._shown_at = time.perf_counter()

@@ -18,7 +18,9 @@ from . import options
 @options.env_code
 @options.imports
 @options.device
+@click.pass_context
 def evaluate(
+    ctx: click.Context,
     path: Path,
     episodes: int,
     seed: int | None,
@@ -31,17 +33,22 @@ def evaluate(
 ) -> None:
     """Play greedy episodes with a checkpoint or a run folder's best one, all seeds at once.
 
+    Ctrl-C ends it with the figures of the episodes that have ended, marked as partial.
+
     \b
     rlbench eval runs/CartPole-v1/dqn-20260101-120000 --episodes 100
     """
     import json
 
+    import numpy as np
+
     from rlbench import trained
     from rlbench.commands import ref
     from rlbench.estimates import aggregate
     from rlbench.places import shown
-    from rlbench.registry import agent_code
+    from rlbench.scoring import score
     from rlbench.stats import summary
+    from rlbench.texts import rests_on
     from rlbench.verdict import interval
 
     imports = options.with_env(imports, env)
@@ -49,11 +56,14 @@ def evaluate(
         path, seed="all" if seed is None else seed, agent=agent, imports=imports, device=device or "auto"
     )
     options.tell(opened.notes)
-    with agent_code(opened.recipe.agent):
-        returns = trained.evaluate(opened, episodes)
-    over_seeds = summary(returns.mean(1))
-    estimates = aggregate([returns.mean(1)])
-    several = len(opened.seeds) > 1
+    scored = score(opened, episodes)
+    if scored.said:
+        click.echo(scored.said, err=True)
+    played = dict(zip(opened.seeds, scored.returns, strict=True))
+    known = {seed: returns for seed, returns in played.items() if len(returns)}
+    means = np.array([returns.mean() for returns in known.values()])
+    several = len(known) > 1
+    estimates = aggregate([means]) if several else None
     if as_json or out:
         content = {
             "path": shown(opened.path),
@@ -61,31 +71,36 @@ def evaluate(
             "agent": opened.recipe.agent,
             "env_steps": opened.env_steps,
             "episodes": episodes,
+            "partial": bool(scored.said),
             "seeds": {
-                str(s): {"returns": r.tolist(), **summary(r)} for s, r in zip(opened.seeds, returns, strict=True)
+                str(seed): {"returns": returns.tolist(), **(summary(returns) if len(returns) else {})}
+                for seed, returns in played.items()
             },
-            "over_seeds": over_seeds,
-            "intervals": {name: [e.low, e.high] for name, e in estimates._asdict().items()} if several else None,
+            "over_seeds": summary(means) if known else None,
+            "intervals": {name: [e.low, e.high] for name, e in estimates._asdict().items()} if estimates else None,
         }
         text = json.dumps(content, indent=2)
         if out:
             options.write(out, text)
         if as_json:
             click.echo(text)
-            return
-    click.echo(
-        f"{shown(opened.path)}: {ref(opened.recipe.agent)} on {opened.recipe.env}, {episodes} greedy episodes per seed"
-    )
-    columns = ("mean", "median", "iqm", "min", "max")
-    click.echo(f"{'seed':>8}" + "".join(f"{name:>10}" for name in columns))
-    for s, r in zip(opened.seeds, returns, strict=True):
-        click.echo(f"{s:>8}" + _row(summary(r), columns))
-    if several:
-        click.echo(f"{'of means':>8}" + _row(over_seeds, columns))
-        words = {"IQM": estimates.iqm, "mean": estimates.mean, "median": estimates.median}
-        click.echo("over seeds, with 95 % intervals: " + ", ".join(f"{k} {interval(e)}" for k, e in words.items()))
-    else:
-        click.echo("one seed: there is no interval over seeds, and another seed may score otherwise")
+    if not as_json and known:
+        count = f"{episodes} greedy episodes per seed"
+        if scored.said:
+            count = f"PARTIAL: {rests_on({seed: len(r) for seed, r in known.items()})} per seed, of {episodes}"
+        click.echo(f"{shown(opened.path)}: {ref(opened.recipe.agent)} on {opened.recipe.env}, {count}")
+        columns = ("mean", "median", "iqm", "min", "max")
+        click.echo(f"{'seed':>8}" + "".join(f"{name:>10}" for name in columns))
+        for seed, returns in known.items():
+            click.echo(f"{seed:>8}" + _row(summary(returns), columns))
+        if estimates:
+            click.echo(f"{'of means':>8}" + _row(summary(means), columns))
+            words = {"IQM": estimates.iqm, "mean": estimates.mean, "median": estimates.median}
+            click.echo("over seeds, with 95 % intervals: " + ", ".join(f"{k} {interval(e)}" for k, e in words.items()))
+        else:
+            click.echo("one seed: there is no interval over seeds, and another seed may score otherwise")
+    if scored.signal:
+        ctx.exit(128 + scored.signal)
 
 
 def _row(values: dict[str, float], columns: tuple[str, ...]) -> str:
