@@ -38,7 +38,8 @@ def score(trained: Trained, episodes: int) -> Scored:
         told = _Told(interrupts)
         try:
             with agent_code(trained.recipe.agent):
-                return Scored(list(evaluate(trained, episodes, look=told)))
+                whole = list(evaluate(trained, episodes, look=told))
+            return Scored(whole, interrupts.signal)  # one that came too late ends the program all the same
         except _Cut:
             assert told.plan is not None
             table, _ = told.plan.numbers(len(trained.seeds))
