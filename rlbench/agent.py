@@ -37,6 +37,8 @@ class Agent(ABC):
     A subclass defines ``Config``, builds itself in ``__init__`` from the three arguments below, and implements the six
     abstract methods. Raise `rlbench.UsageError` from ``__init__`` where it cannot act in the environment at hand. Seeds
     must not see each other, not even through sizes: pad to a fixed length, never to the longest among the seeds.
+    When some of them stop before the others, one that has only the others is made, takes over their rows of
+    ``state_dict``, of ``replay`` and of the streams, and goes on in the first one's place.
 
     Args:
         spec: observations, actions, S, E and the device.

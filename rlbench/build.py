@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ class Parts(NamedTuple):
     action_codec: ActionCodec
     notes: list[str]  # what the user should know
     need: Need | None  # of memory and disk, where the agent is to be trained
+    made: Callable[[Sequence[int]], tuple[Agent, Streams]]  # builds the agent for other seed numbers
 
 
 def resolve_device(name: str) -> torch.device:
@@ -123,7 +124,7 @@ def build(
         notes.append(f"{recipe.env}: {spec.num_obs:,} distinct observations: networks have a column for each of them.")
     if need:
         check_memory(need, recipe)
-    return Parts(maker, agent, streams, place, *codecs, notes, need)
+    return Parts(maker, agent, streams, place, *codecs, notes, need, made)
 
 
 def _wide(spec: Spec) -> bool:

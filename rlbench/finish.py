@@ -8,6 +8,7 @@ import numpy as np
 
 from .errors import RlbenchError
 from .milestones import mean_of
+from .narrow import all_seeds
 from .record import write_json
 from .summary import summarise
 from .trials import Paused
@@ -35,13 +36,14 @@ def finish(session: "Session") -> dict[str, Any]:
     final, best = np.array(scores.evaluated), np.array(scores.best)
     counts, best_counts = list(scores.evaluated_episodes), list(scores.best_episodes)
     if r.final_eval_episodes and not session.stopping:
-        held = session.own_state()
-        try:
-            ((final, counts), (best, best_counts)) = _scored(session, ends)
-        except Paused:
-            pass
-        finally:
-            agent.load_state_dict(held)
+        with all_seeds(session) as whole:
+            held = session.own_state()
+            try:
+                ((final, counts), (best, best_counts)) = _scored(session, ends)
+            except Paused:
+                pass
+            finally:
+                whole.load_state_dict(held)
     summary = summarise(
         r,
         scores,

@@ -104,6 +104,7 @@ def stop(session: "Session", reasons: dict[int, str]) -> None:
     for s, why in reasons.items():
         session.scores.stop(s, why, session.env_steps)
         session.envs.stop(s)
+    session.to_narrow = True
     state = session.own_state()
     stopping = [s in reasons for s in range(session.recipe.seeds)]
     session.ended = state if session.ended is None else merged(session, state, session.ended, stopping)

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from .finish import draw, finish
 from .interrupt import Interrupts
 from .keeper import Keeper, Kept, Pace
 from .milestones import check_metrics, check_numbers, diagnostics, merged, reach, snapshot_of
+from .narrow import leave_out
 from .recipe import Recipe
 from .record import Recorder, disk_error, write_recipe
 from .registry import agent_code
@@ -45,6 +47,9 @@ class Session:
         evaluated_at: env steps of the newest evaluation; -1 before the first.
         obs: what to act on next, if the run was resumed.
         pending: where all that was due at this step is not done yet: env steps before it, and whether an episode ended.
+        to_narrow: whether seeds have stopped that the agent still computes, for no better reason than that nobody has
+            seen to it yet.
+        undivided: whether the agent computes all seeds to the end, since its state cannot be taken apart.
         inexact: env steps at which a resumed run did not go on exactly where it had stopped.
         summary: once the run has ended, what summary.json holds.
     """
@@ -75,6 +80,7 @@ class Session:
         self.ended: dict[str, Any] | None = None
         self.evaluated_at = -1
         self._told_limit = False
+        self.to_narrow = self.undivided = False
         self.inexact: list[int] = []
         self.pending: tuple[int, bool] | None = None
         self.pace = Pace()
@@ -104,6 +110,7 @@ class Session:
         for leftover in folder.glob(".*.pth.*.tmp"):  # of a save that was cut off
             leftover.unlink(missing_ok=True)
         sizes, seconds = stand(self, kept)
+        self.to_narrow = any(self.scores.stopped)
         (folder / "summary.json").unlink(missing_ok=True)  # of a run that has not ended
         if self.clips:  # of several processes one makes the films, and they stand at different steps
             clips.cut_back(folder, self.env_steps)
@@ -173,7 +180,7 @@ class Session:
         began, aside, ticked, due = time.perf_counter() - self.train_seconds, 0.0, 0.0, False
         self.pace.begin()
         busy = self._next_due()
-        for step in run(self.agent, self.envs, obs=self.obs, action=self.envs.asked):
+        for step in self._steps():
             before = self.env_steps
             self.env_steps += r.num_envs
             if step.metrics:
@@ -200,6 +207,18 @@ class Session:
                 break
             busy = self._next_due()
         self.save()
+
+    def _steps(self) -> Iterator[Step]:
+        """The loop. Seeds that stop drop out of it, and the others go on as if nothing had happened."""
+        obs = self.obs
+        while self.envs.running:
+            if self.to_narrow:
+                leave_out(self)
+            for step in run(self.agent, self.envs, obs=obs, action=self.envs.asked):
+                yield step
+                if self.to_narrow:
+                    break
+            obs = self.envs.obs
 
     def _next_due(self) -> int:
         """The env steps, beyond today's, at which something is due first."""

@@ -91,6 +91,7 @@ def train(
         if found.strayed:
             width_lost(found)
             session.watcher.note(found.warning())
+        del parts  # with the agent of all seeds, whose memory is free once some have stopped
         place = free_folder(recipe, place, runs)
         with Lock(place, patience=GLANCE):
             new_folder(recipe, place, {"numerics": found.facts()})

@@ -3,7 +3,8 @@
 A leaf belongs to the seeds where it is a tensor with a leading S axis or a list of length S; all else is shared.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -70,3 +71,145 @@ def pick(state: Any, seed: int, num_seeds: int) -> Any:
     if isinstance(state, dict):
         return {key: pick(value, seed, num_seeds) for key, value in state.items()}
     return state
+
+
+class Rest(NamedTuple):
+    """Of one leaf, what belongs to the seeds that `split` left out; shared leaves have none."""
+
+    value: Any
+
+
+def split(state: Any, like: Any, keep: Sequence[int], num_seeds: int) -> tuple[Any, Any]:
+    """The state of the learners at positions ``keep``, and what the others held, for `widen` to put back.
+
+    Which leaves belong to the seeds is seen from ``like``: there they are as long as ``keep``. What it does not have,
+    such as an optimiser's numbers before its first step, belongs to them where it is ``num_seeds`` long.
+
+    Args:
+        state: of ``num_seeds`` learners.
+        like: of as many as ``keep`` has, in a state of any content.
+        keep: fewer than ``num_seeds``.
+        num_seeds: S.
+
+    Returns:
+        Both may share memory with ``state``, but for what is a tensor; what the others held is a snapshot.
+
+    Raises:
+        ValueError: a leaf is neither shared by the seeds nor has a row for each of them.
+    """
+    if isinstance(state, dict):
+        known = like if isinstance(like, dict) else {}
+        parts = {key: split(value, known.get(key), keep, num_seeds) for key, value in state.items()}
+        return {key: part[0] for key, part in parts.items()}, {key: part[1] for key, part in parts.items()}
+    if state is None:  # what it will hold one day may have a row for each seed
+        return None, Rest(None)
+    if not _of_seeds(state, like, len(keep), num_seeds):
+        return state, None
+    others = _others(keep, num_seeds)
+    if isinstance(state, Tensor):
+        return state.detach()[list(keep)], Rest(state.detach()[others].cpu())
+    return [state[s] for s in keep], Rest([snapshot(state[s]) for s in others])
+
+
+def _of_seeds(state: Any, like: Any, few: int, num_seeds: int) -> bool:
+    """Whether a leaf has a row for each seed, where ``like`` has ``few``.
+
+    Raises:
+        ValueError: it has not, and is not shared either.
+    """
+    if not isinstance(state, (Tensor, list)):
+        return False
+    long = len(state) if isinstance(state, list) or state.dim() else -1
+    if long == num_seeds:
+        if like is None:
+            return True
+        if isinstance(like, type(state)) and (isinstance(like, list) or like.dim()) and len(like) == few:
+            return True
+    if like is not None and not _same_form(state, like):
+        raise ValueError(f"a part of its state, of length {long}, is neither shared nor has a row for each seed")
+    return False
+
+
+def _same_form(a: Any, b: Any) -> bool:
+    """Whether two leaves are alike in everything but their numbers."""
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape == b.shape
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(_same_form, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return all(key not in b or _same_form(value, b[key]) for key, value in a.items())
+    return True
+
+
+def widen(state: Any, rest: Any, keep: Sequence[int], num_seeds: int) -> Any:
+    """The state of ``num_seeds`` learners from that of those at positions ``keep`` and the ``rest`` that `split` gave.
+
+    Where a leaf of the learners in ``keep`` has grown since, or has come into being, the others have zeros.
+    """
+    if isinstance(state, dict):
+        known = rest if isinstance(rest, dict) else {}
+        new = Rest(None)
+        return {key: widen(value, known.get(key, new), keep, num_seeds) for key, value in state.items()}
+    if not isinstance(rest, Rest):
+        return state
+    others = _others(keep, num_seeds)
+    if isinstance(state, Tensor) and state.dim() and len(state) == len(keep):
+        whole = state.new_zeros((num_seeds, *state.shape[1:]))
+        whole[list(keep)] = state.detach()
+        if isinstance(rest.value, Tensor):
+            whole[others] = _fitted(rest.value, whole[others]).to(whole)
+        return whole
+    if isinstance(state, list) and len(state) == len(keep):
+        values = [None] * num_seeds
+        for s, value in zip(keep, state, strict=True):
+            values[s] = value
+        held = rest.value if isinstance(rest.value, list) else [_zeros(state[0])] * len(others)
+        for s, value in zip(others, held, strict=True):
+            values[s] = _fitted(value, state[0])
+        return values
+    return state
+
+
+def _others(keep: Sequence[int], num_seeds: int) -> list[int]:
+    return [s for s in range(num_seeds) if s not in keep]
+
+
+def _fitted(value: Any, like: Any) -> Any:
+    """``value`` in the shape of ``like``, with zeros where it is smaller."""
+    if not (isinstance(value, Tensor) and isinstance(like, Tensor)):
+        return value
+    if value.shape == like.shape or value.dim() != like.dim():
+        return value
+    out = value.new_zeros(like.shape)
+    common = tuple(slice(min(pair)) for pair in zip(value.shape, like.shape, strict=True))
+    out[common] = value[common]
+    return out
+
+
+def _zeros(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return torch.zeros_like(value, device="cpu")
+    if isinstance(value, dict):
+        return {key: _zeros(inner) for key, inner in value.items()}
+    return value
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two states are equal to the last bit; numbers that are not finite equal themselves."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        a, b = a.detach().cpu(), b.detach().cpu()
+        return a.shape == b.shape and (torch.equal(a, b) or bool(((a == b) | ((a != a) & (b != b))).all()))
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(value, b[key]) for key, value in a.items())
+    return bool(a == b or (a != a and b != b))
+
+
+def nbytes(state: Any) -> int:
+    """Bytes that the tensors of a state take."""
+    if isinstance(state, Tensor):
+        return state.nbytes
+    if isinstance(state, dict):
+        return sum(map(nbytes, state.values()))
+    return sum(map(nbytes, state)) if isinstance(state, (list, tuple)) else 0

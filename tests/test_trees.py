@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import pytest
 import torch
 
-from rlbench.trees import join, merge, pick, snapshot
+from rlbench.trees import join, merge, nbytes, pick, same, snapshot, split, widen
 
 
 def state(offset: float, steps: int) -> dict[str, Any]:
@@ -98,3 +99,79 @@ def test_join_puts_together_what_pick_took_apart() -> None:
     assert joined["flags"] == [True, False]
     pair = join(alone[:2], [1, 1])
     assert torch.equal(join([pair, alone[2]], [2, 1])["net"]["weight"], whole["net"]["weight"])
+
+
+def test_split_and_widen_are_each_others_inverse() -> None:
+    whole, like = state(0.0, 7), {**pick(state(0.0, 0), 0, 3), "flags": [True, False]}
+    like["net"].update({key: torch.zeros(2, *t.shape[1:]) for key, t in like["net"].items()})
+    like["learners"] = [{}, {}]
+    kept, left = split(whole, like, [0, 2], 3)
+    assert kept["net"]["count"].tolist() == [1, 3]
+    assert kept["learners"] == [whole["learners"][0], whole["learners"][2]]
+    assert kept["flags"] == [True, False]  # as long as those kept, and shared
+    assert same(widen(kept, left, [0, 2], 3), whole)
+    whole["net"]["count"].fill_(9)
+    whole["learners"][1]["table"].fill_(9)
+    assert same(widen(kept, left, [0, 2], 3), state(0.0, 7))  # a copy
+
+
+def test_what_is_as_long_as_there_are_seeds_is_shared_where_fewer_seeds_have_as_much() -> None:
+    kept, left = split(
+        {"mean": torch.ones(3), "sizes": [1, 2, 3]}, {"mean": torch.zeros(3), "sizes": [4, 5, 6]}, [1], 3
+    )
+    assert kept == {"mean": kept["mean"], "sizes": [1, 2, 3]}
+    assert kept["mean"].tolist() == [1, 1, 1]
+    assert widen({"mean": torch.zeros(3), "sizes": [7]}, left, [1], 3)["sizes"] == [7]  # of now
+
+
+@pytest.mark.parametrize(
+    ("whole", "like"),
+    [
+        (torch.ones(6), torch.ones(4)),
+        (torch.ones(5, 3), torch.ones(5, 2)),
+        (torch.ones(3, 3), torch.ones(0, 2)),
+        ([torch.ones(3), torch.ones(3)], [torch.ones(2), torch.ones(2)]),
+        ([[torch.ones(3)], [torch.ones(3)], 1], [[torch.ones(2)], [torch.ones(2)], 1]),
+        ([1, 2, 3], []),
+        (torch.ones(3), 0.0),
+    ],
+)
+def test_what_cannot_be_split_is_refused(whole: Any, like: Any) -> None:
+    with pytest.raises(ValueError, match="neither shared nor has a row"):
+        split({"x": whole}, {"x": like}, [0, 1], 3)
+
+
+def test_what_comes_into_being_after_a_split_has_zeros_for_the_others() -> None:
+    kept, left = split({"adam": {}, "later": None, "steps": 0}, {"adam": {}, "later": None, "steps": 0}, [1], 3)
+    assert kept == {"adam": {}, "later": None, "steps": 0}
+    grown = {"adam": {"mean": torch.ones(1, 2)}, "later": [torch.ones(2)], "steps": 4}
+    wide = widen(grown, left, [1], 3)
+    assert wide["adam"]["mean"].tolist() == [[0, 0], [1, 1], [0, 0]]
+    assert [x.tolist() for x in wide["later"]] == [[0, 0], [1, 1], [0, 0]]
+    assert wide["steps"] == 4
+    kept, left = split({"adam": {"mean": torch.ones(3, 2)}}, {"adam": {}}, [1], 3)
+    assert kept["adam"]["mean"].shape == (1, 2)
+
+
+def test_rows_that_have_grown_are_filled_up_with_zeros() -> None:
+    kept, left = split(
+        {"rows": [torch.full((2, 1), s) for s in range(3)], "ring": torch.ones(3, 2, 1)},
+        {"rows": [torch.zeros(0, 1)], "ring": torch.zeros(1, 0, 1)},
+        [1],
+        3,
+    )
+    assert kept["ring"].shape == (1, 2, 1)
+    wide = widen({"rows": [torch.full((3, 1), 5)], "ring": torch.full((1, 3, 1), 5.0)}, left, [1], 3)
+    assert [x.flatten().tolist() for x in wide["rows"]] == [[0, 0, 0], [5, 5, 5], [2, 2, 0]]
+    assert wide["ring"].flatten(1).tolist() == [[1, 1, 0], [5, 5, 5], [1, 1, 0]]
+
+
+def test_same_and_nbytes() -> None:
+    assert same(
+        {"a": [torch.tensor([1.0, float("nan")]), float("nan")]},
+        {"a": (torch.tensor([1.0, float("nan")]), float("nan"))},
+    )
+    assert not same({"a": torch.tensor([1.0, float("nan")])}, {"a": torch.tensor([1.0, 2.0])})
+    assert not same({"a": 1}, {"b": 1})
+    assert not same([1], [1, 2])
+    assert nbytes({"a": [torch.zeros(3), 1], "b": torch.zeros(2, dtype=torch.uint8)}) == 14
