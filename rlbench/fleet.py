@@ -335,8 +335,11 @@ def _work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent
                 else:
                     shutil.rmtree(folder, ignore_errors=True)
                     session.start(new_folder(recipe, folder))
-                with contextlib.suppress(Interrupted):
+                try:
                     session.run(interrupts)
+                except Interrupted:
+                    if interrupts.foreign:  # the others do not know
+                        raise
             pipe.send(("summary", session.summary))
     except RlbenchError as e:
         if os.environ.get("RLBENCH_DEBUG"):  # an exception's traceback does not travel

@@ -41,6 +41,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.signal = 0
+        self.foreign = False  # whether it is a Ctrl-C that somebody else's code took
         self._waiting = False
         self._old: dict[int, Any] = {}
 
@@ -77,6 +78,10 @@ class Interrupts:
             return otherwise
         finally:
             self._waiting = False
+
+    def take(self) -> None:
+        """Note a KeyboardInterrupt out of somebody else's code, which listens to Ctrl-C itself."""
+        self.signal, self.foreign = int(signal.SIGINT), True
 
     def raise_if_any(self, folder: Path, recipe: Recipe) -> None:
         """Raise Interrupted, with the command that goes on, if a signal came."""

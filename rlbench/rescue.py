@@ -41,6 +41,14 @@ def rescued(session: "Session", e: EnvError | AgentError) -> RlbenchError:
     return error
 
 
+def saved_before_step(session: "Session") -> bool:
+    """Write a checkpoint of before the step that an environment did not bring to its end, if it was one's."""
+    if session.envs.asked is None and session.pending is None:
+        return False
+    session.save()
+    return True
+
+
 def _like(e: RlbenchError, message: str) -> RlbenchError:
     """An error of the nearest plain kind."""
     return EnvError(message) if isinstance(e, EnvError) else AgentError(message)

@@ -20,7 +20,7 @@ from .narrow import leave_out
 from .recipe import Recipe
 from .record import Recorder, disk_error, write_recipe
 from .registry import agent_code
-from .rescue import rescued
+from .rescue import rescued, saved_before_step
 from .runner import Step, run
 from .scores import Scores
 from .standing import content_of, stand, training_of
@@ -147,6 +147,11 @@ class Session:
                         ended = self.summary = finish(self)
                 except (EnvError, AgentError) as e:
                     raise rescued(self, e) from e
+                except KeyboardInterrupt:
+                    if interrupts.signal or not saved_before_step(self):  # the user insists, or there is no telling
+                        raise
+                    interrupts.take()
+                    ended = self.summary = finish(self)
                 except SystemExit as e:  # of code that an agent called; it would end the program without a word
                     raise rescued(self, AgentError(f"something called sys.exit({e.code!r})")) from e
             if self.draws:

@@ -37,6 +37,8 @@ FAULTY = """
                 raise RuntimeError("simulator lost its connection\\nsecond line")
             if self.how == "exit":
                 sys.exit()
+            if self.how == "interrupt":
+                raise KeyboardInterrupt
             assert self.how != "assert"
             return math.nan
         def reset(self, *, seed=None, options=None):
@@ -106,6 +108,20 @@ def test_a_step_that_fails_is_gone_on_with(how: str, num_envs: str, place: Path)
     for name in ("checkpoint", "replay"):
         ours, theirs = (checkpoint.load(place / run / f"{name}.pth", name) for run in ("run", "whole"))
         assert_same(ours["replay" if name == "replay" else "agent"], theirs["replay" if name == "replay" else "agent"])
+
+
+@pytest.mark.parametrize(
+    ("how", "workers"), [("interrupt step", "1"), ("interrupt reset", "1"), ("interrupt step", "2")]
+)
+def test_a_ctrl_c_that_the_environment_took_is_one_all_the_same(how: str, workers: str, place: Path) -> None:
+    result = rlbench(*words(place, how, "--workers", workers))
+    assert result.exit_code == 130, result.output
+    assert result.stdout == ""
+    assert re.fullmatch(r"stopped by SIGINT; everything is saved\. Go on with: .*", result.stderr.splitlines()[-1])
+    (place / "mended").touch()
+    succeeds(*printed(result.stderr), "--progress", "none")
+    succeeds(*words(place, how, "--workers", workers, out="whole"))
+    assert_same_record(place / "run", place / "whole")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
