@@ -49,6 +49,7 @@ class AgentResult(NamedTuple):
     optimality_gap: Estimate  # of the normalised scores
     auc: Estimate | None  # IQM over seeds of the mean return while learning; None over all
     attainment: Attainment | None  # None over all, or where no return counts as solved
+    episodes: tuple[int, ...] = ()  # greedy ones that the score of each seed rests on; () where that is not known
 
 
 class Contrast(NamedTuple):
@@ -157,6 +158,7 @@ def compare(
                     optimality_gap=optimality_gap([y], confidence, reps),
                     auc=None if np.isnan(area).any() else aggregate([area], confidence, reps).iqm,
                     attainment=None if threshold is None else _attainment(group, env, threshold, confidence),
+                    episodes=() if score == "auc" else _episodes(group, env, score),
                 )
             )
         contrasts = _contrasts([[x] for x in scores], contestants, same, confidence, reps)
@@ -212,6 +214,11 @@ def _scores(group: Group, env: str, score: Score, horizon: float, notes: list[st
         without = f"{len(every) - len(known)} of {len(every)} seeds without an evaluation are left out"
         notes.append(f"{group.label}: {env}: {without}")
     return known
+
+
+def _episodes(group: Group, env: str, score: Score) -> tuple[int, ...]:
+    counts = tuple(seed.episodes[score == "best"] for seed in group.seeds[env])
+    return counts if all(counts) else ()
 
 
 def _common_envs(groups: Sequence[Group]) -> list[str]:

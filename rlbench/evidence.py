@@ -50,6 +50,7 @@ class SeedEvidence(NamedTuple):
     returns: np.ndarray  # (n,) their mean greedy returns
     story: np.ndarray  # (n,) a digest of each of its episodes: the same for the same seed trained twice
     reached: float  # env steps of its last episode or evaluation
+    episodes: tuple[int, int] = (0, 0)  # greedy ones that final and best rest on; 0: not known
 
 
 class RunEvidence(NamedTuple):
@@ -92,15 +93,16 @@ def read_run(path: Path) -> RunEvidence:
     summary = _read_json(path / "summary.json", notes)
     facts = _read_json(path / "run.json", notes)
     over = bool(summary) and "interrupted" not in str(summary.get("stopped_because"))
-    evaluations: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    evaluations: dict[int, list[tuple[float, float, float]]] = defaultdict(list)
     stories: dict[int, tuple[np.ndarray, float]] = {}
     for place in under_way(path) or [path]:
         _read_evaluations(place / "evaluations.csv", evaluations, notes)
         stories |= _stories(place / "episodes.csv")
     final, best = (_numbers(summary.get(f"{name}_eval_return")) for name in ("final", "best"))
+    counts = [_numbers(summary.get(f"{name}_eval_episodes")) for name in ("final", "best")]
     seeds = []
     for number in sorted({*range(first, first + count), *evaluations, *final}):
-        known = np.array(evaluations.get(number, []), np.float64).reshape(-1, 2)
+        known = np.array(evaluations.get(number, []), np.float64).reshape(-1, 3)  # env steps, return, episodes
         last, highest = (known[-1, 1], known[:, 1].max()) if len(known) else (math.nan, math.nan)
         score = final.get(number, last)
         if math.isnan(score):
@@ -111,7 +113,9 @@ def read_run(path: Path) -> RunEvidence:
         chosen = best.get(number, float(np.fmax(highest, score)))
         story, ended = stories.get(number, (np.zeros(0, np.uint32), 0.0))
         end = max(ended, float(known[-1, 0]) if len(known) else 0.0)
-        seeds.append(SeedEvidence(path, number, float(score), chosen, known[:, 0], known[:, 1], story, end))
+        newest = number not in final  # is the score
+        rests = int(known[-1, 2] if newest else counts[0].get(number, 0)), int(counts[1].get(number, 0))
+        seeds.append(SeedEvidence(path, number, float(score), chosen, known[:, 0], known[:, 1], story, end, rests))
     if not seeds:
         raise UsageError(f"{path} holds no evaluation yet")
     horizon = budget
@@ -186,7 +190,7 @@ def _read_json(path: Path, notes: list[str]) -> dict[str, Any]:
         return {}
 
 
-def _read_evaluations(path: Path, into: dict[int, list[tuple[float, float]]], notes: list[str]) -> None:
+def _read_evaluations(path: Path, into: dict[int, list[tuple[float, float, float]]], notes: list[str]) -> None:
     """Add a file's rows; a last line without its newline was cut short by a crash and is passed over."""
     header, *lines = _lines(path) or [""]
     names = header.split(",")
@@ -196,13 +200,16 @@ def _read_evaluations(path: Path, into: dict[int, list[tuple[float, float]]], no
         try:
             row = dict(zip(names, text.split(","), strict=True))
             seed, at, value = int(row["seed"]), float(row["env_steps"]), float(row["mean_return"])
-            if not (math.isfinite(value) and math.isfinite(at)) or (into[seed] and at < into[seed][-1][0]):
+            count = float(row.get("episodes", 0))
+            if not (math.isfinite(value) and math.isfinite(at) and math.isfinite(count)) or (
+                into[seed] and at < into[seed][-1][0]
+            ):
                 raise ValueError("steps that go back, or a number that is not finite")
         except (ValueError, KeyError) as e:
             why = f"no column {e}" if isinstance(e, KeyError) else e
             notes.append(f"{path.name}, line {number} is damaged ({why}): what follows is left out")
             return
-        into[seed].append((at, value))
+        into[seed].append((at, value, count))
 
 
 def _stories(path: Path) -> dict[int, tuple[np.ndarray, float]]:

@@ -22,7 +22,7 @@ from .runfacts import FILES, Facts, read_facts, status_of
 from .tables import worker_folders
 
 NAME = ".rlbench-index.sqlite"
-VERSION = 1  # of the rows: an index of another one is made anew
+VERSION = 2  # of the rows: an index of another one is made anew
 PATIENCE = 2.0  # seconds for another process to end its writing; after that we do without
 _INNER = frozenset({"workers", "tb", "journal", "checkpoints"})  # of a run folder: no other run lies in there
 
@@ -175,7 +175,7 @@ def _facts(text: str) -> Facts:
     facts = Facts(*json.loads(text))
     texts = (facts.env, facts.agent, facts.stopped, facts.damage)
     counts = (facts.seeds, facts.steps, facts.budget)
-    others = (facts.seconds, facts.score, facts.best, facts.started)
+    others = (facts.seconds, facts.score, facts.best, facts.started, facts.episodes)
     if not (
         all(isinstance(text, str) for text in texts)
         and all(type(n) is int for n in counts)

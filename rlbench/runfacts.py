@@ -36,6 +36,7 @@ class Facts(NamedTuple):
     started: float | None  # seconds since 1970
     stopped: str  # why it ended; "": no summary.json
     damage: str  # what cannot be read; "" if all can
+    episodes: float | None  # greedy ones that the score of the seed with the fewest rests on
 
 
 def read_facts(run: Path) -> Facts:
@@ -55,8 +56,9 @@ def read_facts(run: Path) -> Facts:
     if summary:
         steps, seconds = finite(summary.get("env_steps")), finite(summary.get("wall_seconds"))
         score, best = (_typical(summary.get(key)) for key in ("final_eval_return", "best_eval_return"))
+        episodes = _fewest(summary.get("final_eval_episodes"))
     else:
-        steps, seconds, score, best = _so_far(run, damage)
+        steps, seconds, score, best, episodes = _so_far(run, damage)
     return Facts(
         env=_printable(recipe.get("env", "?")),
         agent=_printable(recipe.get("agent", "?")).rpartition(":")[2],
@@ -69,6 +71,7 @@ def read_facts(run: Path) -> Facts:
         started=started,
         stopped=_printable(summary.get("stopped_because", "?")) if summary else "",
         damage="; ".join(damage),
+        episodes=episodes,
     )
 
 
@@ -98,16 +101,18 @@ def _parsed(path: Path, damage: list[str]) -> dict[str, Any]:
         return {}
 
 
-def _so_far(run: Path, damage: list[str]) -> tuple[float | None, float | None, float | None, float | None]:
-    """(steps, seconds, score, best) of a run without a summary, from its tables and those of its workers."""
+def _so_far(run: Path, damage: list[str]) -> tuple[float | None, ...]:
+    """(steps, seconds, score, best, episodes of the score) of a run without a summary, from its tables."""
     steps, seconds = [], []
     newest: dict[str, float] = {}
+    episodes: dict[str, float | None] = {}
     best: dict[str, float] = defaultdict(lambda: float("-inf"))
     for place in under_way(run) or [run]:
         try:
             for row in _rows(place / "evaluations.csv"):
                 newest[row["seed"]] = value = float(row["mean_return"])
                 best[row["seed"]] = max(best[row["seed"]], value)
+                episodes[row["seed"]] = finite(float(row.get("episodes") or "nan"))
             for name in ("episodes.csv", "evaluations.csv"):
                 for row in _rows(place / name, only_last=True):
                     steps.append(float(row["env_steps"]))
@@ -115,7 +120,8 @@ def _so_far(run: Path, damage: list[str]) -> tuple[float | None, float | None, f
         except (OSError, KeyError, TypeError, ValueError, csv.Error) as e:
             where = place.name if place.parent.name == WORKERS else ""
             damage.append(f"tables{f' of worker {where}' if where else ''}: {_told(e)}")
-    return max(steps, default=None), max(seconds, default=None), _typical(newest), _typical(best)
+    scores = _typical(newest), _typical(best), _fewest(episodes)
+    return max(steps, default=None), max(seconds, default=None), *scores
 
 
 def _told(e: Exception) -> str:
@@ -153,3 +159,9 @@ def _typical(per_seed: Any) -> float | None:
     from .stats import iqm  # slow to import
 
     return float(iqm(values))
+
+
+def _fewest(per_seed: Any) -> float | None:
+    """The least of {seed: count}, of those that are above 0."""
+    known = [n for n in map(finite, per_seed.values()) if n] if isinstance(per_seed, dict) else []
+    return min(known, default=None)

@@ -80,6 +80,7 @@ def _table(comparison: Comparison, table: Table) -> str:
     percent = f"{100 * comparison.confidence:g} %"
     rows = [
         ["seeds", *(f"{agent.seeds}" for agent in table.agents)],
+        *_counts(table.agents),
         ["IQM", *(interval(agent.aggregates.iqm) for agent in table.agents)],
         ["mean", *(interval(agent.aggregates.mean) for agent in table.agents)],
         ["median", *(interval(agent.aggregates.median) for agent in table.agents)],
@@ -100,6 +101,16 @@ def _table(comparison: Comparison, table: Table) -> str:
         ]
         lines += ["", *_aligned([header, *contrasts])]
     return "\n".join(lines)
+
+
+def _counts(agents: Sequence[AgentResult]) -> list[list[str]]:
+    """How many greedy episodes the score of a seed rests on."""
+    if not any(agent.episodes for agent in agents):
+        return []
+    known = [(min(agent.episodes), max(agent.episodes)) if agent.episodes else None for agent in agents]
+    return [
+        ["episodes per seed", *("-" if n is None else f"{n[0]:,}" + f" to {n[1]:,}" * (n[0] < n[1]) for n in known)]
+    ]
 
 
 def _attainments(agents: Sequence[AgentResult]) -> list[list[str]]:

@@ -1,6 +1,7 @@
 """`compare`: what is said of runs made by hand, whose truth is known, and of runs that are broken, few or unlike."""
 
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import mistake, succeeds
+from command import CARTPOLE, mistake, succeeds
 
 import rlbench
 from rlbench.comparison import Comparison, compare
@@ -427,3 +428,16 @@ def test_latex_is_balanced_and_escaped(tmp_path: Path) -> None:
     assert "−" not in "".join(line for line in made if not line.startswith("%"))
     assert made[-1] == r"\end{tabular}"
     assert "% b is worse than a_1" in made[0]
+
+
+def test_how_many_episodes_a_score_rests_on(tmp_path: Path) -> None:
+    for name, count in (("a", 4), ("b", 12)):
+        keys = ("--set", f"final_eval_episodes={count}", "--set", "eval_every=60", "--set", "eval_episodes=3")
+        succeeds(*CARTPOLE, *keys, "--out", tmp_path / name)
+    both = (tmp_path / "a", tmp_path / "b")
+    said = succeeds("compare", *both)
+    assert re.search(r"\n +episodes per seed +4 +1[0-2]( to 1[0-2])?\n", said)
+    (tmp_path / "a" / "summary.json").unlink()  # its newest evaluation counts
+    found = json.loads(succeeds("compare", *both, "--json"))
+    assert found["tables"][0]["agents"][0]["episodes"] == [3, 3]
+    assert "episodes per seed" not in succeeds("compare", *both, "--score", "auc")

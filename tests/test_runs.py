@@ -31,6 +31,7 @@ def make_run(run: Path, *, env: str = "CartPole-v1", agent: str = "dqn", started
         "wall_seconds": 185.0,
         "final_eval_return": {"0": 10.0, "1": 20.0, "2": 30.0, "3": 400.0},
         "best_eval_return": {"0": 40.0, "1": 50.0, "2": 60.0, "3": None},
+        "final_eval_episodes": {"0": 100, "1": 12, "2": 100, "3": 0},
         "stopped_because": "total_steps",
     }
     if summary.pop("over", True):
@@ -55,9 +56,9 @@ def test_one_line_per_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     )
     monkeypatch.chdir(tmp_path)
     assert succeeds("runs").splitlines() == [
-        "env          agent    score  best  seeds  steps   time  status    age  path",
-        "CartPole-v1  MyAgent     25    50      4  9,000     7s  finished   5s  runs/mine",
-        "CartPole-v1  dqn         25    50      4  9,000  3m05s  finished   2d  runs/CartPole-v1/dqn-1",
+        "env          agent    score  best  over  seeds  steps   time  status    age  path",
+        "CartPole-v1  MyAgent     25    50    12      4  9,000     7s  finished   5s  runs/mine",
+        "CartPole-v1  dqn         25    50    12      4  9,000  3m05s  finished   2d  runs/CartPole-v1/dqn-1",
     ]
     (run, _) = listed(Path("runs"), "--sort", "time")
     assert run == {
@@ -67,6 +68,7 @@ def test_one_line_per_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "status": "finished",
         "score": 25.0,
         "best": 50.0,
+        "episodes": 12.0,
         "seeds": 4,
         "env_steps": 9000,
         "total_steps": 9000,

@@ -13,7 +13,8 @@ from command import mistake, rlbench, succeeds
 from rlbench.envs.probe import ConstantReward
 
 import rlbench as package
-from rlbench import journal, verify
+from rlbench import journal, trials, verify
+from rlbench.index import find_runs
 from rlbench.journal import Entry
 from rlbench.record import Recorder
 from rlbench.recording import Recording, open_recording
@@ -374,3 +375,12 @@ def test_a_run_that_is_writing(run: Path) -> None:
         assert tables(recording) == ["same", "same"]
     finally:
         recorder.close()
+
+
+@pytest.mark.parametrize("content", ['{"0 1234abcd": [[0, 0, 9.0, 9]]}', '{"0 12'])
+def test_an_evaluation_that_was_cut_off_is_no_damage(content: str, run: Path) -> None:
+    """A half one, of a crash, is played again."""
+    before = find_runs(run)
+    (run / trials.FILE).write_text(content)
+    succeeds("verify", run)
+    assert find_runs(run) == before

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _COLOURS = {"running": "cyan", "finished": "green", "interrupted": "yellow", "crashed": "red", "damaged": "red"}
 _LEFT = ("env", "agent", "status", "path")  # columns of words; numbers stand at the right
-_SPARED = ("best", "time", "agent", "seeds", "steps", "age")  # left out in this order where a terminal is narrow
+_SPARED = (
+    "best",
+    "time",
+    "over",
+    "agent",
+    "seeds",
+    "steps",
+    "age",
+)  # left out in this order where a terminal is narrow
 STATUS = tuple(_COLOURS)
 
 
@@ -58,7 +66,8 @@ def runs(
     """List the runs under folders, at any depth.  [default: runs]
 
     score is the interquartile mean over seeds of the greedy return of the final weights, or of the newest evaluation
-    where a run is not over; best is that of each seed's best weights. A run has crashed if it neither ended nor is
+    where a run is not over; best is that of each seed's best weights; over says how many episodes the score of a seed
+    rests on, of the seed with the fewest. A run has crashed if it neither ended nor is
     running: go on with it by `rlbench train --resume PATH`.
 
     \b
@@ -154,6 +163,7 @@ def _content(found: "Found", now: float) -> dict[str, Any]:
         "status": found.status,
         "score": facts.score,
         "best": facts.best,
+        "episodes": facts.episodes,
         "seeds": facts.seeds,
         "env_steps": facts.steps,
         "total_steps": facts.budget,
@@ -195,6 +205,7 @@ def _cells(found: "Found", now: float) -> dict[str, str]:
         "agent": facts.agent,
         "score": _score(facts.score),
         "best": _score(facts.best),
+        "over": "-" if facts.episodes is None else f"{facts.episodes:,.0f}",
         "seeds": str(facts.seeds),
         "steps": f"{facts.steps:,}" if over else f"{facts.steps:,}/{facts.budget:,}",
         "time": "-" if facts.seconds is None else _span(facts.seconds),
