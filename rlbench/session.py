@@ -106,10 +106,10 @@ class Session:
         self.keeper.found(kept)
         for note in kept.notes:
             self.watcher.note(note)
-        write_recipe(folder, self.recipe)
         for leftover in folder.glob(".*.pth.*.tmp"):  # of a save that was cut off
             leftover.unlink(missing_ok=True)
         sizes, seconds = stand(self, kept)
+        write_recipe(folder, self.recipe)
         self.to_narrow = any(self.scores.stopped)
         (folder / "summary.json").unlink(missing_ok=True)  # of a run that has not ended
         if self.clips:  # of several processes one makes the films, and they stand at different steps

@@ -5,13 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .errors import CheckpointError, RlbenchError, first_line
+from .commands import resume_command
+from .errors import CheckpointError, EnvError, RlbenchError, first_line
 from .journal import advice, earlier
 from .keeper import Kept
+from .tables import whole_run
 from .width import mkl_mode
 
 if TYPE_CHECKING:
     from .session import Session
+
+
+_CHANGES = ("total_steps", "on_nan", "video_every")  # that a resume may have asked for, and a checkpoint does not know
 
 
 def content_of(session: "Session", agent: dict[str, Any]) -> dict[str, Any]:
@@ -80,6 +85,15 @@ def stand(session: "Session", kept: Kept) -> tuple[dict[str, int], float]:
         session.obs, strayed = session.envs.load_state_dict(state["envs"], partial(earlier, session.folder))
         session.envs.asked = None if asked is None else asked.to(session.parts.device)
         sizes, wall_seconds = state["sizes"], float(state["wall_seconds"])
+    except EnvError as e:  # nothing has been written yet
+        changed = [
+            (k, v) for k, v in session.recipe.content().items() if k in _CHANGES and v != content["recipe"].get(k)
+        ]
+        words = [word for key, value in changed for word in (f"--{key.replace('_', '-')}", value)]
+        raise EnvError(
+            f"{str(e).rstrip('. ')}. The checkpoint of step {session.env_steps:,} is kept as it is. Go on, when the "
+            f"environment is mended, with: {resume_command(whole_run(session.folder), session.recipe, *words)}"
+        ) from e
     except RlbenchError:
         raise
     except Exception as e:  # an agent may check its state as it likes, by assert too

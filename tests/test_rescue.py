@@ -8,7 +8,7 @@ from pathlib import Path
 import gymnasium
 import pytest
 import torch
-from command import TINY, assert_same_record, mistake, rlbench, succeeds
+from command import TINY, assert_same_record, mistake, rlbench, succeeds, timeless
 from test_promises import assert_same
 
 from rlbench import checkpoint
@@ -43,6 +43,8 @@ FAULTY = """
             return math.nan
         def reset(self, *, seed=None, options=None):
             super().reset(seed=seed)
+            if (HERE / "broken").exists():
+                raise RuntimeError("no simulator answers")
             self.t, self.seed = 0, seed
             return np.full(2, self.np_random.random() + self.bad("reset"), np.float32), {}
         def step(self, action):
@@ -291,3 +293,24 @@ def test_actions_with_gradients_are_taken_without() -> None:
         with pytest.raises(AgentError, match=r"expected torch\.float32"):
             envs.step(wrong)
     envs.close()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_environment_that_fails_while_a_run_is_resumed(workers: str, place: Path) -> None:
+    """Nothing is touched, and what is printed goes on with what was asked for."""
+    quiet = ("--workers", workers, "--set", "final_eval_episodes=0")
+    succeeds(*words(place, "never", *quiet, "--total-steps", "125"))
+    run, whole = place / "run", place / "whole"
+    kept = run / "workers" if workers == "2" else run  # the recipe of the whole is then that of the run under way
+    before = {path: path.read_bytes() for path in kept.rglob("*.toml")}
+    (place / "broken").touch()
+    said = mistake(
+        "train", "--resume", run, "--import", place / code(place), "--total-steps", "160", "--progress", "none"
+    )
+    assert "no simulator answers" in said
+    assert "The checkpoint of step 125 is kept as it is. Go on, when the environment is mended, with: rlbench" in said
+    assert {path: path.read_bytes() for path in kept.rglob("*.toml")} == before
+    (place / "broken").unlink()
+    follow(said)
+    succeeds(*words(place, "never", *quiet, "--total-steps", "160", out="whole"))
+    assert timeless(run, "episodes.csv") == timeless(whole, "episodes.csv")
