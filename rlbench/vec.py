@@ -183,6 +183,7 @@ class EnvBatch:
         """
         stood = self._returns, self._clock, self._obs, self._current, self._episodes, self._began, self._running
         broken, digests, logged = self.broken, self._digests, len(self._log)
+        self.asked = None
         try:
             return self._step(action)
         except BaseException as e:

@@ -314,3 +314,11 @@ def test_an_environment_that_fails_while_a_run_is_resumed(workers: str, place: P
     follow(said)
     succeeds(*words(place, "never", *quiet, "--total-steps", "160", out="whole"))
     assert timeless(run, "episodes.csv") == timeless(whole, "episodes.csv")
+
+
+def test_what_was_asked_in_a_step_that_failed_is_asked_once(place: Path) -> None:
+    said = mistake(*words(place, "raise step"))
+    assert checkpoint.load(place / "run" / "checkpoint.pth", "checkpoint")["training"]["asked"] is not None
+    (place / "mended").touch()
+    follow(said)
+    assert checkpoint.load(place / "run" / "checkpoint.pth", "checkpoint")["training"]["asked"] is None
