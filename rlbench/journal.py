@@ -72,6 +72,7 @@ class Journal:
     def __init__(self, folder: Path, seeds: Sequence[int], codec: ActionCodec) -> None:
         self.folder, self.seeds = folder, list(seeds)
         self._dtype = action_dtype(codec)
+        self._bytes = codec.discrete and self._dtype == np.uint8  # Python's own way is ten times as fast
         shape = () if codec.discrete else codec.shape
         about = {"rlbench": "journal", "format": FORMAT, "dtype": self._dtype.str, "shape": list(shape)}
         self._first_line = json.dumps(about).encode() + b"\n"
@@ -89,7 +90,7 @@ class Journal:
             episode.episode_return,
             episode.terminated,
         )
-        taken = np.array(episode.actions, self._dtype).tobytes()
+        taken = bytes(episode.actions) if self._bytes else np.array(episode.actions, self._dtype).tobytes()
         checked = zlib.crc32(head, self._first_sum)
         record = head + _SUM.pack(checked) + taken + _SUM.pack(zlib.crc32(taken, checked))
         self._waiting.setdefault(self.seeds[episode.seed], bytearray()).extend(record)

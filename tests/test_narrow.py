@@ -82,6 +82,7 @@ def assert_same_but_for_idle_buffers(a: Path, b: Path) -> None:
             assert_same(held["rows"][s], were["rows"][s])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("hyper", "keys"), STOPS)
 def test_no_bit_differs_from_computing_all_seeds_to_the_end_or_one_alone(
     hyper: dict[str, Any], keys: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

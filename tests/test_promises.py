@@ -212,6 +212,7 @@ def test_resume_after_a_signal(env: str, at: int, tmp_path: Path, monkeypatch: p
     ]
 
 
+@pytest.mark.slow
 def test_resume_twice_after_crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is saved on the way out: the records run ahead of the checkpoint, and are cut back to it."""
     monkeypatch.setattr(session, "TICK_SECONDS", -1.0)

@@ -100,6 +100,7 @@ def test_a_signal_saves_everything(
     assert_resumes(tmp_path / "run", whole, said[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_second_signal_ends_at_once(workers: int, whole: Path, tmp_path: Path) -> None:
     run, pids = under_way(tmp_path / "run", workers)
@@ -145,6 +146,7 @@ def test_an_end_between_the_files_of_a_checkpoint(at: int, tmp_path: Path, monke
     assert not (tmp_path / "run" / "replay.next.pth").exists()
 
 
+@pytest.mark.slow
 def test_a_signal_while_the_workers_start(whole: Path, tmp_path: Path) -> None:
     run = process(*LONG, "--workers", "2", "--out", tmp_path / "run")
     until(lambda: len(children(run.pid)) == 2)
@@ -157,6 +159,7 @@ def test_a_signal_while_the_workers_start(whole: Path, tmp_path: Path) -> None:
     assert_resumes(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whose", ["parent", pytest.param("worker", marks=pytest.mark.slow)])
 def test_kill_9(whose: str, whole: Path, tmp_path: Path) -> None:
     run, pids = under_way(tmp_path / "run", 2)
@@ -184,6 +187,7 @@ def test_resume_where_not_every_worker_had_saved(whole: Path, tmp_path: Path) ->
     assert_resumes(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 def test_a_run_cut_off_in_its_last_evaluation_can_be_finished(whole: Path, tmp_path: Path) -> None:
     script = (
         "import sys; from rlbench import session; from rlbench.cli import main\n"

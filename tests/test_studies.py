@@ -16,6 +16,7 @@ def test_coverage_prints_a_line_per_interval() -> None:
     assert lines == ["difference of IQMs", "difference of means", "P(improvement)"]
 
 
+@pytest.mark.slow
 def test_coverage_sees_that_plain_percentiles_are_too_narrow() -> None:
     found = {row.what: row for row in rows(5, 250, 300, "normal") if row.shape == "normal"}
     assert found["mean"].percentile < 0.89

@@ -31,6 +31,7 @@ def mean(values: dict[str, float]) -> float:
     return float(np.mean(list(values.values())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_envs", [1, 4])
 def test_reinforce_learns_cartpole(num_envs: int, tmp_path: Path) -> None:
     run = train(tmp_path / "run", REINFORCE, "CartPole-v1", 15_000, num_envs=num_envs, final_eval_episodes=10)
@@ -43,6 +44,7 @@ def test_reinforce_learns_cartpole(num_envs: int, tmp_path: Path) -> None:
     assert returns.mean(1).tolist() == list(run.summary["best_eval_return"].values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("slippery", "steps", "least"), [(False, 6_000, 1.0), (True, 15_000, 0.4)])
 def test_tabular_q_learns_frozenlake(slippery: bool, steps: int, least: float, tmp_path: Path) -> None:
     keys = {"env_kwargs": {"is_slippery": slippery}, "hyper": {"epsilon_steps": steps // 2, "initial_value": 1.0}}

@@ -287,6 +287,7 @@ def test_an_environment_that_goes_elsewhere_takes_no_path_with_it(workers: str, 
     assert {path.name for path in here.iterdir()} == {"my dir", "agent.py", "the run", "found", "r.html", "runs"}
 
 
+@pytest.mark.slow
 def test_a_child_process_finds_what_it_unpickles() -> None:
     """As environments do that run a simulator in a process of its own."""
     module = user_files.load(str(write(Path("odd name.py")).absolute()), "--import x")

@@ -372,6 +372,7 @@ def _watch(folder: Path, terminal: int, *, ignored: bool = False) -> Any:
     return subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=env, preexec_fn=own_terminal)
 
 
+@pytest.mark.slow
 def test_millions_of_episodes_take_little_memory(runs: dict[str, Path], tmp_path: Path) -> None:
     folder = tmp_path / "long"
     folder.mkdir()

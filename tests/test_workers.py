@@ -69,6 +69,7 @@ def simulators(tmp_path: Path) -> list[int]:
     return [int(path.name) for path in (tmp_path / "pids").iterdir()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("ending", ["close", "forgets", "raise"])
 def test_an_environment_may_own_processes(
@@ -128,6 +129,7 @@ def test_a_hangup_saves_but_is_ignored_where_it_was_before() -> None:
         signal.signal(signal.SIGHUP, old)
 
 
+@pytest.mark.slow
 def test_nothing_is_changed_by_an_import() -> None:
     script = (
         "import os, sys\n"
