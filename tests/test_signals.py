@@ -75,9 +75,9 @@ def assert_resumes(folder: Path, whole: Path, command: str | None = None) -> Non
 @pytest.mark.parametrize(
     ("number", "code", "workers"),
     [
-        (signal.SIGINT, 130, 1),
+        pytest.param(signal.SIGINT, 130, 1, marks=pytest.mark.slow),
         (signal.SIGINT, 130, 2),
-        (signal.SIGTERM, 143, 1),
+        pytest.param(signal.SIGTERM, 143, 1, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 143, 2, marks=pytest.mark.slow),
     ],
 )

@@ -83,7 +83,8 @@ def test_an_environment_may_own_processes(
     until(lambda: not any(map(alive, simulators(tmp_path))), 10)
 
 
-@pytest.mark.parametrize("what", ["interrupt", pytest.param("kill a worker", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["interrupt", "kill a worker"])
 def test_nothing_stays_behind_when_a_run_is_cut_off(
     what: str, simulated: tuple[str | Path, ...], tmp_path: Path
 ) -> None:
