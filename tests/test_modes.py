@@ -10,7 +10,7 @@ import pytest
 from rlbench import mode
 
 HERE = Path(__file__).parent
-FILES = ["test_products.py", "test_nn.py", "test_optim.py", "test_width.py", "test_promises.py"]
+FILES = ["test_products.py", "test_nn.py", "test_optim.py", "test_width.py", "test_promises.py::test_width"]
 
 
 @pytest.mark.slow
