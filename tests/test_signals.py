@@ -169,7 +169,7 @@ def test_kill_9(whose: str, whole: Path, tmp_path: Path) -> None:
     assert "Traceback" not in err
     if whose == "worker":
         assert run.returncode == 1
-        assert re.fullmatch(r"Error: the process of seed 1 died .*rlbench train --resume .*\n", err)
+        assert re.fullmatch(r"Error: the process of seed 1 was killed by SIGKILL, .*rlbench train --resume .*\n", err)
     succeeds("eval", tmp_path / "run", "--episodes", "1")  # what the workers saved is of use at once
     drawn = rlbench("plot", tmp_path / "run", "--out", tmp_path / "curve.png")
     assert drawn.exit_code == 0
