@@ -20,7 +20,7 @@ from rlbench.errors import UsageError
 from rlbench.optim import Adam
 from rlbench.replay import Replay
 from rlbench.rng import Streams
-from rlbench.types import Spec, Transition
+from rlbench.types import Batch, Spec, Transition
 
 
 class DQNConfig(AgentConfig):
@@ -145,9 +145,11 @@ class DQN(Agent):
         return metrics
 
     def _learn(self) -> dict[str, Tensor]:
-        """One gradient step of every seed."""
+        return self.learn_from(self.replay.sample(self.config.batch_size))
+
+    def learn_from(self, batch: Batch) -> dict[str, Tensor]:
+        """One gradient step of every seed, from ``batch``, (S, B, ...)."""
         c = self.config
-        batch = self.replay.sample(c.batch_size)
         next_q = self.target_net.forward(batch.next_obs)  # (S, B, A)
         if c.double:
             next_value = functional.double_value(self.q_net.forward(batch.next_obs), next_q)  # (S, B)

@@ -29,7 +29,8 @@ def save(path: Path, kind: str, content: dict[str, Any]) -> None:
     Args:
         path: where; its folder exists.
         kind: what the file is, checked on load.
-        content: tensors, numbers, strings, lists and dicts.
+        content: tensors of any device, numbers, strings, lists and dicts. In the file every tensor is one of the CPU:
+            plain `torch.load` opens it where there is no such device.
 
     Raises:
         RunFolderError: the disk is full or the folder cannot be written. The old file is untouched.
@@ -52,7 +53,8 @@ def save_together(files: Sequence[tuple[Path, str, dict[str, Any]]]) -> None:
             handle, temporary = _temporary(path)
             staged.append((temporary, path))
             with os.fdopen(handle, "wb") as file:
-                torch.save({"rlbench": kind, "format": FORMAT, "digest": _digest(content), **content}, file)
+                held = on_cpu(content)
+                torch.save({"rlbench": kind, "format": FORMAT, "digest": _digest(held), **held}, file)
                 file.flush()
                 os.fsync(file.fileno())
         for temporary, path in staged:
@@ -130,6 +132,15 @@ def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str,
     if not sound:
         raise CheckpointError(f"{path} is damaged: its content does not match its digest.{_offer(path)}")
     return content
+
+
+def on_cpu(value: Any) -> Any:
+    """``value`` with every tensor in the host's memory; those that lie there already are not copied."""
+    if isinstance(value, dict):
+        return {key: on_cpu(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(on_cpu(inner) for inner in value)
+    return value.cpu() if isinstance(value, torch.Tensor) else value
 
 
 def digest_of(value: Any) -> int:

@@ -10,13 +10,18 @@ from .errors import CheckpointError, EnvError, RlbenchError, first_line
 from .journal import advice, earlier
 from .keeper import Kept
 from .tables import whole_run
-from .width import mkl_mode
+from .width import mkl_mode, name_of
 
 if TYPE_CHECKING:
     from .session import Session
 
 
-_CHANGES = ("total_steps", "on_nan", "video_every")  # that a resume may have asked for, and a checkpoint does not know
+_CHANGES = (
+    "total_steps",
+    "on_nan",
+    "video_every",
+    "device",
+)  # that a resume may have asked for, and a checkpoint does not know
 
 
 def content_of(session: "Session", agent: dict[str, Any]) -> dict[str, Any]:
@@ -44,6 +49,7 @@ def training_of(session: "Session") -> dict[str, Any]:
         "inexact": session.inexact,
         "metrics": dict(session.metrics),
         "mkl_mode": mkl_mode(),
+        "device": name_of(session.parts.device),
         "sizes": session.recorder.sizes(),
         "wall_seconds": session.recorder.wall_seconds,
         "train_seconds": session.train_seconds,
@@ -76,7 +82,13 @@ def stand(session: "Session", kept: Kept) -> tuple[dict[str, int], float]:
                 raise ValueError("it was written without a replay buffer")
             session.agent.replay.load_state_dict(kept.replay)
         session.inexact = list(state["inexact"]) + ([session.env_steps] if kept.mismatched else [])
-        if (there := state.get("mkl_mode", here := mkl_mode())) != here:
+        if (card := state.get("device", here := name_of(session.parts.device))) != here:
+            session.inexact.append(session.env_steps)
+            session.watcher.note(
+                f"this run was made on the device {card}, and goes on on the device {here}: products differ in the "
+                f"last bits, so this resume is not exact."
+            )
+        elif here == "cpu" and (there := state.get("mkl_mode", here := mkl_mode())) != here:
             session.inexact.append(session.env_steps)
             session.watcher.note(
                 f"this run's products were made in MKL mode {there}, and are now in {here}: they differ in the last "

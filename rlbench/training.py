@@ -126,6 +126,7 @@ def resume(
     on_nan: str | None = None,
     track: str | Sequence[str] | None = None,
     video_every: int | None = None,
+    device: str | None = None,
     watcher: Watcher | None = None,
 ) -> Run:
     """Go on with a run that was interrupted, or whose ``total_steps`` is now higher.
@@ -138,6 +139,7 @@ def resume(
         on_nan: "stop" or "skip-seed", where it is to change.
         track: trackers, where they are to change, as in a recipe.
         video_every: likewise, env steps between films.
+        device: where it goes on, if elsewhere; not exactly then.
         watcher: told what happens.
 
     Raises:
@@ -153,6 +155,7 @@ def resume(
     _check_begun(folder, saved)
     with staying(), Lock(folder):
         changes = {"total_steps": total_steps, "on_nan": on_nan, "track": track, "video_every": video_every}
+        changes |= {"device": device}
         given = {key: value for key, value in changes.items() if value is not None}
         watcher = watcher or Watcher()
         session = _restored(folder, saved, agent, imports, given, watcher)

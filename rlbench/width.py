@@ -54,12 +54,17 @@ def check(agent: Agent, recipe: Recipe, device: torch.device) -> Width:
     Width is promised on a CPU with one thread; elsewhere nothing is tried.
     """
     if device.type != "cpu" or recipe.threads > 1:
-        return Width(mode.cpu(), mkl_mode(), 0, promised=False)
+        return Width(mode.cpu() if device.type == "cpu" else name_of(device), mkl_mode(), 0, promised=False)
     batch_size = recipe.hyper.get("batch_size")
     rows = dict.fromkeys([recipe.num_envs, WIDTH, batch_size if isinstance(batch_size, int) else 1])
     sizes = [(n, *layer) for layer in dict.fromkeys(_layers(agent)) for n in rows]
     seeds = -(-recipe.seeds // max(1, recipe.workers))  # in one process
     return Width(mode.cpu(), mkl_mode(), len(sizes), tuple(size for size in sizes if not keeps(seeds, *size)))
+
+
+def name_of(device: torch.device) -> str:
+    """What stands for the numbers that a device makes: its type, of a card its name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def recorded_mode(folder: Path) -> str:

@@ -15,7 +15,7 @@ from . import options
 if TYPE_CHECKING:
     from rlbench.width import Width
 
-CHANGEABLE = ("agent", "total_steps", "on_nan", "track", "video_every")  # of a run that is resumed
+CHANGEABLE = ("agent", "total_steps", "on_nan", "track", "video_every", "device")  # of a run that is resumed
 
 
 @click.command()
@@ -110,6 +110,7 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: Path | None, 
                 on_nan=given.get("on_nan"),
                 track=given.get("track"),
                 video_every=given.get("video_every"),
+                device=given.get("device"),
                 watcher=watcher,
             )
         else:
