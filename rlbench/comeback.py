@@ -48,6 +48,9 @@ def bring_back(envs: "EnvBatch", state: dict[str, Any], before: Before | None = 
     Returns:
         The observations to act on, (S, E, *O), and the positions of the copies whose episode gave other
         observations or rewards, or ended: these are not deterministic given their seed, and start the next one.
+
+    Raises:
+        EnvError: an environment's code raised, or returned what does not fit, while its episode was replayed.
     """
     envs._episodes = [int(e) for e in state["episodes"].flatten()]
     envs._running = [i for i, on in enumerate(state["running"].flatten().tolist()) if on]
@@ -70,12 +73,11 @@ def bring_back(envs: "EnvBatch", state: dict[str, Any], before: Before | None = 
                 _again(envs, i, number - 1, earlier[i])
         try:
             again = _again(envs, i, number, taken[i])
-        except EnvError:  # of one that is somewhere else; where it fails for good, the next episode tells
-            same = False
-        else:
-            same = not again.ended and np.array_equal(envs._obs[i], stood[i])
-            same = same and (sums is None or list(again.sums) == sums[i])
-        if not same:
+        except EnvError as e:  # whatever it depends on: going on with another episode would hide a fault
+            e.args = (f"{str(e).rstrip('. ')}; that was while the episode it had stopped in was replayed",)
+            raise
+        same = not again.ended and np.array_equal(envs._obs[i], stood[i])
+        if not same or not (sums is None or list(again.sums) == sums[i]):
             strayed.append(i)
             envs._next_episode(i)
     return envs._settle(), strayed
@@ -99,7 +101,7 @@ def _again(envs: "EnvBatch", i: int, episode: int, taken: Sequence[Any]) -> Agai
     try:
         again = envs.copies.replay(i, taken, envs._obs[i : i + 1])
     except CopyError as e:
-        raise envs._broken(i, len(taken), e.__cause__) from e.__cause__
+        raise envs._broken(i, e.done + 1, e.__cause__) from e.__cause__
     envs._returns[i] = again.episode_return
     if envs._digests is not None:
         envs._digests.stand(i, again.sums)

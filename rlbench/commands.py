@@ -9,7 +9,7 @@ elsewhere, and as ``./-x`` where it begins with a hyphen. All words are quoted f
 import contextlib
 import shlex
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -72,6 +72,18 @@ def resume_command(folder: str | Path, recipe: NamesCode, *more: object) -> str:
         keys += [f"imports={list(recipe.imports)!r}"] if recipe.imports else []
         return f"rlbench.resume({', '.join([repr(place(folder)), f'agent={agent.name}', *keys])})"
     return command("train", "--resume", absolute(folder), *code(recipe), *more)
+
+
+def changed_words(changes: Mapping[str, object]) -> list[object]:
+    """The words of a resume that asks for ``changes``, key -> value; of other keys there are none."""
+    words: list[object] = []
+    for key in ("total_steps", "on_nan", "track", "video_every", "device"):
+        if key in changes:
+            value = changes[key]
+            if isinstance(value, list | tuple):
+                value = ",".join(map(str, value)) or "none"
+            words += [f"--{key.replace('_', '-')}", value]
+    return words
 
 
 def resume_of(folder: str | Path) -> str:

@@ -22,11 +22,12 @@ Ended = dict[int, tuple[bool, bool]]  # copy -> (terminated, truncated)
 
 
 class CopyError(Exception):
-    """Copy ``i`` raised, or returned what does not fit; the cause says what."""
+    """Copy ``i`` raised, or returned what does not fit; the cause says what, and ``done`` how many steps went well
+    before, where several were asked for."""
 
-    def __init__(self, i: int) -> None:
-        super().__init__(i)
-        self.i = i
+    def __init__(self, i: int, done: int = 0) -> None:
+        super().__init__(i, done)
+        self.i, self.done = i, done
 
 
 class Again(NamedTuple):
@@ -126,7 +127,7 @@ class Copies:
         Raises:
             CopyError: it raised, or returned what does not fit.
         """
-        total, seen, paid, over = 0.0, zlib.crc32(row.data), 0, False
+        total, seen, paid, over, done = 0.0, zlib.crc32(row.data), 0, False, 0
         try:
             for action in actions if self._lend is None else map(self._lend, actions):
                 obs, reward, terminated, truncated, _ = stepped(self._steps[i](action))
@@ -137,10 +138,11 @@ class Copies:
                 over = flag(terminated, "terminated") or flag(truncated, "truncated")
                 if over:
                     break
+                done += 1
         except KeyboardInterrupt:
             raise
         except BaseException as e:
-            raise CopyError(i) from e
+            raise CopyError(i, done) from e
         self._adopt(i)
         return Again(total, (seen, paid), over)
 

@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ import torch
 
 from . import checkpoint
 from .build import maker_of
-from .commands import begin_command, resume_command
+from .commands import begin_command, changed_words, resume_command
 from .errors import RlbenchError, UsageError
 from .film import filming
 from .finish import draw
@@ -64,6 +64,8 @@ class Fleet:
         self.numbers: dict[str, list[float]] = {}
         self.evaluating = ""
         self._resume = False
+        self._changes: list[object] = []
+        self._awaited: set[int] = set()  # workers that do not stand yet where they had stopped
         self._notes: set[str] = set()
         self._said: dict[int, dict[str, Any]] = {}  # worker -> its newest report
         self._summaries: dict[int, dict[str, Any]] = {}
@@ -72,11 +74,15 @@ class Fleet:
         """Begin a new run in ``folder``."""
         self.folder = folder
 
-    def restore(self, folder: Path) -> None:
-        """Go on where the workers under ``folder`` stand."""
+    def restore(self, folder: Path, changes: Mapping[str, object]) -> None:
+        """Go on where the workers under ``folder`` stand. Nothing there changes before all of them do so in `run`.
+
+        Args:
+            folder: the run folder.
+            changes: what was asked to be different from now on; goes into the command that tries again.
+        """
         self.folder, self._resume = folder, True
-        (folder / "summary.json").unlink(missing_ok=True)  # of a run that has not ended
-        write_recipe(folder, self.recipe)
+        self._changes = changed_words(changes)
 
     def run(self) -> dict[str, Any]:
         """Train all shares, join their files and draw the curve. As `Session.run`."""
@@ -90,7 +96,7 @@ class Fleet:
         try:
             with Interrupts() as interrupts:
                 for k, share in enumerate(shares(self.recipe)):
-                    here, there = context.Pipe(duplex=False)
+                    here, there = context.Pipe()
                     place = self.folder / WORKERS / str(k)
                     # No daemon: that could have no children, and environments may want some.
                     process = context.Process(
@@ -103,6 +109,7 @@ class Fleet:
                     there.close()
                     processes.append(process)
                     pipes[here] = k
+                self._awaited = set(pipes.values()) if self._resume else set()
                 self._listen(pipes, processes, interrupts)
             _wait(processes)
         finally:
@@ -120,6 +127,8 @@ class Fleet:
         """Take reports until every worker is done; hand a signal on to them once."""
         handed_on = False
         while pipes:
+            if self._awaited:
+                interrupts.raise_if_any(self.folder, self.recipe, *self._changes)
             if interrupts.signal and not handed_on:
                 handed_on = True
                 for process in processes:
@@ -135,12 +144,26 @@ class Fleet:
                     if pipe in ended and not pipe.poll():
                         raise EOFError
                     kind, content = pipe.recv()
-                except EOFError:
+                except (EOFError, ConnectionError):
                     del pipes[pipe]
                     if k not in self._summaries:
                         raise self._died(k, processes[k]) from None
                     continue
-                self._hear(k, kind, content)
+                if kind == "stands":
+                    self._stands(k, pipes)
+                else:
+                    self._hear(k, kind, content)
+
+    def _stands(self, k: int, pipes: Mapping[Connection, int]) -> None:
+        """Worker ``k`` stands where it had stopped. Once all do, the run goes on, with what is new of its recipe."""
+        self._awaited.discard(k)
+        if self._awaited:
+            return
+        (self.folder / "summary.json").unlink(missing_ok=True)  # of a run that has not ended
+        write_recipe(self.folder, self.recipe)
+        for pipe in pipes:
+            with contextlib.suppress(OSError):  # it has died since, which is told when its end is heard
+                pipe.send("go on")
 
     def _died(self, k: int, process: Any) -> RlbenchError:
         """What to say of a worker that ended without a word."""
@@ -330,9 +353,18 @@ def _work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent
             recipe = Recipe.from_content(content, str(folder))
             with agent_code(recipe.agent):
                 session = Session(recipe, _Reporter(pipe, parent), draws=False)
+
+                def agreed() -> None:
+                    """Wait until the others stand too: a resume that fails in one of them changes nothing."""
+                    pipe.send(("stands", None))
+                    if interrupts.wait(pipe.recv, None) is None:
+                        raise Interrupted("stopped before the run went on", interrupts.signal)
+
                 if resume and (folder / "checkpoint.pth").is_file():
-                    session.restore(folder, newest(folder))
+                    session.restore(folder, newest(folder), agreed)
                 else:
+                    if resume:
+                        agreed()
                     shutil.rmtree(folder, ignore_errors=True)
                     session.start(new_folder(recipe, folder))
                 try:

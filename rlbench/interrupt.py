@@ -83,12 +83,13 @@ class Interrupts:
         """Note a KeyboardInterrupt out of somebody else's code, which listens to Ctrl-C itself."""
         self.signal, self.foreign = int(signal.SIGINT), True
 
-    def raise_if_any(self, folder: Path, recipe: Recipe) -> None:
-        """Raise Interrupted, with the command that goes on, if a signal came."""
+    def raise_if_any(self, folder: Path, recipe: Recipe, *more: object) -> None:
+        """Raise Interrupted, with the command that goes on and ``more`` words of it, if a signal came."""
         if self.signal:
             name = signal.Signals(self.signal).name
             raise Interrupted(
-                f"stopped by {name}; everything is saved. Go on with: {resume_command(folder, recipe)}", self.signal
+                f"stopped by {name}; everything is saved. Go on with: {resume_command(folder, recipe, *more)}",
+                self.signal,
             )
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +96,13 @@ class Session:
         for note in self.parts.notes:
             self.watcher.note(note)
 
-    def restore(self, folder: Path, kept: Kept) -> None:
+    def restore(self, folder: Path, kept: Kept, agreed: Callable[[], object] = lambda: None) -> None:
         """Stand where the checkpoint ``kept`` of ``folder`` was written.
+
+        Args:
+            folder: the run folder.
+            kept: from `keeper.newest`.
+            agreed: called when that has succeeded, before anything in the folder changes; may raise to have it stay.
 
         Raises:
             CheckpointError: its content does not fit the agent or the environment.
@@ -106,9 +111,10 @@ class Session:
         self.keeper.found(kept)
         for note in kept.notes:
             self.watcher.note(note)
+        sizes, seconds = stand(self, kept)
+        agreed()
         for leftover in folder.glob(".*.pth.*.tmp"):  # of a save that was cut off
             leftover.unlink(missing_ok=True)
-        sizes, seconds = stand(self, kept)
         write_recipe(folder, self.recipe)
         self.to_narrow = any(self.scores.stopped)
         (folder / "summary.json").unlink(missing_ok=True)  # of a run that has not ended

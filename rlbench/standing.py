@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .commands import resume_command
+from .commands import changed_words, resume_command
 from .errors import CheckpointError, EnvError, RlbenchError, first_line
 from .journal import advice, earlier
 from .keeper import Kept
@@ -14,14 +14,6 @@ from .width import mkl_mode, name_of
 
 if TYPE_CHECKING:
     from .session import Session
-
-
-_CHANGES = (
-    "total_steps",
-    "on_nan",
-    "video_every",
-    "device",
-)  # that a resume may have asked for, and a checkpoint does not know
 
 
 def content_of(session: "Session", agent: dict[str, Any]) -> dict[str, Any]:
@@ -98,10 +90,8 @@ def stand(session: "Session", kept: Kept) -> tuple[dict[str, int], float]:
         session.envs.asked = None if asked is None else asked.to(session.parts.device)
         sizes, wall_seconds = state["sizes"], float(state["wall_seconds"])
     except EnvError as e:  # nothing has been written yet
-        changed = [
-            (k, v) for k, v in session.recipe.content().items() if k in _CHANGES and v != content["recipe"].get(k)
-        ]
-        words = [word for key, value in changed for word in (f"--{key.replace('_', '-')}", value)]
+        now, before = session.recipe.content(), content["recipe"]
+        words = changed_words({key: value for key, value in now.items() if value != before.get(key)})
         raise EnvError(
             f"{str(e).rstrip('. ')}. The checkpoint of step {session.env_steps:,} is kept as it is. Go on, when the "
             f"environment is mended, with: {resume_command(whole_run(session.folder), session.recipe, *words)}"

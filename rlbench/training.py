@@ -221,7 +221,7 @@ def _restored(
         except NoRoom as e:
             raise UsageError(f"{e.what} A run that goes on cannot take less: go on where there is more.") from e
         if isinstance(session, Fleet):
-            session.restore(folder)
+            session.restore(folder, changes)
         elif kept is not None:
             session.restore(folder, kept)
     return session

@@ -16,6 +16,7 @@ from test_promises import opened, recipe
 import rlbench
 from rlbench import training
 from rlbench.digests import Digests
+from rlbench.errors import EnvError
 from rlbench.make import env_maker
 from rlbench.replay import Replay
 from rlbench.rng import Streams
@@ -75,7 +76,7 @@ def test_one_that_does_not_stray_comes_back(steps: int) -> None:
     assert again.state_dict()["sums"].tolist() == envs.state_dict()["sums"].tolist()
 
 
-@pytest.mark.parametrize("strays", ["reward", "middle", "first", "end", "raises"])
+@pytest.mark.parametrize("strays", ["reward", "middle", "first", "end"])
 def test_whatever_is_another_in_the_episode_under_way_is_noticed(strays: str, monkeypatch: Any) -> None:
     envs = at(7, strays)
     state = snapshot(envs.state_dict())
@@ -84,6 +85,15 @@ def test_whatever_is_another_in_the_episode_under_way_is_noticed(strays: str, mo
     obs, strayed = EnvBatch(envs.maker, [4], 2).load_state_dict(state)
     assert strayed == [0, 1]
     assert obs[..., 0].tolist() == [[0, 0]]  # of the next episode
+
+
+def test_one_that_raises_is_told_by_name_and_does_not_count_as_another_episode(monkeypatch: pytest.MonkeyPatch) -> None:
+    envs = at(7, "raises")
+    state = snapshot(envs.state_dict())
+    monkeypatch.setattr(Wanders, "odd", 2)
+    told = r"step 4 of episode 0 \(seed 4, env 0\): .*test_resume_seam.py:\d+, in step: RuntimeError: not this way; "
+    with pytest.raises(EnvError, match=told):
+        EnvBatch(envs.maker, [4], 2).load_state_dict(state)
 
 
 def test_a_checkpoint_without_checksums_is_judged_by_its_observation(monkeypatch: pytest.MonkeyPatch) -> None:
