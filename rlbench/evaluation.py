@@ -1,7 +1,7 @@
 """Greedy evaluation of all seeds at once, in environments and with episode seeds of its own."""
 
 import heapq
-import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -16,7 +16,7 @@ from .vec import EnvBatch, Episode
 
 WIDTH = 10  # copies per seed that play at the same time, and the fewest episodes that a bound leaves
 ROUND = 1_000_000  # episode numbers of one evaluation stay below this
-STEP_SECONDS = 0.02  # that a step of all copies at play may take
+FEW = 2  # copies per seed that play at the same time where a step may take long
 
 Played = dict[tuple[int, int], tuple[float, int]]  # position of the seed, episode -> its return and length
 
@@ -32,6 +32,8 @@ class Plan:
         episodes: per seed, at most.
         most_steps: env steps per seed, by position, that its episodes should take at most; None: no bound.
         played: episodes that are known already.
+        room: copies of a seed that play at the same time. By count and not by the clock, seed by seed: an agent that
+            draws its actions draws the same ones every time, whichever seeds are evaluated beside.
 
     Attributes:
         played: all that are known.
@@ -44,13 +46,16 @@ class Plan:
         episodes: int,
         most_steps: Sequence[int] | None = None,
         played: Played | None = None,
+        room: int = WIDTH,
     ) -> None:
-        self.episodes, self._most, self.copies = episodes, most_steps, 0
+        self.episodes, self._most, self.copies, self._room = episodes, most_steps, 0, room
         self.wanted = {s: min(WIDTH, episodes) if most_steps else episodes for s in playing}
         self.played = {(s, k): v for (s, k), v in (played or {}).items() if s in self.wanted and k < episodes}
         self._open = {s for s in playing if most_steps and episodes > WIDTH}  # how many they play is not known yet
         self._next = {(s, e): e for s in playing for e in range(WIDTH)}
-        self._ready: list[tuple[int, int]] = []  # (episode, seed), a heap
+        self._waiting: dict[int, list[int]] = {s: [] for s in playing}  # episodes of a seed, a heap, for copies at rest
+        self._ready: list[tuple[int, int]] = []  # (episode, seed), a heap: those for which there is room
+        self._taken: Counter[int] = Counter()  # episodes of a seed that are ready, or being played
         for s in playing:
             self._offer_all(s)
             self._decide(s)
@@ -79,6 +84,7 @@ class Plan:
     def count(self, s: int, k: int, episode_return: float, length: int) -> None:
         """Episode ``k`` of the seed at position ``s`` has ended."""
         self.played[s, k] = episode_return, length
+        self._taken[s] -= 1
         self._offer(s, k % WIDTH)
         self._decide(s)
 
@@ -86,6 +92,7 @@ class Plan:
         """The seed at position ``s`` plays no more, and has no score."""
         self.wanted.pop(s, None)
         self._open.discard(s)
+        self._waiting[s] = []
         self._ready = [(k, other) for k, other in self._ready if other != s]
         heapq.heapify(self._ready)
         self.played = {key: value for key, value in self.played.items() if key[0] != s}
@@ -108,9 +115,12 @@ class Plan:
         while (s, k) in self.played:
             k += WIDTH
         if k < self.wanted[s]:
-            heapq.heappush(self._ready, (k, s))
+            heapq.heappush(self._waiting[s], k)
             k += WIDTH
         self._next[s, e] = k
+        while self._waiting[s] and self._taken[s] < self._room:
+            heapq.heappush(self._ready, (heapq.heappop(self._waiting[s]), s))
+            self._taken[s] += 1
 
     def _decide(self, s: int) -> None:
         """Once a seed's first episodes are known: how many it plays."""
@@ -146,8 +156,8 @@ class Evaluator:
     they are reported, does not depend on who finishes first (taking those would favour short ones), and a shorter
     evaluation is the beginning of a longer one.
 
-    As many copies play at the same time as can be stepped in a fiftieth of a second: more would save nothing, and with
-    fewer there is an episode to show, and to keep, the sooner.
+    Copies that are stepped by arithmetic play all at once. Of others, whose steps may take long, two of each seed do:
+    more would save little, and with fewer there is an episode to show, and to keep, the sooner.
 
     Args:
         maker: makes the environments.
@@ -170,7 +180,6 @@ class Evaluator:
         self.maker, self.seeds, self.device, self.keep_going = maker, tuple(seeds), device, keep_going
         self.broken: dict[int, str] = {}
         self._envs: EnvBatch | None = None
-        self._cost: float | None = None  # seconds of a step, for each copy
 
     def __call__(
         self,
@@ -200,38 +209,31 @@ class Evaluator:
         if episodes < 1:
             raise ValueError("an evaluation needs at least one episode")
         playing = [s for s in range(len(self.seeds)) if s not in skip]
-        plan = Plan(playing, episodes, most_steps, dict(played or {}))
+        envs = self._made(min(WIDTH, episodes))
+        plan = Plan(playing, episodes, most_steps, dict(played or {}), WIDTH if envs.copies.known else FEW)
         self.broken = {}
         if not plan.ready:
             return plan.numbers(len(self.seeds))
-        envs = self._made(min(WIDTH, episodes))
         plan.copies = len(envs.envs)
         actor = agent if envs.num_envs == WIDTH else cast("Agent", _Padded(agent))
         envs.rest()
         look(plan)
         while plan.ready or envs.running:
-            while plan.ready and envs.moving < self._room():
+            while plan.ready:
                 s, k = plan.take()
                 envs.begin(s, k % WIDTH, round * ROUND + k // WIDTH)
                 self._drop_broken(envs, plan)
-            began, moving = time.perf_counter(), envs.moving
             for step in run(actor, envs, explore=False, learn=False, obs=envs.obs):
-                self._cost = (time.perf_counter() - began) / moving
                 for done in step.finished:
                     plan.count(done.seed, self._number(done, round), done.episode_return, done.episode_length)
                 self._drop_broken(envs, plan)
                 look(plan)
-                if plan.ready and envs.moving < self._room():
+                if plan.ready:
                     break
-                began, moving = time.perf_counter(), envs.moving
         return plan.numbers(len(self.seeds))
 
     def _number(self, done: Episode, round: int) -> int:
         return (done.episode - round * ROUND) * WIDTH + done.env
-
-    def _room(self) -> int:
-        """How many copies are to play at the same time."""
-        return 1 if self._cost is None else max(1, int(STEP_SECONDS / max(self._cost, 1e-9)))
 
     def _drop_broken(self, envs: EnvBatch, plan: Plan) -> None:
         for s in envs.broken.keys() - self.broken.keys():

@@ -13,8 +13,9 @@ from rlbench.agents.dqn import DQN, DQNConfig
 
 import rlbench
 from rlbench import Streams
+from rlbench.build import build
 from rlbench.errors import UsageError
-from rlbench.evaluation import Evaluator
+from rlbench.evaluation import Evaluator, Plan
 from rlbench.make import EnvMaker, env_maker
 from rlbench.recipe import Recipe
 from rlbench.rng import episode_seed
@@ -160,3 +161,36 @@ def test_figures_of_a_run_can_be_computed_again(tmp_path: Path) -> None:
     assert rlbench.load(done.folder, seed="best").seeds == [best]
     with pytest.raises(UsageError, match=r"has no seed 7; it has 5, 6"):
         rlbench.load(done.folder, seed=7)
+
+
+@pytest.mark.parametrize("env", ["Pendulum-v1", "CartPole-v1", "FrozenLake-v1"])
+def test_an_agent_that_draws_is_evaluated_alike_alone_and_among_others_and_after_others(env: str) -> None:
+    """By whatever clock: how many copies play at the same time decides which draw is whose."""
+    made = Recipe(env=env, agent="random", max_episode_steps=25)
+    found = {}
+    for seeds, times in (((3, 7), 1), ((7,), 1), ((3, 7), 2)):
+        parts = build(made, seeds, "cpu")
+        evaluator = Evaluator(parts.maker, seeds)
+        for _ in range(times):
+            parts.streams.load_state_dict({"evaluate": 0})
+            found[len(seeds), times] = [x[-1].tolist() for x in evaluator(parts.agent, 23)]
+        evaluator.close()
+    assert found[1, 1] == found[2, 1] == found[2, 2]
+    assert len(set(found[1, 1][0] + found[1, 1][1])) > 2
+
+
+def test_copies_of_a_seed_wait_for_each_other_where_steps_may_take_long() -> None:
+    plan = Plan([0, 1], 13, room=2)
+    assert [plan.take() for _ in range(4)] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    assert not plan.ready
+    plan.count(1, 1, 0.0, 5)
+    assert plan.take() == (1, 2)
+    assert not plan.ready
+    plan.count(1, 0, 0.0, 5)
+    plan.drop(1)
+    assert not plan.ready
+    for k in range(13):
+        plan.count(0, k, 0.0, 5)
+        if plan.ready:
+            assert plan.take() == (0, k + 2)
+    assert sorted(k for s, k in plan.played if s == 0) == list(range(13))
