@@ -26,6 +26,7 @@ from . import checkpoint
 from .build import maker_of
 from .commands import begin_command, changed_words, resume_command
 from .errors import RlbenchError, UsageError
+from .eval_cost import advice
 from .film import filming
 from .finish import draw
 from .interrupt import Interrupted, Interrupts, held, let_through
@@ -67,6 +68,7 @@ class Fleet:
         self._changes: list[object] = []
         self._awaited: set[int] = set()  # workers that do not stand yet where they had stopped
         self._notes: set[str] = set()
+        self._told_cost = False
         self._said: dict[int, dict[str, Any]] = {}  # worker -> its newest report
         self._summaries: dict[int, dict[str, Any]] = {}
 
@@ -201,7 +203,16 @@ class Fleet:
         else:
             self._said[k] = content
             self._gather()
+            self._tell_cost(content)
             (self.watcher.evaluated if kind == "evaluated" else self.watcher.tick)(self)
+
+    def _tell_cost(self, said: dict[str, Any]) -> None:
+        """Say, once, that evaluations cost more than training, as it is in the worker that ``said`` so first."""
+        if not self._told_cost:
+            text = advice(self.recipe, said["cost"], said["env_steps"], said["train_seconds"])
+            if text:
+                self._told_cost = True
+                self.watcher.note(text)
 
     def _gather(self) -> None:
         """Put the workers' newest reports together."""
@@ -330,6 +341,8 @@ class _Reporter(Watcher):
         scores = status.scores
         content = {"env_steps": status.env_steps, "train_seconds": status.train_seconds, "numbers": status.numbers}
         content["evaluating"] = status.evaluating
+        if isinstance(status, Session):
+            content["cost"] = status.trials.cost
         self._send(kind, {**content, "scores": scores.state_dict(), "solved_at": scores.solved_at})
 
     def _send(self, kind: str, content: Any) -> None:

@@ -202,8 +202,8 @@ class Session:
             self._record(step, before)
             paused = time.perf_counter()
             last = self.env_steps >= r.total_steps
-            self._reach(before, bool(step.finished))
             self.train_seconds = paused - began - aside
+            self._reach(before, bool(step.finished))
             due = due or self.due(r.checkpoint_every, before) or self.pace.seconds > 60 * r.checkpoint_minutes > 0
             if due and not last and self.pace.affords(self.env_steps, SAVE_SHARE):
                 check_numbers(self)  # a checkpoint is something to go on from

@@ -7,6 +7,7 @@ import torch
 
 from .commands import changed_words, resume_command
 from .errors import CheckpointError, EnvError, RlbenchError, first_line
+from .eval_cost import Cost
 from .journal import advice, earlier
 from .keeper import Kept
 from .tables import whole_run
@@ -45,6 +46,7 @@ def training_of(session: "Session") -> dict[str, Any]:
         "sizes": session.recorder.sizes(),
         "wall_seconds": session.recorder.wall_seconds,
         "train_seconds": session.train_seconds,
+        "eval_cost": list(session.trials.cost),
     }
 
 
@@ -66,7 +68,8 @@ def stand(session: "Session", kept: Kept) -> tuple[dict[str, int], float]:
         session.scores.load_state_dict(state["scores"])
         session.best, session.ended = state["best"], state["stopped"]
         session.evaluated_at = state["evaluated_at"]
-        session.metrics = dict(state.get("metrics", {}))  # earlier versions kept none
+        session.trials.cost = Cost(*state.get("eval_cost", ()))  # earlier versions kept none
+        session.metrics = dict(state.get("metrics", {}))  # likewise
         asked, pending = state.get("asked"), state.get("pending")  # likewise
         session.pending = (int(pending[0]), bool(pending[1])) if pending else None
         if session.agent.replay is not None:

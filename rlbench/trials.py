@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import checkpoint
+from .eval_cost import Cost, advice
 from .evaluation import Plan, Played
 from .record import write_json
 
@@ -27,12 +28,15 @@ class Trials:
 
     Attributes:
         text: of the one under way, how far it is; empty where there is none.
+        cost: of all so far.
     """
 
     def __init__(self, session: "Session") -> None:
         self._session, self.text = session, ""
         self._kept_at = self._shown_at = 0.0
         self._key = ""
+        self.cost = Cost()
+        self._told_cost = False
 
     def __call__(
         self, episodes: int, round: int, bounds: Sequence[int], skip: Sequence[int] = ()
@@ -52,15 +56,21 @@ class Trials:
             Paused: a signal came.
         """
         session, self._key = self._session, ""
-        kept = self._read(round)
-        self._kept_at = time.perf_counter()
+        kept, before = self._read(round), self.cost
+        self._kept_at = began = time.perf_counter()
+
+        def look(plan: Plan) -> None:
+            played = max(0, len(plan.played) - len(kept)) / max(1, len(plan.wanted))
+            self.cost = before.more(time.perf_counter() - began, played, final=not round)
+            self._look(plan, round)
+
         try:
             return session.evaluator(
-                session.agent, episodes, round=round, skip=skip, most_steps=bounds, played=kept,
-                look=lambda plan: self._look(plan, round),
-            )  # fmt: skip
+                session.agent, episodes, round=round, skip=skip, most_steps=bounds, played=kept, look=look
+            )
         finally:
             self.text = ""
+            self._tell_cost()
 
     def done(self) -> None:
         """Nothing is to be gone on with."""
@@ -77,9 +87,19 @@ class Trials:
             self._kept_at = time.perf_counter()
         if now - self._shown_at > session.tick_seconds:
             self.text = plan.text
+            self._tell_cost()
             session.recorder.flush_if_due()
             session.watcher.tick(session)
             self._shown_at = time.perf_counter()
+
+    def _tell_cost(self) -> None:
+        """Say, once, that evaluations cost more than training. Of several processes, the whole run says so."""
+        session = self._session
+        if session.draws and not self._told_cost:
+            said = advice(session.recipe, self.cost, session.env_steps, session.train_seconds)
+            if said:
+                self._told_cost = True
+                session.watcher.note(said)
 
     def _name(self, round: int) -> str:
         """Of an evaluation of these weights: what it gives follows from them, the round and the seeds."""
