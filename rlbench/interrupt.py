@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self, TypeVar
 
+from . import outputs
 from .commands import resume_command
 from .errors import RlbenchError
 from .recipe import Recipe
@@ -42,6 +43,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.signal = 0
         self.foreign = False  # whether it is a Ctrl-C that somebody else's code took
+        self.lost: OSError | None = None  # what came at writing to standard output
         self._waiting = False
         self._old: dict[int, Any] = {}
 
@@ -51,11 +53,13 @@ class Interrupts:
                 if not (number in _KEPT and signal.getsignal(number) is signal.SIG_IGN):
                     self._old[number] = signal.signal(number, self._note)
             _listening.append(self)
+            outputs.listeners.append(self.lose)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self in _listening:
             _listening.remove(self)
+            outputs.listeners.remove(self.lose)
         self._give_back()
 
     def _give_back(self) -> None:
@@ -83,14 +87,20 @@ class Interrupts:
         """Note a KeyboardInterrupt out of somebody else's code, which listens to Ctrl-C itself."""
         self.signal, self.foreign = int(signal.SIGINT), True
 
+    def lose(self, e: OSError) -> None:
+        """Note that standard output cannot be written any more, as SIGPIPE tells other programs."""
+        if not self.signal:
+            self.signal, self.lost, self.foreign = outputs.pipe_signal(), e, True
+
     def raise_if_any(self, folder: Path, recipe: Recipe, *more: object) -> None:
         """Raise Interrupted, with the command that goes on and ``more`` words of it, if a signal came."""
         if self.signal:
-            name = signal.Signals(self.signal).name
-            raise Interrupted(
-                f"stopped by {name}; everything is saved. Go on with: {resume_command(folder, recipe, *more)}",
-                self.signal,
+            how = f", as {outputs.why(self.lost)}" if self.lost else f" by {signal.Signals(self.signal).name}"
+            error = Interrupted(
+                f"stopped{how}; everything is saved. Go on with: {resume_command(folder, recipe, *more)}", self.signal
             )
+            error.exit_code = outputs.code(self.lost) if self.lost else error.exit_code
+            raise error
 
 
 @contextlib.contextmanager
@@ -128,6 +138,7 @@ def _after_fork() -> None:
 
 def _in_child() -> None:
     """Signals do here what they did before we listened."""
+    outputs.listeners.clear()
     while _listening:
         with contextlib.suppress(ValueError):  # not the main thread of the child
             _listening.pop()._give_back()

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from .errors import RlbenchError
+from .outputs import err, out
 from .panel import Size, panel
 from .texts import Clock, closing_lines, ended, mean_text, solved_text
 from .trail import Trail, recent_means
@@ -34,7 +35,7 @@ def make_console() -> "Console":
     """Standard output as rich sees it: its size, its colours, what it can print."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(file=out(), highlight=False)
 
 
 class Progress(Watcher):
@@ -47,7 +48,7 @@ class Progress(Watcher):
         pass
 
     def note(self, text: str) -> None:
-        print(f"Note: {text}", file=sys.stderr)
+        print(f"Note: {text}", file=err())
 
 
 class Plain(Progress):
@@ -68,7 +69,7 @@ class Plain(Progress):
         self._clock.over = ended(status.summary)
         self._line(status)
         for line in closing_lines(status):
-            print(line, flush=True)
+            print(line, file=out(), flush=True)
 
     def _line(self, status: Status) -> None:
         s, r = status.scores, status.recipe
@@ -78,6 +79,7 @@ class Plain(Progress):
         print(
             f"{status.env_steps:>9,}/{r.total_steps:,} steps  {pace}"
             f"return {mean_text(s.recent_means())}  {solved_text(status)}".rstrip(),
+            file=out(),
             flush=True,
         )
 

@@ -18,6 +18,7 @@ from .agent import Agent, AgentConfig
 from .commands import ref as shown_ref
 from .errors import AgentError, RlbenchError, UsageError, first_line
 from .lift import Learner, lift
+from .outputs import put_back
 from .refs import HANDED, runs_user_code
 
 BUILT_IN = {"dqn": "rlbench.agents.dqn:DQN", "random": "rlbench.agents.random:Random"}
@@ -99,6 +100,8 @@ def agent_code(ref: str, but: type[Exception] = RlbenchError) -> Iterator[None]:
             f"{frame.f_code.co_filename}:{line}, in {frame.f_code.co_name}: {what}. "
             "RLBENCH_DEBUG=1 shows the whole traceback."
         ) from e
+    finally:
+        put_back()
 
 
 def _agent_class(ref: str, target: str) -> type[Agent]:

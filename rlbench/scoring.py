@@ -1,7 +1,6 @@
 """`rlbench eval` while it plays: says how far it is, and ends by a signal with the episodes that are known."""
 
 import signal
-import sys
 import time
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from .evaluation import Plan
 from .interrupt import Interrupts
+from .outputs import err
 from .registry import agent_code
 from .trained import Trained, evaluate
 
@@ -57,7 +57,7 @@ class _Told:
 
     def __init__(self, interrupts: Interrupts) -> None:
         self.plan: Plan | None = None
-        self._interrupts, self._over = interrupts, sys.stderr.isatty()
+        self._interrupts, self._over = interrupts, err().isatty()
         self._next = time.perf_counter() + FIRST
         self._drawn = False
 
@@ -67,12 +67,12 @@ class _Told:
             raise _Cut
         if time.perf_counter() < self._next:
             return
-        sys.stderr.write(f"\r{plan.text}\x1b[K" if self._over else f"{plan.text}\n")
-        sys.stderr.flush()
+        err().write(f"\r{plan.text}\x1b[K" if self._over else f"{plan.text}\n")
+        err().flush()
         self._next, self._drawn = time.perf_counter() + SECONDS[not self._over], True
 
     def over(self) -> None:
         """Leave no line behind that is drawn over."""
         if self._drawn and self._over:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            err().write("\r\x1b[K")
+            err().flush()

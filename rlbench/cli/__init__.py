@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from rlbench import __version__
+from rlbench import __version__, outputs
 from rlbench.errors import RlbenchError
 from rlbench.places import stand, staying
 
@@ -25,6 +25,14 @@ from .watch import watch
 class Main(click.Group):
     """A group that prints a user's mistake as one line; RLBENCH_DEBUG=1 shows the traceback instead."""
 
+    def main(self, *args: Any, **how: Any) -> Any:
+        with outputs.kept():
+            try:
+                return super().main(*args, **how)
+            except outputs.OutputLost as e:  # help and version are told before a command is invoked
+                _tell(e)
+                sys.exit(e.exit_code)
+
     def invoke(self, ctx: click.Context) -> Any:
         with staying():
             return self._invoke(ctx)
@@ -32,11 +40,16 @@ class Main(click.Group):
     def _invoke(self, ctx: click.Context) -> Any:
         stand()
         try:
-            return super().invoke(ctx)
+            try:
+                result = super().invoke(ctx)
+                outputs.check()
+                return result
+            finally:
+                outputs.put_back()
         except RlbenchError as e:
             if os.environ.get("RLBENCH_DEBUG"):
                 raise
-            click.echo(f"{'Error: ' if e.exit_code < 128 else ''}{e}", err=True)
+            _tell(e)
             ctx.exit(e.exit_code)
         except click.UsageError as e:  # one line, without click's usage text above it
             command = e.ctx.command_path if e.ctx else "rlbench"
@@ -45,9 +58,11 @@ class Main(click.Group):
         except KeyboardInterrupt:
             click.echo("stopped at once; what the last checkpoint holds is kept", err=True)
             ctx.exit(130)
-        except BrokenPipeError:  # the reader of our output went away
-            sys.stderr.close()
-            ctx.exit(1)
+
+
+def _tell(e: RlbenchError) -> None:
+    if not (isinstance(e, outputs.OutputLost) and e.quiet):
+        click.echo(f"{'Error: ' if e.exit_code < 128 else ''}{e}", err=True)
 
 
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
