@@ -124,7 +124,7 @@ class Narrowed(Agent):
 
     def __init__(self, inner: Agent, keep: Sequence[int], num_seeds: int, left: Any, left_replay: Any) -> None:
         self.inner, self.keep, self.num_seeds = inner, list(keep), num_seeds
-        self._left = left
+        self._whole = _Wide(inner, self.keep, num_seeds, left)
         self._index: dict[torch.device, Tensor] = {}
         if inner.replay is not None:
             self.replay = _Wide(inner.replay, self.keep, num_seeds, left_replay)
@@ -159,12 +159,10 @@ class Narrowed(Agent):
         self.inner.cut(self._rows(where))
 
     def state_dict(self) -> dict[str, Any]:
-        state: dict[str, Any] = widen(self.inner.state_dict(), self._left, self.keep, self.num_seeds)
-        return state
+        return self._whole.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        rows, self._left = split(state, self.inner.state_dict(), self.keep, self.num_seeds)
-        self.inner.load_state_dict(rows)
+        self._whole.load_state_dict(state)
 
     def _at(self, device: torch.device) -> Tensor:
         if device not in self._index:
@@ -193,7 +191,14 @@ class Narrowed(Agent):
 
 
 class _Wide:
-    """The buffer of S seeds, of which an agent's own, of R seeds, is a part."""
+    """The state of S seeds, an agent's or a buffer's, of which what ``inner`` holds, that of R seeds, is a part.
+
+    Args:
+        inner: of R seeds.
+        keep: (R,) their positions on the S axis.
+        num_seeds: S.
+        left: what the others held, as `trees.split` gives it.
+    """
 
     def __init__(self, inner: Saveable, keep: Sequence[int], num_seeds: int, left: Any) -> None:
         self.inner, self.keep, self.num_seeds, self._left = inner, keep, num_seeds, left

@@ -95,6 +95,11 @@ class Lasting(io.TextIOBase):
         """Nothing but a flush: others have more to write."""
         self.flush()
 
+    def detach(self) -> Any:
+        """What lies under it, for those who put another text file around that; it stays ours."""
+        self.flush()
+        return self.buffer
+
     def _try(self, act: Callable[[TextIO], object]) -> None:
         if self.lost or self._inner is None:
             return

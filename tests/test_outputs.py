@@ -195,6 +195,19 @@ def test_commands_that_only_tell_fail_in_one_line(
     assert capsys.readouterr().err == "Error: standard output cannot be written: No space left on device.\n"
 
 
+def test_a_reader_that_has_seen_enough_is_told_nothing(
+    place: Path,
+    pipe: tuple[io.TextIOWrapper, io.TextIOWrapper],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As in `rlbench list envs | head -1`."""
+    reader, writer = pipe
+    reader.close()
+    assert in_place(place, writer, "list", "envs", monkeypatch=monkeypatch) == 128 + signal.SIGPIPE
+    assert capsys.readouterr().err == ""
+
+
 def test_notes_that_cannot_be_written_stop_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open(os.devnull) as readable_only:
         monkeypatch.setattr(sys, "stderr", readable_only)

@@ -34,13 +34,8 @@ ENDINGS = (".json", ".tex", ".txt")
 @click.option("--confidence", default=0.95, show_default=True, help="Of all intervals, and of the verdict.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead of the tables.")
 @click.option("--latex", "as_latex", is_flag=True, help="Print a table for LaTeX instead.")
-@click.option(
-    "--out",
-    "outs",
-    metavar="FILE",
-    type=options.Place(),
-    multiple=True,
-    help="Write everything as JSON (.json), a table for LaTeX (.tex), or the tables (.txt). May be repeated.",
+@options.out(
+    "Write everything as JSON (.json), a table for LaTeX (.tex), or the tables (.txt). May be repeated.", multiple=True
 )
 def compare(
     agents: tuple[str, ...],
@@ -50,7 +45,7 @@ def compare(
     confidence: float,
     as_json: bool,
     as_latex: bool,
-    outs: tuple[Path, ...],
+    out: tuple[Path, ...],
 ) -> None:
     """Say which agent is better, and how sure that is. The first is the baseline of the others.
 
@@ -69,7 +64,7 @@ def compare(
 
     if as_json and as_latex:
         raise UsageError("--json and --latex both print: give one of the two, and --out FILE for the other.")
-    _check_written(agents, as_json, as_latex, outs)
+    _check_written(agents, as_json, as_latex, out)
     found = judge(
         agents,
         score=score,
@@ -82,7 +77,7 @@ def compare(
         ".tex": lambda: latex(found),
         ".txt": lambda: text(found),
     }
-    for path in outs:
+    for path in out:
         options.write(path, make[path.suffix.lower()]())
     if as_json or as_latex:
         click.echo(make[".json" if as_json else ".tex"]())

@@ -42,12 +42,23 @@ class Place(Word):
         return value if isinstance(value, Path) else absolute(super().convert(value, param, ctx))
 
 
-agent_code = click.option(
-    "--agent",
-    metavar="REF",
-    type=Word(),
-    help="Where the agent's code is, if it is your own: file.py:Class or package.module:Class.",
-)
+def _code(what: str, help: str, *, several: bool = False) -> Callable[[F], F]:
+    """An option that says where code of the user's own is: --agent or --env."""
+    name, more = (f"{what}s", " May be repeated.") if several else (what, "")
+    return click.option(
+        f"--{what}",
+        name,
+        metavar="REF",
+        type=Word(),
+        multiple=several,
+        help=f"Where {help}: file.py:Class or package.module:Class.{more}",
+    )
+
+
+agent_code = _code("agent", "the agent's code is, if it is your own")
+agent_codes = _code("agent", "an agent's code is, if it is your own, for its Q-values", several=True)
+env_code = _code("env", "the environment's code is, if it is a class of your own")
+env_codes = _code("env", "an environment's code is, if it is a class of your own", several=True)
 imports = click.option(
     "--import",
     "imports",
@@ -56,20 +67,14 @@ imports = click.option(
     multiple=True,
     help="Import what registers the environment: a module, or file.py. May be repeated.",
 )
-env_code = click.option(
-    "--env",
-    metavar="REF",
-    type=Word(),
-    help="Where the environment's code is, if it is a class of your own: file.py:Class or package.module:Class.",
-)
 device = click.option(
     "--device", metavar="DEVICE", default=None, help="auto (CUDA when present), cpu, cuda or cuda:N.  [default: auto]"
 )
 
 
-def out(help: str, metavar: str = "FILE") -> Callable[[F], F]:
-    """The option --out: what a command writes goes there."""
-    return click.option("--out", metavar=metavar, type=Place(), help=help)
+def out(help: str, metavar: str = "FILE", **more: Any) -> Callable[[F], F]:
+    """The option --out: what a command writes goes there. ``more`` is for click."""
+    return click.option("--out", metavar=metavar, type=Place(), help=help, **more)
 
 
 def with_env(imports: tuple[str, ...], env: str | None) -> tuple[str, ...]:

@@ -9,27 +9,11 @@ from . import options
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@click.option(
-    "--out", metavar="FILE", default="report.html", show_default=True, type=options.Place(), help="The page to write."
-)
+@options.out("The page to write.", default="report.html", show_default=True)
 @click.option("--title", help="Title of the page.  [default: agent and environment]")
 @click.option("--no-video", is_flag=True, help="Leave out the episodes of training.")
-@click.option(
-    "--agent",
-    "agents",
-    metavar="REF",
-    type=options.Word(),
-    multiple=True,
-    help="Where an agent's code is, if it is your own: file.py:Class; for its Q-values. May be repeated.",
-)
-@click.option(
-    "--env",
-    "envs",
-    metavar="REF",
-    type=options.Word(),
-    multiple=True,
-    help="Where an environment's code is, if it is a class of your own: file.py:Class. May be repeated.",
-)
+@options.agent_codes
+@options.env_codes
 @options.imports
 def report(
     runs: tuple[str, ...],
