@@ -17,6 +17,8 @@ from torch import Tensor
 from rlbench import functional, nn
 from rlbench.agent import Agent, AgentConfig
 from rlbench.errors import UsageError
+from rlbench.feed import sent
+from rlbench.graphs import Graph
 from rlbench.optim import Adam
 from rlbench.replay import Replay
 from rlbench.rng import Streams
@@ -94,6 +96,7 @@ class DQN(Agent):
         self.episodes = torch.zeros(spec.num_seeds, 1, dtype=torch.int64, device=spec.device)
         self._epsilon: np.ndarray | None = None  # kept while no episode ends
         self._newest_q: Tensor | None = None  # (S, B, A) of the newest batch, for diagnostics
+        self._greedy, self._step = Graph(self._argmax, spec.device), Graph(self._gradient_step, spec.device)
 
     def epsilon(self) -> float | np.ndarray:
         """Share of random actions now: one number, or (S, 1) where it falls with each seed's own episodes."""
@@ -108,7 +111,7 @@ class DQN(Agent):
         return functional.linear_schedule(c.epsilon_start, c.epsilon_end, c.epsilon_steps, self.env_steps)
 
     def act(self, obs: Tensor, *, explore: bool) -> Tensor:
-        greedy = self.q_net.forward(obs).argmax(-1)  # (S, E)
+        (greedy,) = self._greedy(obs) if explore else self._argmax(obs)
         if not explore:
             return greedy
         epsilon = self.epsilon()
@@ -118,10 +121,11 @@ class DQN(Agent):
             return greedy
         random = (u * (self.num_actions / epsilon)).astype(np.int64)  # u below epsilon is uniform there too
         np.minimum(random, self.num_actions - 1, out=random)
-        return torch.where(self._here(exploring), self._here(random), greedy)
+        device = self.spec.device
+        return torch.where(sent(exploring, device), sent(random, device), greedy)
 
-    def _here(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(self.spec.device)
+    def _argmax(self, obs: Tensor) -> tuple[Tensor]:
+        return (self.q_net.forward(obs).argmax(-1),)  # (S, E)
 
     def observe(self, transition: Transition) -> None:
         self.replay.add(transition)
@@ -150,32 +154,41 @@ class DQN(Agent):
     def learn_from(self, batch: Batch) -> dict[str, Tensor]:
         """One gradient step of every seed, from ``batch``, (S, B, ...)."""
         c = self.config
-        next_q = self.target_net.forward(batch.next_obs)  # (S, B, A)
+        if c.learning_rate_end is not None and self.spec.total_steps:
+            self.adam.learning_rate = functional.linear_schedule(
+                c.learning_rate, c.learning_rate_end, self.spec.total_steps, self.env_steps
+            )
+        self.adam.advance()
+        loss, q_value, grad_norm, self._newest_q = self._step(*batch)
+        self.updates += 1
+        if self.updates % c.target_update_every == 0:
+            self.target.data.lerp_(self.online.data, c.tau)  # tau 1: a copy
+        metrics = {"loss": loss, "q_value": q_value, "grad_norm": grad_norm}  # (S,) each
+        return {name: x.clone() for name, x in metrics.items()} if loss.is_cuda else metrics  # a graph's are its own
+
+    def _gradient_step(
+        self, obs: Tensor, action: Tensor, reward: Tensor, discount: Tensor, next_obs: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """From a batch to new weights, operations on tensors alone: loss, mean value, norm (S,); values (S, B, A)."""
+        c = self.config
+        next_q = self.target_net.forward(next_obs)  # (S, B, A)
         if c.double:
-            next_value = functional.double_value(self.q_net.forward(batch.next_obs), next_q)  # (S, B)
+            next_value = functional.double_value(self.q_net.forward(next_obs), next_q)  # (S, B)
         else:
             next_value = functional.max_value(next_q)
-        target = functional.td_target(batch.reward, batch.discount, next_value)  # (S, B)
+        target = functional.td_target(reward, discount, next_value)  # (S, B)
 
-        q_all, pull = self.q_net.vjp(batch.obs)  # (S, B, A), and the way back from dloss/dq to the parameters
-        action = batch.action.unsqueeze(-1)  # (S, B, 1)
+        q_all, pull = self.q_net.vjp(obs)  # (S, B, A), and the way back from dloss/dq to the parameters
+        action = action.unsqueeze(-1)  # (S, B, 1)
         q_values = q_all.gather(-1, action).squeeze(-1)  # (S, B)
         loss, slope = self.loss(q_values - target)  # (S, B) both: the loss and its derivative
-        self._newest_q = q_all
         upstream = torch.zeros_like(q_all).scatter_(-1, action, slope.unsqueeze(-1) / c.batch_size)
         pull(upstream, self.online.grads)
         grad = self.online.grad  # (S, P): of the mean over the batch, each seed its own
 
         grad_norm = functional.clip_norm_(grad, c.max_grad_norm)  # (S,)
-        if c.learning_rate_end is not None and self.spec.total_steps:
-            self.adam.learning_rate = functional.linear_schedule(
-                c.learning_rate, c.learning_rate_end, self.spec.total_steps, self.env_steps
-            )
-        self.adam.step(grad)
-        self.updates += 1
-        if self.updates % c.target_update_every == 0:
-            self.target.data.lerp_(self.online.data, c.tau)  # tau 1: a copy
-        return {"loss": loss.mean(1), "q_value": q_values.mean(1), "grad_norm": grad_norm}
+        self.adam.apply(grad)
+        return loss.mean(1), q_values.mean(1), grad_norm, q_all
 
     def state_dict(self) -> dict[str, Any]:
         return {

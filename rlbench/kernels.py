@@ -18,11 +18,14 @@ def adam_step(
     second: Tensor,
     count: Tensor,
     *,
-    learning_rate: float,
+    learning_rate: float | Tensor,
     betas: tuple[float, float],
     epsilon: float,
 ) -> None:
-    """One step of Adam in place; all of one shape, but ``count``, the number of this step as a tensor of no axis."""
+    """One step of Adam in place; all of one shape, but ``count``, the number of this step as a tensor of no axis.
+
+    The step size may be such a tensor as well, on a card.
+    """
     beta1, beta2 = betas
     fused: Callable[..., Any] = torch._fused_adam_
     fused(
@@ -49,16 +52,16 @@ def adam_step_in_parts(
     second: Tensor,
     count: Tensor,
     *,
-    learning_rate: float,
+    learning_rate: float | Tensor,
     betas: tuple[float, float],
     epsilon: float,
 ) -> None:
     """`adam_step`, as algorithm 1 of Kingma & Ba 2015 has it, with the epsilon outside the corrected root."""
-    steps, (beta1, beta2) = float(count), betas
+    steps, rate, (beta1, beta2) = float(count), float(learning_rate), betas
     first.lerp_(grad, 1 - beta1)
     second.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
     root = second.sqrt().div_((1 - beta2**steps) ** 0.5).add_(epsilon)
-    params.addcdiv_(first, root, value=-learning_rate / (1 - beta1**steps))
+    params.addcdiv_(first, root, value=-rate / (1 - beta1**steps))
 
 
 def relu_back(grad: Tensor, y: Tensor) -> Tensor:

@@ -32,18 +32,30 @@ class Adam:
         self.first = torch.zeros_like(params)
         self.second = torch.zeros_like(params)
         self._count = torch.zeros((), device=params.device)  # the step count, as the fused kernel wants it
+        # On a card the step size lies there, too: a graph of `apply` takes what it finds there, not what it was.
+        self._rate = torch.zeros((), device=params.device) if params.is_cuda else None
 
     def step(self, grad: Tensor) -> None:
         """One update with ``grad`` (S, P)."""
+        self.advance()
+        self.apply(grad)
+
+    def advance(self) -> None:
+        """Count a step. The half of `step` that is the host's."""
         self.steps += 1
         self._count.fill_(self.steps)
+        if self._rate is not None:
+            self._rate.fill_(self.learning_rate)
+
+    def apply(self, grad: Tensor) -> None:
+        """The other half of `step`: operations on tensors alone, the same ones every time."""
         kernels.adam_step(  # one pass over memory: a quarter of the time of the same in single operations
             self.params,
             grad,
             self.first,
             self.second,
             self._count,
-            learning_rate=self.learning_rate,
+            learning_rate=self.learning_rate if self._rate is None else self._rate,
             betas=self.betas,
             epsilon=self.epsilon,
         )

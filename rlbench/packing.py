@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .feed import memory
 from .types import Spec, Transition
 
 _BYTES = 2**16  # allocated at once, unless one row is larger
@@ -34,15 +35,22 @@ def layout(spec: Spec) -> Layout:
 
 
 class Packed(Transition):
-    """A transition that also lies in memory as ``row``, (S, E, width)."""
+    """A transition that also lies in the host's memory as ``row``, (S, E, width)."""
 
     row: np.ndarray
+
+
+class Twofold(Transition):
+    """A transition on a device that also lies in the host's memory, as ``host``."""
+
+    host: Transition
 
 
 class Page(NamedTuple):
     """A row for every copy, zero but for what is written to it, and views into it."""
 
     row: np.ndarray  # (S, E, width)
+    whole: Tensor  # the same
     action: np.ndarray  # (n, *action_shape)
     rewards: np.ndarray  # (n,)
     flags: np.ndarray  # (n, 2)
@@ -56,7 +64,7 @@ class Rows:
     """A supply of pages, none of which is given out twice; made many at a time, since one by one they cost more.
 
     Args:
-        spec: S, E, and what stands in a row. Observations are vectors, and the device is the CPU.
+        spec: S, E, the device, and what stands in a row. Observations are vectors.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -70,10 +78,11 @@ class Rows:
         lead = (spec.num_seeds, spec.num_envs)
         n = lead[0] * lead[1]
         count = max(1, _BYTES // (4 * n * at.width))
-        rows = np.zeros((count, n, at.width), np.float32)
-        whole = torch.from_numpy(rows).view(count, *lead, at.width)
+        whole = memory((count, *lead, at.width), torch.float32, spec.device).zero_()
+        rows = whole.numpy().reshape(count, n, at.width)
         views: tuple[Any, ...] = (
             rows.reshape(count, *lead, at.width),
+            whole.unbind(),
             rows[..., : at.reward].reshape(count, n, *spec.action_shape),
             rows[..., at.reward],
             rows[..., at.flags : at.obs],

@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .feed import memory
+
+CPU = torch.device("cpu")
 _BYTES = 2**16  # allocated at once, unless one array is larger
 _MOST = 512  # arrays at once: flags are small, and seldom asked for
 
@@ -17,10 +20,14 @@ class Pages:
         lead: how the tensors split the first axis: (S, E) with S * E = n.
         rest: the other axes.
         dtype: of both.
+        device: where the tensors will be sent.
     """
 
-    def __init__(self, lead: tuple[int, int], rest: tuple[int, ...], dtype: np.dtype) -> None:
-        self.lead, self.rest, self.dtype = lead, rest, dtype
+    def __init__(
+        self, lead: tuple[int, int], rest: tuple[int, ...], dtype: np.dtype, device: torch.device = CPU
+    ) -> None:
+        self.lead, self.rest, self.dtype, self.device = lead, rest, dtype, device
+        self._kind = torch.from_numpy(np.empty(0, dtype)).dtype
         self._pairs: Iterator[tuple[np.ndarray, Tensor]] = iter(())
 
     def take(self) -> tuple[np.ndarray, Tensor]:
@@ -31,7 +38,7 @@ class Pages:
         count = max(
             1, min(_MOST, _BYTES // max(1, self.dtype.itemsize * size * int(np.prod(self.rest, dtype=np.int64))))
         )
-        arrays = np.empty((count, size, *self.rest), self.dtype)
-        tensors = torch.from_numpy(arrays).view(count, *self.lead, *self.rest).unbind()
-        self._pairs = iter(zip(arrays, tensors, strict=True))
+        whole = memory((count, *self.lead, *self.rest), self._kind, self.device)
+        arrays = whole.numpy().reshape(count, size, *self.rest)
+        self._pairs = iter(zip(arrays, whole.unbind(), strict=True))
         return self.take()

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from .errors import NoMemory
-from .packing import Packed, layout
+from .feed import Feed, away
+from .packing import Packed, Twofold, layout
 from .rng import Stream
 from .types import Batch, Spec, Transition
 
@@ -40,7 +41,8 @@ class Replay:
         self.spec = spec
         self.gamma, self.n_step = gamma, n_step
         self.stream = stream
-        self._here = spec.device.type == "cpu"
+        self._feed = Feed(spec.device, torch.float32) if away(spec.device) else None
+        self._image_feed = Feed(spec.device, torch.uint8)
         self._length = capacity // spec.num_envs
         if self._length < 1:
             raise ValueError(f"capacity {capacity} is too small for {spec.num_envs} envs")
@@ -94,7 +96,7 @@ class Replay:
         if isinstance(t, Packed):
             self._rows[:, cursor] = t.row
         else:
-            self._write(cursor, t if self._here else Transition(*(leaf.cpu() for leaf in t)))
+            self._write(cursor, t.host if isinstance(t, Twofold) else Transition(*(leaf.cpu() for leaf in t)))
         self._cursor = (cursor + 1) % self._length
         self._filled = min(self._filled + 1, self._length)
 
@@ -133,9 +135,16 @@ class Replay:
         if self.n_step > 1:
             return self._sample_windows(index)
         index += self._first
-        rows = self._flat_rows.take(index, 0)  # (S, B, width)
+        rows = self._taken(index)  # (S, B, width)
         discount = self.gamma - self.gamma * rows[..., self._action_width + 1]
         return self._batch(rows, rows, index, index, rows[..., self._action_width], discount)
+
+    def _taken(self, index: np.ndarray) -> np.ndarray:
+        """The rows at ``index``, (S, B); where they are to be sent on, in memory that `_feed` sends."""
+        if self._feed is None:
+            return self._flat_rows.take(index, 0)
+        rows = self._feed.array(*index.shape, self._flat_rows.shape[1])
+        return self._flat_rows.take(index, 0, out=rows, mode="clip")  # which does not copy a second time
 
     def _sample_windows(self, index: np.ndarray) -> Batch:
         a, envs, n = self._action_width, self.spec.num_envs, self.n_step
@@ -163,6 +172,8 @@ class Replay:
     ) -> Batch:
         """A batch whose obs and action stand in ``rows`` and whose next_obs stands in ``final``, both (S, B, width)."""
         a, o, spec = self._action_width, self._obs_width, self.spec
+        if self._feed is not None:
+            return self._sent(self._feed, rows, final, index, final_index, reward, discount)
         if self._images:
             obs, next_obs = self._flat_halves.take(2 * index, 0), self._flat_halves.take(2 * final_index + 1, 0)
         else:
@@ -175,8 +186,44 @@ class Replay:
             action = rows[..., 0].astype(np.int64)
         else:
             action = rows[..., :a].reshape(*index.shape, *spec.action_shape)
-        leaves = [torch.from_numpy(x) for x in (obs, action, reward, discount, next_obs)]
-        return Batch(*(leaves if self._here else [leaf.to(spec.device) for leaf in leaves]))
+        return Batch(*(torch.from_numpy(x) for x in (obs, action, reward, discount, next_obs)))
+
+    def _sent(
+        self,
+        feed: Feed,
+        rows: np.ndarray,
+        final: np.ndarray,
+        index: np.ndarray,
+        final_index: np.ndarray,
+        reward: np.ndarray,
+        discount: np.ndarray,
+    ) -> Batch:
+        """As `_batch`, on the device: everything goes there as one row, and is told apart there."""
+        a, o, spec = self._action_width, self._obs_width, self.spec
+        if self.n_step > 1:
+            row = feed.array(*rows.shape)
+            row[..., : a + 3 + o], row[..., a + 3 + o :] = rows[..., : a + 3 + o], final[..., a + 3 + o :]
+            row[..., a] = reward
+        else:
+            row = rows  # which is the feed's already
+        row[..., a + 1] = discount
+        sent = feed.send()  # (S, B, width): action | reward | discount | - | obs | next_obs
+        if self._images:
+            pair = self._image_feed.array(2, index.size, self._flat_halves.shape[1])
+            for half, at in zip(pair, (2 * index, 2 * final_index + 1), strict=True):
+                self._flat_halves.take(at.reshape(-1), 0, out=half, mode="clip")
+            obs, next_obs = self._image_feed.send()
+        else:
+            obs, next_obs = sent[..., a + 3 : a + 3 + o], sent[..., a + 3 + o :]
+        if self._images or len(spec.obs_shape) != 1:
+            obs, next_obs = (x.reshape(*index.shape, *spec.obs_shape) for x in (obs, next_obs))
+        if spec.num_obs is not None:
+            obs, next_obs = obs.long(), next_obs.long()
+        if spec.num_actions is not None:
+            action = sent[..., 0].long()
+        else:
+            action = sent[..., :a].reshape(*index.shape, *spec.action_shape)
+        return Batch(obs, action, sent[..., a], sent[..., a + 1], next_obs)
 
     def state_dict(self) -> dict[str, Any]:
         """The part of the ring that is filled, a tensor for each seed, and where writing goes on.

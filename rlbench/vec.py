@@ -20,8 +20,9 @@ from .comeback import Before, bring_back, state_of
 from .copies import Copies, CopyError, Ended, finite
 from .digests import Digests
 from .errors import AgentError, EnvError, NotFiniteError
+from .feed import away, send
 from .make import EnvMaker
-from .packing import Packed, Rows
+from .packing import Packed, Page, Rows, Twofold
 from .pages import Pages
 from .spaces import spec_of
 from .types import Spec, Transition
@@ -72,7 +73,7 @@ class EnvBatch:
     ) -> None:
         self.maker, self.seeds, self.num_envs = maker, tuple(seeds), num_envs
         self.device = torch.device(device)
-        self._away = self.device.type != "cpu"
+        self._away = away(self.device)
         self.stream, self.keep_going, self.pausing = stream, keep_going, pausing
         self.asked: Tensor | None = None
         self.broken: dict[int, str] = {}
@@ -93,16 +94,16 @@ class EnvBatch:
         self._began = [0] * n  # by that clock, of the episode under way
         self._deadline = math.inf  # by that clock, when the first of them reaches the time limit
         self._log: list[Sequence[Any]] = []  # what all copies did in the newest vector steps, as many as still matter
-        self._obs_pages = Pages(self._lead, obs_codec.shape, obs_codec.dtype)
-        self._reward_pages = Pages(self._lead, (), np.dtype(np.float32))
-        self._flag_pages = Pages(self._lead, (), np.dtype(np.bool_))
-        packs = (
-            stream == "env" and not self._away and self.spec.obs_dtype == torch.float32
-        )  # only these are learned from
+        self._obs_pages = Pages(self._lead, obs_codec.shape, obs_codec.dtype, self.device)
+        self._reward_pages = Pages(self._lead, (), np.dtype(np.float32), self.device)
+        self._flag_pages = Pages(self._lead, (), np.dtype(np.bool_), self.device)
+        packs = stream == "env" and self.spec.obs_dtype == torch.float32  # only these are learned from
         self._rows = Rows(self.spec) if packs else None
         self._plain = self._action_codec.discrete and self._first == 0  # actions, as given and as taken
-        self._nowhere = torch.zeros(self._lead, dtype=torch.bool, device=self.device)
-        self._obs, self._current = self._obs_pages.take()  # (n, *O), and the same (S, E, *O) on the device
+        self._nowhere = torch.zeros(self._lead, dtype=torch.bool)
+        self._never = self._nowhere.to(self.device)
+        self._obs, self._here = self._obs_pages.take()  # (n, *O), and the same (S, E, *O)
+        self._current = self._here  # likewise, on the device
         watched = (
             stream == "env" and not self.copies.known
         )  # only these are brought back, and may come to stand elsewhere
@@ -130,7 +131,7 @@ class EnvBatch:
     def rest(self) -> None:
         """All copies stand still, and none is broken."""
         self._running, self.broken = [], {}
-        self._obs, self._current = self._obs_pages.take()
+        self._obs, self._here = self._obs_pages.take()
         self._obs[:] = 0
         self._settle()
 
@@ -138,7 +139,7 @@ class EnvBatch:
         """Let a copy that stands still begin its episode number ``episode``."""
         i = seed * self.num_envs + env
         stood = self._obs
-        self._obs, self._current = self._obs_pages.take()
+        self._obs, self._here = self._obs_pages.take()
         self._obs[:] = stood
         self._episodes[i] = episode - 1
         self._running = sorted({*self._running, i})
@@ -161,7 +162,7 @@ class EnvBatch:
         self._running = list(range(n))
         self._episodes = [episode - 1] * n
         self._clock, self._log = 0, []
-        self._obs, self._current = self._obs_pages.take()
+        self._obs, self._here = self._obs_pages.take()
         for i in range(n):
             self._next_episode(i)
         return self._settle()
@@ -181,14 +182,14 @@ class EnvBatch:
             EnvError: a copy raised, or returned NaN, infinity or a wrong shape. Names env, seed, episode and step.
                 All copies then stand where they stood before, as far as `state_dict` tells of them.
         """
-        stood = self._returns, self._clock, self._obs, self._current, self._episodes, self._began, self._running
-        broken, digests, logged = self.broken, self._digests, len(self._log)
+        stood = self._returns, self._clock, self._obs, self._here, self._episodes, self._began, self._running
+        current, broken, digests, logged = self._current, self.broken, self._digests, len(self._log)
         self.asked = None
         try:
             return self._step(action)
         except BaseException as e:
-            self._returns, self._clock, self._obs, self._current, self._episodes, self._began, self._running = stood
-            self.broken, self._digests = broken, digests
+            self._returns, self._clock, self._obs, self._here, self._episodes, self._began, self._running = stood
+            self._current, self.broken, self._digests = current, broken, digests
             del self._log[logged:]
             self.asked = None if isinstance(e, AgentError) else action
             raise
@@ -196,6 +197,9 @@ class EnvBatch:
     def _step(self, action: Tensor) -> tuple[Transition, Tensor]:
         if isinstance(action, Tensor) and action.requires_grad:
             action = action.detach()  # what is recorded and learned from needs no graph
+        there = action
+        if self._away and isinstance(action, Tensor):
+            action = action.cpu()  # the one place in a step that waits for the device
         actions = self._decoded(action)
         page = None if self._rows is None else self._rows.take()
         after, next_obs = self._obs_pages.take() if page is None else (page.after, page.next_obs)
@@ -228,19 +232,17 @@ class EnvBatch:
             self._digests.add(after, rewards)
         reward_array, reward = self._reward_pages.take() if page is None else (page.rewards, page.reward)
         reward_array[:] = rewards
-        if self._away:
-            reward, next_obs = reward.to(self.device), next_obs.to(self.device)
         if page is not None:
             page.action[:] = actions if self._plain else action.detach().numpy().reshape(page.action.shape)
             page.obs[:] = self._obs
             for i, how in ended.items():
                 page.flags[i] = how
-        obs = self._current
-        self._obs, self._current, self.finished = after, next_obs, []
+        obs, current = self._here, self._current
+        self._obs, self._here, self.finished = after, next_obs, []
         terminated = truncated = self._nowhere
         if ended:
             terminated, truncated = self._flags(ended)
-            self._obs, self._current = self._obs_pages.take()
+            self._obs, self._here = self._obs_pages.take()
             self._obs[:] = after
             self._episodes, self._began = self._episodes.copy(), self._began.copy()  # a reset that fails changes none
             self.finished = [self._episode(i, ended[i][0]) for i in sorted(ended)]
@@ -250,11 +252,35 @@ class EnvBatch:
                 for i in sorted(ended):
                     self._next_episode(i)
             self._settle()
+        else:
+            self._current = self._here
+        here = Transition(obs, action, reward, next_obs, terminated, truncated)
+        if self._away:
+            return self._sent(here, current, there, page, bool(ended)), self._current
         if page is None:
-            return Transition(obs, action, reward, next_obs, terminated, truncated), self._current
-        packed = Packed(obs, action, reward, next_obs, terminated, truncated)
+            return here, self._current
+        packed = Packed(*here)
         packed.row = page.row
         return packed, self._current
+
+    def _sent(self, here: Transition, obs: Tensor, action: Tensor, page: Page | None, ended: bool) -> Transition:
+        """``here`` on the device, where ``obs`` and ``action`` are already; what follows is acted on, unless an episode
+        ended."""
+        flags = (send(here.terminated, self.device), send(here.truncated, self.device)) if ended else [self._never] * 2
+        sent: Twofold | Packed
+        if page is None:
+            reward, next_obs = send(here.reward, self.device), send(here.next_obs, self.device)
+            sent = Twofold(obs, action, reward, next_obs, *flags)
+            sent.host = here
+        else:  # all of it at once
+            assert self._rows is not None
+            row, at = send(page.whole, self.device), self._rows.layout
+            next_obs = row[..., at.next_obs :].reshape(here.next_obs.shape)
+            sent = Packed(obs, action, row[..., at.reward], next_obs, *flags)
+            sent.row = page.row
+        if not ended:
+            self._current = next_obs
+        return sent
 
     def _decoded(self, action: Tensor) -> Sequence[Any]:
         """The actions of all copies as their environments take them."""
@@ -314,8 +340,7 @@ class EnvBatch:
 
     def _settle(self) -> Tensor:
         """After episodes began and ``_obs`` was written to: the observations to act on, (S, E, *O)."""
-        if self._away:
-            self._current = self._current.to(self.device)
+        self._current = send(self._here, self.device) if self._away else self._here
         oldest = min((self._began[i] for i in self._running), default=self._clock)
         self._deadline = oldest + self._limit if self._limit else math.inf
         if len(self._log) > 2 * (self._clock - oldest) + 1000:
@@ -334,7 +359,7 @@ class EnvBatch:
         terminated[:] = truncated[:] = False
         for i, both in ended.items():
             terminated[i], truncated[i] = both
-        return (one.to(self.device), other.to(self.device)) if self._away else (one, other)
+        return one, other
 
     def _where(self, i: int, step: int) -> str:
         s, e = divmod(i, self.num_envs)

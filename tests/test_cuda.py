@@ -3,10 +3,12 @@
 Those of a card are skipped, and counted, where there is none: ``pytest -m cuda tests`` runs them alone.
 """
 
+import collections
 import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +19,19 @@ import torch
 from conftest import make_spec, random_transitions
 from rlbench.agents.dqn import DQN, DQNConfig
 from test_learning import GAMMA, HYPER, PROBES
-from test_promises import At, assert_same, opened, recipe, rows
+from test_promises import At, assert_same, assert_same_run, opened, recipe, rows
 from test_resume_matrix import keep_every_checkpoint
 
 import rlbench
-from rlbench import functional, nn, products, training
-from rlbench.build import build
+from rlbench import functional, nn, products, replay, training, vec
+from rlbench import graphs as graphs_of
+from rlbench.build import build, make_envs
 from rlbench.errors import UsageError
 from rlbench.interrupt import Interrupted
 from rlbench.optim import Adam
 from rlbench.recipe import Recipe
 from rlbench.rng import Stream, Streams
+from rlbench.runner import run
 
 CARDS = torch.cuda.device_count() if torch.cuda.is_available() else 0
 NO_CARD = pytest.mark.skipif(not CARDS, reason="no CUDA device")
@@ -194,6 +198,56 @@ def test_seeds_dealt_out_to_processes(device: str, tmp_path: Path) -> None:
     two = rlbench.train(recipe=small("dqn", "CartPole-v1", device, workers=2, eval_every=0), out=tmp_path / "two")
     assert two.summary["env_steps"] == 480
     assert {row["seed"] for row in rows(two.folder)} == {"0", "1", "2"}
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize("env", ["CartPole-v1", "FrozenLake-v1", "rlbench/Catch-v0", "Acrobot-v1"])
+def test_what_is_sent_to_a_device_is_what_stays_on_the_cpu(
+    env: str, n_step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way to a device and back, taken on the CPU, changes no bit of a run."""
+    keys = {"hyper": {"n_step": n_step}, "total_steps": 320, "eval_every": 160}
+    plain = rlbench.train(recipe=small("dqn", env, "cpu", **keys), out=tmp_path / "plain").folder
+    monkeypatch.setattr(vec, "away", lambda device: True)
+    monkeypatch.setattr(replay, "away", lambda device: True)
+    there = rlbench.train(recipe=small("dqn", env, "cpu", **keys), out=tmp_path / "there").folder
+    assert_same_run(there, plain)
+
+
+@pytest.mark.cuda
+@NO_CARD
+@pytest.mark.parametrize(
+    "keys", [{}, {"double": True, "n_step": 3}, {"learning_rate_end": 1e-5, "epsilon_decay": 0.99}]
+)
+def test_a_graph_computes_what_its_operations_do(keys: dict[str, Any], tmp_path: Path, monkeypatch: Any) -> None:
+    made = small("dqn", "CartPole-v1", "cuda", hyper=keys, eval_every=0, final_eval_episodes=0)
+    graphs = rlbench.train(recipe=made, out=tmp_path / "graphs").folder
+    monkeypatch.setattr(graphs_of, "EAGER", 10**9)
+    single = rlbench.train(recipe=made, out=tmp_path / "single").folder
+    assert_same(opened(graphs)["agent"], opened(single)["agent"])
+    assert rows(graphs, name="updates.csv") == rows(single, name="updates.csv")
+
+
+@pytest.mark.cuda
+@NO_CARD
+def test_a_step_waits_for_the_card_once() -> None:
+    """When the actions are fetched; nothing else in a step stands still."""
+    parts = build(small("dqn", "CartPole-v1", "cuda", total_steps=10**6), [0, 1, 2], "cuda")
+    envs = make_envs(parts, small("dqn", "CartPole-v1", "cuda"))
+    loop = run(parts.agent, envs)
+    for _ in range(200):
+        next(loop)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for _ in range(100):
+                next(loop)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    waits = collections.Counter(f"{w.filename}:{w.lineno}" for w in caught if "synchroniz" in str(w.message))
+    assert sum(waits.values()) == 100, waits
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 1, 4, 2), (3, 64, 64, 64), (2, 5, 1, 7), (10, 64, 64, 1)])
