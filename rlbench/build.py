@@ -9,13 +9,14 @@ from typing import NamedTuple
 import torch
 
 from . import user_files
-from .agent import Agent
+from .agent import Agent, AgentConfig
 from .border import Border
+from .device import SMALL, resolve_device, worth_a_card
 from .errors import UsageError
 from .make import EnvMaker, env_maker, import_modules
 from .recipe import Recipe, validate_hyper
 from .refs import code_of
-from .registry import agent_code, find_agent
+from .registry import AgentEntry, agent_code, find_agent
 from .rng import Streams
 from .room import Need, check_memory, within_memory
 from .settings import Kept
@@ -23,6 +24,7 @@ from .spaces import ActionCodec, ObsCodec, action_codec, obs_codec, spec_of
 from .types import Spec
 from .vec import EnvBatch
 
+_CPU = torch.device("cpu")
 MANY_OBS = 10_000  # distinct ones, of which a layer has a column each
 
 
@@ -36,23 +38,7 @@ class Parts(NamedTuple):
     notes: list[str]  # what the user should know
     need: Need | None  # of memory and disk, where the agent is to be trained
     made: Callable[[Sequence[int]], tuple[Agent, Streams]]  # builds the agent for other seed numbers
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device meant by ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-
-    Raises:
-        UsageError: CUDA is asked for and not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= (torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        raise UsageError(
-            f"--device {name}: torch {torch.__version__} sees {count} CUDA devices. Use --device cpu or auto."
-        )
-    return device
+    spec: Spec  # the agent's, as on a CPU
 
 
 def maker_of(recipe: Recipe) -> EnvMaker:
@@ -96,35 +82,65 @@ def build(
     """
     torch.set_num_threads(recipe.threads)
     place = resolve_device(str(device))
-    if place.type == "cuda":  # the same device gives the same numbers twice
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     maker = maker_of(recipe)
     env = maker()
     try:
-        spec = spec_of(env, recipe.env, len(seeds), num_envs or recipe.num_envs, place, recipe.total_steps)
+        spec = spec_of(env, recipe.env, len(seeds), num_envs or recipe.num_envs, _CPU, recipe.total_steps)
         codecs = obs_codec(env.observation_space, recipe.env), action_codec(env.action_space, recipe.env)
     finally:
         env.close()
     entry = find_agent(recipe.agent)
     config = validate_hyper(entry, recipe.hyper, "the recipe")
 
+    made, notes = _builder(entry, config, recipe, spec), []
+    if place.type != "cpu":
+        if str(device) == "auto" and not worth_a_card(made(seeds[:1])[0], spec, len(seeds)):
+            place, notes = _CPU, [SMALL]
+        else:
+            made = _builder(entry, config, recipe, _on(spec, place))
+    if place.type == "cuda":  # the same device gives the same numbers twice
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    agent, streams, need = within_memory(made, seeds, train, recipe, wide=_wide(spec))
+    note = codecs[0].note
+    notes += [f"{recipe.env}: {note}."] if "flattened" in note or "scaled" in note else []
+    notes += [env.problem] if isinstance(env, Border) and env.problem else []
+    if spec.num_obs is not None and spec.num_obs >= MANY_OBS:
+        notes.append(f"{recipe.env}: {spec.num_obs:,} distinct observations: networks have a column for each of them.")
+    if need:
+        check_memory(need, recipe)
+    return Parts(maker, agent, streams, place, *codecs, notes, need, made, spec)
+
+
+def computes_on_cpu(recipe: Recipe) -> bool:
+    """Whether training would be on a CPU, over whose cores its seeds may be split."""
+    if resolve_device(recipe.device).type == "cpu":
+        return True
+    if recipe.device != "auto":
+        return False
+    parts = build(recipe, recipe.seed_numbers[:1], "cpu")
+    return not worth_a_card(parts.agent, parts.spec, recipe.seeds)
+
+
+def _builder(
+    entry: AgentEntry, config: AgentConfig, recipe: Recipe, spec: Spec
+) -> Callable[[Sequence[int]], tuple[Agent, Streams]]:
+    """Builds the agent for any seed numbers."""
+
     def made(numbers: Sequence[int]) -> tuple[Agent, Streams]:
-        streams = Streams(numbers, place)
+        streams = Streams(numbers, spec.device)
         try:
             with agent_code(recipe.agent, but=ValueError):
                 return entry.cls(spec._replace(num_seeds=len(numbers)), config, streams), streams
         except (ValueError, TypeError) as e:  # it says so itself, or its __init__ takes other arguments
             raise UsageError(f"{entry.name} cannot be built for {recipe.env}: {e}") from e
 
-    agent, streams, need = within_memory(made, seeds, train, recipe, wide=_wide(spec))
-    note = codecs[0].note
-    notes = [f"{recipe.env}: {note}."] if "flattened" in note or "scaled" in note else []
-    notes += [env.problem] if isinstance(env, Border) and env.problem else []
-    if spec.num_obs is not None and spec.num_obs >= MANY_OBS:
-        notes.append(f"{recipe.env}: {spec.num_obs:,} distinct observations: networks have a column for each of them.")
-    if need:
-        check_memory(need, recipe)
-    return Parts(maker, agent, streams, place, *codecs, notes, need, made)
+    return made
+
+
+def _on(spec: Spec, device: torch.device) -> Spec:
+    """``spec`` with its tensors on the device."""
+    low, high = (None if bound is None else bound.to(device) for bound in (spec.action_low, spec.action_high))
+    return spec._replace(device=device, action_low=low, action_high=high)
 
 
 def _wide(spec: Spec) -> bool:

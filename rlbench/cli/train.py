@@ -86,7 +86,7 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: Path | None, 
             imports = options.with_env(imports, given.pop("env"))
         _check_resume(given, sets)
     from rlbench import mode, training
-    from rlbench.build import resolve_device
+    from rlbench.build import computes_on_cpu
     from rlbench.commands import code, command
     from rlbench.fleet import cores
     from rlbench.places import shown
@@ -123,7 +123,7 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: Path | None, 
                 imports=imports,
                 overrides=overrides,
             )
-            if not recipe.workers and resolve_device(recipe.device).type == "cpu":
+            if not recipe.workers and computes_on_cpu(recipe):
                 recipe = recipe.replace(workers=min(cores(), recipe.seeds))
             run = training.train(recipe=recipe, out=given.get("out"), watcher=watcher, width_lost=width_lost)
     click.echo(f"Everything is in {shown(run.folder)}")
