@@ -185,11 +185,10 @@ def test_version() -> None:
 
 
 def test_as_a_module_into_a_closed_pipe(tmp_path: Path) -> None:
-    """`python -m rlbench list envs | head -1` says nothing about the pipe."""
+    """`python -m rlbench list envs | head -0` says nothing about the pipe, which is closed before there is a word."""
     listing = process("list", "envs", cwd=tmp_path)
     assert listing.stdout
     assert listing.stderr
-    assert "CartPole" in listing.stdout.read(600)
     listing.stdout.close()
     assert listing.stderr.read() == ""
     listing.stderr.close()
