@@ -1,4 +1,4 @@
-"""What all tests share: one CPU thread, Hypothesis without chance or clock, builders of specs and transitions.
+"""What all tests share: one CPU thread, curves that cost nothing, Hypothesis without chance or clock, builders.
 
 Import the builders with ``from conftest import make_spec, random_transitions``.
 """
@@ -7,17 +7,42 @@ import rlbench  # noqa: F401  (first of all: it chooses MKL's code path, which M
 
 # isort: split
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import numpy as np
+import pytest
 import torch
+from matplotlib.figure import Figure
 
+from rlbench import plot
 from rlbench.types import Spec, Transition
 
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("rlbench", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("rlbench")
+
+
+#: What a picture of one white pixel is written as.
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+    "0000000a49444154789c63f80f0001010100b138f6140000000049454e44ae426082"
+)
+_save = plot.save
+
+
+def _save_quickly(fig: Figure, out: Path | str) -> Path:
+    """As `plot.save`, but a run's own curve becomes one pixel: to paint it takes longer than all the rest of a run."""
+    if Path(out).name == "curve.png":
+        fig.savefig = lambda file, **how: file.write(PIXEL)  # type: ignore[method-assign]
+    return _save(fig, out)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before any fixture runs: who looks at the curves of runs, and not only for them, has the marker ``draws``."""
+    plot.save = _save if item.get_closest_marker("draws") else _save_quickly  # type: ignore[assignment]
 
 
 def make_spec(

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import matplotlib.image
 import pytest
 from command import CARTPOLE, assert_same_record, process, succeeds, timeless
 
@@ -31,9 +32,14 @@ def summary(folder: Path) -> dict[str, object]:
     return content
 
 
-def test_train_leaves_a_whole_run_folder(run: Path) -> None:
+@pytest.mark.draws
+def test_train_leaves_a_whole_run_folder(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    succeeds(*CARTPOLE, "--out", run)
     assert {path.name for path in run.iterdir()} == FILES
     assert (run / "curve.png").read_bytes().startswith(b"\x89PNG")
+    height, width, _ = matplotlib.image.imread(run / "curve.png").shape
+    assert min(height, width) > 300
     said = summary(run)
     assert said.keys() >= SUMMARY
     assert (said["env"], said["agent"], said["seeds"], said["env_steps"]) == ("CartPole-v1", "dqn", [0, 1], 120)

@@ -23,6 +23,8 @@ from rlbench.curves import group_runs
 from rlbench.errors import RunFolderError, UsageError
 from rlbench.numbers import interval
 
+pytestmark = pytest.mark.draws
+
 MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
 

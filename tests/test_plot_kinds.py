@@ -24,6 +24,8 @@ from rlbench.plot_scores import Scores, draw_profiles, draw_scores, profile, sco
 from rlbench.plot_threshold import Times, draw_times, share_reached, times_of
 from rlbench.survival import wilson
 
+pytestmark = pytest.mark.draws
+
 HEADER = "seed,env_steps,episodes,mean_return,std_return,min_return,max_return,mean_length,wall_seconds\n"
 
 
