@@ -80,15 +80,15 @@ BOTH = [(REINFORCE, "CartPole-v1"), (REINFORCE, "rlbench/Catch-v0"), (TABULAR, "
 @pytest.mark.parametrize(("agent", "env"), BOTH)
 def test_they_keep_the_promises_of_width_and_resume(agent: str, env: str, num_envs: int, tmp_path: Path) -> None:
     keys = {"num_envs": num_envs, "eval_every": 100, "eval_episodes": 2}
-    whole = train(tmp_path / "whole", agent, env, 600, **keys).folder
-    alone = train(tmp_path / "alone", agent, env, 600, seed=1, **{**keys, "seeds": 1}).folder
+    whole = train(tmp_path / "whole", agent, env, 300, **keys).folder
+    alone = train(tmp_path / "alone", agent, env, 300, seed=1, **{**keys, "seeds": 1}).folder
     ours, theirs = pick(state(whole), 1, 3), state(alone)
     if agent == REINFORCE:  # counts how often any seed learned
         assert ours.pop("updates") >= theirs.pop("updates") > 0
     assert plain(ours) == plain(theirs)
     assert episodes(whole, 1) == episodes(alone)
-    cut = train(tmp_path / "cut", agent, env, 300, **keys).folder  # stands in the middle of episodes
-    training.resume(cut, agent=agent, total_steps=600)
+    cut = train(tmp_path / "cut", agent, env, 150, **keys).folder  # stands in the middle of episodes
+    training.resume(cut, agent=agent, total_steps=300)
     assert plain(state(cut)) == plain(state(whole))
     assert episodes(cut) == episodes(whole)
 

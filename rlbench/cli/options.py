@@ -68,7 +68,10 @@ imports = click.option(
     help="Import what registers the environment: a module, or file.py. May be repeated.",
 )
 device = click.option(
-    "--device", metavar="DEVICE", default=None, help="auto (CUDA where it is quicker), cpu, cuda or cuda:N.  [default: auto]"
+    "--device",
+    metavar="DEVICE",
+    default=None,
+    help="auto (CUDA where it is quicker), cpu, cuda or cuda:N.  [default: auto]",
 )
 
 
