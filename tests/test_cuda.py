@@ -36,6 +36,8 @@ from rlbench.runner import run
 CARDS = torch.cuda.device_count() if torch.cuda.is_available() else 0
 NO_CARD = pytest.mark.skipif(not CARDS, reason="no CUDA device")
 CARD = pytest.param("cuda", marks=[pytest.mark.cuda, NO_CARD])
+#: Of what other tests show of the CPU: there it is slow, and for the code of these tests alone.
+FOR_A_CARD = pytest.mark.parametrize("device", [pytest.param("cpu", marks=pytest.mark.slow), CARD], indirect=True)
 USERS = Path(__file__).parent / "user_agents"
 AGENTS = [
     ("dqn", "CartPole-v1"),
@@ -72,6 +74,7 @@ def near(a: Any, b: Any, tolerance: float = 1e-4) -> None:
         torch.testing.assert_close(a.cpu(), b.cpu(), atol=tolerance, rtol=tolerance)
 
 
+@FOR_A_CARD
 @pytest.mark.parametrize(("agent", "env"), AGENTS)
 def test_an_agent_trains_evaluates_and_resumes_in_the_middle_of_an_episode(
     agent: str, env: str, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -92,6 +95,7 @@ def test_an_agent_trains_evaluates_and_resumes_in_the_middle_of_an_episode(
     assert done.summary["final_eval_return"] == whole.summary["final_eval_return"]
 
 
+@FOR_A_CARD
 def test_the_same_run_twice_is_the_same_and_evaluations_leave_no_trace(device: str, tmp_path: Path) -> None:
     first, second = (rlbench.train(recipe=small("dqn", "CartPole-v1", device), out=tmp_path / x).folder for x in "ab")
     assert_same(opened(first)["agent"], opened(second)["agent"])
@@ -139,6 +143,7 @@ def test_the_device_computes_what_the_cpu_does(kind: str, device: str) -> None:
     assert theirs.online.data.device.type == device
 
 
+@FOR_A_CARD
 @pytest.mark.parametrize("env", PROBES)
 def test_the_known_values_are_learned(env: str, device: str, tmp_path: Path) -> None:
     made = Recipe(
