@@ -277,7 +277,9 @@ def test_watch_a_run_in_another_process(how: str, tmp_path: Path) -> None:
         assert json.loads((folder / "summary.json").read_text())["env_steps"] == 40_000
 
 
-@pytest.mark.parametrize(("number", "ignored"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+@pytest.mark.parametrize(
+    ("number", "ignored"), [(signal.SIGINT, True), pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_watching(number: int, ignored: bool, runs: dict[str, Path]) -> None:
     """Also where whoever started it had SIGINT ignored, as a script has for what it puts into the background."""
     folder = runs["cut"]

@@ -139,6 +139,7 @@ def test_the_users_own_choice_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mode.slower() == ""
 
 
+@pytest.mark.slow
 def test_a_restart_runs_the_same_command_with_the_mode_asked_for() -> None:
     script = (
         "import os, sys; from rlbench import mode\n"
