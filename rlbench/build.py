@@ -12,7 +12,7 @@ from . import user_files
 from .agent import Agent, AgentConfig
 from .border import Border
 from .device import SMALL, resolve_device, worth_a_card
-from .errors import UsageError
+from .errors import RlbenchError, UsageError
 from .make import EnvMaker, env_maker, import_modules
 from .recipe import Recipe, validate_hyper
 from .refs import code_of
@@ -94,7 +94,7 @@ def build(
 
     made, notes = _builder(entry, config, recipe, spec), []
     if place.type != "cpu":
-        if str(device) == "auto" and not worth_a_card(made(seeds[:1])[0], spec, len(seeds)):
+        if str(device) == "auto" and not _worth_a_card(made, seeds, spec):
             place, notes = _CPU, [SMALL]
         else:
             made = _builder(entry, config, recipe, _on(spec, place))
@@ -111,14 +111,22 @@ def build(
     return Parts(maker, agent, streams, place, *codecs, notes, need, made, spec)
 
 
-def computes_on_cpu(recipe: Recipe) -> bool:
-    """Whether training would be on a CPU, over whose cores its seeds may be split."""
+def on_cpu(recipe: Recipe, processes: int) -> bool:
+    """Whether training is to be on the CPU, where its seeds may be split over as many ``processes``."""
     if resolve_device(recipe.device).type == "cpu":
         return True
     if recipe.device != "auto":
         return False
     parts = build(recipe, recipe.seed_numbers[:1], "cpu")
-    return not worth_a_card(parts.agent, parts.spec, recipe.seeds)
+    return not worth_a_card(parts.agent, parts.spec, recipe.seeds, processes)
+
+
+def _worth_a_card(made: Callable[[Sequence[int]], tuple[Agent, Streams]], seeds: Sequence[int], spec: Spec) -> bool:
+    try:
+        agent, _ = made(seeds[:1])
+    except (MemoryError, RuntimeError, RlbenchError):  # will be raised again, and told as it should be
+        return False
+    return worth_a_card(agent, spec, len(seeds))
 
 
 def _builder(

@@ -1,8 +1,7 @@
 """Where a run computes: by name, or chosen by what there is to compute.
 
 A card is slow to start: an operation costs the host some microseconds, however small it is. A few small networks are
-through on a CPU by then. What decides is how many numbers are learned together, of all seeds; `experiments/bench/cuda`
-shows where the lines cross.
+through on a CPU by then, and many cores with many of them. `experiments/bench/cuda` shows where the lines cross.
 """
 
 import torch
@@ -11,7 +10,10 @@ from .agent import Agent
 from .errors import UsageError
 from .types import Spec
 
-WORTH = 250_000  # parameters of all seeds, target networks among them, from which a card is quicker
+# Microseconds of a vector step, by an NVIDIA H200 and one core beside it: CartPole, an update every 4 steps.
+LAUNCHES = 40.0  # that a card takes longer, however little there is to compute
+COMPUTED = 29 / 9_220  # that a core takes for each parameter of each seed, target networks among them
+ALONGSIDE = 4.0  # that the host takes for each seed either way, and several processes share
 SMALL = (
     "Computing on the CPU: networks as small as these, of as few seeds, are quicker there than on the card "
     "(--device cuda uses it)."
@@ -35,12 +37,20 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def worth_a_card(agent: Agent, spec: Spec, seeds: int) -> bool:
-    """Whether ``seeds`` learners like ``agent``, which is of one seed, have enough to compute for a card.
+def worth_a_card(agent: Agent, spec: Spec, seeds: int, processes: int = 1) -> bool:
+    """Whether a card is through sooner with ``seeds`` learners than as many ``processes`` on as many cores.
 
-    Pictures always have: their convolutions are large.
+    Pictures always are worth one: their convolutions are large.
+
+    Args:
+        agent: one like them, of one seed.
+        spec: what it sees.
+        seeds: how many there are.
+        processes: over which the seeds would be dealt out on the CPU.
     """
     if spec.obs_dtype == torch.uint8 and len(spec.obs_shape) > 1 and min(sorted(spec.obs_shape)[-2:]) >= 36:
         return True
     modules = [held for held in vars(agent).values() if isinstance(held, torch.nn.Module)]
-    return seeds * sum(param.numel() for module in modules for param in module.parameters()) >= WORTH
+    params = sum(param.numel() for module in modules for param in module.parameters())
+    saved = (COMPUTED * params + ALONGSIDE) / min(processes, seeds) - ALONGSIDE
+    return seeds * saved > LAUNCHES

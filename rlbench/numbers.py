@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 _LARGE, _SMALL = 1e7, 1e-4  # from here on, and below, an exponent is easier to read than zeros
+_LARGEST = 1.797e308
 
 
 def number(x: float | None) -> str:
@@ -19,6 +20,8 @@ def number(x: float | None) -> str:
         return "inf" if x > 0 else "-inf"
     if x == 0:
         return "0"
+    if abs(x) > _LARGEST:  # four digits of it are more than a float holds
+        return f"{math.copysign(1.797, x)}e308"
     x = float(f"{x:.4g}") if abs(x) < 1e4 else float(round(x)) if abs(x) < _LARGE else float(f"{x:.4g}")
     if _SMALL <= abs(x) < _LARGE:
         return _trimmed(f"{x:.{max(3 - _order(x), 0)}f}")

@@ -24,6 +24,7 @@ GIB = 2**30
 CONSIDERABLE = GIB  # bytes of memory that are worth a word, or a tenth of what is free
 LARGE_FILES = 200 * 2**20  # bytes on the disk, likewise
 SHARE = 0.95  # of what is free; the rest is for what is not counted
+ON_CARD = 1.5  # times its state, at least: gradients, and what lies between one layer and the next
 COPIES = 3  # of the weights in memory: the agent's, the best ones, and those that are being saved
 
 
@@ -145,11 +146,23 @@ def within_memory(
         if train and (buffer := _too_large_a_buffer(e)):  # all of it, though it may never be full
             check_memory(Need(train, buffer.nbytes * train // len(seeds), 0, 0, buffer.capacity), recipe)
         elif train and len(seeds) > 1:
-            check_memory(need_of(made(seeds[:1])[0], 1, train, steps), recipe)
+            alone = made(seeds[:1])[0]
+            check_memory(need_of(alone, 1, train, steps), recipe)
+            if isinstance(e, torch.OutOfMemoryError) or isinstance(e.__cause__, torch.OutOfMemoryError):
+                raise _card_is_full(need_of(alone, 1, len(seeds), steps), recipe) from e
         if isinstance(e, UsageError):
             raise
         raise UsageError(f"{recipe.agent} cannot be built: there is not enough memory: {first_line(e)}") from e
     return agent, streams, need_of(agent, len(seeds), train, steps) if train else None
+
+
+def _card_is_full(need: Need, recipe: Recipe) -> NoRoom:
+    """What to say where the agent of all seeds did not fit onto the card."""
+    torch.cuda.empty_cache()  # of what was built in vain
+    free, card = torch.cuda.mem_get_info()[0], ON_CARD * (need.weights - need.host)
+    what = f"{need.seeds} seeds need {size(card)} or more on the card, and {size(free)} are free there."
+    fits = int(need.seeds * SHARE * free / max(card, 1))
+    return NoRoom(what, f"What fits: --seeds {fits}, or --device cpu." if fits else "What fits: --device cpu.")
 
 
 def _too_large_a_buffer(e: BaseException | None) -> NoMemory | None:

@@ -45,6 +45,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     plot.save = _save if item.get_closest_marker("draws") else _save_quickly  # type: ignore[assignment]
 
 
+@pytest.fixture(autouse=True)
+def _no_card(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests are of the CPU, whatever there is besides; those with the marker ``cuda`` are of a card."""
+    if request.node.get_closest_marker("cuda") is None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
 def make_spec(
     obs_shape: tuple[int, ...] = (4,), obs_dtype: torch.dtype = torch.float32, num_actions: int | None = 2, **more: Any
 ) -> Spec:

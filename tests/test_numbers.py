@@ -89,6 +89,8 @@ def test_an_interval(given: tuple[float, float, float], text: str) -> None:
 
 
 @hypothesis.given(st.floats(allow_nan=False, allow_infinity=False))
+@hypothesis.example(1.7975e308)
+@hypothesis.example(-1.7976931348623157e308)
 def test_a_number_reads_back_to_four_digits_and_an_exact_one_wholly(x: float) -> None:
     assert float(number(x)) == pytest.approx(x, rel=5.1e-4, abs=0)
     assert float(exact(x)) == x

@@ -120,7 +120,7 @@ def test_a_full_recipe_goes_through_toml(write: Any) -> None:
         ("seed = 0x" + "f" * 5000, "seed: Input should be less than"),
         ("x = " + "[" * 100_000, "is no valid TOML"),
         ("x = " + "{a=" * 100_000, "is no valid TOML"),
-        (f"seeds.{DEEP} = 1", "seeds: Input should be a valid integer, got something of type dict"),
+        (f"seeds.{DEEP} = 1", "seeds: Input should be a valid integer, got "),
         (f"env_kwargs.{DEEP} = 1", "env_kwargs: tables and lists are nested too deeply"),
         (f"dqn.gamma.{DEEP} = 1", "dqn.gamma: Input should be a valid number"),
         (f"{DEEP} = 1", "unknown key 'a'"),

@@ -25,6 +25,7 @@ import torch
 
 from rlbench.build import build, make_envs
 from rlbench.denormals import flush
+from rlbench.graphs import Graph
 from rlbench.recipe import Recipe
 from rlbench.runner import Step, run
 from rlbench.training import train
@@ -179,12 +180,10 @@ def graphs(job: Job) -> dict[str, Any]:
         batch = agent.replay.sample(agent.config.batch_size)
         flush(True)
         with torch.inference_mode():
-            row = {"us, by itself": _microseconds(partial(agent.learn_from, batch), loop.cuda)}
+            row = {"us, by itself": _microseconds(partial(agent._gradient_step, *batch), loop.cuda)}
             if loop.cuda:
-                graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(graph):
-                    agent.learn_from(batch)
-                row["us, one graph"] = _microseconds(graph.replay, True)
+                graph = Graph(agent._gradient_step, loop.parts.device)
+                row["us, one graph"] = _microseconds(partial(graph, *batch), True)
         moved = 4 * agent.online.data.numel() * 14  # parameters and gradients: read or written so often in an update
         row["MiB, least"] = round((moved + sum(x.nbytes for x in batch)) / 2**20, 2)
         found[str(seeds)] = row

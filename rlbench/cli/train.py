@@ -86,8 +86,9 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: Path | None, 
             imports = options.with_env(imports, given.pop("env"))
         _check_resume(given, sets)
     from rlbench import mode, training
-    from rlbench.build import computes_on_cpu
+    from rlbench.build import on_cpu
     from rlbench.commands import code, command
+    from rlbench.device import SMALL, resolve_device
     from rlbench.fleet import cores
     from rlbench.places import shown
     from rlbench.progress import watcher_for
@@ -123,8 +124,11 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: Path | None, 
                 imports=imports,
                 overrides=overrides,
             )
-            if not recipe.workers and computes_on_cpu(recipe):
-                recipe = recipe.replace(workers=min(cores(), recipe.seeds))
+            if not recipe.workers and on_cpu(recipe, processes := min(cores(), recipe.seeds)):
+                if resolve_device(recipe.device).type != "cpu":  # each process would choose for its few seeds
+                    watcher.note(SMALL)
+                    recipe = recipe.replace(device="cpu")
+                recipe = recipe.replace(workers=processes)
             run = training.train(recipe=recipe, out=given.get("out"), watcher=watcher, width_lost=width_lost)
     click.echo(f"Everything is in {shown(run.folder)}")
     click.echo(f"Watch it:  {command('play', run.folder, *code(read_recipe(run.folder)))}")
