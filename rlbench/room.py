@@ -160,7 +160,7 @@ def _card_is_full(need: Need, recipe: Recipe) -> NoRoom:
     """What to say where the agent of all seeds did not fit onto the card."""
     torch.cuda.empty_cache()  # of what was built in vain
     free, card = torch.cuda.mem_get_info()[0], ON_CARD * (need.weights - need.host)
-    what = f"{need.seeds} seeds need {size(card)} or more on the card, and {size(free)} are free there."
+    what = f"{need.seeds} seeds need {size(card)} or more of the card's memory, and {size(free)} of it are free."
     fits = int(need.seeds * SHARE * free / max(card, 1))
     return NoRoom(what, f"What fits: --seeds {fits}, or --device cpu." if fits else "What fits: --device cpu.")
 
