@@ -87,7 +87,7 @@ class _Clock(Plain):
 
     def tick(self, status: Status) -> None:
         super().tick(status)
-        if status.env_steps >= WARM_UP:
+        if status.env_steps >= WARM_UP and not status.evaluating:  # the run's last evaluation is no part of its loop
             self.seen.append((status.env_steps, time.perf_counter()))
 
 
