@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -95,26 +95,11 @@ def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str,
         more = " Without it the run cannot be resumed, but played and evaluated." if kind == "replay" else ""
         raise (CheckpointError if kind == "replay" else NoRun)(f"there is no {kind} at {shown(path)}.{more}")
     try:
-        with zipfile.ZipFile(path) as archive:  # checks what torch.load does not: the members' CRCs
-            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                raise ValueError("its members are compressed, which rlbench never does")
-            damaged = archive.testzip()
+        file = path.open("rb")
     except OSError as e:
         raise CheckpointError(f"cannot read {path}: {e}") from e
-    except Exception as e:  # by where the damage is: BadZipFile, zlib.error, UnicodeDecodeError, "is encrypted", ...
-        raise CheckpointError(f"{path} is damaged or is no checkpoint: {e}.{_offer(path)}") from e
-    if damaged:
-        raise CheckpointError(f"{path} is damaged: the checksum of {damaged} does not match.{_offer(path)}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch finds odd is refused below or by it
-            large = kind == "replay"  # is copied into the ring from where it lies, and need not fit in memory twice
-            content = torch.load(path, map_location=device, weights_only=True, mmap=large)
-    except Exception as e:
-        reason = (str(e) or type(e).__name__).splitlines()[0]
-        if "Weights only load failed" in reason:
-            reason = "it holds objects other than tensors and plain values, which could run code"
-        raise CheckpointError(f"{path} was refused: {reason}.") from e
+    with file:
+        content = _opened(path, file, kind, device)
     if not isinstance(content, dict) or content.get("rlbench") != kind:
         found = content.get("rlbench") if isinstance(content, dict) else None
         what = f"it is a {found}" if found else "it was not written by rlbench"
@@ -132,6 +117,32 @@ def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str,
     if not sound:
         raise CheckpointError(f"{path} is damaged: its content does not match its digest.{_offer(path)}")
     return content
+
+
+def _opened(path: Path, file: BinaryIO, kind: str, device: torch.device | str) -> Any:
+    """What ``file``, at ``path``, holds, if it is whole and would run no code."""
+    try:
+        with zipfile.ZipFile(file) as archive:  # checks what torch.load does not: the members' CRCs
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("its members are compressed, which rlbench never does")
+            damaged = archive.testzip()
+    except OSError as e:
+        raise CheckpointError(f"cannot read {path}: {e}") from e
+    except Exception as e:  # by where the damage is: BadZipFile, zlib.error, UnicodeDecodeError, "is encrypted", ...
+        raise CheckpointError(f"{path} is damaged or is no checkpoint: {e}.{_offer(path)}") from e
+    if damaged:
+        raise CheckpointError(f"{path} is damaged: the checksum of {damaged} does not match.{_offer(path)}")
+    file.seek(0)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch finds odd is refused below or by it
+            large = kind == "replay"  # is copied into the ring from where it lies, and need not fit in memory twice
+            return torch.load(path if large else file, map_location=device, weights_only=True, mmap=large)
+    except Exception as e:
+        reason = (str(e) or type(e).__name__).splitlines()[0]
+        if "Weights only load failed" in reason:
+            reason = "it holds objects other than tensors and plain values, which could run code"
+        raise CheckpointError(f"{path} was refused: {reason}.") from e
 
 
 def on_cpu(value: Any) -> Any:
