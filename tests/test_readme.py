@@ -1,50 +1,113 @@
-"""Everything that the README tells people to type is typed here, in order, in a folder of its own."""
+"""The README and the pages in docs/: what they tell people to type is typed here, in order, and what they show is what
+is printed; links, paths, modules and options that they name exist."""
 
 import itertools
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
+import click
 import pytest
 
+from rlbench import cli
 from rlbench.recipe import Recipe
 
-ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "README.md").exists())
 FENCE = re.compile(
-    r"(?:^<!-- (?P<mark>[\w: ]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"(?:^<!-- ci: (?P<mark>[\w ]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
-BLOCKS = [(found["mark"], found["language"], found["text"]) for found in FENCE.finditer(README)]
+MARKS = {  # what may stand before a block of a language; some of it says that the block is none of this test's business
+    "bash": {"train", "tests", "a display", "not run"},
+    "python": set(),
+    "text": {"not compared"},
+    "toml": {"not a recipe"},
+}
+LEFT_OUT = {"tests", "a display", "not run"}
 INSTALLS = re.compile(r"\bpip install\b|-m venv\b")
 
 
-pytestmark = pytest.mark.slow
+class Block(NamedTuple):
+    mark: str | None
+    language: str
+    text: str
 
-
-def bash() -> list[str]:
-    """The commands, as they stand, without those that install something, run the tests or need a display."""
-    lines = []
-    for mark, language, text in BLOCKS:
-        if language != "bash" or mark in ("ci: tests", "ci: a display"):
-            continue
-        for line in re.sub(r"\\\n\s*", " ", text).splitlines():
+    def commands(self) -> list[str]:
+        """The lines to type, without those that install something."""
+        typed = []
+        for line in re.sub(r"\\\n\s*", " ", self.text).splitlines():
             parts = [part for part in line.split(" && ") if not INSTALLS.search(part)]
             if parts and not parts[0].startswith("#"):
-                lines.append(" && ".join(parts).replace(".venv/bin/", ""))
-    return lines
+                typed.append(" && ".join(parts).replace(".venv/bin/", ""))
+        return typed
 
 
-def files() -> dict[str, str]:
-    """Python blocks that begin with a comment naming a file: name -> text."""
-    named = {}
-    for _, language, text in BLOCKS:
-        if language == "python" and (name := re.match(r"# (\w+\.py)$", text, re.MULTILINE)):
-            named[name[1]] = text
-    return named
+class Page:
+    """A page: the README's, or one of those in docs/, which go on in the folder that the README's commands leave."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.relative_to(ROOT).as_posix()
+        self.text = path.read_text(encoding="utf-8")
+        self.blocks = [Block(found["mark"], found["language"], found["text"]) for found in FENCE.finditer(self.text)]
+        self.prose = FENCE.sub("", self.text)
+        self.spans = [re.sub(r"\s+", " ", span) for span in re.findall(r"`([^`]+)`", self.prose)]
+
+    def sessions(self) -> list[tuple[list[str], str | None]]:
+        """Each block of commands that are to be run, with what the page shows of what they print."""
+        found: list[tuple[list[str], str | None]] = []
+        for block, after in itertools.pairwise([*self.blocks, Block(None, "", "")]):
+            if block.language == "bash" and block.mark not in LEFT_OUT:
+                shown = after.text if after.language == "text" and after.mark is None else None
+                found.append((block.commands(), shown))
+        return found
+
+    def files(self) -> dict[str, str]:
+        """Python blocks, which begin with a comment that names a file: name -> text."""
+        texts = [block.text for block in self.blocks if block.language == "python"]
+        return {text.partition("\n")[0].removeprefix("# "): text for text in texts}
+
+    def targets(self) -> list[str]:
+        """Where links and pictures lead, within the checkout."""
+        return [target for target in re.findall(r"\]\(([^)\s]+)\)", self.prose) if not re.match(r"\w+:", target)]
+
+
+README = Page(ROOT / "README.md")
+DOCS = [Page(path) for path in sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, *DOCS]
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+# What is typed, and what is printed.
+
+
+def typed(page: Page, folder: Path) -> None:
+    """Run a page's commands in ``folder``."""
+    for name, text in page.files().items():
+        (folder / name).write_text(text, encoding="utf-8")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")} | {"PATH": path}
+    for commands, shown in page.sessions():
+        printed = ""
+        for command in commands:
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", command], cwd=folder, env=environment, text=True, timeout=600,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            printed += done.stdout
+            assert done.returncode == 0, f"{command}\n{done.stdout}"
+            assert "Traceback" not in done.stdout, f"{command}\n{done.stdout}"
+            for name in promised(command):
+                assert (folder / name).exists(), f"{command} did not write {name}\n{done.stdout}"
+        if shown is not None:
+            line = missing(shown, printed)
+            assert line is None, f"{page.name} shows a line that is not printed there: {line}\n{printed}"
 
 
 def promised(command: str) -> list[str]:
@@ -53,39 +116,80 @@ def promised(command: str) -> list[str]:
     return [after for word, after in itertools.pairwise(words) if word in ("--out", "--video", "--html")]
 
 
-def test_commands(tmp_path: Path) -> None:
-    for name, text in files().items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")} | {"PATH": path}
-    for command in bash():
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", command],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        said = done.stdout + done.stderr
-        assert done.returncode == 0, f"{command}\n{said}"
-        assert "Traceback" not in said, f"{command}\n{said}"
-        for name in promised(command):
-            assert (tmp_path / name).exists(), f"{command} did not write {name}\n{said}"
+def form(line: str) -> str:
+    """A line without what differs between machines and moments: its numbers, durations and width."""
+    line = re.sub(r"\b(\d+[hm])?\d+[smhd]\b|(?<![\w.])[-+−]?\d[\d,]*(\.\d+)?", "#", line)
+    return " ".join(re.sub(r"< #", "#", line).split())
+
+
+def missing(shown: str, printed: str) -> str | None:
+    """The first line of ``shown`` that is not printed where it should be; ``...`` stands for lines left out."""
+    there = [form(line) for line in printed.splitlines() if line.strip()]
+    at, skipping = 0, False
+    for line in shown.splitlines():
+        if line == "...":
+            skipping = True
+        elif line.strip():
+            wanted = form(line)
+            reach = len(there) if skipping else at + 1
+            if wanted not in there[at:reach]:
+                return line
+            at, skipping = there.index(wanted, at) + 1, False
+    return None if skipping or at == len(there) else f"(the end; printed after it: {there[at]})"
+
+
+@pytest.fixture(scope="module")
+def toured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder after the README."""
+    folder = tmp_path_factory.mktemp("readme")
+    typed(README, folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_the_readme(toured: Path) -> None:
+    assert (toured / "runs/cartpole/curve.png").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_a_page_after_the_readme(page: Page, toured: Path, tmp_path: Path) -> None:
+    typed(page, shutil.copytree(toured, tmp_path / "here"))
+
+
+def test_what_is_shown_is_compared() -> None:
+    printed = "a 1.5 [1, 2] 16s\nb  7\nc\n\nd 1m02s −3\n"
+    assert missing("a 498 [3, 4.5]  2m05s\nb 8\nc\nd 3s 4\n", printed) is None
+    assert missing("a 1 [1, 2] 3s\n...\nd 3s 4\n", printed) is None
+    assert missing("...\nc\n...\n", printed) is None
+    assert missing("a 1 [1, 2] 3s\nc\n...\n", printed) == "c"
+    assert missing("...\nb 7\nother\n...\n", printed) == "other"
+    assert "d # #" in (missing("...\nc\n", printed) or "")
 
 
 def test_the_commands_were_found() -> None:
-    commands = bash()
+    commands = [command for page in PAGES for block, _ in page.sessions() for command in block]
     assert commands[0].startswith("rlbench train --env CartPole-v1")
-    assert {shlex.split(command)[1] for command in commands if command.startswith("rlbench ")} >= {
-        "train", "play", "eval", "plot", "compare", "runs", "verify",
-    }  # fmt: skip
+    named = {shlex.split(command)[1] for command in commands if command.startswith("rlbench ")}
+    assert named >= set(cli.main.commands) - {"list"}
     assert any("--resume" in command for command in commands)
     assert not any(INSTALLS.search(command) or "pytest" in command for command in commands)
-    for name in files():
-        assert any(name in command for command in commands), f"{name} is shown and never used"
 
 
-def test_recipes(tmp_path: Path) -> None:
-    recipes = [text for _, language, text in BLOCKS if language == "toml"]
-    assert recipes
-    for text in recipes:
+@every_page
+def test_every_block_is_run_or_says_why_not(page: Page) -> None:
+    assert page.text.count("```") == 2 * len(page.blocks), "a block without a language"
+    for block in page.blocks:
+        assert block.mark is None or block.mark in MARKS[block.language], block.text
+    lines = [command for commands, _ in page.sessions() for command in commands]
+    for name in page.files():
+        assert re.fullmatch(r"\w+\.py", name), f"a Python block that names no file: {name}"
+        assert any(name in line for line in lines), f"{name} is shown and never used"
+
+
+@every_page
+def test_recipes(page: Page, tmp_path: Path) -> None:
+    for text in [block.text for block in page.blocks if block.language == "toml" and block.mark is None]:
         (tmp_path / "shown.toml").write_text(text, encoding="utf-8")
         recipe = Recipe.load(tmp_path / "shown.toml")
         for key, value in tomllib.loads(text).items():
@@ -93,12 +197,70 @@ def test_recipes(tmp_path: Path) -> None:
             assert shown.items() >= (value if isinstance(value, dict) else {key: value}).items()
 
 
-def test_nothing_is_left_to_fill_in() -> None:
-    assert re.findall(r"@[A-Z]+@|\bTODO\b|\bTBD\b", README) == []
+# What is named.
 
 
-def test_links_and_images_lead_somewhere() -> None:
-    prose = FENCE.sub("", README)
-    targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", prose) if not re.match(r"\w+:", target)]
-    assert targets
-    assert [target for target in targets if not (ROOT / target.partition("#")[0]).exists()] == []
+@every_page
+def test_nothing_is_left_to_fill_in(page: Page) -> None:
+    assert re.findall(r"@[A-Z]+@|\bTODO\b|\bTBD\b", page.text) == []
+
+
+def test_every_page_stands_in_the_table_of_contents() -> None:
+    contents = [target for target in README.targets() if re.fullmatch(r"docs/[\w-]+\.md", target)]
+    assert {page.name for page in DOCS} == set(contents)
+
+
+def headings(path: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", FENCE.sub("", path.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@every_page
+def test_links_and_pictures_lead_somewhere(page: Page) -> None:
+    assert page.targets()
+    for target in page.targets():
+        name, _, heading = target.partition("#")
+        there = page.path.parent / name if name else page.path
+        assert there.exists(), target
+        assert not heading or heading in headings(there), target
+
+
+@every_page
+def test_paths_and_modules_that_are_named_exist(page: Page) -> None:
+    for span in page.spans:
+        for path in re.findall(r"(?<![\w./])(?:rlbench|agents|envs|experiments|tests|docs|\.ci)/[\w./-]*", span):
+            known = path.startswith("rlbench/") and path.endswith("-v0")  # an environment of ours
+            assert known or (ROOT / path).exists(), f"{page.name} names {path}"
+    for name in re.findall(r"(?<![\w.\[\"])rlbench(?:\.\w+)+", " ".join(page.spans) + page.text):
+        assert exists(name), f"{page.name} names {name}"
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name is a module, or something in one."""
+    head, _, tail = name.rpartition(".")
+    if not head:
+        return find_spec(name) is not None
+    if not exists(head):
+        return False
+    try:
+        if find_spec(name) is not None:
+            return True
+    except ModuleNotFoundError:  # head is no package
+        pass
+    module = sys.modules.get(head) or __import__(head, fromlist=["_"])
+    return hasattr(module, tail)
+
+
+@every_page
+def test_options_that_are_named_exist(page: Page) -> None:
+    ours = {name: options(command) for name, command in cli.main.commands.items()}
+    for span in page.spans:
+        words = re.findall(r"(?<!\S)--?[a-z][\w-]*", span)
+        if span.startswith("rlbench ") and (name := span.split()[1]) in ours:
+            assert set(words) <= ours[name], f"{page.name}: {span}"
+        elif span.startswith("--"):
+            assert any(set(words) <= known for known in ours.values()), f"{page.name}: {span}"
+
+
+def options(command: click.Command) -> set[str]:
+    return {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}
