@@ -104,7 +104,7 @@ def _line(row: Row) -> str:
 def _score(values: Sequence[float]) -> str:
     import numpy as np
 
-    from rlbench.stats import bootstrap_interval, iqm
+    from rlbench.stats.intervals import bootstrap_interval, iqm
 
     x = np.array(values)
     low, high = bootstrap_interval(x, iqm)

@@ -6,7 +6,7 @@ The names below load on first use, so that ``import rlbench`` (and with it ``rlb
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import mode as _mode
+from .process import mode as _mode
 
 _mode.choose()  # before MKL first runs
 
@@ -16,24 +16,24 @@ _HOME = {
     "Agent": "agent",
     "AgentConfig": "agent",
     "Batch": "types",
-    "Comparison": "comparison",
-    "EnvBatch": "vec",
-    "Learner": "lift",
+    "Comparison": "judge.comparison",
+    "EnvBatch": "rollout.env_batch",
+    "Learner": "learner",
     "Recipe": "recipe",
     "Replay": "replay",
     "RlbenchError": "errors",
     "UsageError": "errors",
-    "resume": "training",
-    "Run": "training",
+    "resume": "training.train",
+    "Run": "training.train",
     "Spec": "types",
     "Streams": "rng",
-    "Trained": "trained",
+    "Trained": "trained.load",
     "Transition": "types",
-    "compare": "comparison",
-    "evaluate": "trained",
-    "load": "trained",
-    "run": "runner",
-    "train": "training",
+    "compare": "judge.comparison",
+    "evaluate": "trained.load",
+    "load": "trained.load",
+    "run": "rollout.loop",
+    "train": "training.train",
 }
 __all__ = [  # noqa: RUF022  (in the order a reader meets them)
     "train", "resume", "evaluate", "load", "compare", "Comparison", "Run", "Trained", "Recipe", "Agent", "AgentConfig",
@@ -44,25 +44,25 @@ __all__ = [  # noqa: RUF022  (in the order a reader meets them)
 if TYPE_CHECKING:
     from .agent import Agent as Agent
     from .agent import AgentConfig as AgentConfig
-    from .comparison import Comparison as Comparison
-    from .comparison import compare as compare
     from .errors import RlbenchError as RlbenchError
     from .errors import UsageError as UsageError
-    from .lift import Learner as Learner
+    from .judge.comparison import Comparison as Comparison
+    from .judge.comparison import compare as compare
+    from .learner import Learner as Learner
     from .recipe import Recipe as Recipe
     from .replay import Replay as Replay
     from .rng import Streams as Streams
-    from .runner import run as run
-    from .trained import Trained as Trained
-    from .trained import evaluate as evaluate
-    from .trained import load as load
-    from .training import Run as Run
-    from .training import resume as resume
-    from .training import train as train
+    from .rollout.env_batch import EnvBatch as EnvBatch
+    from .rollout.loop import run as run
+    from .trained.load import Trained as Trained
+    from .trained.load import evaluate as evaluate
+    from .trained.load import load as load
+    from .training.train import Run as Run
+    from .training.train import resume as resume
+    from .training.train import train as train
     from .types import Batch as Batch
     from .types import Spec as Spec
     from .types import Transition as Transition
-    from .vec import EnvBatch as EnvBatch
 
 
 def __getattr__(name: str) -> Any:

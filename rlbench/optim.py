@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import kernels
+from .nn import kernels
 
 
 class Adam:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from rlbench import plot
+from rlbench.plots import learning
 from rlbench.types import Spec, Transition
 
 torch.set_num_threads(1)
@@ -29,7 +29,7 @@ PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
     "0000000a49444154789c63f80f0001010100b138f6140000000049454e44ae426082"
 )
-_save = plot.save
+_save = learning.save
 
 
 def _save_quickly(fig: Figure, out: Path | str) -> Path:
@@ -42,7 +42,7 @@ def _save_quickly(fig: Figure, out: Path | str) -> Path:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before any fixture runs: who looks at the curves of runs, and not only for them, has the marker ``draws``."""
-    plot.save = _save if item.get_closest_marker("draws") else _save_quickly  # type: ignore[assignment]
+    learning.save = _save if item.get_closest_marker("draws") else _save_quickly  # type: ignore[assignment]
 
 
 @pytest.fixture(autouse=True)

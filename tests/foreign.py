@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from rlbench.make import env_maker
-from rlbench.vec import EnvBatch
+from rlbench.border.make import env_maker
+from rlbench.rollout.env_batch import EnvBatch
 
 
 class Foreign(gymnasium.Env[Any, Any]):

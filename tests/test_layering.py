@@ -43,11 +43,15 @@ RULES = {
         forbidden=("gymnasium", "click", "rlbench"),
         allowed=tuple(f"rlbench.{name}" for name in BASE),
     ),
-    "agent": Rule(("rlbench/agent.py",), forbidden=("torch.optim", "rlbench.vec", "rlbench.runner")),
-    "vec, journal": Rule(("rlbench/vec.py", "rlbench/journal.py"), forbidden=("rlbench.agents",)),
-    "runner": Rule(("rlbench/runner.py",), forbidden=("click", "rlbench.agents", "rlbench.envs")),
-    "agents": Rule(("agents/**/*.py",), forbidden=("gymnasium", "click", "rlbench.runner", "rlbench.envs")),
-    "envs": Rule(("envs/**/*.py",), forbidden=("torch", "rlbench.agents", "rlbench.runner")),
+    "agent": Rule(
+        ("rlbench/agent.py",), forbidden=("torch.optim", "rlbench.rollout.env_batch", "rlbench.rollout.loop")
+    ),
+    "vec, journal": Rule(
+        ("rlbench/rollout/env_batch.py", "rlbench/runfolder/journal.py"), forbidden=("rlbench.agents",)
+    ),
+    "runner": Rule(("rlbench/rollout/loop.py",), forbidden=("click", "rlbench.agents", "rlbench.envs")),
+    "agents": Rule(("agents/**/*.py",), forbidden=("gymnasium", "click", "rlbench.rollout.loop", "rlbench.envs")),
+    "envs": Rule(("envs/**/*.py",), forbidden=("torch", "rlbench.agents", "rlbench.rollout.loop")),
     "cli": Rule(("rlbench/cli/**/*.py",), forbidden=("torch", "matplotlib", "gymnasium"), only_top=True),
     # As top-level names these belong to other packages; ours are rlbench.agents, rlbench.envs, rlbench.experiments.
     "no bare folder": Rule(
@@ -118,7 +122,7 @@ def test_layers(rule: Rule, path: Path) -> None:
 
 
 def test_every_rule_finds_its_files() -> None:
-    for path in ("rlbench/runner.py", "rlbench/vec.py", "agents/dqn.py", "envs/catch.py"):
+    for path in ("rlbench/rollout/loop.py", "rlbench/rollout/env_batch.py", "agents/dqn.py", "envs/catch.py"):
         assert (ROOT / path).is_file(), path
     covered = {label: [path for pattern in rule.files for path in ROOT.glob(pattern)] for label, rule in RULES.items()}
     assert [label for label, paths in covered.items() if not paths] == []
@@ -129,16 +133,21 @@ def test_every_rule_finds_its_files() -> None:
     [
         ("base", "rlbench/replay.py", "import gymnasium as gym", "gymnasium"),
         ("base", "rlbench/replay.py", "def f():\n    from gymnasium.spaces import Box", "gymnasium.spaces.Box"),
-        ("base", "rlbench/nn.py", "from .agent import Agent", "rlbench.agent.Agent"),
-        ("base", "rlbench/nn.py", "from . import vec", "rlbench.vec"),
-        ("base", "rlbench/nn.py", "from rlbench import vec", "rlbench.vec"),
-        ("base", "rlbench/nn.py", "import rlbench.agents.dqn", "rlbench.agents.dqn"),
+        ("base", "rlbench/nn/layers.py", "from .agent import Agent", "rlbench.agent.Agent"),
+        ("base", "rlbench/nn/layers.py", "from . import vec", "rlbench.rollout.env_batch"),
+        ("base", "rlbench/nn/layers.py", "from rlbench.rollout import env_batch as vec", "rlbench.rollout.env_batch"),
+        ("base", "rlbench/nn/layers.py", "import rlbench.agents.dqn", "rlbench.agents.dqn"),
         ("agent", "rlbench/agent.py", "from torch.optim import Adam", "torch.optim.Adam"),
         ("agent", "rlbench/agent.py", "from torch import optim", "torch.optim"),
         ("agent", "rlbench/agent.py", "import torch\ntorch.optim.Adam", "torch.optim.Adam"),
-        ("vec, journal", "rlbench/vec.py", "from rlbench.agents.dqn import DQN", "rlbench.agents.dqn.DQN"),
-        ("runner", "rlbench/runner.py", "from . import envs", "rlbench.envs"),
-        ("agents", "agents/dqn.py", "from ..runner import run", "rlbench.runner.run"),
+        (
+            "vec, journal",
+            "rlbench/rollout/env_batch.py",
+            "from rlbench.agents.dqn import DQN",
+            "rlbench.agents.dqn.DQN",
+        ),
+        ("runner", "rlbench/rollout/loop.py", "from . import envs", "rlbench.envs"),
+        ("agents", "agents/dqn.py", "from ..runner import run", "rlbench.rollout.loop.run"),
         ("agents", "agents/__init__.py", "from rlbench.envs import Catch", "rlbench.envs.Catch"),
         ("envs", "envs/catch.py", "try:\n    import torch.nn\nexcept ImportError:\n    pass", "torch.nn"),
         ("cli", "rlbench/cli/__init__.py", "import torch", "torch"),
@@ -156,7 +165,7 @@ def test_a_planted_violation_is_caught(label: str, path: str, source: str, name:
     [
         ("base", "rlbench/replay.py", "import torch\nfrom .types import Batch\nfrom rlbench import rng"),
         ("agent", "rlbench/agent.py", "import torch\nfrom .types import Batch"),
-        ("vec, journal", "rlbench/vec.py", "import gymnasium\nfrom .agent import Agent"),
+        ("vec, journal", "rlbench/rollout/env_batch.py", "import gymnasium\nfrom .agent import Agent"),
         ("agents", "agents/dqn.py", "import torch\nfrom rlbench.replay import Replay\nfrom . import random"),
         ("envs", "envs/catch.py", "import gymnasium\nfrom .probe import Probe"),
         ("cli", "rlbench/cli/train.py", "def train():\n    import torch\nif TYPE_CHECKING:\n    import gymnasium"),

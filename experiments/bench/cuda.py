@@ -23,12 +23,12 @@ from typing import Any, NamedTuple
 import click
 import torch
 
-from rlbench.build import build, make_envs
-from rlbench.denormals import flush
 from rlbench.graphs import Graph
+from rlbench.process.denormals import flush
 from rlbench.recipe import Recipe
-from rlbench.runner import Step, run
-from rlbench.training import train
+from rlbench.recipe.build import build, make_envs
+from rlbench.rollout.loop import Step, run
+from rlbench.training.train import train
 
 from .workloads import CLASSIC, recipe
 

@@ -80,10 +80,10 @@ def live_one(part: str, seeds: int, steps: int, folder: Path) -> None:
     import rich.panel  # noqa: F401
     import scipy.special  # noqa: F401
 
-    from rlbench import training
-    from rlbench.progress import watcher_for
+    from rlbench.live.progress import watcher_for
     from rlbench.recipe import Recipe
-    from rlbench.tensorboard import TensorBoard
+    from rlbench.track.tensorboard import TensorBoard
+    from rlbench.training import train as training
 
     parts = PARTS[part]
     spent = {"panel": 0.0, "tensorboard": 0.0}

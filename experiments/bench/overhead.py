@@ -13,8 +13,8 @@ import click
 @click.option("--steps", default=20_000, show_default=True)
 def overhead(seeds: int, steps: int) -> None:
     """Time of a vector step by part: environments, network maths, replay, and the rest, which is the runner's own."""
-    from rlbench.build import build, make_envs
-    from rlbench.runner import run
+    from rlbench.recipe.build import build, make_envs
+    from rlbench.rollout.loop import run
 
     from .workloads import CLASSIC, recipe
 

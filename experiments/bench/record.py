@@ -60,12 +60,12 @@ def record(rounds: int, only: tuple[str, ...]) -> None:
 @click.argument("part")
 def record_one(name: str, part: str) -> None:
     """One training: its seconds, those spent in the journal and in checkpoints, and the number of checkpoints."""
-    from rlbench import milestones
-    from rlbench.interrupt import Interrupts
-    from rlbench.journal import Journal
     from rlbench.recipe import Recipe
-    from rlbench.session import Session
-    from rlbench.watcher import Watcher
+    from rlbench.record.watcher import Watcher
+    from rlbench.rollout.signals import Interrupts
+    from rlbench.runfolder.journal import Journal
+    from rlbench.training import milestones
+    from rlbench.training.session import Session
 
     settings = {"eval_every": 0, "workers": 1, **RUNS[name]}
     made = Recipe.load(env=settings.pop("env"), overrides=settings)
@@ -105,10 +105,10 @@ def buffer(transitions: int, side: int, where: Path | None) -> None:
     import numpy as np
     import torch
 
-    from rlbench.keeper import Keeper, newest
     from rlbench.replay import Replay
     from rlbench.rng import Streams
-    from rlbench.session import SAVE_SHARE
+    from rlbench.runfolder.checkpoints import Keeper, newest
+    from rlbench.training.session import SAVE_SHARE
     from rlbench.types import Spec
 
     spec = Spec(obs_shape=(side, side), obs_dtype=torch.uint8, num_obs=None, num_actions=6)

@@ -12,12 +12,12 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from rlbench.build import build, make_envs
-from rlbench.progress import Plain
+from rlbench.live.progress import Plain
 from rlbench.recipe import Recipe
-from rlbench.runner import run
-from rlbench.training import train
-from rlbench.watcher import Status
+from rlbench.recipe.build import build, make_envs
+from rlbench.record.watcher import Status
+from rlbench.rollout.loop import run
+from rlbench.training.train import train
 
 WARM_UP = 1_000  # env steps before the clock starts: buffers filled, updates running
 

@@ -35,9 +35,9 @@ class _Payload:
 def damage(count: int, seed: int) -> None:
     """Open COUNT mutated checkpoints, replay buffers and recipes; half of them are checkpoints."""
     import rlbench
-    from rlbench import checkpoint
     from rlbench.errors import RlbenchError
     from rlbench.recipe import Recipe
+    from rlbench.runfolder import checkpoint_file
 
     rng = np.random.default_rng(seed)
     refused, loaded = 0, 0
@@ -50,7 +50,7 @@ def damage(count: int, seed: int) -> None:
         sentinel = Path(scratch) / "owned"
         good = {name: (run / name).read_bytes() for name in ("checkpoint.pth", "replay.pth", "recipe.toml")}
         names = ("checkpoint.pth", "replay.pth")  # copied, as a buffer lies in its file's memory
-        truth = {name: copy.deepcopy(checkpoint.load(run / name, name.split(".")[0])) for name in names}
+        truth = {name: copy.deepcopy(checkpoint_file.load(run / name, name.split(".")[0])) for name in names}
         _limit_memory()
         signal.signal(signal.SIGALRM, _too_long)
         for n in range(count):
@@ -64,7 +64,7 @@ def damage(count: int, seed: int) -> None:
                     Recipe.load(run / name)
                     same = True  # whatever it says now is a recipe
                 else:
-                    opened = checkpoint.load(run / name, name.split(".")[0])
+                    opened = checkpoint_file.load(run / name, name.split(".")[0])
                     same = _same(opened, truth[name])
                 loaded += 1
                 if not same:

@@ -21,7 +21,7 @@ TRAIN = (
 def disk(megabytes: int) -> None:
     """Train on a full and on a read-only disk; go on when there is room; compare with a run that always had it."""
     from rlbench.errors import RlbenchError
-    from rlbench.keeper import newest
+    from rlbench.runfolder.checkpoints import newest
 
     from .kill import same_ending
 

@@ -23,12 +23,12 @@ def journal(
     envs: tuple[str, ...], imports: tuple[str, ...], agent: str, seeds: int, steps: int | None, fresh_envs: bool
 ) -> None:
     """Train, stop half-way, resume, and run every recorded episode again. Without ENVS: those with a recipe."""
-    from rlbench import training
-    from rlbench.fleet import cores
-    from rlbench.journal import files
     from rlbench.recipe import Recipe
-    from rlbench.recording import open_recording
-    from rlbench.verify import check_seeds, read_tables
+    from rlbench.runfolder.journal import files
+    from rlbench.trained.episodes import open_recording
+    from rlbench.trained.verify import check_seeds, read_tables
+    from rlbench.training import train as training
+    from rlbench.training.workers import cores
 
     click.echo(f"{'':32}{'episodes':>10}{'agree':>10}{'steps':>13}{'bytes/M steps':>15}   resume")
     wrong = 0

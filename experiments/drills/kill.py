@@ -26,10 +26,10 @@ RUN: dict[str, Any] = {
 @click.option("--seed", default=0, show_default=True, help="Of the moments.")
 def kill(kills: int, workers: int, seed: int) -> None:
     """Kill training processes KILLS times; resume each; compare what they end with."""
-    from rlbench import checkpoint
     from rlbench.errors import RlbenchError
-    from rlbench.keeper import newest
-    from rlbench.tables import worker_folders
+    from rlbench.runfolder import checkpoint_file
+    from rlbench.runfolder.checkpoints import newest
+    from rlbench.runfolder.layout import worker_folders
 
     rng = np.random.default_rng(seed)
     killed, unloadable, writing, differ, runs = 0, 0, 0, 0, 0
@@ -58,7 +58,7 @@ def kill(kills: int, workers: int, seed: int) -> None:
                         newest(place)
                         for name in ("checkpoint.pth", "best.pth"):
                             if (place / name).exists():
-                                checkpoint.load(place / name, "checkpoint")
+                                checkpoint_file.load(place / name, "checkpoint")
                     except RlbenchError as e:
                         unloadable += 1
                         click.echo(f"after kill {killed}: {e}", err=True)
@@ -82,8 +82,9 @@ def _start(folder: Path, workers: int) -> Any:
 
 
 def _train(folder: Path, workers: int) -> None:
-    from rlbench import session, training
     from rlbench.recipe import Recipe
+    from rlbench.training import session
+    from rlbench.training import train as training
 
     os.setpgrp()
     session.SAVE_SHARE = 1e9  # save as often as asked, whatever it costs: that is the point here
@@ -145,8 +146,8 @@ def same_ending(folder: Path, whole: Path) -> bool:
     """Whether two runs ended with the same weights, replay buffers, episodes and journals."""
     import torch
 
-    from rlbench import checkpoint, journal
-    from rlbench.tables import worker_folders
+    from rlbench.runfolder import checkpoint_file, journal
+    from rlbench.runfolder.layout import worker_folders
 
     def rows(place: Path, name: str) -> list[str]:
         return [line.rpartition(",")[0] for line in (place / name).read_text().splitlines()]  # without wall seconds
@@ -168,7 +169,7 @@ def same_ending(folder: Path, whole: Path) -> bool:
     for mine, theirs in zip([folder, *worker_folders(folder)], [whole, *worker_folders(whole)], strict=True):
         for name, kind, part in (("checkpoint.pth", "checkpoint", "agent"), ("replay.pth", "replay", "replay")):
             if (theirs / name).exists() and not same(
-                checkpoint.load(mine / name, kind)[part], checkpoint.load(theirs / name, kind)[part]
+                checkpoint_file.load(mine / name, kind)[part], checkpoint_file.load(theirs / name, kind)[part]
             ):
                 return False
     return True

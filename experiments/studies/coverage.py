@@ -1,6 +1,6 @@
 """How often intervals hold the truth: thousands of simulated experiments of 5, 10 and 30 seeds, of several shapes.
 
-Beside every interval of `rlbench.estimates` stands the plain percentile bootstrap, which it replaces.
+Beside every interval of `rlbench.stats.estimates` stands the plain percentile bootstrap, which it replaces.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -61,8 +61,8 @@ def rows(n: int, experiments: int, reps: int, only: str = "") -> Iterator[Row]:
 
 def _alone(name: str, shape: Shape, n: int, experiments: int, reps: int) -> Iterator[Row]:
     """Intervals of one agent's IQM, mean and median."""
-    from rlbench.estimates import aggregate
-    from rlbench.stats import bootstrap_interval, iqm
+    from rlbench.stats.estimates import aggregate
+    from rlbench.stats.intervals import bootstrap_interval, iqm
 
     rng = np.random.default_rng(0)
     many = shape(rng, (TRUTH,))
@@ -85,8 +85,8 @@ def _alone(name: str, shape: Shape, n: int, experiments: int, reps: int) -> Iter
 
 def _between(name: str, x: Sequence[Shape], y: Sequence[Shape], n: int, experiments: int, reps: int) -> Iterator[Row]:
     """Intervals of the differences of two agents, each with one shape per environment."""
-    from rlbench.estimates import difference
-    from rlbench.stats import iqm
+    from rlbench.stats.estimates import difference
+    from rlbench.stats.intervals import iqm
 
     rng = np.random.default_rng(1)
     many = [[shape(rng, (TRUTH // len(x),)) for shape in shapes] for shapes in (x, y)]
@@ -112,7 +112,7 @@ def _between(name: str, x: Sequence[Shape], y: Sequence[Shape], n: int, experime
 
 def _percentile(x: Sequence[np.ndarray], y: Sequence[np.ndarray], reps: int) -> list[tuple[float, float]]:
     """Plain percentile intervals of the three differences."""
-    from rlbench.resampling import draw_counts, resampled_means, resampled_trimmed_means
+    from rlbench.stats.resampling import draw_counts, resampled_means, resampled_trimmed_means
 
     rng = np.random.default_rng(2)
     counts = [[draw_counts([len(a)], reps, rng) for a in scores] for scores in (x, y)]

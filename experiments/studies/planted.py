@@ -68,8 +68,8 @@ def experiment(
     x: Mapping[str, np.ndarray], y: Mapping[str, np.ndarray], envs: Sequence[str], n: int, reps: int
 ) -> Result:
     """Draw n seeds of each pool, ask for a verdict, ``reps`` times. No seed is on both sides where x is y."""
-    from rlbench.estimates import difference, seeds_needed
-    from rlbench.verdict import judge
+    from rlbench.judge.verdict import judge
+    from rlbench.stats.estimates import difference, seeds_needed
 
     rng = np.random.default_rng(0)
     whole = difference([x[env] for env in envs], [y[env] for env in envs])
@@ -93,7 +93,7 @@ def experiment(
 
 def _train(env: str, changes: Mapping[str, Any], seeds: int, workers: int) -> np.ndarray:
     import rlbench
-    from rlbench.references import KNOWN, Reference
+    from rlbench.judge.scales import KNOWN, Reference
 
     with tempfile.TemporaryDirectory() as scratch:
         run = rlbench.train(

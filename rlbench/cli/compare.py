@@ -58,9 +58,9 @@ def compare(
     """
     import json
 
-    from ..comparison import compare as judge
     from ..errors import UsageError
-    from ..verdict_tables import latex, text
+    from ..judge.comparison import compare as judge
+    from ..judge.text import latex, text
 
     if as_json and as_latex:
         raise UsageError("--json and --latex both print: give one of the two, and --out FILE for the other.")
@@ -88,7 +88,7 @@ def compare(
 def _check_written(agents: tuple[str, ...], as_json: bool, as_latex: bool, outs: tuple[Path, ...]) -> None:
     """Refuse names of files that cannot be written, or that stand where an older version took them."""
     from ..errors import UsageError
-    from ..places import shown
+    from ..process.places import shown
 
     for path in outs:
         if path.suffix.lower() not in ENDINGS:

@@ -42,14 +42,14 @@ def evaluate(
 
     import numpy as np
 
-    from rlbench import trained
-    from rlbench.commands import ref
-    from rlbench.estimates import aggregate
-    from rlbench.places import shown
-    from rlbench.scoring import score
-    from rlbench.stats import summary
-    from rlbench.texts import rests_on
-    from rlbench.verdict import interval
+    from rlbench.judge.verdict import interval
+    from rlbench.live.words import rests_on
+    from rlbench.process.places import shown
+    from rlbench.stats.estimates import aggregate
+    from rlbench.stats.intervals import summary
+    from rlbench.trained import load as trained
+    from rlbench.trained.score import score
+    from rlbench.user_code.commands import ref
 
     imports = options.with_env(imports, env)
     opened = trained.load(

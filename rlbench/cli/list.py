@@ -36,7 +36,7 @@ def list_(what: str, agent: str, imports: tuple[str, ...]) -> None:
 
 
 def _agents() -> None:
-    from rlbench.registry import agent_names
+    from rlbench.recipe.registry import agent_names
 
     for name, where in sorted(agent_names().items()):
         click.echo(f"{name:12} {where}")
@@ -55,7 +55,7 @@ def _envs(imports: tuple[str, ...]) -> None:
     import gymnasium
 
     import rlbench.envs  # noqa: F401  (registers rlbench/...)
-    from rlbench.make import import_modules
+    from rlbench.border.make import import_modules
 
     classes = import_modules(imports)
     for name, spec in sorted({**gymnasium.registry, **classes}.items()):
@@ -66,7 +66,7 @@ def _envs(imports: tuple[str, ...]) -> None:
 
 def _keys(agent: str) -> None:
     from rlbench.recipe import Recipe
-    from rlbench.registry import find_agent
+    from rlbench.recipe.registry import find_agent
 
     entry = find_agent(agent)
     for prefix, model in (("", Recipe), (f"{entry.name}.", entry.cls.Config)):

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from rlbench.places import absolute, stand
+from rlbench.process.places import absolute, stand
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -82,7 +82,7 @@ def out(help: str, metavar: str = "FILE", **more: Any) -> Callable[[F], F]:
 
 def with_env(imports: tuple[str, ...], env: str | None) -> tuple[str, ...]:
     """All the code that is named for an environment that the run itself names."""
-    from rlbench.refs import is_env_class
+    from rlbench.user_code.refs import is_env_class
 
     if env is None:
         return imports
@@ -99,7 +99,7 @@ def tell(notes: Iterable[str]) -> None:
 
 def write(path: Path, content: str) -> None:
     """Write a text file in one piece; its folder is made if need be."""
-    from rlbench.video import replacing
+    from rlbench.play.video import replacing
 
     with replacing(path, "--out FILE") as temporary:
         temporary.write_text(content + "\n", encoding="utf-8")

@@ -10,9 +10,9 @@ from ..numbers import number
 from . import options, play_human, play_page
 
 if TYPE_CHECKING:
-    from rlbench.playing import Played
-    from rlbench.timetravel import Replayed
-    from rlbench.video import Written
+    from rlbench.play.greedy import Played
+    from rlbench.play.recorded import Replayed
+    from rlbench.play.video import Written
 
 FASTEST = 1000
 NO_RENDER = "--no-render prints the returns without pictures"  # advice where there are none to be had
@@ -102,7 +102,7 @@ def play(
 
     Close the window, or press q or Escape in it, to stop.
     """
-    from rlbench.window import advising
+    from rlbench.play.window import advising
 
     if out is not None:
         video, html = _by_ending(out, video, html)
@@ -132,9 +132,10 @@ def _play(
     imports: tuple[str, ...],
     device: str | None,
 ) -> None:
-    from rlbench import playing, trained
     from rlbench.errors import UsageError
-    from rlbench.registry import agent_code
+    from rlbench.play import greedy
+    from rlbench.recipe.registry import agent_code
+    from rlbench.trained import load as trained
 
     ways = {"--video": video, "--html": html, "--human": human, "--no-render": no_render}
     _one_way([name for name, given in ways.items() if given])
@@ -164,14 +165,14 @@ def _play(
             play_human.with_agent(opened, episodes, speed)
             return
         if no_render:
-            played = playing.play_returns(opened, episodes, _print)
+            played = greedy.play_returns(opened, episodes, _print)
         elif video:
-            played, written = playing.play_video(opened, video, episodes, speed or 1.0, _print)
+            played, written = greedy.play_video(opened, video, episodes, speed or 1.0, _print)
             after = f"; {_told(written)}"
         elif html:
             played, after = play_page.greedy(opened, html, episodes, speed or 1.0, _print)
         else:
-            played = playing.play_window(opened, episodes, speed or 1.0, _print)
+            played = greedy.play_window(opened, episodes, speed or 1.0, _print)
             if len(played) < episodes:
                 after = f"; the window was closed in episode {len(played) + 1}"
     if played:
@@ -205,8 +206,8 @@ def _training(
     imports: tuple[str, ...],
     device: str | None,
 ) -> None:
-    from rlbench import timetravel
-    from rlbench.recording import choose, open_recording
+    from rlbench.play import recorded
+    from rlbench.trained.episodes import choose, open_recording
 
     recording = open_recording(path, agent=agent, imports=imports)
     options.tell(recording.notes)
@@ -216,26 +217,26 @@ def _training(
     def told(one: "Replayed") -> None:
         replayed.append(one)
         click.echo(
-            f"episode {timetravel.title(recording, one.entry)}  return {number(one.end.episode_return)}  "
+            f"episode {recorded.title(recording, one.entry)}  return {number(one.end.episode_return)}  "
             f"length {one.end.step}  env step {one.entry.env_steps:,}"
         )
 
     if no_render:
-        timetravel.replay_returns(recording, chosen, told)
+        recorded.replay_returns(recording, chosen, told)
     elif video:
-        click.echo(_told(timetravel.replay_video(recording, chosen, video, speed or 1.0, told)))
+        click.echo(_told(recorded.replay_video(recording, chosen, video, speed or 1.0, told)))
     elif html:
         play_page.training(recording, chosen, html, speed or 1.0, told, agent, imports, device)
     else:
-        timetravel.replay_window(recording, chosen, speed or 1.0, told)
+        recorded.replay_window(recording, chosen, speed or 1.0, told)
         if len(replayed) < len(chosen):
             click.echo("the window was closed before the end")
-    timetravel.check(recording, replayed)
+    recorded.check(recording, replayed)
 
 
 def _told(written: "Written") -> str:
     cut = "" if written.complete else ", cut short: a GIF of this size holds no more, an .mp4 does"
-    from rlbench.places import shown
+    from rlbench.process.places import shown
 
     return f"{shown(written.path)}: {written.frames} frames, {written.seconds:.1f} s{cut}"
 

@@ -7,15 +7,15 @@ import click
 from ..numbers import number
 
 if TYPE_CHECKING:
-    from rlbench.human import HumanPlayed
-    from rlbench.trained import Trained
+    from rlbench.play.human import HumanPlayed
+    from rlbench.trained.load import Trained
 
 
 def alone(env: str, imports: tuple[str, ...], seed: int | None, episodes: int, speed: float | None) -> None:
     """Play an environment without an agent."""
-    from rlbench import human
-    from rlbench.keymap import key_map
-    from rlbench.make import env_maker, import_modules, known_as
+    from rlbench.border.make import env_maker, import_modules, known_as
+    from rlbench.play import human
+    from rlbench.play.keymap import key_map
     from rlbench.rng import episode_seed
 
     env, imports = known_as(env, imports)
@@ -28,8 +28,8 @@ def alone(env: str, imports: tuple[str, ...], seed: int | None, episodes: int, s
 
 def with_agent(opened: "Trained", episodes: int, speed: float | None) -> None:
     """Play in turns with a trained agent."""
-    from rlbench import human
-    from rlbench.keymap import key_map
+    from rlbench.play import human
+    from rlbench.play.keymap import key_map
     from rlbench.rng import episode_seed
 
     keys = key_map(opened.maker)

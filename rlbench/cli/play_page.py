@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from rlbench.playing import Played
-    from rlbench.recording import Chosen, Recording
-    from rlbench.timetravel import Replayed
-    from rlbench.trained import Trained
+    from rlbench.play.greedy import Played
+    from rlbench.play.recorded import Replayed
+    from rlbench.trained.episodes import Chosen, Recording
+    from rlbench.trained.load import Trained
 
 
 def greedy(
     opened: "Trained", path: Path, episodes: int, speed: float, tell: "Callable[[Played], Any]"
 ) -> "tuple[list[Played], str]":
     """Write greedy episodes; the episodes, and what to say of the file."""
-    from rlbench import player, reel
-    from rlbench.commands import ref
-    from rlbench.places import shown
+    from rlbench.play import player, reel
+    from rlbench.process.places import shown
+    from rlbench.user_code.commands import ref
 
     player.check_name(path)
     played: list[Played] = []
@@ -48,10 +48,11 @@ def training(
     device: str | None,
 ) -> None:
     """Write episodes of training, with the estimates of the run's own checkpoint where it can be loaded."""
-    from rlbench import player, reel, trained
-    from rlbench.commands import ref
     from rlbench.errors import RlbenchError
-    from rlbench.places import shown
+    from rlbench.play import player, reel
+    from rlbench.process.places import shown
+    from rlbench.trained import load as trained
+    from rlbench.user_code.commands import ref
 
     player.check_name(path)
     opened, why_not = None, ""

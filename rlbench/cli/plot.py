@@ -13,7 +13,7 @@ from . import options
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..history import History
+    from ..runfolder.history import History
 
 KINDS = ("curve", "profile", "threshold", "scores")
 
@@ -87,9 +87,9 @@ def plot(
     --kind threshold  share of seeds that have reached a return, over env steps or time
     --kind scores     mean, interquartile mean and median of the final scores
     """
-    from ..places import shown
-    from ..plot import check_format, save
-    from ..plot_look import Look
+    from ..plots.learning import check_format, save
+    from ..plots.look import Look
+    from ..process.places import shown
 
     name = "scores" if kind == "scores" else kind if len(runs) == 1 else f"{kind}s"
     out = out or (runs[0] / f"{name}.png" if len(runs) == 1 else Path(f"{name}.png"))
@@ -116,7 +116,7 @@ def plot(
 def _read(runs: Sequence[Path], what: Any) -> tuple[list["History"], list[str]]:
     """The runs' histories; without ``what`` their greedy evaluations, unless more runs can show training returns."""
     from ..errors import RlbenchError
-    from ..history import read_runs
+    from ..runfolder.history import read_runs
 
     if what is not None:
         return read_runs(runs, what)
@@ -134,8 +134,8 @@ def _read(runs: Sequence[Path], what: Any) -> tuple[list["History"], list[str]]:
 
 
 def _curve(histories: Any, x: Any, window: Any, stat: Any, **how: Any) -> tuple["Figure", list[str], list[str]]:
-    from ..curves import curves_of, pool
-    from ..plot import draw
+    from ..plots.curves import curves_of, pool
+    from ..plots.learning import draw
 
     groups = pool(histories)
     curves = curves_of(groups, x, window, stat=stat)
@@ -154,8 +154,8 @@ def _curve(histories: Any, x: Any, window: Any, stat: Any, **how: Any) -> tuple[
 
 
 def _scores(histories: Any, window: Any, *, profiles: bool, **how: Any) -> tuple["Figure", list[str], list[str]]:
-    from ..curves import pool
-    from ..plot_scores import draw_profiles, draw_scores, scores_of
+    from ..plots.curves import pool
+    from ..plots.scores import draw_profiles, draw_scores, scores_of
 
     groups = pool(histories)
     found = scores_of(groups, window)
@@ -171,9 +171,9 @@ def _scores(histories: Any, window: Any, *, profiles: bool, **how: Any) -> tuple
 def _threshold(
     histories: Any, threshold: Any, x: Any, window: Any, **how: Any
 ) -> tuple["Figure", list[str], list[str]]:
-    from ..curves import pool
-    from ..plot_threshold import draw_times, share_reached, times_of
-    from ..survival import median_time
+    from ..plots.curves import pool
+    from ..plots.threshold import draw_times, share_reached, times_of
+    from ..stats.survival import median_time
 
     groups = pool(histories)
     found, notes = times_of(groups, threshold, x, window)

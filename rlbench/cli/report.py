@@ -33,8 +33,8 @@ def report(
     rlbench report runs/cartpole --out cartpole.html
     rlbench report dqn=runs/dqn-1,runs/dqn-2 mine='runs/mine-*'
     """
-    from ..places import shown
-    from ..report import write_report
+    from ..process.places import shown
+    from ..report.page import write_report
 
     for env in envs:
         imports = options.with_env(imports, env)

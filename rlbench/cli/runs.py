@@ -15,7 +15,7 @@ from ..numbers import number
 from . import options
 
 if TYPE_CHECKING:
-    from ..index import Found
+    from ..runfolder.index import Found
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _COLOURS = {"running": "cyan", "finished": "green", "interrupted": "yellow", "crashed": "red", "damaged": "red"}
@@ -76,7 +76,7 @@ def runs(
     """
     import json
 
-    from ..index import find_runs
+    from ..runfolder.index import find_runs
 
     now = time.time()
     begun = None if since is None else _since(since, now)
@@ -230,6 +230,6 @@ def _span(seconds: float, *, coarse: bool = False) -> str:
 
 def _shown(path: Path) -> str:
     """A path to print; bytes that are no text become question marks."""
-    from rlbench.places import shown
+    from rlbench.process.places import shown
 
     return click.format_filename(shown(path))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rlbench.refs import is_env_class
+from rlbench.user_code.refs import is_env_class
 
 from . import options
 
 if TYPE_CHECKING:
-    from rlbench.width import Width
+    from rlbench.recipe.width import Width
 
 CHANGEABLE = ("agent", "total_steps", "on_nan", "track", "video_every", "device")  # of a run that is resumed
 
@@ -85,16 +85,17 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: Path | None, 
         if is_env_class(given.get("env", "")):
             imports = options.with_env(imports, given.pop("env"))
         _check_resume(given, sets)
-    from rlbench import mode, training
-    from rlbench.build import on_cpu
-    from rlbench.commands import code, command
-    from rlbench.device import SMALL, resolve_device
-    from rlbench.fleet import cores
-    from rlbench.places import shown
-    from rlbench.progress import watcher_for
+    from rlbench.live.follow import read_recipe
+    from rlbench.live.progress import watcher_for
+    from rlbench.play.window import advising
+    from rlbench.process import mode
+    from rlbench.process.places import shown
     from rlbench.recipe import Recipe
-    from rlbench.watched import read_recipe
-    from rlbench.window import advising
+    from rlbench.recipe.build import on_cpu
+    from rlbench.recipe.device import SMALL, resolve_device
+    from rlbench.training import train as training
+    from rlbench.training.workers import cores
+    from rlbench.user_code.commands import code, command
 
     def width_lost(found: "Width") -> None:
         if slower := mode.slower():
@@ -144,7 +145,7 @@ def _restarting() -> Iterator[None]:
     try:
         yield
     except _Restart as e:
-        from rlbench import mode
+        from rlbench.process import mode
 
         click.echo(f"seeds would not be exact in MKL's fastest mode on this CPU: starting again in {e}", err=True)
         mode.restart(str(e))

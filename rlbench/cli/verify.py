@@ -38,12 +38,12 @@ def verify(
     rlbench verify runs/CartPole-v1/dqn-20260101-120000
     rlbench verify runs/CartPole-v1/dqn-20260101-120000 --episodes all
     """
-    from rlbench import verify as checks
-    from rlbench.commands import ref
     from rlbench.errors import RunFolderError, UsageError
-    from rlbench.journal import advice
-    from rlbench.places import shown
-    from rlbench.recording import open_recording
+    from rlbench.process.places import shown
+    from rlbench.runfolder.journal import advice
+    from rlbench.trained import verify as checks
+    from rlbench.trained.episodes import open_recording
+    from rlbench.user_code.commands import ref
 
     if episodes is not None and episodes != "all" and not (episodes.isascii() and episodes.isdigit() and int(episodes)):
         raise UsageError(f"--episodes takes a number from 1 on, or all; not {episodes!r}")

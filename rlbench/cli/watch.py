@@ -17,7 +17,7 @@ def watch(ctx: click.Context, run: Path, once: bool) -> None:
     It only reads the run folder, once a second, and leaves when the run has ended, or with q.
     """
     try:
-        from rlbench.watching import watch as look_on
+        from rlbench.live.watch import watch as look_on
 
         came = look_on(run, once=once)
     except KeyboardInterrupt:  # the run goes on; nothing needs to be said

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 HEAVY = (
-    "matplotlib.pyplot", "scipy.stats", "tensorboard", "torch", "rlbench.cli", "rlbench.comparison", "rlbench.playing",
-    "rlbench.plot", "rlbench.report", "rlbench.tensorboard", "rlbench.timetravel", "rlbench.training",
-    "rlbench.verify", "rlbench.video",
+    "matplotlib.pyplot", "scipy.stats", "tensorboard", "torch", "rlbench.cli", "rlbench.judge.comparison",
+    "rlbench.play.greedy", "rlbench.play.recorded", "rlbench.play.video", "rlbench.plots.learning",
+    "rlbench.report.page", "rlbench.track.tensorboard", "rlbench.trained.verify", "rlbench.training.train",
 )  # fmt: skip
 PATIENCE = 90.0  # seconds for a command; most take less than one
 MEMORY = 6 * 2**30  # bytes of address space beyond what is in use
@@ -55,7 +55,7 @@ def warm_up() -> None:
         importlib.import_module(name)
     import torch
 
-    from rlbench import session
+    from rlbench.training import session
 
     torch.set_num_threads(1)
     if hasattr(session, "SAVE_SHARE"):

@@ -81,9 +81,10 @@ def flag(value: Any) -> bool | None:
 
 def silent_changes(run: Path, place: Path, case: Case, parts: list[str]) -> list[str]:
     """What the run's record says otherwise than the environment does, of its training episodes."""
-    from rlbench import checkpoint, journal, rng
+    from rlbench import rng
     from rlbench.recipe import Recipe
-    from rlbench.tables import under_way, worker_folders
+    from rlbench.runfolder import checkpoint_file, journal
+    from rlbench.runfolder.layout import under_way, worker_folders
 
     plays, types = account(place, parts)
     wrong: list[str] = []
@@ -125,7 +126,7 @@ def silent_changes(run: Path, place: Path, case: Case, parts: list[str]) -> list
     for folder in worker_folders(run) or [run]:
         if not (folder / "checkpoint.pth").exists():
             continue
-        content = checkpoint.load(folder / "checkpoint.pth", "checkpoint")
+        content = checkpoint_file.load(folder / "checkpoint.pth", "checkpoint")
         recipe, steps = Recipe.from_content(content["recipe"], "it"), int(content["env_steps"])
         of_training = {
             rng.episode_seed(seed, "env", env, episode): (seed, env)
@@ -164,7 +165,7 @@ def _close(play: Play, total: float) -> bool:
 
 def _buffer(folder: Path, recipe: Any, case: Case, plays: list[Play], steps: int) -> list[str]:
     """What the replay buffer holds and the environment never gave."""
-    from rlbench import checkpoint
+    from rlbench.runfolder import checkpoint_file
 
     if not (folder / "replay.pth").exists():
         return []
@@ -177,7 +178,7 @@ def _buffer(folder: Path, recipe: Any, case: Case, plays: list[Play], steps: int
             if before is None or after is None or reward is None or dead is None:
                 continue
             rows.add(_row(case, action, reward, dead, before, after))
-    held = checkpoint.load(folder / "replay.pth", "replay")["replay"]
+    held = checkpoint_file.load(folder / "replay.pth", "replay")["replay"]
     wrong = []
     for action, reward, dead, obs, next_obs in _transitions(recipe, case, held):
         if _row(case, action, reward, dead, obs, next_obs) not in rows:
@@ -207,9 +208,9 @@ def _transitions(recipe: Any, case: Case, held: dict[str, Any]) -> Iterator[tupl
     """The transitions of a saved buffer, in the environment's own terms."""
     import torch
 
+    from rlbench.border.spaces import obs_codec, spec_of
     from rlbench.replay import Replay
     from rlbench.rng import Streams
-    from rlbench.spaces import obs_codec, spec_of
 
     space, actions = build(case.obs), build(case.action)
     pretended: Any = type("Pretended", (), {"observation_space": space, "action_space": actions})

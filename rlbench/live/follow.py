@@ -1,0 +1,251 @@
+"""A run as its folder shows it, whoever trains it: a `Status` read from the CSV files, again and again."""
+
+import json
+import math
+import tomllib
+from array import array
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import RunFolderError, UsageError
+from ..process.places import shown
+from ..recipe import Recipe
+from ..recipe.registry import table_name
+from ..record.scoreboard import Scores
+from ..rollout.env_batch import Episode
+from ..runfolder.layout import worker_folders
+from ..runfolder.lock import holder
+from ..runfolder.tail import Restarted, Tail
+from ..runfolder.values import finite
+from .recent_curve import RECENT, Trail
+
+State = Literal["under way", "finished", "interrupted"]
+POINTS = 200  # of the trail
+MOST_TIMES = 20_000  # of a process
+LATELY = 10.0  # seconds of the record that the rate is taken from, or a tenth of it
+_NEEDED = {
+    "episodes.csv": ("seed", "env_steps", "episode_return", "wall_seconds"),
+    "evaluations.csv": ("seed", "env_steps", "mean_return"),
+    "updates.csv": ("seed", "env_steps"),
+}
+
+
+class Watched:
+    """A run folder that is only read. `look` takes in what is new; the rest is as for `Status`.
+
+    Attributes:
+        state: as of the last look.
+        process: number of the process that trains it, as text; empty where none does.
+
+    Raises:
+        UsageError: it is no run folder.
+        RunFolderError: its recipe cannot be read.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self._begin()
+
+    def look(self) -> State:
+        """Read what has come since the last look.
+
+        Raises:
+            RunFolderError: a file is damaged, or the folder is gone.
+        """
+        try:
+            self._read()
+        except Restarted:  # resumed from an earlier checkpoint
+            self._begin()
+            self._read()
+        return self.state
+
+    def trail(self) -> Trail:
+        """Each seed's recent returns over env steps, up to where all are known."""
+        trail, seeds = Trail(), self.recipe.seeds
+        ends = [steps[-1] for steps, _ in self._episodes if steps]
+        if not ends:
+            return trail
+        grid = np.unique(np.linspace(min(s[0] for s, _ in self._episodes if s), max(ends), POINTS).astype(np.int64))
+        values = np.full((len(grid), seeds), np.nan)
+        for seed, (steps, returns) in enumerate(self._episodes):
+            total = np.concatenate(([0.0], np.cumsum(returns)))  # (n + 1,)
+            last = np.searchsorted(np.asarray(steps), grid, side="right")  # (N,) episodes finished
+            first = np.maximum(last - RECENT, 0)
+            values[:, seed] = np.where(last > 0, (total[last] - total[first]) / np.maximum(last - first, 1), np.nan)
+        for at, recent in zip(grid.tolist(), values, strict=True):
+            trail.add(at, recent)
+        return trail
+
+    @property
+    def rate(self) -> float:
+        """Env steps a second of all seeds together, of late."""
+        if self.summary:
+            return float(self.summary["env_steps_per_second"])
+        rate = 0.0
+        for place in self._places.values():
+            seconds, steps = np.array(place.clock, np.float64).reshape(-1, 2).T
+            if len(seconds):
+                first = min(np.searchsorted(seconds, seconds[-1] - max(LATELY, seconds[-1] / 10)), len(seconds) - 1)
+                passed, since = (
+                    (seconds[-1] - seconds[first], steps[-1] - steps[first]) if first else (seconds[-1], steps[-1])
+                )
+                rate += len(place.seeds) * since / max(passed, 1e-9)
+        return rate
+
+    def _begin(self) -> None:
+        """Forget everything that was read."""
+        self.recipe = read_recipe(self.folder)
+        r = self.recipe
+        self._read_at = _changed(self.folder)
+        self.scores = Scores(r.seed_numbers, _solved_at(r), r.solved_by)
+        self.env_steps, self.train_seconds = 0, 0.0
+        self.numbers: dict[str, list[float]] = {}
+        self.summary: dict[str, Any] = {}
+        self.evaluating = ""  # is told to who trains
+        self.state: State = "interrupted"
+        self.process = ""
+        self._places: dict[Path, _Place] = {}
+        self._episodes = [(array("q"), array("d")) for _ in range(r.seeds)]  # env steps and returns; may be millions
+
+    def _read(self) -> None:
+        if _changed(self.folder) != self._read_at:  # resumed, to more steps
+            raise Restarted
+        self.process = holder(self.folder)
+        summary = _summary(self.folder)  # before the tables: when it is there, they are complete
+        for path in worker_folders(self.folder) or [self.folder]:
+            self._places.setdefault(path, _Place(path))
+        new: list[tuple[int, int, int, float]] = []  # env steps, kind, position of the seed, return
+        for place in self._places.values():
+            new += self._take(place)
+        self._count(sorted(new, key=lambda row: row[:3]))
+        reached = sum(len(place.seeds) * place.env_steps for place in self._places.values())
+        known = sum(len(place.seeds) for place in self._places.values())
+        self.env_steps = reached // (known if len(self._places) == 1 else self.recipe.seeds) if known else 0
+        self.summary = summary
+        self.state = "under way" if self.process else "interrupted"
+        if summary:
+            self.env_steps = summary["env_steps"]
+            self.scores.solved_at = summary["solved_at"]
+            over = "interrupted" not in summary["stopped_because"]
+            self.state = "finished" if over else self.state
+
+    def _take(self, place: "_Place") -> list[tuple[int, int, int, float]]:
+        """The new rows of one process: episodes (kind 0) and evaluations (kind 1) are returned, the others kept."""
+        new = []
+        for name, tail in place.tails.items():
+            for line, row in tail.read():
+                try:
+                    seed, at = int(row["seed"]) - self.recipe.seed, int(row["env_steps"])
+                    if not 0 <= seed < self.recipe.seeds:
+                        raise ValueError(f"there is no seed {row['seed']} in this run")
+                    place.seeds.add(seed)
+                    place.env_steps = max(place.env_steps, at)
+                    if name == "updates.csv":
+                        self._learned(seed, row)
+                        continue
+                    value = float(row["episode_return" if name == "episodes.csv" else "mean_return"])
+                    if not math.isfinite(value):
+                        raise ValueError("a number that is not finite")
+                    if name == "episodes.csv":
+                        place.clock.append((float(row["wall_seconds"]), at))
+                        if len(place.clock) > MOST_TIMES:
+                            del place.clock[-2::-2]  # the newest stays
+                        self.train_seconds = max(self.train_seconds, place.clock[-1][0])
+                        if (before := self._episodes[seed][0]) and at < before[-1]:
+                            raise ValueError(f"env_steps of seed {row['seed']} goes back")
+                        self._episodes[seed][0].append(at)
+                        self._episodes[seed][1].append(value)
+                    new.append((at, int(name != "episodes.csv"), seed, value))
+                except ValueError as e:
+                    raise tail.damaged(line, str(e)) from e
+        return new
+
+    def _learned(self, seed: int, row: dict[str, str]) -> None:
+        for name, text in row.items():
+            if name not in ("seed", "env_steps", "updates"):
+                values = self.numbers.setdefault(name, [math.nan] * self.recipe.seeds)
+                values[seed] = float(text) if text else math.nan
+
+    def _count(self, rows: list[tuple[int, int, int, float]]) -> None:
+        """Put episodes and evaluations into the scores, in the order of env steps."""
+        seeds = self.recipe.seeds
+        for at, evaluated, seed, value in rows:
+            if evaluated:
+                means = np.full(seeds, np.nan)
+                means[seed] = value
+                self.scores.evaluation(means, at)
+            else:
+                self.scores.episode(Episode(seed, 0, 0, value, 0, False, 0, []), at)
+
+
+class _Place:
+    """The files of one process: of the run itself, or of one of its workers."""
+
+    def __init__(self, path: Path) -> None:
+        self.tails = {name: Tail(path / name, needed) for name, needed in _NEEDED.items()}
+        self.seeds: set[int] = set()  # positions
+        self.env_steps = 0
+        self.clock: list[tuple[float, int]] = []  # (wall seconds, env steps) of episodes' ends
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe of a run, without running any code that it names.
+
+    Raises:
+        UsageError: ``folder`` is no run folder.
+        RunFolderError: its recipe.toml is damaged.
+    """
+    path = folder / "recipe.toml"
+    if not path.is_file():
+        why = "it holds no recipe.toml" if folder.is_dir() else "there is no such folder"
+        inside = f" It holds runs, though: {shown(folder)}/*" if any(folder.glob("*/recipe.toml")) else ""
+        raise UsageError(f"{shown(folder)} is no run folder: {why}.{inside}")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        hyper = content.pop(table_name(str(content.get("agent", "dqn"))), {})
+        known = {name: value for name, value in content.items() if name in Recipe.model_fields}  # of other versions too
+        return Recipe.from_content({**known, "hyper": hyper}, str(path))
+    except (OSError, ValueError, UsageError) as e:
+        raise RunFolderError(f"cannot read {path}: {str(e).removeprefix(f'{path}: ')}") from e
+
+
+def _changed(folder: Path) -> int:
+    """When the recipe was written, in nanoseconds."""
+    try:
+        return (folder / "recipe.toml").stat().st_mtime_ns
+    except OSError as e:
+        raise RunFolderError(f"{folder} is gone: {e.strerror}.") from e
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    """What summary.json holds; {} where the run has not come to an end."""
+    path = folder / "summary.json"
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        told = [(key, summary[key]) for key in ("env_steps", "env_steps_per_second", "wall_seconds", "updates")]
+        of_seeds = ("final_eval_return", "best_eval_return", "solved_at_env_steps")
+        may_lack = [*(dict(summary[key]).values() for key in of_seeds), [summary.get("solved_at")]]
+        told += [("a seed", value) for values in may_lack for value in values if value is not None]
+        for key, value in told:
+            if finite(value) is None:
+                raise ValueError(f"{key} has {str(value)[:20]!r} where a number is expected")
+        return {**summary, "stopped_because": str(summary["stopped_because"]), "solved_at": summary.get("solved_at")}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError) as e:
+        what = f"no {e}" if isinstance(e, KeyError) else e
+        raise RunFolderError(f"cannot read {path}: {what}. The file is damaged.") from e
+
+
+def _solved_at(recipe: Recipe) -> float | None:
+    """As the recipe says, or else Gymnasium's threshold where it knows the environment already. Imports nothing new."""
+    if recipe.solved_at is not None:
+        return recipe.solved_at
+    import gymnasium
+
+    from .. import envs as _own_envs  # noqa: F401  (registers rlbench/...)
+
+    spec = gymnasium.registry.get(recipe.env)
+    return None if spec is None else spec.reward_threshold

@@ -1,0 +1,18 @@
+"""Stacked layers: S networks of one shape, held along a leading axis and computed together.
+
+Part of the kit: agents build their networks of what is listed here.
+"""
+
+from .flat import Flat as Flat
+from .layers import Conv2d as Conv2d
+from .layers import Flatten as Flatten
+from .layers import Layer as Layer
+from .layers import LayerNorm as LayerNorm
+from .layers import Linear as Linear
+from .layers import Network as Network
+from .layers import OneHot as OneHot
+from .layers import Pixels as Pixels
+from .layers import ReLU as ReLU
+from .layers import cnn as cnn
+from .layers import mlp as mlp
+from .layers import network as network

@@ -1,0 +1,290 @@
+"""Stacked layers: S networks of one shape, held along a leading axis and computed together.
+
+`mlp`, `cnn` and `network` build ordinary `torch.nn.Module`s out of them; `Flat` lays the parameters out as one (S, P)
+tensor, which makes an optimiser step or a soft update one operation. Every layer maps (S, N, ...) to (S, N, ...)
+and row s depends on parameters of row s alone, to the last bit: convolutions go through `unfold` and the same batched
+product as linear layers, because grouped convolutions may pick another algorithm for another S.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..rng import Stream
+from ..types import Spec
+from . import kernels
+from .flat import Flat as Flat
+from .products import affine, product
+
+Kept = tuple[Tensor, ...]  # what a layer needs for its way back
+
+
+class Layer(nn.Module):
+    """A layer that can also be differentiated without autograd, whose bookkeeping costs more than small layers do.
+
+    Layers look their parameters up once: write into them in place. `torch.func.functional_call` would go unnoticed.
+    """
+
+    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
+        """The output for ``x``, and what `pull` needs."""
+        raise TypeError(f"{type(self).__name__} can only be differentiated by autograd")
+
+    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+        """Pull a gradient back through the layer (a vector-Jacobian product).
+
+        Args:
+            kept: from `keep`.
+            grad: the gradient at the output.
+            into: one tensor for each parameter, into which that parameter's gradient is written.
+            wanted: whether to return the gradient at the input, too; else None is returned.
+        """
+        raise TypeError(f"{type(self).__name__} can only be differentiated by autograd")
+
+
+class Linear(Layer):
+    """S linear maps: (S, N, n_in) -> (S, N, n_out). Uniform in +-1/sqrt(n_in) at first, as `torch.nn.Linear`.
+
+    The weight lies as (S, n_in, n_out), or as (S, n_out, n_in) where that is narrower: products with a short last
+    axis cost two to four times more.
+    """
+
+    def __init__(self, n_in: int, n_out: int, init: Stream) -> None:
+        super().__init__()
+        seeds = len(init.seeds)
+        bound = 1 / math.sqrt(n_in)
+        weight = _uniform(init, bound, n_in * n_out).view(seeds, n_in, n_out)
+        self.narrow = n_out < n_in
+        self.weight = nn.Parameter(weight.mT.contiguous() if self.narrow else weight)
+        self.bias = nn.Parameter(_uniform(init, bound, n_out).view(seeds, 1, n_out))
+        self._both = (self.weight, self.bias)  # a module looks its parameters up slowly
+
+    @property
+    def matrix(self) -> Tensor:
+        """The weight as (S, n_in, n_out), however it lies."""
+        return self._both[0].mT if self.narrow else self._both[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return affine(x, self.matrix, self._both[1])
+
+    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
+        return affine(x, self.matrix, self._both[1]), (x,)
+
+    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+        (x,) = kept
+        product(*((grad.mT, x) if self.narrow else (x.mT, grad)), out=into[0])
+        torch.sum(grad, 1, keepdim=True, out=into[1])
+        return product(grad, self.matrix.mT) if wanted else None
+
+
+class LayerNorm(Layer):
+    """S layer normalisations over the last axis (Ba et al. 2016, arXiv:1607.06450): (S, N, n) -> (S, N, n)."""
+
+    def __init__(self, n: int, init: Stream) -> None:
+        super().__init__()
+        seeds = len(init.seeds)
+        self.shape = (n,)
+        self.weight = nn.Parameter(torch.ones(seeds, 1, n, device=init.device))
+        self.bias = nn.Parameter(torch.zeros(seeds, 1, n, device=init.device))
+        self._both = (self.weight, self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self._both
+        return torch.addcmul(bias, torch.layer_norm(x, self.shape), weight)
+
+    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
+        weight, bias = self._both
+        normed, mean, rstd = kernels.layer_norm(x)
+        return torch.addcmul(bias, normed, weight), (x, normed, mean, rstd)
+
+    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+        x, normed, mean, rstd = kept
+        torch.sum(grad * normed, 1, keepdim=True, out=into[0])
+        torch.sum(grad, 1, keepdim=True, out=into[1])
+        return kernels.layer_norm_back(grad * self._both[0], x, mean, rstd) if wanted else None
+
+
+class ReLU(Layer):
+    """max(x, 0), any shape. In place, as `torch.nn.ReLU(inplace=True)`: give it what another layer made."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu_(x)
+
+    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
+        y = torch.relu_(x)
+        return y, (y,)
+
+    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+        return kernels.relu_back(grad, kept[0]) if wanted else None
+
+
+class Conv2d(Layer):
+    """S convolutions without padding: (S, N, C_in, H, W) -> (S, N, C_out, H', W')."""
+
+    def __init__(self, n_in: int, n_out: int, kernel: int, stride: int, init: Stream) -> None:
+        super().__init__()
+        seeds, fan_in = len(init.seeds), n_in * kernel * kernel
+        bound = 1 / math.sqrt(fan_in)
+        self.kernel, self.stride = kernel, stride
+        self.weight = nn.Parameter(_uniform(init, bound, fan_in * n_out).view(seeds, fan_in, n_out))
+        self.bias = nn.Parameter(_uniform(init, bound, n_out).view(seeds, 1, n_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._planes(affine(self._patches(x), self.weight, self.bias), x)
+
+    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
+        patches = self._patches(x)
+        return self._planes(affine(patches, self.weight, self.bias), x), (x, patches)
+
+    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+        x, patches = kept
+        rows = grad.permute(0, 1, 3, 4, 2).reshape(*patches.shape[:2], -1)  # (S, N*H'*W', C_out)
+        product(patches.mT, rows, out=into[0])
+        torch.sum(rows, 1, keepdim=True, out=into[1])
+        if not wanted:
+            return None
+        columns = product(rows, self.weight.mT).reshape(x.shape[0] * x.shape[1], -1, patches.shape[2])
+        return F.fold(columns.mT, x.shape[-2:], self.kernel, stride=self.stride).view(x.shape)
+
+    def _patches(self, x: Tensor) -> Tensor:
+        """(S, N*H'*W', C_in*k*k): what each output position sees."""
+        patches = F.unfold(x.flatten(0, 1), self.kernel, stride=self.stride)  # (S*N, C_in*k*k, H'*W')
+        return patches.transpose(1, 2).reshape(x.shape[0], -1, patches.shape[1])
+
+    def _planes(self, rows: Tensor, x: Tensor) -> Tensor:
+        high, wide = ((size - self.kernel) // self.stride + 1 for size in x.shape[-2:])
+        return rows.reshape(*x.shape[:2], high, wide, -1).permute(0, 1, 4, 2, 3)
+
+
+class OneHot(Layer):
+    """Indices to indicator vectors: (S, N) int64 -> (S, N, n) float32."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n = n
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.one_hot(x, self.n).float()
+
+
+class Pixels(Layer):
+    """Images to planes: (S, N, *O) uint8 -> (S, N, C, H, W) float32 in 0..1, whichever side the channels were on."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.planes = len(shape) == 2  # without a channel axis
+        self.channels_last = len(shape) == 3 and shape[2] <= shape[0]
+        channels = 1 if self.planes else shape[2] if self.channels_last else shape[0]
+        high, wide = shape if self.planes else shape[:2] if self.channels_last else shape[1:]
+        self.shape = (channels, high, wide)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.planes:
+            x = x.unsqueeze(2)
+        elif self.channels_last:
+            x = x.permute(0, 1, 4, 2, 3)
+        return x.float().div_(255)
+
+
+class Flatten(Layer):
+    """(S, N, ...) -> (S, N, product)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(*x.shape[:2], -1)  # a product of no factors is 1
+
+    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
+        return self.forward(x), (x,)
+
+    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+        return grad.view(kept[0].shape)
+
+
+class Network(nn.Module):
+    """Layers one after the other. Called like any module, with autograd; `vjp` differentiates it without."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self._chain = list(layers)
+        counts = [len(list(layer.parameters())) for layer in layers]
+        self._first = next(i for i, n in enumerate(counts) if n)  # below it there is nothing to differentiate
+        ends = list(itertools.accumulate(counts))
+        self._own = [slice(end - n, end) for n, end in zip(counts, ends, strict=True)]  # of all parameters
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self._chain:
+            x = layer.forward(x)
+        return x
+
+    def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor, Sequence[Tensor]], None]]:
+        """The output for ``x``, and the function that turns the gradient at the output into those of the parameters.
+
+        It writes them into the tensors it is given, one per parameter in their order: `Flat.grads`. Call both under
+        `torch.no_grad`, or of parameters that need no gradient, or autograd keeps its books as well.
+        """
+        for layer in self._chain[: self._first]:
+            x = layer.forward(x)
+        way = []
+        for layer, own in zip(self._chain[self._first :], self._own[self._first :], strict=True):
+            x, kept = layer.keep(x)
+            way.append((layer, own, kept))
+
+        def pull_all(grad: Tensor, into: Sequence[Tensor]) -> None:
+            below: Tensor | None = grad
+            for i in range(len(way) - 1, -1, -1):
+                layer, own, kept = way[i]
+                assert below is not None
+                below = layer.pull(kept, below, into[own], i > 0)
+
+        return x, pull_all
+
+
+def mlp(n_in: int, hidden: Sequence[int], n_out: int, init: Stream, *, layer_norm: bool = False) -> list[Layer]:
+    """Layers of S multilayer perceptrons with ReLU, (S, N, n_in) -> (S, N, n_out); LayerNorm before ReLU if asked."""
+    layers: list[Layer] = []
+    for width in hidden:
+        layers.append(Linear(n_in, width, init))
+        if layer_norm:
+            layers.append(LayerNorm(width, init))
+        layers.append(ReLU())
+        n_in = width
+    return [*layers, Linear(n_in, n_out, init)]
+
+
+def cnn(shape: tuple[int, int, int], init: Stream) -> tuple[list[Layer], int]:
+    """Convolutional trunk for images of ``shape`` (C, H, W); returns its layers and the number of features it gives.
+
+    From 36 pixels on, the three layers of Mnih et al. 2015 (Methods, doi:10.1038/nature14236); below, one 3x3 layer
+    of 16 filters, as for MinAtar (Young & Tian 2019, arXiv:1903.03176).
+    """
+    channels, high, wide = shape
+    plan = [(32, 8, 4), (64, 4, 2), (64, 3, 1)] if min(high, wide) >= 36 else [(16, min(3, high, wide), 1)]
+    layers: list[Layer] = []
+    for filters, kernel, stride in plan:
+        layers += [Conv2d(channels, filters, kernel, stride, init), ReLU()]
+        channels, high, wide = filters, (high - kernel) // stride + 1, (wide - kernel) // stride + 1
+    return [*layers, Flatten()], channels * high * wide
+
+
+def network(spec: Spec, hidden: Sequence[int], n_out: int, init: Stream, *, layer_norm: bool = False) -> Network:
+    """S networks from observations as ``spec`` describes them, (S, N, *O), to (S, N, n_out).
+
+    Images go through `cnn`, indices become one-hot, vectors enter as they are; an `mlp` follows.
+    """
+    layers: list[Layer]
+    if spec.num_obs is not None:
+        layers, features = [OneHot(spec.num_obs)], spec.num_obs
+    elif spec.obs_dtype == torch.uint8:
+        pixels = Pixels(spec.obs_shape)
+        trunk, features = cnn(pixels.shape, init)
+        layers = [pixels, *trunk]
+    else:
+        layers, features = [Flatten()] if len(spec.obs_shape) != 1 else [], math.prod(spec.obs_shape)
+    return Network([*layers, *mlp(features, hidden, n_out, init, layer_norm=layer_norm)])
+
+
+def _uniform(init: Stream, bound: float, n: int) -> Tensor:
+    return (init.uniform(n) * 2 - 1).mul_(bound).float()

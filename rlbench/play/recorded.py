@@ -1,0 +1,195 @@
+"""Watching episodes of training, long after they happened: each is run again from its seed and its actions.
+
+What `greedy` is to a trained agent, this is to its training. Several episodes are shown side by side.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+from ..border.calls import ForeignError
+from ..errors import EnvError, UsageError
+from ..numbers import number
+from ..rollout.camera import Film, filming, frame_rate
+from ..runfolder import journal
+from ..runfolder.journal import Entry, Moment
+from ..trained.episodes import Chosen, Recording
+from . import video
+from .greedy import HOLD
+from .mosaic import MOST, Mosaic, Tile
+from .window import open_window, sdl_driver
+
+
+class Replayed(NamedTuple):
+    """An episode that was run again to its end."""
+
+    entry: Entry
+    end: Moment
+
+
+Told = Callable[[Replayed], Any]
+
+
+def replay_returns(recording: Recording, chosen: Sequence[Chosen], told: Told = lambda replayed: None) -> None:
+    """Run episodes again without rendering.
+
+    Args:
+        recording: of the run.
+        chosen: from `choose`.
+        told: called with each episode when it ends.
+
+    Raises:
+        EnvError: the environment raised.
+    """
+    for entry, _ in chosen:
+        with closing(recording.maker()) as env:
+            lead_in(env, recording.before(entry))
+            for moment in states(env, entry):
+                if moment.over:
+                    told(Replayed(entry, moment))
+
+
+def replay_video(
+    recording: Recording,
+    chosen: Sequence[Chosen],
+    path: str | Path,
+    speed: float = 1.0,
+    told: Told = lambda replayed: None,
+) -> video.Written:
+    """Run episodes again, side by side, into a .mp4 or .gif file. Needs no display.
+
+    Args:
+        recording: of the run.
+        chosen: from `choose`.
+        path: see `video.write_video`.
+        speed: 2 is twice as fast as the environment's own frame rate.
+        told: called with each episode when it ends.
+
+    Raises:
+        UsageError: another ending, a missing extra, an environment that makes no pictures, or too many episodes.
+        RunFolderError: the file cannot be written.
+        EnvError: the environment raised.
+    """
+    fps = video.pace(path, frame_rate(recording.maker, 1.0), speed)
+    video.stride(path, fps)  # refuses an ending before anything is rendered
+
+    def frames(source: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        last = next(source)
+        yield last
+        for last in source:
+            yield last
+        yield from [last] * round(HOLD * fps)
+
+    with sdl_driver("dummy"), closing(pictures(recording, chosen, told)) as source:
+        written = video.write_video(path, frames(source), fps)
+        for _ in source:  # those after the limit of a GIF
+            pass
+    return written
+
+
+def replay_window(
+    recording: Recording, chosen: Sequence[Chosen], speed: float = 1.0, told: Told = lambda replayed: None
+) -> None:
+    """Run episodes again, side by side, in a window, until all have ended or the user closes it.
+
+    Args:
+        recording: of the run.
+        chosen: from `choose`.
+        speed: 2 is twice as fast as the environment's own frame rate.
+        told: called with each episode when it ends.
+
+    Raises:
+        UsageError: there is no display, the environment makes no pictures, or too many episodes.
+        EnvError: the environment raised.
+    """
+    left = len(chosen)
+
+    def count(replayed: Replayed) -> None:
+        nonlocal left
+        left -= 1
+        told(replayed)
+
+    with open_window() as window, closing(pictures(recording, chosen, count)) as source:
+        fps = frame_rate(recording.maker, speed)
+        title = f"{recording.recipe.env}  training of seed {chosen[0].entry.seed}"
+        for picture in source:
+            if not window.show(picture, title, 1 / fps if left else max(1 / fps, HOLD)):
+                break
+
+
+def pictures(
+    recording: Recording, chosen: Sequence[Chosen], told: Told = lambda replayed: None
+) -> Generator[np.ndarray, None, None]:
+    """All episodes in one picture, step by step, (H, W, 3) uint8 each; those that have ended hold their last state."""
+    if len(chosen) > MOST:
+        raise UsageError(f"at most {MOST} episodes can be shown at once, not {len(chosen)}: name fewer in --episode")
+    maker, envs = filming(recording.maker), list[Film]()
+    try:
+        for _ in chosen:
+            envs.append(maker())
+        sources = [_tiles(recording, env, one, told) for env, one in zip(envs, chosen, strict=True)]
+        tiles = [next(source) for source in sources]
+        mosaic = Mosaic([tile.frame for tile in tiles])
+        yield mosaic.draw(tiles)
+        while not all(tile.over for tile in tiles):
+            tiles = [tile if tile.over else next(source) for tile, source in zip(tiles, sources, strict=True)]
+            yield mosaic.draw(tiles)
+    finally:
+        for env in envs:
+            env.close()
+
+
+def states(env: gym.Env[Any, Any], entry: Entry) -> Iterator[Moment]:
+    """`journal.replay`, where an error of the environment names the episode."""
+    moment = None
+    try:
+        for moment in journal.replay(env, entry):
+            yield moment
+    except ForeignError as e:
+        name, step = env.spec.id if env.spec else str(env), 0 if moment is None else moment.step + 1
+        where = f"step {step}, when episode {entry.episode} of seed {entry.seed} was run again"
+        raise ForeignError(name, where, e.what) from e
+
+
+def lead_in(env: gym.Env[Any, Any], before: Entry | None) -> None:
+    """Run the episode before the one that is wanted: some environments keep something over a reset."""
+    if before:
+        with suppress(EnvError):  # the episode itself will tell
+            deque(states(env, before), maxlen=0)
+
+
+def check(recording: Recording, replayed: Sequence[Replayed]) -> None:
+    """Raises EnvError where an episode did not come to the end that was recorded."""
+    differing = [one for one in sorted(replayed, key=lambda one: one.entry.env_steps) if one.end != one.entry.end]
+    if not differing:
+        return
+    entry, end = differing[0]
+    others = f", and {len(differing) - 1} more differ" if len(differing) > 1 else ""
+    raise EnvError(
+        f"{recording.recipe.env} did not repeat itself: episode {title(recording, entry)} gave "
+        f"{journal.difference(entry, end)}{others}. It is not deterministic given its seed, or has changed since."
+        + journal.advice(recording.recipe.fresh_envs)
+    )
+
+
+def title(recording: Recording, entry: Entry) -> str:
+    """An episode's number as `choose` takes it, and its seed."""
+    copy = f"@{entry.env}" if recording.recipe.num_envs > 1 else ""
+    return f"{entry.episode}{copy} of seed {entry.seed}"
+
+
+def _tiles(recording: Recording, env: Film, chosen: Chosen, told: Told) -> Iterator[Tile]:
+    entry, words = chosen
+    name = f"episode {title(recording, entry)}{f': {words}' if words else ''}"
+    lead_in(env.env, recording.before(entry))
+    for moment in states(env, entry):
+        of = "" if moment.over else f" of {number(entry.episode_return)}"
+        said = f"return {number(moment.episode_return)}{of}   ended at env step {entry.env_steps:,}"
+        if moment.over:
+            told(Replayed(entry, moment))
+        yield Tile(env.frame if moment.step else env.first(), name, said, moment.over)

@@ -1,0 +1,250 @@
+"""Episodes recorded for the player: every state's picture, in little space, and what the agent did and thought there.
+
+The pictures come from `greedy` (a trained agent) or `recorded` (training, run again); `player` makes a page of them.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import numbers
+from ..border.spaces import action_codec
+from ..errors import UsageError
+from ..recipe.registry import agent_code
+from ..rollout.camera import Film, draws, filming, frame_rate
+from ..rollout.evaluation import WIDTH
+from ..trained.episodes import Chosen, Recording
+from ..trained.explain import Insight, discount, insight, number, returns_that_followed
+from ..trained.load import Trained
+from .greedy import Told, moments
+from .recorded import Replayed, lead_in, states, title
+from .webp import Pictures
+from .window import sdl_driver
+
+BUDGET = 16_000_000  # bytes of pictures in one page, before base64 makes a third more of them
+MOST = 100  # episodes in one page
+
+Action = int | list[float | None]
+
+
+class Reel(NamedTuple):
+    """One episode of T steps, T + 1 states. Step t begins in state t; where nothing is known there is None.
+
+    Attributes:
+        title: of the episode.
+        notes: sentences on where the numbers come from, and what was left out.
+        ending: how it ended.
+        fps: pictures a second at the environment's own pace.
+        size: width and height of the pictures, in pixels.
+        pictures: data URIs, each different from the one before it; empty where the environment draws none.
+        shown: T + 1 positions in ``pictures``, one per state.
+        actions: T; an index, or the numbers of a continuous one.
+        rewards: T.
+        q_values: T x A.
+        values: T, and what they are called in ``valued``.
+        followed: T, the discounted returns that followed, by ``gamma``.
+        other: T, whether the agent with these Q-values would have acted otherwise.
+    """
+
+    title: str
+    notes: tuple[str, ...]
+    ending: str
+    fps: float
+    size: tuple[int, int]
+    pictures: list[str]
+    shown: list[int]
+    actions: list[Action]
+    rewards: list[float | None]
+    q_values: list[list[float | None]] | None = None
+    values: list[float | None] | None = None
+    valued: str = ""
+    followed: list[float | None] | None = None
+    gamma: float | None = None
+    other: list[bool] | None = None
+
+
+class _Take:
+    """Collects what a reel is made of, state by state."""
+
+    def __init__(self, budget: int) -> None:
+        self.pictures = Pictures(budget)
+        self.actions, self.rewards, self.insights = list[Action](), list[float](), list[Insight]()
+
+    def act(self, action: Any, reward: float, thought: Insight | None) -> None:
+        self.actions.append(int(action) if np.ndim(action) == 0 else [number(float(a)) for a in np.ravel(action)])
+        self.rewards.append(reward)
+        if thought:
+            self.insights.append(thought)
+
+    def reel(self, title: str, note: str, terminated: bool, fps: float, gamma: float | None) -> Reel:
+        uris, shown = self.pictures.done()
+        notes = [note]
+        q_values = _all([one.q_values for one in self.insights])
+        values, valued = _all([one.value for one in self.insights]), "the agent's estimate"
+        if values is None and q_values is not None:
+            values, valued = _all([_largest(q) for q in q_values]), "largest Q-value"
+        followed = returns_that_followed(self.rewards, gamma) if values is not None and gamma is not None else None
+        if self.insights and q_values is None and values is None:
+            notes.append("This agent tells no Q-values and no value estimate.")
+        if followed and not terminated:
+            notes.append(
+                "A time limit cut the episode, and with it the return that followed; the estimate looks beyond."
+            )
+        if self.pictures.every > 1:
+            notes.append(f"One picture in {self.pictures.every} is shown: all of them would make the file too large.")
+        return Reel(
+            title, tuple(notes), "terminated" if terminated else "cut by the time limit", fps, self.pictures.size, uris,
+            shown, self.actions, [number(reward) for reward in self.rewards], q_values, values, valued, followed, gamma,
+        )  # fmt: skip
+
+
+def reels(trained: Trained, episodes: int, told: Told = lambda played: None) -> list[Reel]:
+    """Greedy episodes, those that `greedy` plays, with what the agent thought.
+
+    Args:
+        trained: of one seed.
+        episodes: how many, up to `MOST`.
+        told: called with each episode when it ends.
+
+    Raises:
+        UsageError: more than one seed, or too many episodes.
+        AgentError: ``explain`` gave something else than it should.
+    """
+    few(episodes)
+    film, fps = draws(trained.maker), frame_rate(trained.maker, 1.0)
+    gamma, out = discount(trained.recipe), list[Reel]()
+    note = f"Played greedily by {_weights(trained)}."
+    take = _Take(BUDGET // episodes)
+    with (
+        sdl_driver("dummy"),
+        agent_code(trained.recipe.agent),
+        closing(moments(trained, episodes, film=film)) as source,
+    ):
+        for moment in source:
+            copy, done = (moment.episode - 1) % WIDTH, moment.transition
+            if done is not None:
+                thought = insight(trained.agent, done.obs, copy)
+                take.act(done.action[0, copy].cpu().numpy(), float(done.reward[0, copy]), thought)
+            if moment.frame is not None:
+                take.pictures.add(moment.frame)
+            if moment.played and done is not None:
+                total = numbers.number(moment.episode_return)
+                name = f"seed {moment.played.seed}, episode {moment.episode}: return {total}"
+                out.append(take.reel(name, note, bool(done.terminated[0, copy]), fps, gamma))
+                take = _Take(BUDGET // episodes)
+                told(moment.played)
+    return out
+
+
+def training_reels(
+    recording: Recording,
+    chosen: Sequence[Chosen],
+    trained: Trained | None,
+    told: Callable[[Replayed], Any] = lambda replayed: None,
+    why_not: str = "",
+    budget: int = BUDGET,
+) -> list[Reel]:
+    """Episodes of training, run again, with what a trained agent makes of their states.
+
+    The weights that acted at the time are not recorded; the Q-values are those of ``trained``, and the page says so.
+
+    Args:
+        recording: of the run.
+        chosen: from `episodes.choose`, up to `MOST`.
+        trained: of the episodes' seed; None: no Q-values.
+        told: called with each episode when it ends.
+        why_not: why there is no ``trained``, for the page; ends a sentence.
+        budget: bytes of pictures in all.
+
+    Raises:
+        UsageError: too many episodes.
+        EnvError: the environment raised.
+        AgentError: ``explain`` gave something else than it should.
+    """
+    few(len(chosen))
+    film, fps = draws(recording.maker), frame_rate(recording.maker, 1.0)
+    gamma, out = discount(trained.recipe) if trained else None, list[Reel]()
+    note = "An episode of training, run again from its seed and its actions. The weights that acted then were not kept"
+    note += (
+        f": all estimates are those of {_weights(trained)}." if trained else f", and others were not loaded{why_not}."
+    )
+    with sdl_driver("dummy"), agent_code(recording.recipe.agent):
+        env = (filming(recording.maker) if film else recording.maker)()
+        witness, codec = Witness(env), action_codec(env.action_space, recording.recipe.env)
+        try:
+            for entry, words in chosen:
+                take, thought = _Take(budget // len(chosen)), None
+                lead_in(env.env if isinstance(env, Film) else env, recording.before(entry))
+                for moment in states(witness, entry):
+                    if moment.step:
+                        action = np.asarray(witness.action) - codec.start if codec.discrete else witness.action
+                        take.act(action, witness.reward, thought)
+                    thought = insight(trained.agent, _one(trained, witness.obs)) if trained else None
+                    if isinstance(env, Film):
+                        take.pictures.add(env.frame if moment.step else env.first())
+                    if moment.over:
+                        name = f"episode {title(recording, entry)}{f' ({words})' if words else ''}"
+                        name += f": return {numbers.number(moment.episode_return)}"
+                        out.append(_with_others(take.reel(name, note, moment.terminated, fps, gamma)))
+                        told(Replayed(entry, moment))
+        finally:
+            env.close()
+    return out
+
+
+class Witness(gym.Wrapper):
+    """Keeps what the environment last took and gave."""
+
+    obs: Any = None
+    action: Any = None
+    reward: float = 0.0
+
+    def reset(self, **how: Any) -> Any:
+        self.obs, info = self.env.reset(**how)
+        return self.obs, info
+
+    def step(self, action: Any) -> Any:
+        result = self.env.step(action)
+        self.obs, self.action, self.reward = result[0], action, float(result[1])
+        return result
+
+
+def few(count: int) -> None:
+    """Raises UsageError where there are more episodes than a page holds."""
+    if count > MOST:
+        raise UsageError(f"a page holds up to {MOST} episodes, not {count}: ask for fewer")
+
+
+def _one(trained: Trained, obs: Any) -> Tensor:
+    """One observation of the environment as the agent takes it, (1, 1, *O)."""
+    codec = trained.parts.obs_codec
+    return torch.from_numpy(np.array(codec.encode(obs), codec.dtype)).to(trained.parts.device)[None, None]
+
+
+def _weights(trained: Trained) -> str:
+    return f"{trained.path.name} of seed {trained.seeds[0]}, saved after {trained.env_steps:,} env steps"
+
+
+def _with_others(reel: Reel) -> Reel:
+    """With the steps at which the largest Q-value belongs to another action than the one taken."""
+    if reel.q_values is None:
+        return reel
+    other = []
+    for q, action in zip(reel.q_values, reel.actions, strict=True):
+        top = _largest(q)
+        other.append(top is not None and q.index(top) != action)
+    return reel._replace(other=other)
+
+
+def _largest(q: list[float | None]) -> float | None:
+    return max((x for x in q if x is not None), default=None)
+
+
+def _all(each: list[Any]) -> list[Any] | None:
+    """The list, or None where anything is missing from it or it is empty."""
+    return each if each and all(one is not None for one in each) else None

@@ -1,0 +1,162 @@
+"""From a recipe to the parts of a run: device, environments, random streams, agent."""
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from ..agent import Agent, AgentConfig
+from ..border.calls import Border
+from ..border.make import EnvMaker, env_maker, import_modules
+from ..border.spaces import ActionCodec, ObsCodec, action_codec, obs_codec, spec_of
+from ..errors import RlbenchError, UsageError
+from ..process.settings import Kept
+from ..rng import Streams
+from ..rollout.env_batch import EnvBatch
+from ..types import Spec
+from ..user_code import user_files
+from ..user_code.refs import code_of
+from .device import SMALL, resolve_device, worth_a_card
+from .memory import Need, check_memory, within_memory
+from .recipe import Recipe, validate_hyper
+from .registry import AgentEntry, agent_code, find_agent
+
+_CPU = torch.device("cpu")
+MANY_OBS = 10_000  # distinct ones, of which a layer has a column each
+
+
+class Parts(NamedTuple):
+    maker: EnvMaker
+    agent: Agent
+    streams: Streams
+    device: torch.device
+    obs_codec: ObsCodec
+    action_codec: ActionCodec
+    notes: list[str]  # what the user should know
+    need: Need | None  # of memory and disk, where the agent is to be trained
+    made: Callable[[Sequence[int]], tuple[Agent, Streams]]  # builds the agent for other seed numbers
+    spec: Spec  # the agent's, as on a CPU
+
+
+def maker_of(recipe: Recipe) -> EnvMaker:
+    """The recipe's environment; imports the modules that register it."""
+    with Kept() as kept:
+        classes = import_modules(recipe.imports)
+    if kept.folder is not None:  # where a module went, its environments look for their files
+        os.chdir(kept.folder)
+    limit = recipe.max_episode_steps
+    return env_maker(recipe.env, recipe.env_kwargs, limit, anew=recipe.fresh_envs, classes=classes)
+
+
+def code_changes(folder: Path, recipe: Recipe) -> list[str]:
+    """Notes about code of the user's that is not what it was when the run in ``folder`` began; it is imported."""
+    return user_files.changes(folder, code_of(recipe.agent, recipe.imports))
+
+
+def build(
+    recipe: Recipe,
+    seeds: Sequence[int],
+    device: str | torch.device,
+    num_envs: int | None = None,
+    *,
+    train: int = 0,
+) -> Parts:
+    """Everything of a run but its environments, for the given seed numbers.
+
+    Sets torch's number of CPU threads to the recipe's.
+
+    Args:
+        recipe: of the run.
+        seeds: the numbers of the agent's seeds.
+        device: where it computes.
+        num_envs: environments of each seed; None: as the recipe says.
+        train: how many seeds are to be trained, here and in processes beside this one; 0: none, and what training
+            would need of memory does not matter.
+
+    Raises:
+        UsageError: no such environment, agent or device, the agent cannot act in the environment, or there is not
+            enough memory to train it.
+    """
+    torch.set_num_threads(recipe.threads)
+    place = resolve_device(str(device))
+    maker = maker_of(recipe)
+    env = maker()
+    try:
+        spec = spec_of(env, recipe.env, len(seeds), num_envs or recipe.num_envs, _CPU, recipe.total_steps)
+        codecs = obs_codec(env.observation_space, recipe.env), action_codec(env.action_space, recipe.env)
+    finally:
+        env.close()
+    entry = find_agent(recipe.agent)
+    config = validate_hyper(entry, recipe.hyper, "the recipe")
+
+    made, notes = _builder(entry, config, recipe, spec), []
+    if place.type != "cpu":
+        if str(device) == "auto" and not _worth_a_card(made, seeds, spec):
+            place, notes = _CPU, [SMALL]
+        else:
+            made = _builder(entry, config, recipe, _on(spec, place))
+    if place.type == "cuda":  # the same device gives the same numbers twice
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    agent, streams, need = within_memory(made, seeds, train, recipe, wide=_wide(spec))
+    note = codecs[0].note
+    notes += [f"{recipe.env}: {note}."] if "flattened" in note or "scaled" in note else []
+    notes += [env.problem] if isinstance(env, Border) and env.problem else []
+    if spec.num_obs is not None and spec.num_obs >= MANY_OBS:
+        notes.append(f"{recipe.env}: {spec.num_obs:,} distinct observations: networks have a column for each of them.")
+    if need:
+        check_memory(need, recipe)
+    return Parts(maker, agent, streams, place, *codecs, notes, need, made, spec)
+
+
+def on_cpu(recipe: Recipe, processes: int) -> bool:
+    """Whether training is to be on the CPU, where its seeds may be split over as many ``processes``."""
+    if resolve_device(recipe.device).type == "cpu":
+        return True
+    if recipe.device != "auto":
+        return False
+    parts = build(recipe, recipe.seed_numbers[:1], "cpu")
+    return not worth_a_card(parts.agent, parts.spec, recipe.seeds, processes)
+
+
+def _worth_a_card(made: Callable[[Sequence[int]], tuple[Agent, Streams]], seeds: Sequence[int], spec: Spec) -> bool:
+    try:
+        agent, _ = made(seeds[:1])
+    except (MemoryError, RuntimeError, RlbenchError):  # will be raised again, and told as it should be
+        return False
+    return worth_a_card(agent, spec, len(seeds))
+
+
+def _builder(
+    entry: AgentEntry, config: AgentConfig, recipe: Recipe, spec: Spec
+) -> Callable[[Sequence[int]], tuple[Agent, Streams]]:
+    """Builds the agent for any seed numbers."""
+
+    def made(numbers: Sequence[int]) -> tuple[Agent, Streams]:
+        streams = Streams(numbers, spec.device)
+        try:
+            with agent_code(recipe.agent, but=ValueError):
+                return entry.cls(spec._replace(num_seeds=len(numbers)), config, streams), streams
+        except (ValueError, TypeError) as e:  # it says so itself, or its __init__ takes other arguments
+            raise UsageError(f"{entry.name} cannot be built for {recipe.env}: {e}") from e
+
+    return made
+
+
+def _on(spec: Spec, device: torch.device) -> Spec:
+    """``spec`` with its tensors on the device."""
+    low, high = (None if bound is None else bound.to(device) for bound in (spec.action_low, spec.action_high))
+    return spec._replace(device=device, action_low=low, action_high=high)
+
+
+def _wide(spec: Spec) -> bool:
+    """Whether the networks of all seeds may be too large to be built just to see how large they are."""
+    return spec.num_seeds * (spec.num_obs or math.prod(spec.obs_shape)) >= 2**17
+
+
+def make_envs(parts: Parts, recipe: Recipe) -> EnvBatch:
+    """The training environments."""
+    seeds, keep_going = recipe.seed_numbers, recipe.on_nan == "skip-seed"
+    return EnvBatch(parts.maker, seeds, recipe.num_envs, device=parts.device, keep_going=keep_going)

@@ -1,0 +1,299 @@
+"""Room for a run: how much memory and disk it will need, and how much there is. Said at the start, not when it is gone.
+
+A replay buffer takes its memory bit by bit, while it fills: nothing fails until a run has gone on for hours. What an
+agent will need is read off the agent itself once it is built: its `state_dict`, and its ``replay``, whose ``nbytes``
+and ``capacity`` say how large it becomes. Environments, whose memory nobody knows beforehand, are not counted.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ..agent import Agent
+from ..errors import NoMemory, RlbenchError, UsageError, first_line
+from ..rng import Streams
+from .recipe import Recipe
+
+GIB = 2**30
+CONSIDERABLE = GIB  # bytes of memory that are worth a word, or a tenth of what is free
+LARGE_FILES = 200 * 2**20  # bytes on the disk, likewise
+SHARE = 0.95  # of what is free; the rest is for what is not counted
+ON_CARD = 1.5  # times its state, at least: gradients, and what lies between one layer and the next
+COPIES = 3  # of the weights in memory: the agent's, the best ones, and those that are being saved
+
+
+class NoRoom(UsageError):
+    """A run needs more than there is. ``what`` says how much, without what would fit."""
+
+    def __init__(self, what: str, instead: str) -> None:
+        super().__init__(f"{what} {instead}")
+        self.what = what
+
+
+class Need(NamedTuple):
+    """Bytes, of all seeds together, once the replay buffers are as full as they get."""
+
+    seeds: int
+    replay: int
+    weights: int  # of everything else that the agent keeps, optimisers among it
+    host: int  # of those, what lies in the host's memory and not on a device
+    capacity: int = 0  # transitions of a seed that ``replay`` is the size of; 0: none, or nobody knows
+
+    @property
+    def memory(self) -> int:
+        return self.replay + COPIES * self.host
+
+    def disk(self, keep: int) -> int:
+        """With ``keep`` pairs of checkpoint and buffer, one more while it is written, and the best weights."""
+        return (keep + 1) * (self.weights + self.replay) + self.weights
+
+
+def need_of(agent: Agent, built: int, seeds: int, total_steps: int) -> Need:
+    """What training takes.
+
+    Args:
+        agent: just built.
+        built: seeds that it was built for.
+        seeds: seeds that are to be trained; they may be split over processes.
+        total_steps: env steps of each: a buffer does not grow beyond them.
+    """
+    weights = host = 0
+    try:
+        state = agent.state_dict()
+    except Exception:  # of an agent that has nothing to save before it has learned: it will say so when it is saved
+        state = {}
+    for nbytes, on_host in _tensors(state):
+        weights, host = weights + nbytes, host + nbytes * on_host
+    replay, capacity = _held(agent.replay), getattr(agent.replay, "capacity", 0)
+    capacity = capacity if isinstance(capacity, int) else 0
+    entries = min(capacity, total_steps) if total_steps else capacity
+    filled = entries / capacity if capacity else 1.0
+    each = seeds / built
+    return Need(seeds, int(filled * replay * each), int(weights * each), int(host * each), entries)
+
+
+def check_memory(need: Need, recipe: Recipe, free: int | None = None) -> list[str]:
+    """What to say about memory, if it is worth a word.
+
+    Raises:
+        NoRoom: there is not enough; says what would fit.
+    """
+    free = free_memory() if free is None else free
+    if free is None:
+        return []
+    parts = f"replay buffers {size(need.replay)}"
+    parts += f", networks and what belongs to them {size(COPIES * need.host)}" if need.host else ""
+    if need.memory > free:
+        seeds = f"{need.seeds} seeds need" if need.seeds > 1 else "one seed needs"
+        what = f"{seeds} {size(need.memory)} of memory ({parts}), and {size(free)} are free here."
+        raise NoRoom(what, _fits(need, recipe, free))
+    if need.memory <= min(CONSIDERABLE, 0.1 * free):
+        return []
+    return [f"Memory: up to {size(need.memory)} ({parts}); {size(free)} are free."]
+
+
+def check_disk(need: Need, recipe: Recipe, folder: Path, free: int | None = None) -> list[str]:
+    """What to say about the disk, if it is worth a word.
+
+    Raises:
+        NoRoom: not even the newest checkpoint could be replaced there.
+    """
+    free = free_disk(folder) if free is None else free
+    whole = need.disk(recipe.keep_checkpoints)
+    if free is None or whole <= min(LARGE_FILES, 0.1 * free):
+        return []
+    parts = f"checkpoints {size(need.weights)} each, replay buffers {size(need.replay)}"
+    if need.disk(1) > free:
+        what = (
+            f"the run folder needs {size(need.disk(1))} ({parts}; the old ones stay until the new ones are there), and "
+            f"{size(free)} are free on the disk of {folder}."
+        )
+        raise NoRoom(what, _fits(need, recipe, free, disk=True))
+    kept = f"{recipe.keep_checkpoints} kept" if recipe.keep_checkpoints > 1 else "one kept"
+    said = f"Disk: the run folder takes up to {size(whole)} ({parts}, {kept}); {size(free)} are free."
+    return [said if whole <= free else f"{said} Keep fewer: --set keep_checkpoints=1"]
+
+
+def within_memory(
+    made: Callable[[Sequence[int]], tuple[Agent, Streams]], seeds: Sequence[int], train: int, recipe: Recipe, wide: bool
+) -> tuple[Agent, Streams, Need | None]:
+    """An agent of all ``seeds``, if there is memory to train it, and what it needs.
+
+    Args:
+        made: builds it for some of the seeds.
+        seeds: their numbers.
+        train: seeds that are to be trained, as for `rlbench.recipe.build.build`; 0: none.
+        recipe: of the run.
+        wide: whether to look at one seed first, because all of them may be too much to be built at all.
+
+    Raises:
+        UsageError: there is not enough memory; says what would fit.
+    """
+    steps = recipe.total_steps
+    if wide and train and len(seeds) > 1:
+        check_memory(need_of(made(seeds[:1])[0], 1, train, steps), recipe)
+    try:
+        agent, streams = made(seeds)
+    except (MemoryError, RuntimeError, RlbenchError) as e:
+        if not _out_of_memory(e):
+            raise
+        if train and (buffer := _too_large_a_buffer(e)):  # all of it, though it may never be full
+            check_memory(Need(train, buffer.nbytes * train // len(seeds), 0, 0, buffer.capacity), recipe)
+        elif train and len(seeds) > 1:
+            alone = made(seeds[:1])[0]
+            check_memory(need_of(alone, 1, train, steps), recipe)
+            if isinstance(e, torch.OutOfMemoryError) or isinstance(e.__cause__, torch.OutOfMemoryError):
+                raise _card_is_full(need_of(alone, 1, len(seeds), steps), recipe) from e
+        if isinstance(e, UsageError):
+            raise
+        raise UsageError(f"{recipe.agent} cannot be built: there is not enough memory: {first_line(e)}") from e
+    return agent, streams, need_of(agent, len(seeds), train, steps) if train else None
+
+
+def _card_is_full(need: Need, recipe: Recipe) -> NoRoom:
+    """What to say where the agent of all seeds did not fit onto the card."""
+    torch.cuda.empty_cache()  # of what was built in vain
+    free, card = torch.cuda.mem_get_info()[0], ON_CARD * (need.weights - need.host)
+    what = f"{need.seeds} seeds need {size(card)} or more of the card's memory, and {size(free)} of it are free."
+    fits = int(need.seeds * SHARE * free / max(card, 1))
+    return NoRoom(what, f"What fits: --seeds {fits}, or --device cpu." if fits else "What fits: --device cpu.")
+
+
+def _too_large_a_buffer(e: BaseException | None) -> NoMemory | None:
+    while e is not None and not isinstance(e, NoMemory):
+        e = e.__cause__
+    return e
+
+
+def _out_of_memory(e: BaseException | None) -> bool:
+    """Whether that is what is behind an error; torch says so in a RuntimeError's text."""
+    while e is not None:
+        text = str(e).lower()
+        if isinstance(e, MemoryError) or (isinstance(e, RuntimeError) and ("allocate" in text or "out of mem" in text)):
+            return True
+        e = e.__cause__
+    return False
+
+
+def free_memory(root: Path = Path("/")) -> int | None:
+    """Bytes that this process may still take, by the machine, its control groups and its own limits; None: unknown."""
+    found = [free for free in (_machine(root), *_groups(root), _own_limit(root)) if free is not None]
+    return max(min(found), 0) if found else None
+
+
+def free_disk(folder: Path) -> int | None:
+    """Bytes that are free where ``folder`` is, or is to be; None: unknown."""
+    place = Path(os.path.abspath(folder))
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        return shutil.disk_usage(place).free
+    except OSError:
+        return None
+
+
+def size(n: float) -> str:
+    """Bytes as GiB, small ones as MiB or KiB."""
+    if n >= 0.1 * GIB:
+        return f"{n / GIB:,.1f} GiB"
+    return f"{n / 2**20:.1f} MiB" if n >= 0.1 * 2**20 else f"{n / 2**10:.0f} KiB"
+
+
+def _fits(need: Need, recipe: Recipe, free: int, *, disk: bool = False) -> str:
+    """What to ask for instead."""
+
+    def used(seeds: int, share: float) -> float:
+        part = Need(seeds, *(int(x * seeds / need.seeds) for x in (need.replay * share, need.weights, need.host)))
+        return part.disk(1) if disk else part.memory
+
+    room = SHARE * free
+    choices = []
+    seeds = int(need.seeds * room / used(need.seeds, 1.0))
+    if seeds:
+        choices.append(f"--seeds {seeds}")
+    if need.capacity and "capacity" in recipe.hyper and (spare := room - used(need.seeds, 0.0)) > 0:
+        capacity = _rounded_down(need.capacity * spare / (used(need.seeds, 1.0) - used(need.seeds, 0.0)))
+        if capacity > recipe.num_envs:
+            table = recipe.agent.rpartition(":")[2]
+            choices.append(f"--set {table}.capacity={capacity}")
+    return f"What fits: {', or '.join(choices)}." if choices else "No such run fits: its observations are too large."
+
+
+def _rounded_down(x: float) -> int:
+    """To two digits."""
+    step = 10 ** max(len(str(int(x))) - 2, 0)
+    return int(x) // step * step
+
+
+def _tensors(value: Any, seen: set[int] | None = None) -> Iterator[tuple[int, bool]]:
+    """(bytes, whether they lie in the host's memory) of all tensors in a state; what two share counts once."""
+    seen = set() if seen is None else seen
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _tensors(inner, seen)
+    elif isinstance(value, torch.Tensor):
+        storage = value.untyped_storage()
+        if storage.data_ptr() not in seen or not value.numel():
+            seen.add(storage.data_ptr())
+            yield storage.nbytes(), value.device.type == "cpu"
+
+
+def _held(replay: Any) -> int:
+    """Bytes of a buffer: as it says, or else of its arrays."""
+    known = getattr(replay, "nbytes", None)
+    if isinstance(known, int):
+        return known
+    arrays = getattr(replay, "__dict__", {}).values()
+    own = [x for x in arrays if isinstance(x, torch.Tensor) or (isinstance(x, np.ndarray) and x.base is None)]
+    return sum(int(x.nbytes) for x in own)
+
+
+def _machine(root: Path) -> int | None:
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", _read(root / "proc/meminfo"), re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
+
+
+def _groups(root: Path) -> Iterator[int]:
+    """What every control group that limits this process leaves, of either version."""
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        base = root / "sys/fs/cgroup" / ("memory" if controllers else "")
+        names = ("limit_in_bytes", "usage_in_bytes", "total_inactive_file")
+        limit, usage, cache = names if controllers else ("max", "current", "inactive_file")
+        inside = base / path.strip("/")  # inside a container its own group may be the root
+        for place in dict.fromkeys((inside, *inside.parents)):
+            if place != base and base not in place.parents:
+                break
+            most, used = (_read(place / f"memory.{name}").strip() for name in (limit, usage))
+            if most.isdigit() and used.isdigit() and int(most) < 2**60:
+                reclaimed = re.search(rf"^{cache} (\d+)$", _read(place / "memory.stat"), re.MULTILINE)
+                yield int(most) - int(used) + (int(reclaimed[1]) if reclaimed else 0)
+
+
+def _own_limit(root: Path) -> int | None:
+    """What `ulimit -v` leaves."""
+    try:
+        import resource
+
+        most, _ = resource.getrlimit(resource.RLIMIT_AS)
+        pages = int(_read(root / "proc/self/statm").split()[0])
+    except (ImportError, OSError, ValueError, IndexError):
+        return None
+    return None if most == resource.RLIM_INFINITY else most - pages * resource.getpagesize()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""

@@ -1,0 +1,135 @@
+"""Finds agents: built in, by entry point, as ``package.module:Class`` or as ``file.py:Class``.
+
+The last two run code that a name points to. They are honoured where the user typed them, never where a checkpoint or a
+recipe says so: a file that we read must not be able to run code.
+"""
+
+import contextlib
+import inspect
+import sys
+import traceback
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..agent import Agent, AgentConfig
+from ..errors import AgentError, RlbenchError, UsageError, first_line
+from ..learner import Learner, lift
+from ..process.outputs import put_back
+from ..user_code import user_files
+from ..user_code.commands import ref as shown_ref
+from ..user_code.refs import HANDED, runs_user_code
+
+BUILT_IN = {"dqn": "rlbench.agents.dqn:DQN", "random": "rlbench.agents.random:Random"}
+GROUP = "rlbench.agents"
+_GIVEN: dict[str, type] = {}  # classes that a program handed over itself
+
+
+class AgentEntry(NamedTuple):
+    """An agent that was found: ``name`` is also the name of its table in a recipe, ``ref`` what the user typed."""
+
+    name: str
+    ref: str
+    cls: type[Agent]
+
+
+def given_class(cls: type) -> str:
+    """A reference to a class that is at hand: one that a command line can use where its code can be found by name."""
+    module = sys.modules.get(cls.__module__)
+    file = getattr(module, "__file__", None)
+    if getattr(module, cls.__qualname__, None) is not cls:  # inside a function or a class
+        where = f"{cls.__module__}.{HANDED}"
+    elif cls.__module__ == "__main__" or cls.__module__.startswith(f"{user_files.__name__}."):
+        where = str(Path(file).absolute()) if file and file.endswith(".py") else f"{cls.__module__}.{HANDED}"
+    else:
+        where = cls.__module__
+    ref = f"{where}:{cls.__name__}"
+    _GIVEN[ref] = cls
+    return ref
+
+
+def table_name(ref: str) -> str:
+    """Name of the recipe table with this agent's hyper-parameters: the agent's name, or its class's."""
+    return ref.rpartition(":")[2]
+
+
+def agent_names() -> dict[str, str]:
+    """Known agents: name -> where it comes from."""
+    return {**{e.name: e.value for e in metadata.entry_points(group=GROUP)}, **BUILT_IN}
+
+
+def find_agent(ref: str) -> AgentEntry:
+    """Resolve an agent by name, ``package.module:Class`` or ``file.py:Class``.
+
+    Raises:
+        UsageError: there is no such agent, its code fails on import, or the class is no agent.
+    """
+    names = agent_names()
+    if not runs_user_code(ref):
+        if ref not in names:
+            raise UsageError(
+                f"unknown agent {shown_ref(ref)!r}. Known: {', '.join(sorted(names))}; "
+                "an agent of your own is file.py:Class or package.module:Class."
+            )
+        return AgentEntry(ref, ref, _agent_class(ref, names[ref]))
+    return AgentEntry(table_name(ref), ref, _agent_class(ref, ref))
+
+
+@contextlib.contextmanager
+def agent_code(ref: str, but: type[Exception] = RlbenchError) -> Iterator[None]:
+    """Context in which an exception out of the agent's own code becomes an AgentError that names its file and line.
+
+    Exceptions of type ``but`` stay as they are, and so do those of our own agents, which are defects of ours.
+    """
+    try:
+        yield
+    except (RlbenchError, but):
+        raise
+    except (Exception, SystemExit) as e:
+        ours = ref in BUILT_IN or (not runs_user_code(ref) and ref not in agent_names())
+        module = "" if ours else agent_names().get(ref, ref).rpartition(":")[0]
+        names = user_files.module_names(module) if module else ()
+        names += (_GIVEN[ref].__module__,) if ref in _GIVEN else ()
+        frames = [f for f in traceback.walk_tb(e.__traceback__) if f[0].f_globals.get("__name__") in names]
+        if not frames:
+            raise
+        frame, line = frames[-1]
+        what = f"{type(e).__name__}: {first_line(e)}" if str(e) else type(e).__name__
+        raise AgentError(
+            f"{frame.f_code.co_filename}:{line}, in {frame.f_code.co_name}: {what}. "
+            "RLBENCH_DEBUG=1 shows the whole traceback."
+        ) from e
+    finally:
+        put_back()
+
+
+def _agent_class(ref: str, target: str) -> type[Agent]:
+    option = f"--agent {shown_ref(ref)}"
+    cls: Any = _GIVEN.get(ref)
+    if cls is None:
+        where, _, name = target.rpartition(":")
+        if where.endswith(HANDED):
+            raise UsageError(
+                f"{option}: the class {name} was handed over by a program, and no command can name it. Hand it over "
+                f"again, as in rlbench.load(RUN, agent={name}), or put it into a file: --agent FILE.py:{name}"
+            )
+        module = user_files.load(where, option)
+        cls = getattr(module, name, None)
+        if cls is None:
+            agents = [n for n, c in vars(module).items() if _is_agent(c) and c.__module__ == module.__name__]
+            known = ", ".join(agents) or "none"
+            raise UsageError(f"{option}: {shown_ref(where)} has no class {name!r}. Agents in it: {known}.")
+    name = getattr(cls, "__name__", target.rpartition(":")[2])
+    if not _is_agent(cls):
+        raise UsageError(f"{option}: {name} must be a subclass of rlbench.Agent or rlbench.Learner.")
+    if inspect.isabstract(cls):
+        missing = ", ".join(sorted(cls.__abstractmethods__))
+        raise UsageError(f"{option}: {name} does not define {missing}.")
+    if not (inspect.isclass(cls.Config) and issubclass(cls.Config, AgentConfig)):
+        raise UsageError(f"{option}: {name}.Config must be a subclass of rlbench.AgentConfig.")
+    return lift(cls) if issubclass(cls, Learner) else cls
+
+
+def _is_agent(cls: Any) -> bool:
+    return inspect.isclass(cls) and issubclass(cls, (Agent, Learner)) and cls not in (Agent, Learner)

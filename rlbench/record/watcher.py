@@ -1,0 +1,57 @@
+"""Who looks on while a run is under way, and what there is to see."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..recipe import Recipe
+from .scoreboard import Scores
+
+
+class Status(Protocol):
+    """A run under way, as a watcher sees it."""
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+
+    @property
+    def recipe(self) -> Recipe: ...
+
+    @property
+    def scores(self) -> Scores: ...
+
+    @property
+    def env_steps(self) -> int:
+        """Per seed, so far."""
+
+    @property
+    def train_seconds(self) -> float:
+        """Spent in the loop, without evaluations and checkpoints."""
+
+    @property
+    def numbers(self) -> dict[str, list[float]]:
+        """What the newest update and the agent itself say of learning: name -> one number for each seed."""
+
+    @property
+    def evaluating(self) -> str:
+        """Of an evaluation under way, how far it is; empty where there is none."""
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Once the run has ended: what summary.json holds."""
+
+
+class Watcher:
+    """Told what happens during a run. This one keeps quiet; none can change anything that is learned."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
+
+    def tick(self, status: Status) -> None:
+        """Called a few times a second."""
+
+    def evaluated(self, status: Status) -> None:
+        """Called after every greedy evaluation."""
+
+    def done(self, status: Status) -> None:
+        """Called once, when the run has ended."""

@@ -1,0 +1,230 @@
+"""What a report is made of: contestants, their run folders in whatever state, and the numbers about them. No HTML."""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import RlbenchError, UsageError
+from ..judge.comparison import AgentResult, Attainment, Comparison, Table, compare
+from ..judge.contestants import Group, Spec, find_groups, read_groups
+from ..judge.evidence import score_of, time_to
+from ..judge.fairness import find_differences, find_warnings
+from ..judge.scales import reference
+from ..runfolder.facts import Facts, read_facts, status_of
+from ..runfolder.history import History, What, read_runs
+from ..runfolder.values import finite
+from ..stats.estimates import aggregate, optimality_gap
+from ..stats.survival import median_time, wilson
+from ..user_code.commands import resume_of
+
+CONFIDENCE = 0.95
+
+
+class Folder(NamedTuple):
+    """One run folder. What cannot be read is empty."""
+
+    path: Path
+    facts: Facts
+    status: str
+    recipe: dict[str, Any]
+    recipe_text: str
+    about: dict[str, Any]  # run.json
+    summary: dict[str, Any]
+
+    @property
+    def agent(self) -> str:
+        """As a user would type it: a name, or file.py:Class."""
+        return str(self.recipe.get("agent", "?"))
+
+
+class Contestant(NamedTuple):
+    """One agent, by the runs that stand for it."""
+
+    label: str
+    folders: tuple[Folder, ...]
+    group: Group | None  # None: no seed has a score yet
+    histories: dict[What, list[History]]
+    problems: tuple[str, ...]  # what could not be read
+
+
+class Findings(NamedTuple):
+    """Everything a report says about numbers."""
+
+    contestants: tuple[Contestant, ...]
+    comparison: Comparison | None
+    tables: tuple[Table, ...]  # the comparison's, or one per environment without contrasts
+    warnings: tuple[str, ...]  # what weakens the verdict, or cannot be told
+    notes: tuple[str, ...]
+
+    @property
+    def envs(self) -> list[str]:
+        """All environments, those with numbers first."""
+        known = [table.env for table in self.tables if table.reference]
+        named = [f.facts.env for c in self.contestants for f in c.folders if f.facts.env != "?"]
+        return list(dict.fromkeys([*known, *named]))
+
+    @property
+    def folders(self) -> list[Folder]:
+        return [folder for contestant in self.contestants for folder in contestant.folders]
+
+
+def gather(groups: Mapping[str, Spec] | Sequence[Spec]) -> Findings:
+    """Read all that can be read.
+
+    Args:
+        groups: one or more contestants, as for `rlbench.judge.contestants.read_groups`.
+
+    Raises:
+        UsageError: a path that is no folder, or nothing in any of them that a report could show.
+    """
+    if not groups or isinstance(groups, str):
+        raise UsageError("a report needs a run: rlbench report RUN")
+    contestants = [_contestant(label, paths) for label, paths in find_groups(groups).items()]
+    if not any(c.group or any(c.histories.values()) for c in contestants):
+        why = dict.fromkeys(problem for c in contestants for problem in c.problems)
+        raise UsageError(f"nothing to report: {'; '.join(why)}.")
+    rated = [c for c in contestants if c.group]
+    warnings = [problem for c in contestants for problem in c.problems]
+    if len(contestants) > 1:
+        warnings += [f"no verdict is about {c.label}, which has no score" for c in contestants if not c.group]
+    comparison = None
+    if len(rated) > 1:
+        try:
+            comparison = compare({c.label: [f.path for f in c.folders] for c in rated}, confidence=CONFIDENCE)
+        except UsageError as e:
+            warnings.append(f"There is no comparison: {e}")
+    found = [c.group for c in rated if c.group]
+    if comparison:
+        tables = (*((comparison.overall,) if comparison.overall else ()), *comparison.tables)
+        warnings += [*comparison.differences, *comparison.warnings]
+        notes = list(comparison.notes)
+    else:
+        envs = list(dict.fromkeys(env for group in found for env in group.seeds))
+        tables = tuple(_table(env, [group for group in found if env in group.seeds]) for env in envs)
+        if len(found) == 1:
+            warnings += find_differences(found, envs)
+        warnings += [text for group in found for text in find_warnings([group], list(group.seeds), {}, "final")]
+        notes = [note for group in found for note in (*group.mixed, *group.notes)]
+        notes += [f"{table.env}: score {table.reference.words()}" for table in tables if table.reference]
+    unfinished = [_unfinished(folder, c.group) for c in contestants for folder in c.folders]
+    return Findings(
+        tuple(contestants),
+        comparison,
+        tables,
+        tuple(dict.fromkeys([*filter(None, unfinished), *warnings])),
+        tuple(dict.fromkeys(notes)),
+    )
+
+
+def of_seed(folder: Folder, key: str, seed: int) -> float | None:
+    """A seed's number in a table of summary.json."""
+    table = folder.summary.get(key)
+    return finite(table.get(str(seed))) if isinstance(table, dict) else None
+
+
+def threshold(groups: Sequence[Group], env: str) -> float | None:
+    """The return that counts as solved, as the runs recorded it."""
+    return next((run.solved_at for g in groups for run in g.runs_on(env) if run.solved_at is not None), None)
+
+
+def _contestant(label: str, paths: Sequence[Path]) -> Contestant:
+    folders = tuple(_folder(path) for path in paths)
+    problems: list[str] = []
+    group = None
+    try:
+        (group,) = read_groups({label: list(paths)})
+    except RlbenchError as e:
+        problems.append(_sentence(str(e).removeprefix(f"nothing to compare of {label}: ")))
+    histories: dict[What, list[History]] = {}
+    for what in ("returns", "evaluations"):
+        try:
+            histories[what], notes = read_runs(list(paths), what)
+        except RlbenchError as e:
+            histories[what], notes = [], [str(e)]
+        if what == "returns":
+            problems += [_sentence(note) for note in notes if "damaged" in note or "cannot read" in note]
+    return Contestant(label, folders, group, histories, tuple(dict.fromkeys(problems)))
+
+
+def _folder(path: Path) -> Folder:
+    facts = read_facts(path)
+    text = _text(path / "recipe.toml")
+    return Folder(
+        path,
+        facts,
+        status_of(path, facts) if text else "no run",
+        _parsed(text, tomllib.loads),
+        text,
+        _parsed(_text(path / "run.json"), json.loads),
+        _parsed(_text(path / "summary.json"), json.loads),
+    )
+
+
+def _sentence(text: str) -> str:
+    """Without "left out: " and the full stop, to stand in a list."""
+    return text.removeprefix("left out: ").rstrip(".")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _parsed(text: str, parse: Any) -> dict[str, Any]:
+    try:
+        found = parse(text)
+    except (ValueError, RecursionError):  # `read_facts` says so
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _unfinished(folder: Folder, group: Group | None) -> str:
+    """What the state of a run means for its numbers; nothing where it came to its end."""
+    path, facts = folder.path, folder.facts
+    scored = group is not None and any(run.path == path for run in group.runs)
+    newest = "its scores are of its newest evaluations" if scored else "it has no score yet"
+    where = f"at env step {facts.steps:,} of {facts.budget:,}: {newest}"
+    go_on = f"Go on: {resume_of(path)}"
+    return {
+        "running": f"{path} is still training, {where}",
+        "interrupted": f"{path} was interrupted {where}. {go_on}",
+        "crashed": f"{path} broke off {where}. {go_on}",
+        "damaged": f"{path} is damaged: {facts.damage}",
+        "no run": f"{path} is no run folder: it holds no recipe.toml",
+    }.get(folder.status, "")
+
+
+def _table(env: str, groups: Sequence[Group]) -> Table:
+    """The numbers of `compare`, where there is nothing to compare."""
+    horizon = min(run.horizon for group in groups for run in group.runs_on(env))
+    scores = [np.array([score_of(seed, "final", horizon) for seed in group.seeds[env]]) for group in groups]
+    conditions = [run.conditions for group in groups for run in group.runs_on(env)]
+    unusual = any(c["env_kwargs"] != "{}" or c["max_episode_steps"] != "0" for c in conditions)
+    scale = reference(env, None, unusual, scores)
+    level = threshold(groups, env)
+    agents = []
+    for group, x in zip(groups, scores, strict=True):
+        area = np.array([score_of(seed, "auc", horizon) for seed in group.seeds[env]])
+        attainment = None
+        if level is not None:
+            times, reached = zip(*(time_to(seed, level) for seed in group.seeds[env]), strict=True)
+            share = wilson(sum(reached), len(reached), CONFIDENCE)
+            attainment = Attainment(level, sum(reached), len(reached), share, median_time(times, reached))
+        agents.append(
+            AgentResult(
+                label=group.label,
+                seeds=len(x),
+                scores=tuple(x.tolist()),
+                aggregates=aggregate([x], CONFIDENCE),
+                optimality_gap=optimality_gap([scale.normalise(x)], CONFIDENCE),
+                auc=None if np.isnan(area).any() else aggregate([area], CONFIDENCE).iqm,
+                attainment=attainment,
+            )
+        )
+    return Table(env, scale, tuple(agents), ())

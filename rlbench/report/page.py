@@ -1,0 +1,157 @@
+"""`write_report`: runs on one self-contained page to send to somebody. It needs no network, and asks for none."""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+from .. import __version__
+from ..errors import UsageError
+from ..judge.contestants import Spec
+from ..play import player
+from ..play.video import replacing
+from ..process.places import absolute, staying
+from .appendix import method, recipes, reproduce, setting
+from .charts import Chart, charts
+from .episodes import Film, film
+from .facts import Findings, gather
+from .results import listed, numbers, plural, span, verdict
+from .seeds import seeds
+
+
+class Report(NamedTuple):
+    """What was written."""
+
+    path: Path
+    size: int  # bytes
+    findings: Findings
+    notes: tuple[str, ...]  # what the page goes without
+
+
+def write_report(
+    groups: Mapping[str, Spec] | Sequence[Spec],
+    out: Path | str = "report.html",
+    *,
+    title: str | None = None,
+    video: bool = True,
+    agents: Sequence[str] = (),
+    imports: Sequence[str] = (),
+) -> Report:
+    """Write a report on runs, in whatever state they are; the page says what it cannot tell.
+
+    Args:
+        groups: one contestant, or several to compare with the first: see `rlbench.judge.contestants.read_groups`.
+        out: the page; it appears whole or not at all.
+        title: of the page; None: agent and environment.
+        video: whether episodes of training are run again, to be watched on the page.
+        agents: code of agents, as file.py:Class; without it the video of such an agent shows no Q-values.
+        imports: modules that register environments; without them such an environment has no video.
+
+    Raises:
+        UsageError: nothing to report, or a path that is no folder.
+        RunFolderError: ``out`` cannot be written.
+    """
+    path = absolute(out)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{path} is no name for a page: --out report.html")
+    found = gather(groups)
+    with staying():
+        films = [film(found.contestants, env, agents, imports, len(found.envs)) for env in found.envs] if video else []
+    html = page(found, films, title).encode()
+    with replacing(path, "--out FILE") as temporary:
+        temporary.write_bytes(html)
+    return Report(path, len(html), found, tuple(note for one in films for note in one.notes))
+
+
+def page(found: Findings, films: Sequence[Film] = (), title: str | None = None) -> str:
+    """The page itself."""
+    title = title or _title(found)
+    scripts = [player.script(), _asset("report.js")]
+    parts = [
+        ("verdict", "Verdict", verdict(found)),
+        ("curves", "Curves", _charts(found)),
+        ("watch", "Watch it learn", _films(films)),
+        ("numbers", "In numbers", numbers(found) + listed("Notes", found.notes, "notes")),
+        ("seeds", "Every seed", seeds(found)),
+        ("recipe", "Recipe", recipes(found)),
+        ("setting", "Environment, versions, machine", setting(found)),
+        ("reproduce", "How to reproduce it", reproduce(found)),
+        ("method", "How the numbers are made", method(found)),
+    ]
+    body = "".join(f'<section id="{name}"><h2>{head}</h2>{html}</section>' for name, head, html in parts if html)
+    links = "".join(f'<a href="#{name}">{head}</a>' for name, head, html in parts if html)
+    code = "".join(f"<script>{script}</script>" for script in scripts)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{player.policy(*scripts)}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>{player.style()}{_asset("report.css")}</style>
+</head>
+<body>
+<main>
+<header><h1>{escape(title)}</h1><p>{escape(_about(found))}</p><nav aria-label="Contents">{links}</nav></header>
+{body}
+<footer>Made by rlbench {__version__}. One file, without network: save it, send it, open it anywhere.</footer>
+</main>
+{code}
+</body>
+</html>
+"""
+
+
+def _title(found: Findings) -> str:
+    envs = found.envs
+    where = " and ".join(envs) if len(envs) < 3 else plural(len(envs), "environment")
+    if len(found.contestants) == 1:
+        agents = dict.fromkeys(folder.facts.agent for folder in found.folders)
+        return f"{' and '.join(agents)} on {where}"
+    labels = [contestant.label for contestant in found.contestants]
+    who = " against ".join(labels) if len(labels) == 2 else plural(len(labels), "agent")
+    return f"{who} on {where}"
+
+
+def _about(found: Findings) -> str:
+    """A line under the title."""
+    runs = plural(len(found.folders), "run")
+    count = sum(len(s) for c in found.contestants if c.group for s in c.group.seeds.values())
+    seconds = [folder.facts.seconds for folder in found.folders if folder.facts.seconds is not None]
+    spent = f", {span(sum(seconds))} of training" if seconds else ""
+    today = datetime.date.today().isoformat()
+    return f"{runs}, {plural(count, 'seed')}{spent}. Report of {today}."
+
+
+def _charts(found: Findings) -> str:
+    parts = []
+    for i, env in enumerate(found.envs):
+        made = charts(found.contestants, env, f"p{i}")
+        head = f"<h3>{escape(env)}</h3>" if len(found.envs) > 1 else ""
+        here = [c for c in found.contestants if any(folder.facts.env == env for folder in c.folders)]
+        without = [c.label for c in here if not any(h.env == env for h in c.histories["returns"])]
+        missing = f'<p class="missing">No curve of {escape(", ".join(without))}: no episode can be read.</p>'
+        if made:
+            parts.append(f'{head}<div class="charts">{"".join(map(_chart, made))}</div>{missing if without else ""}')
+    return "".join(parts)
+
+
+def _chart(chart: Chart) -> str:
+    caption = f"<figcaption>{escape(chart.caption)}</figcaption>"
+    return f'<figure class="chart"><h4>{escape(chart.title)}</h4>{chart.svg}{caption}</figure>'
+
+
+def _films(films: Sequence[Film]) -> str:
+    parts = []
+    for one in films:
+        head = f"<h3>{escape(one.env)}</h3>" if len(films) > 1 else ""
+        shown = player.section(one.reels, one.env) if one.reels else ""
+        notes = "".join(f'<p class="missing">{escape(note)}</p>' for note in one.notes)
+        parts.append(head + shown + notes)
+    return "".join(parts)
+
+
+def _asset(name: str) -> str:
+    return (resources.files("rlbench") / "assets" / name).read_text(encoding="utf-8")

@@ -1,0 +1,168 @@
+"""What a run recorded, opened without its agent: the environment, the journals, and the episodes that one may name."""
+
+import re
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..border.make import EnvMaker
+from ..errors import RunFolderError, UsageError
+from ..process.places import absolute, shown, staying
+from ..recipe import Recipe
+from ..recipe.build import maker_of
+from ..recipe.registry import table_name
+from ..runfolder import journal
+from ..runfolder.journal import Entry
+from ..runfolder.layout import under_way
+from ..user_code import user_files
+
+#: An episode by what it was; of several that fit, the earliest.
+WORDS: dict[str, Callable[[Sequence[Entry]], Entry]] = {
+    "first": lambda entries: entries[0],
+    "best": lambda entries: max(entries, key=lambda entry: entry.episode_return),
+    "worst": lambda entries: min(entries, key=lambda entry: entry.episode_return),
+    "last": lambda entries: entries[-1],
+}
+
+
+class Recording(NamedTuple):
+    """A run's record. ``journals`` holds a file per seed that has finished an episode, in the order of the seeds."""
+
+    folder: Path
+    recipe: Recipe
+    maker: EnvMaker
+    journals: dict[int, Path]
+    notes: tuple[str, ...] = ()  # what whoever opens it should know
+
+    def entries(self, seed: int) -> list[Entry]:
+        """The episodes of a seed, in the order in which they ended.
+
+        Raises:
+            UsageError: there is no such seed.
+            CheckpointError: its journal is damaged.
+        """
+        return list(journal.entries(self.journal(seed)))
+
+    def before(self, entry: Entry) -> Entry | None:
+        """The episode that the same environment copy had just before ``entry``."""
+        wanted = entry.env, entry.episode - 1
+        return next((e for e in self.entries(entry.seed) if (e.env, e.episode) == wanted), None)
+
+    def journal(self, seed: int) -> Path:
+        """The file of a seed. Raises UsageError."""
+        if seed in self.journals:
+            return self.journals[seed]
+        if seed in self.recipe.seed_numbers:
+            raise UsageError(f"seed {seed} of {shown(self.folder)} has finished no episode that its journal tells of.")
+        raise UsageError(f"{shown(self.folder)} has no seed {seed}; it has {', '.join(map(str, self.journals))}.")
+
+
+class Chosen(NamedTuple):
+    """An episode that was asked for, and the words that were used for it."""
+
+    entry: Entry
+    words: str = ""
+
+
+def open_recording(folder: str | Path, *, agent: str | None = None, imports: Sequence[str] = ()) -> Recording:
+    """Open a run folder's record. Needs no checkpoint, and runs no agent's code; the run may be under way.
+
+    Args:
+        folder: the run folder.
+        agent: checked against the recipe's where it is given, and not needed.
+        imports: modules that register the environment; needed where the run needed them.
+
+    Raises:
+        UsageError: no run folder, or code to import that was not confirmed.
+        RunFolderError: it holds no journal, or its recipe cannot be read.
+    """
+    folder = absolute(folder)
+    path, name = folder / "recipe.toml", shown(folder)
+    if folder.is_file():
+        raise UsageError(f"{name} is a file; episodes of training lie in its run folder: {shown(folder.parent)}")
+    if not path.is_file():
+        why = "it holds no recipe.toml" if folder.is_dir() else "there is no such folder"
+        raise UsageError(f"{name} is no run folder: {why}. Runs lie under runs/.")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as e:
+        raise RunFolderError(f"cannot read {shown(path)}: {e}.") from e
+    content.pop(table_name(str(content.get("agent", "dqn"))), None)  # hyper-parameters are of no use here
+    recipe = Recipe.from_content(content, shown(path))
+    recipe = recipe.trusting(agent or recipe.agent, imports, shown(path))
+    journals = {int(file.stem): file for file in journal.files(folder)}
+    if not journals:
+        raise RunFolderError(f"{name} has no journal: {_why_none(folder)}.")
+    with staying():
+        maker = maker_of(recipe)
+    return Recording(folder, recipe, maker, journals, tuple(user_files.changes(folder, recipe.imports)))
+
+
+def choose(recording: Recording, which: str, seed: int | None = None) -> list[Chosen]:
+    """The episodes that ``which`` names, in its order, none twice.
+
+    Args:
+        recording: of the run.
+        which: a comma list of `WORDS`, of numbers as in the column ``episode`` of episodes.csv, and of N@E, which is
+            episode N of environment copy E; needed where several copies of a seed have an episode N.
+        seed: a seed number; None: the seed with the best episode, of several the first.
+
+    Raises:
+        UsageError: ``which`` makes no sense, or there is no such seed or episode.
+        CheckpointError: a journal is damaged.
+    """
+    names = [name.strip() for name in which.split(",")]
+    for name in names:
+        if name not in WORDS and not re.fullmatch(r"\d+(@\d+)?", name, re.ASCII):
+            raise UsageError(
+                f"--episode {which!r}: {name!r} is neither a number, nor N@COPY, nor {', '.join(WORDS)}. "
+                "Several are joined by commas: --episode first,best"
+            )
+    seed = _best_seed(recording) if seed is None else seed
+    entries = recording.entries(seed)
+    if not entries:
+        raise UsageError(f"seed {seed} of {shown(recording.folder)} has finished no episode yet.")
+    chosen: dict[Entry, list[str]] = {}
+    for name in dict.fromkeys(names):
+        entry = WORDS[name](entries) if name in WORDS else _numbered(recording, entries, name)
+        chosen.setdefault(entry, []).extend([name] if name in WORDS else [])
+    return [Chosen(entry, ", ".join(words)) for entry, words in chosen.items()]
+
+
+def _numbered(recording: Recording, entries: Sequence[Entry], name: str) -> Entry:
+    number, _, copy = name.partition("@")
+    found = [e for e in entries if e.episode == int(number) and (not copy or e.env == int(copy))]
+    if len(found) == 1:
+        return found[0]
+    seed = entries[0].seed
+    if found:
+        say = ", ".join(f"{e.episode}@{e.env}" for e in sorted(found[:3], key=lambda e: e.env))
+        raise UsageError(
+            f"seed {seed} of {shown(recording.folder)} has {len(found)} episodes {number}, one of each environment "
+            f"copy. Say which: {say}{', ...' * (len(found) > 3)}"
+        )
+    of = [e.episode for e in entries if not copy or e.env == int(copy)]
+    has = f"it has finished 0 to {max(of)}" if of else f"it has the copies 0 to {recording.recipe.num_envs - 1}"
+    where = f"copy {copy} of seed {seed}" if of and copy else f"seed {seed}"
+    raise UsageError(f"{where} of {shown(recording.folder)} has no finished episode {name}; {has}.")
+
+
+def _best_seed(recording: Recording) -> int:
+    best = {}
+    for seed in recording.journals:
+        if entries := recording.entries(seed):
+            best[seed] = max(entry.episode_return for entry in entries)
+    if not best:
+        raise UsageError(f"no episode has finished yet in {shown(recording.folder)}.")
+    return max(best, key=lambda seed: best[seed])
+
+
+def _why_none(folder: Path) -> str:
+    for place in under_way(folder) or [folder]:
+        try:
+            if (place / "episodes.csv").read_bytes().count(b"\n") > 1:
+                return "it was trained by a version that kept none, or the journal was deleted"
+        except OSError:
+            pass
+    return "no episode has finished yet"

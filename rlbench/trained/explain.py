@@ -1,0 +1,73 @@
+"""What an agent makes of a state, as numbers for people to look at: `Agent.explain`, checked."""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..agent import Agent
+from ..errors import AgentError
+from ..process.denormals import zeroed
+from ..recipe import Recipe, validate_hyper
+from ..recipe.registry import find_agent
+
+
+class Insight(NamedTuple):
+    """Of one observation; None where the agent says nothing. A number that is not finite is None."""
+
+    q_values: list[float | None] | None = None  # one per action
+    value: float | None = None
+
+
+def insight(agent: Agent, obs: Tensor, copy: int = 0) -> Insight:
+    """What the agent's first seed makes of one observation.
+
+    Args:
+        agent: of any kind.
+        obs: (S, E, *O).
+        copy: which of the E.
+
+    Raises:
+        AgentError: it gave something else than `Agent.explain` says.
+    """
+    with torch.no_grad(), zeroed():
+        said: Any = agent.explain(obs)
+    lead = tuple(obs.shape[:2])
+    if not isinstance(said, dict):
+        raise AgentError(f"explain gave a {type(said).__name__}, expected a dict of tensors")
+    for name, axes in (("q_values", 3), ("value", 2)):
+        tensor = said.get(name)
+        if tensor is None:
+            continue
+        if not isinstance(tensor, Tensor):
+            raise AgentError(f"explain gave {name} of type {type(tensor).__name__}, expected a Tensor")
+        if tensor.ndim != axes or tuple(tensor.shape[:2]) != lead:
+            expected = f"{lead} and the actions" if axes == 3 else f"{lead}"
+            raise AgentError(f"explain gave {name} of shape {tuple(tensor.shape)}, expected {expected}")
+    q_values, value = said.get("q_values"), said.get("value")
+    return Insight(
+        None if q_values is None else [number(q) for q in q_values[0, copy].tolist()],
+        None if value is None else number(float(value[0, copy])),
+    )
+
+
+def number(x: float) -> float | None:
+    """``x`` to six digits, which no eye tells from all; None where it is not finite."""
+    return float(f"{x:.6g}") if math.isfinite(x) else None
+
+
+def discount(recipe: Recipe) -> float | None:
+    """The discount per step that the recipe's agent goes by, where its hyper-parameters have a ``gamma`` in 0..1."""
+    config = validate_hyper(find_agent(recipe.agent), recipe.hyper, "the recipe").model_dump()
+    gamma = config.get("gamma")
+    return float(gamma) if isinstance(gamma, float | int) and 0 <= gamma <= 1 else None
+
+
+def returns_that_followed(rewards: list[float], gamma: float) -> list[float | None]:
+    """The discounted return from each step on: G_t = r_(t+1) + gamma * G_(t+1) (Sutton & Barto 2018, eq. 3.9)."""
+    out, following = list[float | None](), 0.0
+    for reward in reversed(rewards):
+        following = reward + gamma * following
+        out.append(number(following))
+    return out[::-1]

@@ -1,0 +1,140 @@
+"""Opening what a run left behind: an agent ready to act, with its environment."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from ..agent import Agent
+from ..agent_state import pick
+from ..border.make import EnvMaker
+from ..errors import CheckpointError, NoRun, RlbenchError, UsageError, first_line
+from ..process.places import absolute, shown, staying
+from ..recipe import Recipe
+from ..recipe.build import Parts, build, code_changes
+from ..recipe.registry import given_class
+from ..rollout.evaluation import Evaluator, Plan
+from ..runfolder import checkpoint_file
+from ..runfolder.layout import under_way, whole_run
+from ..training.finish import FINAL_ROUND
+from ..training.workers import joined
+
+
+class Trained(NamedTuple):
+    """A trained agent, opened by `load`."""
+
+    path: Path
+    recipe: Recipe
+    agent: Agent  # acts for `seeds`
+    maker: EnvMaker  # makes its environment: trained.maker(render_mode="rgb_array")
+    parts: Parts
+    seeds: list[int]
+    env_steps: int
+    best_returns: dict[int, float]  # seed -> mean of its best greedy evaluation during training
+    notes: tuple[str, ...] = ()  # what whoever opens it should know
+
+    def act(self, obs: Any) -> Any:
+        """Greedy action of the first seed for one observation of the environment, as `env.step` takes it."""
+        form = self.parts.obs_codec
+        one = torch.from_numpy(np.array(form.encode(obs), form.dtype)).to(self.parts.device)
+        batch = one.expand(len(self.seeds), 1, *one.shape)
+        action = self.agent.act(batch, explore=False)
+        codec = self.parts.action_codec
+        return codec.lend(codec.decode(action[:1])[0])
+
+
+def load(
+    path: str | Path,
+    *,
+    seed: int | Literal["best", "all"] = "all",
+    agent: str | type | None = None,
+    imports: Sequence[str] = (),
+    device: str = "auto",
+) -> Trained:
+    """Open a checkpoint, or the best one of a run folder.
+
+    Args:
+        path: ``checkpoint.pth``, ``best.pth`` or a run folder (its ``best.pth`` if there is one).
+        seed: one seed number, the one with the best evaluation during training, or all of them.
+        agent: needed where the agent is code of your own: file.py:Class, package.module:Class or the class itself.
+        imports: modules to import for the environment; needed where the run needed them.
+        device: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        CheckpointError: missing, damaged, or not a checkpoint.
+        UsageError: no such seed, or code to run that was not confirmed.
+    """
+    agent = given_class(agent) if isinstance(agent, type) else agent
+    path, content = _open(absolute(path))
+    with staying():
+        return _load(path, content, seed, agent, imports, device)
+
+
+def _load(
+    path: Path,
+    content: dict[str, Any],
+    seed: int | Literal["best", "all"],
+    agent: str | None,
+    imports: Sequence[str],
+    device: str,
+) -> Trained:
+    where = shown(path)
+    try:
+        recipe = Recipe.from_content(content["recipe"], where).trusting(agent, imports, where)
+        seeds = [int(s) for s in content["seeds"]]
+        returns = dict(zip(seeds, map(float, content["best_returns"]), strict=True))
+        chosen = seeds if seed == "all" else [max(seeds, key=lambda s: returns[s]) if seed == "best" else seed]
+        if missing := [s for s in chosen if s not in seeds]:
+            raise UsageError(f"{where} has no seed {missing[0]}; it has {', '.join(map(str, seeds))}.")
+        parts = build(recipe, chosen, device)
+        state: Any = content["agent"]
+        parts.agent.load_state_dict(state if seed == "all" else pick(state, seeds.index(chosen[0]), len(seeds)))
+        env_steps = int(content["env_steps"])
+    except RlbenchError:
+        raise
+    except Exception as e:  # an agent may check its state as it likes, by assert too
+        raise CheckpointError(f"{where} does not fit its agent or environment: {first_line(e)}") from e
+    notes = tuple(code_changes(whole_run(path.parent), recipe))
+    return Trained(path, recipe, parts.agent, parts.maker, parts, chosen, env_steps, returns, notes)
+
+
+def _open(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint meant by ``path``: that file, or the best one of a run folder, which may be under way."""
+    if not path.is_dir():
+        if path.is_file() and path.suffix != ".pth":
+            raise NoRun(f"{shown(path)} is neither a run folder nor a .pth file. Runs lie under runs/.")
+        return path, checkpoint_file.load(path, "checkpoint")
+    workers = under_way(path)
+    for name in ("best.pth", "checkpoint.pth"):
+        if workers and all((place / name).is_file() for place in workers):
+            return path / name, joined(path, name)
+        if (path / name).is_file():
+            return path / name, checkpoint_file.load(path / name, "checkpoint")
+    raise NoRun(f"{shown(path)} holds no checkpoint. Give a run folder or a .pth file; runs lie under runs/.")
+
+
+def evaluate(
+    trained: Trained | str | Path, episodes: int = 100, *, look: Callable[[Plan], None] = lambda plan: None, **how: Any
+) -> np.ndarray:
+    """Greedy returns on environments of their own.
+
+    Args:
+        trained: from `load`, or a path for it.
+        episodes: per seed. The same episodes every time.
+        look: called with what has been played before every step; what it raises ends the evaluation.
+        how: `load`'s arguments, where a path is given.
+
+    Returns:
+        (S, episodes) float64.
+    """
+    if not isinstance(trained, Trained):
+        trained = load(trained, **how)
+    evaluator = Evaluator(trained.maker, trained.seeds, trained.parts.device)
+    with staying():
+        try:
+            returns, _ = evaluator(trained.agent, episodes, round=FINAL_ROUND, look=look)
+        finally:
+            evaluator.close()
+    return returns

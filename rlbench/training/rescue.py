@@ -1,0 +1,78 @@
+"""What becomes of a run whose environment or agent fails: what there is is saved, and a command goes on from there."""
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import AgentError, DivergedError, EnvError, NotFiniteError, RlbenchError
+from ..process.places import shown
+from ..runfolder.layout import whole_run, worker_folders
+from ..user_code.commands import begin_command, resume_command
+from .faults import dump
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+def rescued(session: "Session", e: EnvError | AgentError) -> RlbenchError:
+    """Save what can be saved of a run in which ``e`` was raised; the error to raise instead, with what to do next.
+
+    A step in which an environment failed counts for none of the copies, and what the agent had chosen is kept with it:
+    going on from there is exact. So is going on with an evaluation. After an error of the agent itself there is no
+    telling what it holds, so the newest checkpoint stays as it is; training on from it comes to the same step again.
+    """
+    whole, recipe = whole_run(session.folder), session.recipe
+    dumped = e.dump if isinstance(e, DivergedError) else _dump(session, e)
+    with contextlib.suppress(RlbenchError, OSError):
+        session.recorder.flush()
+    saved = _save(session, e)
+    text = str(e).rstrip(". ")
+    held = f" What the agent held is in {shown(dumped)}." if dumped else ""
+    if not any((place / "checkpoint.pth").exists() for place in (whole, *worker_folders(whole))):
+        do = f" No checkpoint was written yet: mend it, and begin again with: {begin_command(whole, recipe)}"
+    elif isinstance(e, DivergedError | NotFiniteError):
+        rate = " Lower the learning rate, or leave" if isinstance(e, DivergedError) else " Mend it, or leave"
+        do = f"{rate} such seeds behind: {resume_command(whole, recipe, '--on-nan', 'skip-seed')}"
+    else:
+        until = f"Everything until step {session.env_steps:,} is saved" if saved else "The last checkpoint is kept"
+        do = f" {until}. Go on, when it is mended, with: {resume_command(whole, recipe)}"
+    error = type(e)(text + "." + held + do) if type(e) in (EnvError, AgentError) else _like(e, text + "." + held + do)
+    error.exit_code = e.exit_code
+    return error
+
+
+def saved_before_step(session: "Session") -> bool:
+    """Write a checkpoint of before the step that an environment did not bring to its end, if it was one's."""
+    if session.envs.asked is None and session.pending is None:
+        return False
+    session.save()
+    return True
+
+
+def _like(e: RlbenchError, message: str) -> RlbenchError:
+    """An error of the nearest plain kind."""
+    return EnvError(message) if isinstance(e, EnvError) else AgentError(message)
+
+
+def _save(session: "Session", e: EnvError | AgentError) -> bool:
+    """Write a checkpoint, if the session stands at one that can be gone on from."""
+    stands = session.pending is not None or (session.envs.asked is not None and isinstance(e, EnvError))
+    if not stands or not isinstance(e, EnvError | DivergedError):
+        return False
+    if isinstance(e, DivergedError) and (session.folder / "checkpoint.pth").exists():
+        return False  # the weights of before, all of them finite, are worth more
+    try:
+        session.save()
+    except Exception:  # the agent's own code may fail at it, or the disk be full; what is told is the first error
+        return False
+    return True
+
+
+def _dump(session: "Session", e: EnvError | AgentError) -> Path | None:
+    """Write what the agent held, if it can tell."""
+    numbers, seed = session.recipe.seed_numbers, getattr(e, "seed", None)
+    seeds = [numbers[s] for s in ([seed] if seed is not None else session.training)]
+    try:
+        return dump(session.folder, session.env_steps, seeds, session.agent_state(), session.metrics, str(e))
+    except Exception:  # as above
+        return None

@@ -1,0 +1,249 @@
+"""`train` and `resume`: from a request to a finished run."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import CheckpointError, NoRun, UsageError, first_line
+from ..live.follow import read_recipe
+from ..process import mode
+from ..process.places import absolute, shown, staying
+from ..recipe import Recipe
+from ..recipe.build import Parts, build, code_changes
+from ..recipe.memory import NoRoom, check_disk, check_memory
+from ..recipe.registry import agent_code, given_class
+from ..recipe.width import Width, check, recorded_mode
+from ..record.recorder import free_folder, new_folder
+from ..record.watcher import Watcher
+from ..runfolder.checkpoints import newest
+from ..runfolder.layout import worker_folders
+from ..runfolder.lock import Lock
+from ..user_code.commands import begin_command, resume_command
+from .session import Session
+from .workers import Fleet, join_checkpoints, refuse_again, shares
+
+GLANCE = 0.5  # seconds; longer than others take to ask who is at work in a folder
+
+
+class Run(NamedTuple):
+    """A finished, or interrupted, run."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+    def plot(self, out: str | Path | None = None) -> Path:
+        """Draw the learning curve; to ``curve.png`` in the run folder unless ``out`` says otherwise."""
+        from ..plots.learning import plot_runs
+
+        return plot_runs([self.folder], Path(out) if out else self.folder / "curve.png")
+
+
+def train(
+    env: str | None = None,
+    *,
+    agent: str | type | None = None,
+    recipe: str | Path | Recipe | None = None,
+    out: str | Path | None = None,
+    imports: Sequence[str] = (),
+    watcher: Watcher | None = None,
+    width_lost: Callable[[Width], object] = lambda found: None,
+    **overrides: Any,
+) -> Run:
+    """Train an agent and record the run.
+
+    Args:
+        env: Gymnasium id, file.py:Class or package.module:Class; goes before the recipe's.
+        agent: name, package.module:Class, file.py:Class, or the class itself; goes before the recipe's.
+        recipe: a `Recipe`, the name of one that comes with rlbench, or a TOML file; default: the agent's for ``env``.
+        out: run folder; default: runs/ENV/AGENT-DATE-TIME.
+        imports: modules that register the environment.
+        watcher: told what happens.
+        width_lost: called, before anything is written, where a seed's numbers would depend on those beside it.
+        overrides: run keys, such as ``seeds=5``, and hyper-parameters, as ``dqn={"gamma": 0.98}``.
+
+    Sets torch's number of CPU threads to the recipe's, 1 unless it says otherwise.
+
+    Raises:
+        RlbenchError: anything that the user has to mend, in one sentence.
+    """
+    refuse_again()
+    if env is not None and not isinstance(env, str):
+        raise UsageError(
+            "env is the name of an environment, as 'CartPole-v1' or 'file.py:MyEnv': each seed needs copies of its own"
+        )
+    place, runs = None if out is None else absolute(out), absolute("runs")  # before foreign code goes elsewhere
+    agent = given_class(agent) if isinstance(agent, type) else agent
+    if not isinstance(recipe, Recipe):
+        flat: dict[tuple[str, ...], Any] = {}
+        for key, value in overrides.items():
+            flat |= {(key, k): v for k, v in value.items()} if isinstance(value, dict) else {(key,): value}
+        recipe = Recipe.load(recipe, env=env, agent=agent, imports=imports, overrides=flat)
+    elif env or agent or imports or overrides:
+        raise UsageError("give a finished Recipe alone, or change it with Recipe.replace")
+    recipe = recipe.placed()
+    several = len(shares(recipe)) > 1
+    with staying(), agent_code(recipe.agent):
+        session = Fleet(recipe, watcher or Watcher()) if several else Session(recipe, watcher or Watcher())
+        parts = session.parts if isinstance(session, Session) else _tried(recipe)
+        notes = _room_notes(session, parts, place or runs)
+        found = check(parts.agent, recipe, parts.device)
+        if found.strayed:
+            width_lost(found)
+            session.watcher.note(found.warning())
+        del parts  # with the agent of all seeds, whose memory is free once some have stopped
+        place = free_folder(recipe, place, runs)
+        with Lock(place, patience=GLANCE):
+            new_folder(recipe, place, {"numerics": found.facts()})
+            for note in notes:
+                session.watcher.note(note)
+            session.start(place)
+            return Run(place, session.run())
+
+
+def _tried(recipe: Recipe) -> Parts:
+    """One seed's parts of a run of several processes: what fails, fails here, and not in every worker."""
+    return build(recipe, recipe.seed_numbers[:1], recipe.device, train=recipe.seeds)
+
+
+def _room_notes(session: Session | Fleet, parts: Parts, out: Path) -> list[str]:
+    """What to say about memory and disk before a run begins in ``out``, or below it."""
+    try:
+        recipe, need = session.recipe, parts.need
+        return check_memory(need, recipe) + check_disk(need, recipe, out) if need else []
+    except NoRoom:
+        if isinstance(session, Session):
+            session.envs.close()
+        raise
+
+
+def resume(
+    folder: str | Path,
+    *,
+    agent: str | type | None = None,
+    imports: Sequence[str] = (),
+    total_steps: int | None = None,
+    on_nan: str | None = None,
+    track: str | Sequence[str] | None = None,
+    video_every: int | None = None,
+    device: str | None = None,
+    watcher: Watcher | None = None,
+) -> Run:
+    """Go on with a run that was interrupted, or whose ``total_steps`` is now higher.
+
+    Args:
+        folder: the run folder.
+        agent: needed again where the run's agent is code of your own (file.py:Class).
+        imports: likewise, modules that register the environment.
+        total_steps: a new end.
+        on_nan: "stop" or "skip-seed", where it is to change.
+        track: trackers, where they are to change, as in a recipe.
+        video_every: likewise, env steps between films.
+        device: where it goes on, if elsewhere; not exactly then.
+        watcher: told what happens.
+
+    Raises:
+        RlbenchError: there is no usable checkpoint, or nothing is left to do.
+    """
+    refuse_again()
+    folder = absolute(folder)
+    mode.choose(recorded_mode(folder))
+    agent = given_class(agent) if isinstance(agent, type) else agent
+    path = folder / "checkpoint.pth"
+    fleet = worker_folders(folder)
+    saved = [place / path.name for place in fleet or [folder] if (place / path.name).exists()]
+    _check_begun(folder, saved)
+    with staying(), Lock(folder):
+        changes = {"total_steps": total_steps, "on_nan": on_nan, "track": track, "video_every": video_every}
+        changes |= {"device": device}
+        given = {key: value for key, value in changes.items() if value is not None}
+        watcher = watcher or Watcher()
+        session = _restored(folder, saved, agent, imports, given, watcher)
+        for note in code_changes(folder, session.recipe):
+            watcher.note(note)
+        with agent_code(session.recipe.agent):
+            return Run(folder, session.run())
+
+
+def _restored(
+    folder: Path,
+    saved: Sequence[Path],
+    agent: str | None,
+    imports: Sequence[str],
+    changes: dict[str, Any],
+    watcher: Watcher,
+) -> Session | Fleet:
+    """A run that stands where it stopped, in a folder that is ours; ``saved`` are its newest checkpoints.
+
+    What was read from the files is let go of on return: the old buffer's file keeps its place on the disk until then.
+    """
+    path, fleet = folder / "checkpoint.pth", worker_folders(folder)
+    partly = len(saved) < len(fleet)  # killed when only some workers had saved: the others begin anew
+    try:
+        kept = None if fleet else newest(folder)
+        if kept:
+            content = kept.content
+        else:
+            parts = [newest(place.parent, wants_replay=False).content for place in saved]
+            content = parts[0] if partly else join_checkpoints(parts, folder)
+        recipe = Recipe.from_content(content["recipe"], str(path)).trusting(agent, imports, str(path))
+        if partly:
+            told = Recipe.load(folder / "recipe.toml", agent=agent, imports=imports)
+            recipe = told.replace(total_steps=recipe.total_steps)
+        done = int(content["env_steps"])
+        stopped = not fleet and all(content["training"]["scores"]["stopped"])
+    except (KeyError, ValueError, TypeError, AttributeError) as e:
+        raise CheckpointError(f"{path} is not a whole checkpoint: {type(e).__name__}: {first_line(e)}") from e
+    recipe = recipe.replace(**changes)
+    if changes.get("total_steps", done) <= done - recipe.num_envs:  # the last step may lead a little beyond
+        raise UsageError(
+            f"{shown(folder)} has done {done:,} steps already, so it cannot end at {recipe.total_steps:,}. "
+            f"To go on, raise them: {resume_command(folder, recipe, '--total-steps', 2 * done)}"
+        )
+    ended = _ended(folder)
+    if ended and done >= recipe.total_steps:
+        raise UsageError(
+            f"{shown(folder)} has done its {done:,} steps. To go on, raise them: "
+            f"{resume_command(folder, recipe, '--total-steps', 2 * done)}"
+        )
+    if ended and stopped:
+        raise UsageError(
+            f"every seed of {shown(folder)} has stopped (solved, or max_episodes); there is nothing to resume."
+        )
+    session: Session | Fleet
+    with agent_code(recipe.agent):
+        try:
+            if kept is None:
+                session = Fleet(recipe, watcher)
+                _tried(recipe)
+            else:
+                session = Session(recipe, watcher)
+        except NoRoom as e:
+            raise UsageError(f"{e.what} A run that goes on cannot take less: go on where there is more.") from e
+        if isinstance(session, Fleet):
+            session.restore(folder, changes)
+        elif kept is not None:
+            session.restore(folder, kept)
+    return session
+
+
+def _check_begun(folder: Path, saved: Sequence[Path]) -> None:
+    """Say what to do about a folder that holds no checkpoint."""
+    if saved:
+        return
+    toml = folder / "recipe.toml"
+    if not toml.is_file():
+        raise NoRun(f"{shown(folder)} is no run folder: it holds no checkpoint.pth. Runs lie under runs/.")
+    raise CheckpointError(
+        f"{shown(folder)} ended before its first checkpoint. "
+        f"Start it again with: {begin_command(folder, read_recipe(folder))}"
+    )
+
+
+def _ended(folder: Path) -> bool:
+    """Whether the run came to its end, final evaluation included."""
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        return "interrupted" not in summary["stopped_because"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

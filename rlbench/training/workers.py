@@ -1,0 +1,395 @@
+"""One run on several processes: each trains a share of the seeds, and their records are joined.
+
+Seeds do not see each other, so splitting them changes no bit of any. Each process keeps a whole run of its own under
+``workers/``; the files at the top of the run folder are made from those.
+"""
+
+import contextlib
+import ctypes
+import itertools
+import math
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..agent_state import join
+from ..errors import RlbenchError, UsageError
+from ..process.places import home, stand
+from ..recipe import Recipe
+from ..recipe.build import maker_of
+from ..recipe.eval_cost import advice
+from ..recipe.registry import agent_code
+from ..record.recorder import new_folder, write_json, write_recipe
+from ..record.scoreboard import Scores
+from ..record.summary import combine
+from ..record.watcher import Status, Watcher
+from ..rollout.camera import filming
+from ..rollout.signals import Interrupted, Interrupts, held, let_through
+from ..runfolder import checkpoint_file
+from ..runfolder.checkpoints import newest
+from ..runfolder.layout import TABLES, WORKERS, join_tables, worker_folders
+from ..track.tracker import check_trackers
+from ..user_code.commands import begin_command, changed_words, resume_command
+from .finish import draw
+from .session import Session
+
+FAREWELL = 30.0  # seconds that workers have for saving when something failed
+UNGUARDED = 97  # exit code of a worker that found itself in a script without a main guard
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class Fleet:
+    """Stands where a `Session` does when ``recipe.workers`` is more than 1; same methods, same results."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+    def __init__(self, recipe: Recipe, watcher: Watcher) -> None:
+        check_trackers(recipe.track)
+        if recipe.video_every:
+            filming(maker_of(recipe))  # says here, and not in a worker, that the environment makes no pictures
+        self.recipe, self.watcher = recipe, watcher
+        self.scores = Scores(recipe.seed_numbers, None, recipe.solved_by)
+        self.env_steps = 0
+        self.train_seconds = 0.0
+        self.numbers: dict[str, list[float]] = {}
+        self.evaluating = ""
+        self._resume = False
+        self._changes: list[object] = []
+        self._awaited: set[int] = set()  # workers that do not stand yet where they had stopped
+        self._notes: set[str] = set()
+        self._told_cost = False
+        self._said: dict[int, dict[str, Any]] = {}  # worker -> its newest report
+        self._summaries: dict[int, dict[str, Any]] = {}
+
+    def start(self, folder: Path) -> None:
+        """Begin a new run in ``folder``."""
+        self.folder = folder
+
+    def restore(self, folder: Path, changes: Mapping[str, object]) -> None:
+        """Go on where the workers under ``folder`` stand. Nothing there changes before all of them do so in `run`.
+
+        Args:
+            folder: the run folder.
+            changes: what was asked to be different from now on; goes into the command that tries again.
+        """
+        self.folder, self._resume = folder, True
+        self._changes = changed_words(changes)
+
+    def run(self) -> dict[str, Any]:
+        """Train all shares, join their files and draw the curve. As `Session.run`."""
+        began = time.perf_counter()
+        # A fork is instant, but must not copy a process in which CUDA or a pool of threads is at work.
+        forks = sys.platform == "linux" and not torch.cuda.is_initialized() and self.recipe.threads == 1
+        method = "fork" if forks else "spawn"
+        context: Any = multiprocessing.get_context(method)
+        pipes: dict[Connection, int] = {}
+        processes = []
+        try:
+            with Interrupts() as interrupts:
+                for k, share in enumerate(shares(self.recipe)):
+                    here, there = context.Pipe()
+                    place = self.folder / WORKERS / str(k)
+                    # No daemon: that could have no children, and environments may want some.
+                    process = context.Process(
+                        target=_work,
+                        args=(there, share.content(), place, self._resume, os.getpid(), home()),
+                        daemon=False,
+                    )
+                    with held():
+                        process.start()
+                    there.close()
+                    processes.append(process)
+                    pipes[here] = k
+                self._awaited = set(pipes.values()) if self._resume else set()
+                self._listen(pipes, processes, interrupts)
+            _wait(processes)
+        finally:
+            _end(processes)
+        parts = [self._summaries[k] for k in sorted(self._summaries)]
+        self.summary = combine(parts, time.perf_counter() - began)
+        join_workers(self.folder)
+        write_json(self.folder / "summary.json", self.summary)
+        draw(self.folder, self.watcher)
+        self.watcher.done(self)
+        interrupts.raise_if_any(self.folder, self.recipe)
+        return self.summary
+
+    def _listen(self, pipes: dict[Connection, int], processes: list[Any], interrupts: Interrupts) -> None:
+        """Take reports until every worker is done; hand a signal on to them once."""
+        handed_on = False
+        while pipes:
+            if self._awaited:
+                interrupts.raise_if_any(self.folder, self.recipe, *self._changes)
+            if interrupts.signal and not handed_on:
+                handed_on = True
+                for process in processes:
+                    if process.is_alive():
+                        os.kill(process.pid, signal.SIGTERM)
+            said = wait(list(pipes), timeout=0.2)
+            # The end of a worker does not close its pipe where it has left a child behind.
+            ended = [pipe for pipe, k in pipes.items() if pipe not in said and not processes[k].is_alive()]
+            for pipe in [*said, *ended]:
+                assert isinstance(pipe, Connection)
+                k = pipes[pipe]
+                try:
+                    if pipe in ended and not pipe.poll():
+                        raise EOFError
+                    kind, content = pipe.recv()
+                except (EOFError, ConnectionError):
+                    del pipes[pipe]
+                    if k not in self._summaries:
+                        raise self._died(k, processes[k]) from None
+                    continue
+                if kind == "stands":
+                    self._stands(k, pipes)
+                else:
+                    self._hear(k, kind, content)
+
+    def _stands(self, k: int, pipes: Mapping[Connection, int]) -> None:
+        """Worker ``k`` stands where it had stopped. Once all do, the run goes on, with what is new of its recipe."""
+        self._awaited.discard(k)
+        if self._awaited:
+            return
+        (self.folder / "summary.json").unlink(missing_ok=True)  # of a run that has not ended
+        write_recipe(self.folder, self.recipe)
+        for pipe in pipes:
+            with contextlib.suppress(OSError):  # it has died since, which is told when its end is heard
+                pipe.send("go on")
+
+    def _died(self, k: int, process: Any) -> RlbenchError:
+        """What to say of a worker that ended without a word."""
+        _wait([process])
+        code = process.exitcode
+        if code == UNGUARDED:
+            return UsageError(
+                "each process of the run began the whole program again, as the script has no main guard. Put what it "
+                'does under `if __name__ == "__main__":`, or train with workers=1.'
+            )
+        seeds, how = shares(self.recipe)[k].seed_numbers, f"ended with code {code}"
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+            how = f"was killed by {name}" + (", as is done where memory runs out" if name == "SIGKILL" else "")
+        begun = any((place / "checkpoint.pth").exists() for place in worker_folders(self.folder))
+        do = (
+            f"Go on from the last checkpoint with: {resume_command(self.folder, self.recipe)}"
+            if begun
+            else f"No checkpoint was written yet; begin again with: {begin_command(self.folder, self.recipe)}"
+        )
+        return RlbenchError(f"the process of {_named(seeds)} {how}. {do}")
+
+    def _hear(self, k: int, kind: str, content: Any) -> None:
+        if kind == "error":
+            message, code = content
+            error = RlbenchError(message)
+            error.exit_code = code
+            raise error
+        if kind == "note":
+            if content not in self._notes:  # they often say the same
+                self._notes.add(content)
+                self.watcher.note(content)
+        elif kind == "summary":
+            self._summaries[k] = content
+        else:
+            self._said[k] = content
+            self._gather()
+            self._tell_cost(content)
+            (self.watcher.evaluated if kind == "evaluated" else self.watcher.tick)(self)
+
+    def _tell_cost(self, said: dict[str, Any]) -> None:
+        """Say, once, that evaluations cost more than training, as it is in the worker that ``said`` so first."""
+        if not self._told_cost:
+            text = advice(self.recipe, said["cost"], said["env_steps"], said["train_seconds"])
+            if text:
+                self._told_cost = True
+                self.watcher.note(text)
+
+    def _gather(self) -> None:
+        """Put the workers' newest reports together."""
+        states, steps, heard = [], 0, 0
+        for k, share in enumerate(shares(self.recipe)):
+            said = self._said.get(k)
+            states.append(said["scores"] if said else Scores(share.seed_numbers, None, "").state_dict())
+            if said:
+                steps, heard = steps + said["env_steps"] * share.seeds, heard + share.seeds
+        self.scores.load_state_dict({name: [v for state in states for v in state[name]] for name in states[0]})
+        self.scores.solved_at = next(iter(self._said.values()))["solved_at"]
+        self.env_steps = steps // heard  # of a resumed run, the others have not begun at 0 either
+        self.train_seconds = max(said["train_seconds"] for said in self._said.values())
+        at_it = [said["evaluating"] for said in self._said.values() if said["evaluating"]]
+        self.evaluating = f"{at_it[0]}, in each of {len(at_it)} processes" if len(at_it) > 1 else "".join(at_it)
+        told = [self._said[k]["numbers"] if k in self._said else {} for k in range(len(states))]
+        unknown = [[math.nan] * len(state["episodes"]) for state in states]
+        self.numbers = {
+            name: [x for numbers, none in zip(told, unknown, strict=True) for x in numbers.get(name, none)]
+            for name in dict.fromkeys(name for numbers in told for name in numbers)
+        }
+
+
+def _end(processes: Sequence[Any]) -> None:
+    """See that no worker stays behind, nor a process that one has started: each has a process group of its own.
+
+    Those still at work are asked to save and end, and killed where they do not do so.
+    """
+    for process in processes:
+        if process.is_alive():
+            process.terminate()
+    try:
+        _wait(processes)
+    finally:  # also where the user insists
+        for process in processes:
+            if process.is_alive():
+                process.kill()
+            if hasattr(os, "killpg"):
+                with contextlib.suppress(ProcessLookupError, PermissionError):  # none is left
+                    os.killpg(process.pid, signal.SIGKILL)
+            process.join()
+
+
+def _wait(processes: Sequence[Any]) -> None:
+    """Wait until all have ended, but not for ever.
+
+    `Process.join` with a time limit would wait for the children of a child too, which hold the same pipes.
+    """
+    until = time.monotonic() + FAREWELL
+    while any(process.is_alive() for process in processes) and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def refuse_again() -> None:
+    """End a process that was spawned as a worker and is now beginning the program anew: see `Fleet._died`."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(UNGUARDED)
+
+
+def _named(seeds: Sequence[int]) -> str:
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+
+
+def shares(recipe: Recipe) -> list[Recipe]:
+    """The recipe's seeds dealt out to its workers, in order and as evenly as can be. The first one makes the films."""
+    workers = min(recipe.workers or 1, recipe.seeds)
+    edges = [recipe.seeds * k // workers for k in range(workers + 1)]
+    return [
+        recipe.replace(
+            workers=1, seed=recipe.seed + low, seeds=high - low, video_every=0 if low else recipe.video_every
+        )
+        for low, high in itertools.pairwise(edges)
+    ]
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def join_workers(folder: Path) -> None:
+    """Make the files at the top of ``folder`` from those of its workers."""
+    places = worker_folders(folder)
+    for table in TABLES:
+        join_tables([place / table for place in places], folder / table)
+    for name in ("checkpoint.pth", "best.pth"):
+        if all((place / name).is_file() for place in places):
+            checkpoint_file.save(folder / name, "checkpoint", joined(folder, name))
+
+
+def joined(folder: Path, name: str) -> dict[str, Any]:
+    """One checkpoint from the workers' ``name`` files: enough to play, while resuming goes by the workers' own."""
+    parts = [checkpoint_file.load(place / name, "checkpoint") for place in worker_folders(folder)]
+    return join_checkpoints(parts, folder)
+
+
+def join_checkpoints(parts: Sequence[dict[str, Any]], folder: Path) -> dict[str, Any]:
+    """One checkpoint from the contents of the workers' of ``folder``."""
+    recipe = Recipe.from_content(parts[0]["recipe"], str(folder))
+    counts = [len(part["seeds"]) for part in parts]
+    seeds = [seed for part in parts for seed in part["seeds"]]
+    return {
+        "recipe": recipe.replace(seed=seeds[0], seeds=len(seeds), workers=len(parts)).content(),
+        "seeds": seeds,
+        "env_steps": max(part["env_steps"] for part in parts),
+        "best_returns": [value for part in parts for value in part["best_returns"]],
+        "agent": join([part["agent"] for part in parts], counts),
+    }
+
+
+class _Reporter(Watcher):
+    """Sends what a worker's session shows to the parent."""
+
+    def __init__(self, pipe: Any, parent: int) -> None:
+        self.pipe, self.parent = pipe, parent
+
+    def note(self, text: str) -> None:
+        self._send("note", text)
+
+    def tick(self, status: Status) -> None:
+        self._report("tick", status)
+
+    def evaluated(self, status: Status) -> None:
+        self._report("evaluated", status)
+
+    def _report(self, kind: str, status: Status) -> None:
+        scores = status.scores
+        content = {"env_steps": status.env_steps, "train_seconds": status.train_seconds, "numbers": status.numbers}
+        content["evaluating"] = status.evaluating
+        if isinstance(status, Session):
+            content["cost"] = status.trials.cost
+        self._send(kind, {**content, "scores": scores.state_dict(), "solved_at": scores.solved_at})
+
+    def _send(self, kind: str, content: Any) -> None:
+        if os.getppid() != self.parent:  # it is gone: save and end
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        self.pipe.send((kind, content))
+
+
+def _work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent: int, stands: Path) -> None:
+    """A worker's whole life; ``stands`` is the folder that its user stands in."""
+    stand(stands)
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()  # a Ctrl-C in the terminal is the parent's to hand on
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # when the parent dies: save and end
+    try:
+        with Interrupts() as interrupts:  # a signal finds no worker unprepared
+            let_through()
+            recipe = Recipe.from_content(content, str(folder))
+            with agent_code(recipe.agent):
+                session = Session(recipe, _Reporter(pipe, parent), draws=False)
+
+                def agreed() -> None:
+                    """Wait until the others stand too: a resume that fails in one of them changes nothing."""
+                    pipe.send(("stands", None))
+                    if interrupts.wait(pipe.recv, None) is None:
+                        raise Interrupted("stopped before the run went on", interrupts.signal)
+
+                if resume and (folder / "checkpoint.pth").is_file():
+                    session.restore(folder, newest(folder), agreed)
+                else:
+                    if resume:
+                        agreed()
+                    shutil.rmtree(folder, ignore_errors=True)
+                    session.start(new_folder(recipe, folder))
+                try:
+                    session.run(interrupts)
+                except Interrupted:
+                    if interrupts.foreign:  # the others do not know
+                        raise
+            pipe.send(("summary", session.summary))
+    except RlbenchError as e:
+        if os.environ.get("RLBENCH_DEBUG"):  # an exception's traceback does not travel
+            traceback.print_exc()
+        pipe.send(("error", (str(e), e.exit_code)))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,106 @@
+"""Transitions as rows: the buffer gets from a row what it would have got leaf by leaf."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from rlbench import rng
+from rlbench.border.make import EnvMaker
+from rlbench.packing import Packed
+from rlbench.replay import Replay
+from rlbench.rollout.env_batch import EnvBatch
+from rlbench.types import Transition
+
+
+class Numbered(gym.Env[Any, Any]):
+    """Every number tells what it is: observation k of an episode, and its reward. Episodes end in either way."""
+
+    def __init__(self, shape: tuple[int, ...], action_space: spaces.Space[Any]) -> None:
+        self.observation_space, self.action_space = spaces.Box(-1e6, 1e6, shape), action_space
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.base, self.t = float(self.np_random.integers(1000)), 0
+        return self.obs(), {}
+
+    def obs(self) -> Any:
+        return np.full(self.observation_space.shape, self.base + self.t / 8, np.float32)
+
+    def step(self, action: Any) -> Any:
+        self.t += 1
+        over = self.t == 3 + self.base % 4
+        return (
+            self.obs(),
+            self.base + float(np.sum(action)),
+            over and self.base % 2 == 0,
+            over and self.base % 2 == 1,
+            {},
+        )
+
+
+ACTIONS = {
+    "discrete": spaces.Discrete(3),
+    "from minus one": spaces.Discrete(3, start=-1),
+    "continuous": spaces.Box(-1, 1, (2,)),
+    "whole": spaces.Box(-3, 3, (2,), np.int32),
+    "a matrix": spaces.Box(-1, 1, (2, 3), np.float64),
+    "a number": spaces.Box(-1, 1, ()),
+}
+
+
+@pytest.mark.parametrize("shape", [(4,), (1,), (2, 3)])
+@pytest.mark.parametrize("name", ACTIONS)
+def test_a_row_is_stored_as_its_leaves_are(shape: tuple[int, ...], name: str) -> None:
+    gym.register("Numbered-v0", Numbered)
+    kwargs = {"shape": shape, "action_space": ACTIONS[name]}
+    try:
+        envs = EnvBatch(EnvMaker("Numbered-v0", kwargs, 5, (), None), [3, 4], 2)
+    finally:
+        del gym.registry["Numbered-v0"]
+    spec = envs.spec
+    rows, leaves = (Replay(spec, 40, rng.Streams([3, 4])["replay"], n_step=2) for _ in range(2))
+    draws, ends = rng.Streams([3, 4])["draws"], 0
+    envs.reset()
+    for _ in range(30):
+        if spec.num_actions is not None:
+            action = draws.integers(2, spec.num_actions)
+        else:
+            size = int(np.prod(spec.action_shape))
+            action = (draws.uniform(2 * size).view(2, 2, *spec.action_shape) * 2 - 1).float()
+        transition, obs = envs.step(action)
+        assert isinstance(transition, Packed)
+        for leaf, column in zip((transition.obs, transition.next_obs), (-2, -1), strict=True):
+            width = int(np.prod(shape))
+            at = transition.row.shape[-1] + column * width
+            assert np.array_equal(transition.row[..., at : at + width].reshape(leaf.shape), leaf.numpy())
+        rows.add(transition)
+        leaves.add(Transition(*transition))
+        ends += len(envs.finished)
+        if not envs.finished:
+            assert torch.equal(obs, transition.next_obs)
+    assert ends > 4
+    for key, value in rows.state_dict().items():
+        other = leaves.state_dict()[key]
+        assert value == other if isinstance(value, int) else all(map(torch.equal, value, other))
+    one, two = rows.sample(50), leaves.sample(50)
+    assert all(map(torch.equal, one, two))
+
+
+def test_no_page_is_given_out_twice() -> None:
+    gym.register("Numbered-v0", Numbered)
+    try:
+        maker = EnvMaker("Numbered-v0", {"shape": (1000,), "action_space": spaces.Discrete(2)}, 0, (), None)
+        envs = EnvBatch(maker, [0])
+    finally:
+        del gym.registry["Numbered-v0"]
+    envs.reset()
+    kept = [envs.step(torch.zeros(1, 1, dtype=torch.int64))[0] for _ in range(40)]
+    frozen = [tuple(leaf.clone() for leaf in transition) for transition in kept]
+    for _ in range(40):
+        envs.step(torch.ones(1, 1, dtype=torch.int64))
+    for transition, before in zip(kept, frozen, strict=True):
+        assert all(map(torch.equal, transition, before))

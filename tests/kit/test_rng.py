@@ -1,0 +1,197 @@
+"""Tests of rlbench.rng: a stream is one fixed sequence, however, beside whomever and from wherever it is read."""
+
+import random
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from rlbench.rng import BLOCK, Stream, Streams, episode_seed, generator
+
+LENGTH = 3 * BLOCK
+WHOLE = Stream([3, 8], "x").uniform(LENGTH).clone()
+POSITIONS = st.one_of(st.integers(0, LENGTH - 1), st.sampled_from([0, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK]))
+
+EPISODE_SEEDS = [2064252654, 172656630, 1215527687]
+LAST_EPISODE_SEED = 894760385
+UNIFORMS = [
+    [0.9554655891352392, 0.13594691737793518, 0.04611229453270438],
+    [0.04642465546041086, 0.963140117141259, 0.9927627783408796],
+]
+GENERATED = [3579251237697452616, 3440976892803676823]
+
+
+def drawn(stream: Stream, sizes: list[int]) -> Tensor:
+    return torch.cat([stream.uniform(n).clone() for n in sizes], 1)
+
+
+@given(st.lists(st.one_of(st.integers(0, 70), st.sampled_from([BLOCK - 1, BLOCK, BLOCK + 1, 5000])), max_size=40))
+def test_numbers_do_not_depend_on_how_many_are_drawn_at_a_time(sizes: list[int]) -> None:
+    while sum(sizes) > LENGTH:
+        sizes.pop()
+    stream = Stream([3, 8], "x")
+    assert torch.equal(drawn(stream, [0, *sizes]), WHOLE[:, : sum(sizes)])
+    assert stream.position == sum(sizes)
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=30))
+def test_normals_do_not_depend_on_it_either(sizes: list[int]) -> None:
+    whole = Stream([3, 8], "x").normal(sum(sizes))
+    stream = Stream([3, 8], "x")
+    assert torch.equal(torch.cat([stream.normal(n) for n in sizes], 1), whole)
+    assert torch.equal(Stream([8], "x").normal(sum(sizes))[0], whole[1])
+
+
+@given(st.lists(st.sampled_from(["uniform", "3", "7", "position"]), max_size=30), st.integers(1, 1500))
+def test_integers_are_the_uniforms_scaled_whatever_was_drawn_before(calls: list[str], n: int) -> None:
+    """Integers of a bound that comes twice are prepared a block at a time, which must not show."""
+    stream = Stream([3, 8], "x")
+    for call in calls:
+        if stream.position + n > LENGTH or call == "position":
+            stream.position = (stream.position * 7 + 11) % (LENGTH - n)
+        here = WHOLE[:, stream.position : stream.position + n]
+        if call in ("3", "7"):
+            assert torch.equal(stream.integers(n, int(call)), (here * int(call)).long())
+        else:
+            assert torch.equal(stream.uniform(n), here)
+
+
+def test_earlier_draws_stay_what_they_were() -> None:
+    stream = Stream([3, 8], "x")
+    views = [stream.uniform(1500) for _ in range(8)]  # kept across refills
+    assert torch.equal(torch.cat(views, 1), WHOLE[:, :12000])
+
+
+@pytest.mark.parametrize("seeds", [[3], [0, 3, 8], [8, 3], [*range(9)], [2**40, 3, 2**63 - 1]])
+def test_a_seeds_numbers_do_not_depend_on_its_neighbours(seeds: list[int]) -> None:
+    stream = Stream(seeds, "x")
+    assert torch.equal(drawn(stream, [100, BLOCK, 7])[seeds.index(3)], WHOLE[0, : BLOCK + 107])
+
+
+@given(POSITIONS, POSITIONS, st.integers(1, 2 * BLOCK))
+def test_the_position_is_the_whole_state(before: int, goal: int, n: int) -> None:
+    """Wherever a stream has been, it goes on from the position given: forwards, backwards, at the edges of blocks."""
+    streams = Streams([3, 8])
+    streams["x"].uniform(before)
+    streams.load_state_dict({"x": goal})
+    n = min(n, LENGTH - goal)
+    assert torch.equal(drawn(streams["x"], [1] * min(n, 3) + [n - min(n, 3)]), WHOLE[:, goal : goal + n])
+
+
+def test_the_state_goes_through_a_fresh_set_of_streams() -> None:
+    old = Streams([3, 8])
+    old["x"].uniform(10)
+    old["y"].normal(BLOCK)
+    state = old.state_dict()
+    assert state == {"x": 10, "y": BLOCK}
+    new = Streams([3, 8])
+    new.load_state_dict(state)
+    assert torch.equal(new["x"].uniform(5000), old["x"].uniform(5000))
+    assert torch.equal(new["y"].normal(50), old["y"].normal(50))
+    assert new.state_dict() == old.state_dict()
+
+
+def test_streams_differ_by_name_and_by_seed() -> None:
+    streams = Streams([0, 1, 2])
+    rows = [row for name in ("init", "explore", "replay") for row in streams[name].uniform(2 * BLOCK)]
+    rows += list(Streams([0])["init"].uniform(4 * BLOCK)[:, 2 * BLOCK :])  # a later part of the same one
+    for i, row in enumerate(rows):
+        assert len(set(row.tolist())) == 2 * BLOCK  # and no block repeats another
+        for other in rows[:i]:
+            assert abs(torch.corrcoef(torch.stack((row, other)))[0, 1]) < 0.05
+
+
+def test_uniform_numbers_are_uniform() -> None:
+    assert WHOLE.dtype == torch.float64
+    assert WHOLE.min() >= 0
+    assert WHOLE.max() < 1
+    counts = torch.histc(WHOLE, 20, 0, 1)
+    expected = WHOLE.numel() / 20
+    assert ((counts - expected) ** 2 / expected).sum() < 43.8  # chi-square, 19 degrees of freedom, p = 0.001
+
+
+def test_integers_cover_their_range_and_nothing_more() -> None:
+    stream = Streams([0, 1])["x"]
+    for high in (1, 2, 7, 1000):
+        values = stream.integers(20_000, high)
+        assert values.dtype == torch.int64
+        assert values.shape == (2, 20_000)
+        assert set(values.unique().tolist()) == set(range(high))
+    seven = torch.bincount(stream.integers(35_000, 7).flatten())
+    assert ((seven - 10_000) ** 2 / 10_000).sum() < 22.5  # 6 degrees of freedom, p = 0.001
+
+
+def test_integers_stay_below_high_at_the_very_top_of_the_unit_interval() -> None:
+    stream = Stream([0], "x")
+    stream.uniform(1)
+    stream._block.fill_(1 - 2.0**-53)  # the largest number that uniform gives
+    for high in (3, 7, 1000, 50_000, 2**31 - 1, 10**12 + 1):
+        assert stream.integers(1, high).item() == high - 1
+    assert torch.isfinite(stream.normal(1)).all()
+    stream._block.fill_(0.0)
+    assert torch.isfinite(stream.normal(1)).all()
+
+
+def test_normals_have_the_moments_of_the_standard_normal() -> None:
+    x = Streams([5])["x"].normal(100_000)
+    assert x.dtype == torch.float32
+    assert abs(x.mean()) < 0.01
+    assert abs(x.std() - 1) < 0.01
+    assert abs((x**3).mean()) < 0.05
+    assert abs((x**4).mean() - 3) < 0.15
+    assert abs((x < 1.6448536).double().mean() - 0.95) < 0.003
+
+
+def test_episode_seeds_are_31_bits_and_rarely_meet() -> None:
+    seeds = [
+        episode_seed(s, name, e, i) for s in range(5) for name in ("env", "eval") for e in range(5) for i in range(40)
+    ]
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    assert max(seeds) > 2**30
+    assert len(set(seeds)) >= len(seeds) - 1
+
+
+def test_derivations_are_those_of_the_journals_already_written() -> None:
+    """A change here makes every recorded episode and every checkpoint mean something else. Do not adapt the numbers."""
+    assert [episode_seed(0, "env", 0, 0), episode_seed(0, "env", 0, 1), episode_seed(7, "eval", 2, 5)] == EPISODE_SEEDS
+    assert episode_seed(2**63 - 1, "env", 3, 1_000_000) == LAST_EPISODE_SEED
+    assert WHOLE[:, [0, BLOCK, -1]].tolist() == UNIFORMS
+    assert generator(3, "learner").integers(0, 2**62, 2).tolist() == GENERATED
+
+
+def test_generator_is_its_own_for_every_seed_and_name() -> None:
+    firsts = {generator(seed, name).random() for seed in range(3) for name in ("a", "b")}
+    assert len(firsts) == 6
+    assert generator(1, "a").random() in firsts
+
+
+def test_no_global_generator_is_touched() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
+    streams = Streams([0, 1])
+    streams["x"].normal(10)
+    first = streams["x"].integers(10, 5)
+    generator(0, "x").random()
+    episode_seed(0, "env", 1, 0)
+    after = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
+    assert torch.equal(before[0], after[0])
+    assert before[1:] == after[1:]
+    torch.manual_seed(2)  # and none of them matters
+    again = Streams([0, 1])
+    again["x"].normal(10)
+    assert torch.equal(again["x"].integers(10, 5), first)
+
+
+def test_the_names_that_are_told_are_those_in_use() -> None:
+    root = Path(__file__).resolve().parents[2]
+    files = [path for folder in ("agents", "rlbench") for path in (root / folder).rglob("*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files if path.name != "rng.py")
+    used = {name for inside in re.findall(r"streams\[([^\]]+)\]", text) for name in re.findall(r'"(\w+)"', inside)}
+    told = re.search(r"Names in use: ([\w, ]+)\.", Streams.__doc__ or "")
+    assert told is not None
+    assert set(told[1].split(", ")) == used

@@ -1,0 +1,31 @@
+"""Exactness in every mode of MKL that this CPU has, whichever one is chosen by default: users have other CPUs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlbench.process import mode
+
+HERE = Path(__file__).parents[1]
+FILES = [
+    "nn/test_products.py",
+    "nn/test_nn.py",
+    "kit/test_optim.py",
+    "promises/test_width.py",
+    "promises/test_promises.py::test_width",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chosen", ["", *mode.modes()])
+def test_the_promises_hold(chosen: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in (mode.VARIABLE, mode.OURS)}
+    if chosen:
+        environment[mode.VARIABLE] = chosen
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(HERE / name) for name in FILES)]
+    done = subprocess.run(command, env=environment, cwd=HERE.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert " passed" in done.stdout

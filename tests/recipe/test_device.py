@@ -1,0 +1,48 @@
+"""Which device a run takes when it is told to choose: here with a card that is only pretended."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from rlbench.recipe import Recipe, build, device
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "resolve_device", lambda name: torch.device("cpu" if name == "cpu" else "cuda"))
+
+
+def recipe(**changes: Any) -> Recipe:
+    return Recipe(**{"env": "CartPole-v1", "seeds": 10, "hyper": {"hidden": (64, 64)}, **changes})
+
+
+def test_a_few_small_networks_stay_on_the_cpu_and_that_is_said(card: None) -> None:
+    parts = build.build(recipe(), [0], "auto")
+    assert parts.device == torch.device("cpu")
+    assert parts.notes == [device.SMALL]
+    assert parts.spec.device == torch.device("cpu")
+    assert build.on_cpu(recipe(), 8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "processes", "worth"),
+    [
+        ({"seeds": 1}, 1, False),  # 2 networks of 4,610 parameters each
+        ({"seeds": 2}, 1, True),
+        ({"seeds": 10}, 1, True),
+        ({"seeds": 10}, 16, False),  # a core for each
+        ({"seeds": 1000}, 16, False),  # as many cores are as good as a card
+        ({"seeds": 1000, "hyper": {"hidden": (256, 256)}}, 16, True),
+        ({"seeds": 1, "hyper": {"hidden": (256, 256)}}, 1, True),
+        ({"agent": "random", "seeds": 1000, "hyper": {}}, 1, False),
+        ({"env": "rlbench/Catch-v0", "env_kwargs": {"rows": 84, "columns": 84}, "seeds": 1, "hyper": {}}, 1, True),
+    ],
+)
+def test_what_is_worth_a_card(changes: dict[str, Any], processes: int, worth: bool, card: None) -> None:
+    made = recipe(**changes)
+    parts = build.build(made, [0], "cpu")
+    assert device.worth_a_card(parts.agent, parts.spec, made.seeds, processes) is worth
+    assert build.on_cpu(made, processes) is not worth
+    assert build.on_cpu(made.replace(device="cpu"), processes)
+    assert not build.on_cpu(made.replace(device="cuda"), processes)
