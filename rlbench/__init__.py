@@ -7,10 +7,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .process import mode as _mode
+from .version import __version__ as __version__
 
 _mode.choose()  # before MKL first runs
-
-__version__ = "0.1.0"
 
 _HOME = {
     "Agent": "agent",

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from rlbench import __version__
 from rlbench.errors import RlbenchError
 from rlbench.process import outputs
 from rlbench.process.places import stand, staying
+from rlbench.version import __version__
 
 from .compare import compare
 from .eval import evaluate

@@ -11,8 +11,8 @@ from . import options, play_human, play_page
 
 if TYPE_CHECKING:
     from rlbench.play.greedy import Played
-    from rlbench.play.recorded import Replayed
     from rlbench.play.video import Written
+    from rlbench.trained.rerun import Replayed
 
 FASTEST = 1000
 NO_RENDER = "--no-render prints the returns without pictures"  # advice where there are none to be had
@@ -102,7 +102,7 @@ def play(
 
     Close the window, or press q or Escape in it, to stop.
     """
-    from rlbench.play.window import advising
+    from rlbench.rollout.display import advising
 
     if out is not None:
         video, html = _by_ending(out, video, html)
@@ -207,6 +207,7 @@ def _training(
     device: str | None,
 ) -> None:
     from rlbench.play import recorded
+    from rlbench.trained import rerun
     from rlbench.trained.episodes import choose, open_recording
 
     recording = open_recording(path, agent=agent, imports=imports)
@@ -217,12 +218,12 @@ def _training(
     def told(one: "Replayed") -> None:
         replayed.append(one)
         click.echo(
-            f"episode {recorded.title(recording, one.entry)}  return {number(one.end.episode_return)}  "
+            f"episode {rerun.title(recording, one.entry)}  return {number(one.end.episode_return)}  "
             f"length {one.end.step}  env step {one.entry.env_steps:,}"
         )
 
     if no_render:
-        recorded.replay_returns(recording, chosen, told)
+        rerun.replay_returns(recording, chosen, told)
     elif video:
         click.echo(_told(recorded.replay_video(recording, chosen, video, speed or 1.0, told)))
     elif html:
@@ -231,7 +232,7 @@ def _training(
         recorded.replay_window(recording, chosen, speed or 1.0, told)
         if len(replayed) < len(chosen):
             click.echo("the window was closed before the end")
-    recorded.check(recording, replayed)
+    rerun.check(recording, replayed)
 
 
 def _told(written: "Written") -> str:

@@ -8,9 +8,9 @@ import click
 
 if TYPE_CHECKING:
     from rlbench.play.greedy import Played
-    from rlbench.play.recorded import Replayed
     from rlbench.trained.episodes import Chosen, Recording
     from rlbench.trained.load import Trained
+    from rlbench.trained.rerun import Replayed
 
 
 def greedy(

@@ -85,14 +85,14 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: Path | None, 
         if is_env_class(given.get("env", "")):
             imports = options.with_env(imports, given.pop("env"))
         _check_resume(given, sets)
-    from rlbench.live.follow import read_recipe
     from rlbench.live.progress import watcher_for
-    from rlbench.play.window import advising
     from rlbench.process import mode
     from rlbench.process.places import shown
     from rlbench.recipe import Recipe
     from rlbench.recipe.build import on_cpu
     from rlbench.recipe.device import SMALL, resolve_device
+    from rlbench.rollout.display import advising
+    from rlbench.runfolder.reader import read_recipe
     from rlbench.training import train as training
     from rlbench.training.workers import cores
     from rlbench.user_code.commands import code, command

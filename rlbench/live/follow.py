@@ -2,21 +2,19 @@
 
 import json
 import math
-import tomllib
 from array import array
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import RunFolderError, UsageError
-from ..process.places import shown
+from ..errors import RunFolderError
 from ..recipe import Recipe
-from ..recipe.registry import table_name
 from ..record.scoreboard import Scores
 from ..rollout.env_batch import Episode
 from ..runfolder.layout import worker_folders
 from ..runfolder.lock import holder
+from ..runfolder.reader import read_recipe
 from ..runfolder.tail import Restarted, Tail
 from ..runfolder.values import finite
 from .recent_curve import RECENT, Trail
@@ -188,27 +186,6 @@ class _Place:
         self.seeds: set[int] = set()  # positions
         self.env_steps = 0
         self.clock: list[tuple[float, int]] = []  # (wall seconds, env steps) of episodes' ends
-
-
-def read_recipe(folder: Path) -> Recipe:
-    """The recipe of a run, without running any code that it names.
-
-    Raises:
-        UsageError: ``folder`` is no run folder.
-        RunFolderError: its recipe.toml is damaged.
-    """
-    path = folder / "recipe.toml"
-    if not path.is_file():
-        why = "it holds no recipe.toml" if folder.is_dir() else "there is no such folder"
-        inside = f" It holds runs, though: {shown(folder)}/*" if any(folder.glob("*/recipe.toml")) else ""
-        raise UsageError(f"{shown(folder)} is no run folder: {why}.{inside}")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        hyper = content.pop(table_name(str(content.get("agent", "dqn"))), {})
-        known = {name: value for name, value in content.items() if name in Recipe.model_fields}  # of other versions too
-        return Recipe.from_content({**known, "hyper": hyper}, str(path))
-    except (OSError, ValueError, UsageError) as e:
-        raise RunFolderError(f"cannot read {path}: {str(e).removeprefix(f'{path}: ')}") from e
 
 
 def _changed(folder: Path) -> int:

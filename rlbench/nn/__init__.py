@@ -9,10 +9,10 @@ from .layers import Flatten as Flatten
 from .layers import Layer as Layer
 from .layers import LayerNorm as LayerNorm
 from .layers import Linear as Linear
-from .layers import Network as Network
 from .layers import OneHot as OneHot
 from .layers import Pixels as Pixels
 from .layers import ReLU as ReLU
-from .layers import cnn as cnn
-from .layers import mlp as mlp
-from .layers import network as network
+from .networks import Network as Network
+from .networks import cnn as cnn
+from .networks import mlp as mlp
+from .networks import network as network

@@ -1,21 +1,19 @@
 """Stacked layers: S networks of one shape, held along a leading axis and computed together.
 
-`mlp`, `cnn` and `network` build ordinary `torch.nn.Module`s out of them; `Flat` lays the parameters out as one (S, P)
-tensor, which makes an optimiser step or a soft update one operation. Every layer maps (S, N, ...) to (S, N, ...)
+`networks` builds ordinary `torch.nn.Module`s out of them; `Flat` lays the parameters out as one (S, P) tensor, which
+makes an optimiser step or a soft update one operation. Every layer maps (S, N, ...) to (S, N, ...)
 and row s depends on parameters of row s alone, to the last bit: convolutions go through `unfold` and the same batched
 product as linear layers, because grouped convolutions may pick another algorithm for another S.
 """
 
-import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..rng import Stream
-from ..types import Spec
 from . import kernels
 from .flat import Flat as Flat
 from .products import affine, product
@@ -200,90 +198,6 @@ class Flatten(Layer):
 
     def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
         return grad.view(kept[0].shape)
-
-
-class Network(nn.Module):
-    """Layers one after the other. Called like any module, with autograd; `vjp` differentiates it without."""
-
-    def __init__(self, layers: Sequence[Layer]) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
-        self._chain = list(layers)
-        counts = [len(list(layer.parameters())) for layer in layers]
-        self._first = next(i for i, n in enumerate(counts) if n)  # below it there is nothing to differentiate
-        ends = list(itertools.accumulate(counts))
-        self._own = [slice(end - n, end) for n, end in zip(counts, ends, strict=True)]  # of all parameters
-
-    def forward(self, x: Tensor) -> Tensor:
-        for layer in self._chain:
-            x = layer.forward(x)
-        return x
-
-    def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor, Sequence[Tensor]], None]]:
-        """The output for ``x``, and the function that turns the gradient at the output into those of the parameters.
-
-        It writes them into the tensors it is given, one per parameter in their order: `Flat.grads`. Call both under
-        `torch.no_grad`, or of parameters that need no gradient, or autograd keeps its books as well.
-        """
-        for layer in self._chain[: self._first]:
-            x = layer.forward(x)
-        way = []
-        for layer, own in zip(self._chain[self._first :], self._own[self._first :], strict=True):
-            x, kept = layer.keep(x)
-            way.append((layer, own, kept))
-
-        def pull_all(grad: Tensor, into: Sequence[Tensor]) -> None:
-            below: Tensor | None = grad
-            for i in range(len(way) - 1, -1, -1):
-                layer, own, kept = way[i]
-                assert below is not None
-                below = layer.pull(kept, below, into[own], i > 0)
-
-        return x, pull_all
-
-
-def mlp(n_in: int, hidden: Sequence[int], n_out: int, init: Stream, *, layer_norm: bool = False) -> list[Layer]:
-    """Layers of S multilayer perceptrons with ReLU, (S, N, n_in) -> (S, N, n_out); LayerNorm before ReLU if asked."""
-    layers: list[Layer] = []
-    for width in hidden:
-        layers.append(Linear(n_in, width, init))
-        if layer_norm:
-            layers.append(LayerNorm(width, init))
-        layers.append(ReLU())
-        n_in = width
-    return [*layers, Linear(n_in, n_out, init)]
-
-
-def cnn(shape: tuple[int, int, int], init: Stream) -> tuple[list[Layer], int]:
-    """Convolutional trunk for images of ``shape`` (C, H, W); returns its layers and the number of features it gives.
-
-    From 36 pixels on, the three layers of Mnih et al. 2015 (Methods, doi:10.1038/nature14236); below, one 3x3 layer
-    of 16 filters, as for MinAtar (Young & Tian 2019, arXiv:1903.03176).
-    """
-    channels, high, wide = shape
-    plan = [(32, 8, 4), (64, 4, 2), (64, 3, 1)] if min(high, wide) >= 36 else [(16, min(3, high, wide), 1)]
-    layers: list[Layer] = []
-    for filters, kernel, stride in plan:
-        layers += [Conv2d(channels, filters, kernel, stride, init), ReLU()]
-        channels, high, wide = filters, (high - kernel) // stride + 1, (wide - kernel) // stride + 1
-    return [*layers, Flatten()], channels * high * wide
-
-
-def network(spec: Spec, hidden: Sequence[int], n_out: int, init: Stream, *, layer_norm: bool = False) -> Network:
-    """S networks from observations as ``spec`` describes them, (S, N, *O), to (S, N, n_out).
-
-    Images go through `cnn`, indices become one-hot, vectors enter as they are; an `mlp` follows.
-    """
-    layers: list[Layer]
-    if spec.num_obs is not None:
-        layers, features = [OneHot(spec.num_obs)], spec.num_obs
-    elif spec.obs_dtype == torch.uint8:
-        pixels = Pixels(spec.obs_shape)
-        trunk, features = cnn(pixels.shape, init)
-        layers = [pixels, *trunk]
-    else:
-        layers, features = [Flatten()] if len(spec.obs_shape) != 1 else [], math.prod(spec.obs_shape)
-    return Network([*layers, *mlp(features, hidden, n_out, init, layer_norm=layer_norm)])
 
 
 def _uniform(init: Stream, bound: float, n: int) -> Tensor:

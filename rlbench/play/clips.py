@@ -10,12 +10,12 @@ import torch
 from ..agent import Agent
 from ..border.make import EnvMaker
 from ..rollout.camera import Film, filming, frame_rate
+from ..rollout.display import sdl_driver
 from ..rollout.env_batch import EnvBatch
 from ..rollout.evaluation import ROUND
 from ..rollout.loop import run
 from ..runfolder.layout import whole_run
 from .video import write_video
-from .window import sdl_driver
 
 FOLDER = "videos"
 MOST_SECONDS = 20.0  # of an episode

@@ -13,14 +13,14 @@ import numpy as np
 from ..errors import UsageError
 from ..numbers import number
 from ..rollout.camera import Film, filming, frame_rate
+from ..rollout.display import sdl_driver
 from ..rollout.env_batch import EnvBatch
-from ..rollout.evaluation import ROUND, WIDTH
+from ..rollout.evaluation import FINAL_ROUND, ROUND, WIDTH
 from ..rollout.loop import run
 from ..trained.load import Trained
-from ..training.finish import FINAL_ROUND
 from ..types import Transition
 from . import video
-from .window import open_window, sdl_driver
+from .window import open_window
 
 HOLD = 0.5  # seconds that the last picture of an episode stays
 

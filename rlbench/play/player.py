@@ -13,11 +13,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..errors import UsageError
+from ..files import replacing
+from ..version import __version__
 from .key_table import action_names
 from .reel import Reel
-from .video import replacing
 
 PAGE_STYLE = """
 :root { color-scheme: light dark; }

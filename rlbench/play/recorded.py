@@ -1,57 +1,24 @@
-"""Watching episodes of training, long after they happened: each is run again from its seed and its actions.
+"""Watching episodes of training, long after they happened: each is run again, and several are shown side by side.
 
-What `greedy` is to a trained agent, this is to its training. Several episodes are shown side by side.
+What `greedy` is to a trained agent, this is to its training.
 """
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 
-from ..border.calls import ForeignError
-from ..errors import EnvError, UsageError
+from ..errors import UsageError
 from ..numbers import number
 from ..rollout.camera import Film, filming, frame_rate
-from ..runfolder import journal
-from ..runfolder.journal import Entry, Moment
+from ..rollout.display import sdl_driver
 from ..trained.episodes import Chosen, Recording
+from ..trained.rerun import Replayed, Told, lead_in, states, title
 from . import video
 from .greedy import HOLD
 from .mosaic import MOST, Mosaic, Tile
-from .window import open_window, sdl_driver
-
-
-class Replayed(NamedTuple):
-    """An episode that was run again to its end."""
-
-    entry: Entry
-    end: Moment
-
-
-Told = Callable[[Replayed], Any]
-
-
-def replay_returns(recording: Recording, chosen: Sequence[Chosen], told: Told = lambda replayed: None) -> None:
-    """Run episodes again without rendering.
-
-    Args:
-        recording: of the run.
-        chosen: from `choose`.
-        told: called with each episode when it ends.
-
-    Raises:
-        EnvError: the environment raised.
-    """
-    for entry, _ in chosen:
-        with closing(recording.maker()) as env:
-            lead_in(env, recording.before(entry))
-            for moment in states(env, entry):
-                if moment.over:
-                    told(Replayed(entry, moment))
+from .window import open_window
 
 
 def replay_video(
@@ -142,45 +109,6 @@ def pictures(
     finally:
         for env in envs:
             env.close()
-
-
-def states(env: gym.Env[Any, Any], entry: Entry) -> Iterator[Moment]:
-    """`journal.replay`, where an error of the environment names the episode."""
-    moment = None
-    try:
-        for moment in journal.replay(env, entry):
-            yield moment
-    except ForeignError as e:
-        name, step = env.spec.id if env.spec else str(env), 0 if moment is None else moment.step + 1
-        where = f"step {step}, when episode {entry.episode} of seed {entry.seed} was run again"
-        raise ForeignError(name, where, e.what) from e
-
-
-def lead_in(env: gym.Env[Any, Any], before: Entry | None) -> None:
-    """Run the episode before the one that is wanted: some environments keep something over a reset."""
-    if before:
-        with suppress(EnvError):  # the episode itself will tell
-            deque(states(env, before), maxlen=0)
-
-
-def check(recording: Recording, replayed: Sequence[Replayed]) -> None:
-    """Raises EnvError where an episode did not come to the end that was recorded."""
-    differing = [one for one in sorted(replayed, key=lambda one: one.entry.env_steps) if one.end != one.entry.end]
-    if not differing:
-        return
-    entry, end = differing[0]
-    others = f", and {len(differing) - 1} more differ" if len(differing) > 1 else ""
-    raise EnvError(
-        f"{recording.recipe.env} did not repeat itself: episode {title(recording, entry)} gave "
-        f"{journal.difference(entry, end)}{others}. It is not deterministic given its seed, or has changed since."
-        + journal.advice(recording.recipe.fresh_envs)
-    )
-
-
-def title(recording: Recording, entry: Entry) -> str:
-    """An episode's number as `choose` takes it, and its seed."""
-    copy = f"@{entry.env}" if recording.recipe.num_envs > 1 else ""
-    return f"{entry.episode}{copy} of seed {entry.seed}"
 
 
 def _tiles(recording: Recording, env: Film, chosen: Chosen, told: Told) -> Iterator[Tile]:

@@ -17,14 +17,14 @@ from ..border.spaces import action_codec
 from ..errors import UsageError
 from ..recipe.registry import agent_code
 from ..rollout.camera import Film, draws, filming, frame_rate
+from ..rollout.display import sdl_driver
 from ..rollout.evaluation import WIDTH
 from ..trained.episodes import Chosen, Recording
 from ..trained.explain import Insight, discount, insight, number, returns_that_followed
 from ..trained.load import Trained
+from ..trained.rerun import Replayed, lead_in, states, title
 from .greedy import Told, moments
-from .recorded import Replayed, lead_in, states, title
 from .webp import Pictures
-from .window import sdl_driver
 
 BUDGET = 16_000_000  # bytes of pictures in one page, before base64 makes a third more of them
 MOST = 100  # episodes in one page

@@ -4,16 +4,16 @@ It knows nothing of agents and environments, and never leaves half a file behind
 """
 
 import math
-import os
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import EnvError, RunFolderError, UsageError
+from ..errors import EnvError, UsageError
+from ..files import replacing
 
 MAX_FPS = {".mp4": 60.0, ".gif": 20.0}  # browsers slow down a GIF whose pictures stand for less than 20 ms
 MAX_GIF_PIXELS = 300_000_000  # Pillow holds all pictures of a GIF in memory, one byte a pixel; a minute at 600 x 400
@@ -78,29 +78,6 @@ def _ending(path: Path) -> str:
     if ending not in MAX_FPS:
         raise UsageError(f"{path} ends with {ending or 'nothing'}, and a video with .mp4 or .gif: --video out.mp4")
     return ending
-
-
-@contextmanager
-def replacing(path: Path, option: str) -> Iterator[Path]:
-    """A name to write to beside ``path``; what is there takes its place in the end, or goes where an error came.
-
-    Raises:
-        RunFolderError: nothing can be written there; it names ``option`` as the way to another place.
-    """
-    # ffmpeg goes by the ending, and takes what stands before a colon for a protocol unless the path is absolute.
-    temporary = path.absolute().with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(0, "it is a folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as e:
-        raise RunFolderError(f"cannot write {path}: {e.strerror or e}. Give another place: {option}") from e
-    finally:
-        if temporary.is_file():
-            temporary.unlink()
 
 
 def _thinned(frames: Iterable[np.ndarray], every: int) -> Iterator[np.ndarray]:

@@ -5,48 +5,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from contextvars import ContextVar
 
 import numpy as np
 
 from ..errors import UsageError
+from ..rollout.display import advice_without_display, sdl_driver
 
 SMALL = 480  # pixels; a picture that fits in this more than once is enlarged
-_advice: ContextVar[tuple[str, str]] = ContextVar("advice", default=("", ""))
-
-
-@contextmanager
-def advising(no_pictures: str, no_display: str = "") -> Iterator[None]:
-    """Context in which errors about pictures say what a user of this very command does without them, in a sentence.
-
-    Args:
-        no_pictures: where the environment makes none.
-        no_display: where there is no display for a window.
-    """
-    token = _advice.set((no_pictures, no_display))
-    try:
-        yield
-    finally:
-        _advice.reset(token)
-
-
-def advice() -> str:
-    """What to do without pictures, to be put after a sentence; may be empty."""
-    said, _ = _advice.get()
-    return f" {said}." if said else ""
-
-
-@contextmanager
-def sdl_driver(name: str) -> Iterator[None]:
-    """Have SDL, which draws most environments, use this video driver, unless the user chose one."""
-    if os.environ.get("SDL_VIDEODRIVER"):
-        yield
-        return
-    os.environ["SDL_VIDEODRIVER"] = name
-    try:
-        yield
-    finally:
-        del os.environ["SDL_VIDEODRIVER"]
 
 
 class Window:
@@ -135,5 +100,4 @@ def open_window() -> Iterator[Window]:
 
 
 def _no_display(why: str) -> UsageError:
-    _, said = _advice.get()
-    return UsageError(f"no display to open a window on: {why}.{f' {said}.' if said else ''}")
+    return UsageError(f"no display to open a window on: {why}.{advice_without_display()}")

@@ -1,17 +1,9 @@
-"""The run folder: CSV files and the journal are the record; trackers (TensorBoard and others) are views of it."""
+"""What a run writes down: CSV files and the journal are the record; trackers, TensorBoard and others, are views."""
 
 import contextlib
 import csv
-import datetime
-import errno
 import functools
-import importlib.metadata
-import json
 import os
-import platform
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,107 +13,18 @@ import numpy as np
 
 from ..border.spaces import ActionCodec
 from ..errors import RunFolderError
-from ..process.places import home, shown
-from ..recipe import Recipe
-from ..recipe.registry import table_name
 from ..rollout.env_batch import Episode
+from ..runfolder.create import disk_error
 from ..runfolder.journal import Journal, cut_back
-from ..runfolder.layout import TABLES, WORKERS, worker_folders
+from ..runfolder.layout import TABLES
 from ..track.tracker import Tracker
-from ..user_code.commands import resume_of
-from ..user_code.refs import code_of
-from ..user_code.user_files import facts
 
 EPISODES = ("seed", "env", "episode", "env_steps", "episode_return", "episode_length", "wall_seconds")
 EVALUATIONS = (
     "seed", "env_steps", "episodes", "mean_return", "std_return", "min_return", "max_return", "mean_length",
     "wall_seconds",
 )  # fmt: skip
-LEFT = ("journal", "tb", "videos", "evaluation.json")  # besides the tables, of a run that ended too early
 FLUSH_SECONDS = 1.0
-
-
-def free_folder(recipe: Recipe, out: str | Path | None, runs: Path = Path("runs")) -> Path:
-    """The folder for a new run, which is there afterwards: ``out``, or runs/ENV/AGENT-DATE-TIME.
-
-    Raises:
-        RunFolderError: it cannot be written, or already holds a run.
-    """
-    if out is None:
-        stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-        base = runs / recipe.env / f"{table_name(recipe.agent)}-{stamp}"
-        folder, n = base, 2
-        while folder.exists():
-            folder, n = base.with_name(f"{base.name}-{n}"), n + 1
-    else:
-        folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise _unwritable(folder, e) from e
-    _check_free(folder)
-    return folder
-
-
-def new_folder(recipe: Recipe, folder: Path, more: dict[str, Any] | None = None) -> Path:
-    """Begin a run in ``folder``, which is ours, or else made; ``more`` goes into run.json too.
-
-    What a run left there that ended before its first checkpoint makes room, but for its dumps.
-
-    Raises:
-        RunFolderError: it cannot be written, or already holds a run.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _check_free(folder)
-        for name in (*TABLES, WORKERS, *LEFT):
-            shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink(missing_ok=True)
-        (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
-        about = {"code": facts(code_of(recipe.agent, recipe.imports)), **(more or {})}
-        write_json(folder / "run.json", {**_run_facts(), **about})
-    except OSError as e:
-        raise _unwritable(folder, e) from e
-    return folder
-
-
-def _check_free(folder: Path) -> None:
-    """Refuse a folder with a run in it, unless that ended before there was anything to go on from."""
-    kept = ("checkpoint.pth", "best.pth", "summary.json")
-    held = any((place / name).exists() for place in (folder, *worker_folders(folder)) for name in kept)
-    begun = [(folder / name).exists() for name in ("recipe.toml", "run.json")]
-    if held or any(begun) != all(begun) or ((folder / "episodes.csv").exists() and not any(begun)):
-        raise RunFolderError(
-            f"{shown(folder)} already holds a run. Go on with it by `{resume_of(folder)}`, or choose another --out."
-        )
-
-
-def _unwritable(folder: Path, e: OSError) -> RunFolderError:
-    return RunFolderError(f"cannot write a run to {shown(folder)}: {e.strerror or e}. Choose another --out.")
-
-
-def disk_error(e: OSError, folder: Path) -> Exception:
-    """``e`` as what the user can mend, if it is about the disk or about this folder; else ``e`` itself."""
-    ours = isinstance(e.filename, str | Path) and Path(e.filename).is_relative_to(folder)
-    if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO) and not ours:
-        return e
-    room = "Make room, then go" if e.errno in (errno.ENOSPC, errno.EDQUOT) else "Go"
-    return RunFolderError(
-        f"cannot write to {shown(folder)}: {e.strerror}. {room} on from the last checkpoint with: {resume_of(folder)}"
-    )
-
-
-def write_recipe(folder: Path, recipe: Recipe) -> None:
-    """Bring recipe.toml up to date, where a resumed run goes further than it was begun."""
-    temporary = folder / ".recipe.toml.tmp"
-    temporary.write_text(recipe.to_toml(), encoding="utf-8")
-    os.replace(temporary, folder / "recipe.toml")
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON in one piece: the old file or the new one, never half of either."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
 
 
 class Recorder:
@@ -257,33 +160,3 @@ class Recorder:
         if name == "updates.csv" and file.tell():
             with path.open(encoding="utf-8") as old:
                 self._metric_names = old.readline().rstrip("\n").split(",")[3:]
-
-
-def _run_facts() -> dict[str, Any]:
-    """Versions, command, host and commit of this process."""
-    versions = {}
-    for package in ("rlbench", "torch", "gymnasium", "numpy"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed as a package"
-    return {
-        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "command": sys.argv,
-        "folder": str(home()),
-        "host": platform.node(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "versions": versions,
-        "commit": _commit(),
-    }
-
-
-def _commit() -> str | None:
-    """Commit of the git checkout that the user works in, if it is one."""
-    ask = ["git", "rev-parse", "HEAD"]
-    try:
-        out = subprocess.run(ask, cwd=home(), capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return out.stdout.strip() or None if out.returncode == 0 else None

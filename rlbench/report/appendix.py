@@ -7,10 +7,10 @@ from html import escape
 from pathlib import PurePath
 from typing import Any
 
-from .. import __version__
 from ..runfolder.values import finite
 from ..user_code.commands import place
 from ..user_code.refs import runs_user_code
+from ..version import __version__
 from .facts import Findings, Folder
 from .results import plural, span
 

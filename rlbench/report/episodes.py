@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import RlbenchError, UsageError, first_line
-from ..live.follow import read_recipe
-from ..play.recorded import Replayed, check
 from ..play.reel import Reel, training_reels
 from ..recipe.registry import table_name
 from ..rollout.camera import draws
+from ..runfolder.reader import read_recipe
 from ..trained.episodes import Chosen, Recording, choose, open_recording
 from ..trained.load import Trained, load
+from ..trained.rerun import Replayed, check
 from ..user_code.refs import confirmed
 from .facts import Contestant
 

@@ -7,12 +7,12 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from .. import __version__
 from ..errors import UsageError
+from ..files import replacing
 from ..judge.contestants import Spec
 from ..play import player
-from ..play.video import replacing
 from ..process.places import absolute, staying
+from ..version import __version__
 from .appendix import method, recipes, reproduce, setting
 from .charts import Chart, charts
 from .episodes import Film, film

@@ -10,7 +10,7 @@ import numpy as np
 from ..border.calls import ForeignError, told
 from ..border.make import EnvMaker
 from ..errors import EnvError, UsageError
-from ..play.window import advice
+from .display import advice
 
 
 class Film(gym.Wrapper):

@@ -260,3 +260,6 @@ class Evaluator:
         if self._envs is not None:
             self._envs.close()
             self._envs = None
+
+
+FINAL_ROUND = 0  # evaluation episodes of the final figures; rounds during training are env steps, and never 0

@@ -11,8 +11,7 @@ from typing import Any, Self, TypeVar
 
 from ..errors import RlbenchError
 from ..process import outputs
-from ..recipe import Recipe
-from ..user_code.commands import resume_command
+from ..user_code.commands import NamesCode, resume_command
 
 #: SIGHUP comes when a terminal is closed or a connection to another machine breaks.
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
@@ -92,7 +91,7 @@ class Interrupts:
         if not self.signal:
             self.signal, self.lost, self.foreign = outputs.pipe_signal(), e, True
 
-    def raise_if_any(self, folder: Path, recipe: Recipe, *more: object) -> None:
+    def raise_if_any(self, folder: Path, recipe: NamesCode, *more: object) -> None:
         """Raise Interrupted, with the command that goes on and ``more`` words of it, if a signal came."""
         if self.signal:
             how = f", as {outputs.why(self.lost)}" if self.lost else f" by {signal.Signals(self.signal).name}"

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError, first_line
+from ..files import write_json
 from ..recipe import Recipe
-from ..record.recorder import write_json
 from ..runfolder.layout import whole_run
-from .tracker import Numbers, Tracker, flat, hyper_parameters, run_name
+from .names import flat, hyper_parameters, run_name
+from .tracker import Numbers, Tracker
 
 PROJECT = "rlbench"
 

@@ -26,8 +26,9 @@ from tensorboard.plugins.hparams import metadata as hparams
 
 from ..recipe import Recipe
 from ..runfolder.layout import whole_run
+from .names import flat, hyper_parameters, run_name
 from .tfrecord import write_record
-from .tracker import Numbers, Tracker, flat, hyper_parameters, run_name
+from .tracker import Numbers, Tracker
 
 FOLDER = "tb"
 BINS = 30  # of a histogram

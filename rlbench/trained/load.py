@@ -15,11 +15,10 @@ from ..process.places import absolute, shown, staying
 from ..recipe import Recipe
 from ..recipe.build import Parts, build, code_changes
 from ..recipe.registry import given_class
-from ..rollout.evaluation import Evaluator, Plan
+from ..rollout.evaluation import FINAL_ROUND, Evaluator, Plan
 from ..runfolder import checkpoint_file
 from ..runfolder.layout import under_way, whole_run
-from ..training.finish import FINAL_ROUND
-from ..training.workers import joined
+from ..runfolder.workers import joined
 
 
 class Trained(NamedTuple):

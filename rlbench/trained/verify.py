@@ -13,12 +13,11 @@ import gymnasium as gym
 import numpy as np
 
 from ..errors import CheckpointError, EnvError, first_line
-from ..play.recorded import lead_in, states, title
 from ..runfolder import checkpoint_file, journal
 from ..runfolder.journal import Entry
-from ..runfolder.layout import under_way, worker_folders
-from ..training.faults import FOLDER as FAULTS
+from ..runfolder.layout import FAULTS, under_way, worker_folders
 from .episodes import Recording
+from .rerun import lead_in, states, title
 
 #: The files that `checkpoint_file.save` writes, from a run folder or a worker's; those of a save that was cut off begin
 #: with a dot.

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from ..errors import DivergedError
 from ..runfolder import checkpoint_file
+from ..runfolder.layout import FAULTS
 
 if TYPE_CHECKING:
     from .session import Session
-
-FOLDER = "faults"
 
 
 def diverged(metrics: dict[str, Tensor], training: Sequence[int]) -> dict[int, tuple[str, float]]:
@@ -69,7 +68,7 @@ def dump(
     Raises:
         RunFolderError: it cannot be written.
     """
-    path = folder / FOLDER / f"step-{env_steps}.pth"
+    path = folder / FAULTS / f"step-{env_steps}.pth"
     path.parent.mkdir(exist_ok=True)
     content = {"env_steps": env_steps, "seeds": list(seeds), "what": what, "agent": agent, "metrics": dict(metrics)}
     checkpoint_file.save(path, "dump", content)

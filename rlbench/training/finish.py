@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import RlbenchError
-from ..record.recorder import write_json
+from ..files import write_json
 from ..record.summary import summarise
 from ..record.watcher import Watcher
+from ..rollout.evaluation import FINAL_ROUND
 from .milestones import mean_of
 from .narrow import all_seeds
 from .trials import Paused
 
 if TYPE_CHECKING:
     from .session import Session
-
-FINAL_ROUND = 0  # evaluation episodes of the final figures; rounds during training are env steps, and never 0
 
 
 def finish(session: "Session") -> dict[str, Any]:

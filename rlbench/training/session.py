@@ -13,7 +13,7 @@ from ..play import clips
 from ..recipe import Recipe
 from ..recipe.build import build, make_envs
 from ..recipe.registry import agent_code
-from ..record.recorder import Recorder, disk_error, write_recipe
+from ..record.recorder import Recorder
 from ..record.scoreboard import Scores
 from ..record.watcher import Watcher
 from ..rollout.evaluation import Evaluator
@@ -21,8 +21,9 @@ from ..rollout.loop import Step, run
 from ..rollout.signals import Interrupts
 from ..runfolder import checkpoint_file
 from ..runfolder.checkpoints import Keeper, Kept, Pace
+from ..runfolder.create import disk_error, write_recipe
 from ..runfolder.layout import whole_run
-from ..track.tracker import check_trackers, open_tracker
+from ..track.open import check_trackers, open_tracker
 from .finish import draw, finish
 from .milestones import check_metrics, check_numbers, diagnostics, merged, reach, snapshot_of
 from .narrow import leave_out

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import CheckpointError, NoRun, UsageError, first_line
-from ..live.follow import read_recipe
 from ..process import mode
 from ..process.places import absolute, shown, staying
 from ..recipe import Recipe
@@ -14,14 +13,16 @@ from ..recipe.build import Parts, build, code_changes
 from ..recipe.memory import NoRoom, check_disk, check_memory
 from ..recipe.registry import agent_code, given_class
 from ..recipe.width import Width, check, recorded_mode
-from ..record.recorder import free_folder, new_folder
 from ..record.watcher import Watcher
 from ..runfolder.checkpoints import newest
+from ..runfolder.create import free_folder, new_folder
 from ..runfolder.layout import worker_folders
 from ..runfolder.lock import Lock
+from ..runfolder.reader import read_recipe
+from ..runfolder.workers import join_checkpoints
 from ..user_code.commands import begin_command, resume_command
 from .session import Session
-from .workers import Fleet, join_checkpoints, refuse_again, shares
+from .workers import Fleet, refuse_again, shares
 
 GLANCE = 0.5  # seconds; longer than others take to ask who is at work in a folder
 

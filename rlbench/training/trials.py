@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..files import write_json
 from ..recipe.eval_cost import Cost, advice
-from ..record.recorder import write_json
 from ..rollout.evaluation import Plan, Played
 from ..runfolder import checkpoint_file
 

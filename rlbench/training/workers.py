@@ -22,23 +22,23 @@ from typing import Any
 
 import torch
 
-from ..agent_state import join
 from ..errors import RlbenchError, UsageError
+from ..files import write_json
 from ..process.places import home, stand
 from ..recipe import Recipe
 from ..recipe.build import maker_of
 from ..recipe.eval_cost import advice
 from ..recipe.registry import agent_code
-from ..record.recorder import new_folder, write_json, write_recipe
 from ..record.scoreboard import Scores
 from ..record.summary import combine
 from ..record.watcher import Status, Watcher
 from ..rollout.camera import filming
 from ..rollout.signals import Interrupted, Interrupts, held, let_through
-from ..runfolder import checkpoint_file
 from ..runfolder.checkpoints import newest
-from ..runfolder.layout import TABLES, WORKERS, join_tables, worker_folders
-from ..track.tracker import check_trackers
+from ..runfolder.create import new_folder, write_recipe
+from ..runfolder.layout import WORKERS, worker_folders
+from ..runfolder.workers import join_workers
+from ..track.open import check_trackers
 from ..user_code.commands import begin_command, changed_words, resume_command
 from .finish import draw
 from .session import Session
@@ -291,36 +291,6 @@ def shares(recipe: Recipe) -> list[Recipe]:
 def cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def join_workers(folder: Path) -> None:
-    """Make the files at the top of ``folder`` from those of its workers."""
-    places = worker_folders(folder)
-    for table in TABLES:
-        join_tables([place / table for place in places], folder / table)
-    for name in ("checkpoint.pth", "best.pth"):
-        if all((place / name).is_file() for place in places):
-            checkpoint_file.save(folder / name, "checkpoint", joined(folder, name))
-
-
-def joined(folder: Path, name: str) -> dict[str, Any]:
-    """One checkpoint from the workers' ``name`` files: enough to play, while resuming goes by the workers' own."""
-    parts = [checkpoint_file.load(place / name, "checkpoint") for place in worker_folders(folder)]
-    return join_checkpoints(parts, folder)
-
-
-def join_checkpoints(parts: Sequence[dict[str, Any]], folder: Path) -> dict[str, Any]:
-    """One checkpoint from the contents of the workers' of ``folder``."""
-    recipe = Recipe.from_content(parts[0]["recipe"], str(folder))
-    counts = [len(part["seeds"]) for part in parts]
-    seeds = [seed for part in parts for seed in part["seeds"]]
-    return {
-        "recipe": recipe.replace(seed=seeds[0], seeds=len(seeds), workers=len(parts)).content(),
-        "seeds": seeds,
-        "env_steps": max(part["env_steps"] for part in parts),
-        "best_returns": [value for part in parts for value in part["best_returns"]],
-        "agent": join([part["agent"] for part in parts], counts),
-    }
 
 
 class _Reporter(Watcher):

@@ -23,11 +23,12 @@ from test_promises import FULL, MORE, At, opened, recipe
 import rlbench
 from rlbench.errors import RunFolderError
 from rlbench.live import watch
-from rlbench.live.follow import Watched, read_recipe
+from rlbench.live.follow import Watched
 from rlbench.live.recent_curve import RECENT
 from rlbench.record.scoreboard import Scores
 from rlbench.rollout.signals import Interrupted
 from rlbench.runfolder.lock import Lock, holder
+from rlbench.runfolder.reader import read_recipe
 from rlbench.runfolder.tail import Restarted, Tail
 from rlbench.training import session
 from rlbench.training import train as training

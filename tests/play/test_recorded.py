@@ -21,6 +21,7 @@ from rlbench.numbers import number
 from rlbench.play import mosaic, recorded
 from rlbench.play.greedy import HOLD
 from rlbench.play.mosaic import GAP, Mosaic, Tile
+from rlbench.trained import rerun
 from rlbench.trained.episodes import Chosen, Recording, choose, open_recording
 
 
@@ -143,7 +144,7 @@ def test_pictures_side_by_side_from_the_reset_to_the_last_state(drawn: Path) -> 
     chosen = choose(recording, "0,1,2", 0)
     lengths = [one.entry.episode_length for one in chosen]
     assert len(set(lengths)) > 1
-    ended: list[recorded.Replayed] = []
+    ended: list[rerun.Replayed] = []
     shown = list(recorded.pictures(recording, chosen, ended.append))
     assert len(shown) == max(lengths) + 1
     assert len({picture.shape for picture in shown}) == 1
@@ -391,8 +392,8 @@ def test_python_calls_need_no_command_line(drawn: Path) -> None:
     assert isinstance(recording, Recording)
     chosen = choose(recording, "first,worst", 0)
     assert all(isinstance(one, Chosen) for one in chosen)
-    ended: list[recorded.Replayed] = []
-    recorded.replay_returns(recording, chosen, ended.append)
-    recorded.check(recording, ended)
+    ended: list[rerun.Replayed] = []
+    rerun.replay_returns(recording, chosen, ended.append)
+    rerun.check(recording, ended)
     with pytest.raises(UsageError, match="no seed 3"):
         recording.entries(3)

@@ -3,7 +3,7 @@
 import tracemalloc
 from pathlib import Path
 
-from rlbench.runfolder.layout import join_tables
+from rlbench.runfolder.workers import join_tables
 
 HEADER = "seed,env,episode,env_steps,episode_return\n"
 

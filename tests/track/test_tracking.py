@@ -24,7 +24,7 @@ from rlbench.errors import UsageError
 from rlbench.recipe import Recipe
 from rlbench.record.watcher import Watcher
 from rlbench.rollout.signals import Interrupted
-from rlbench.track import tracker
+from rlbench.track import open as opening
 from rlbench.track.tensorboard import TensorBoard
 from rlbench.track.tfrecord import crc32c
 from rlbench.training import session
@@ -274,7 +274,7 @@ def test_workers_are_a_group_there(services: dict[str, FakeService], tmp_path: P
     """Seen from a worker's folder, without the process."""
     folder = tmp_path / "some" / "run" / "workers" / "1"
     folder.mkdir(parents=True)
-    tracker.open_tracker(recipe(track="wandb"), folder).close(None)
+    opening.open_tracker(recipe(track="wandb"), folder).close(None)
     assert services["wandb"].begun[0]["group"] == "some/run"
     assert services["wandb"].begun[0]["name"] == "some/run 1"
 
@@ -285,11 +285,11 @@ def test_a_service_that_cannot_begin(services: dict[str, FakeService], tmp_path:
 
     services["wandb"].init = refuses  # type: ignore[method-assign, assignment]
     with pytest.raises(UsageError, match=r"--track wandb could not begin: api_key not configured\. Try without"):
-        tracker.open_tracker(recipe(track="wandb"), tmp_path)
+        opening.open_tracker(recipe(track="wandb"), tmp_path)
 
 
 def test_a_missing_extra_is_said_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracker.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(opening.importlib.util, "find_spec", lambda name: None)
     for workers in ("1", "2"):
         said = mistake(
             "train", "--env", "CartPole-v1", "--track", "wandb", "--seeds", "2", "--workers", workers,

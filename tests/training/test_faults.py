@@ -19,9 +19,9 @@ import rlbench
 from rlbench import rng
 from rlbench.errors import AgentError, EnvError, RunFolderError
 from rlbench.recipe import Recipe
-from rlbench.record.recorder import disk_error
 from rlbench.record.watcher import Watcher
 from rlbench.runfolder import checkpoint_file
+from rlbench.runfolder.create import disk_error
 from rlbench.training import train as training
 from rlbench.training.faults import diverged, dump
 
