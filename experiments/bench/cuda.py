@@ -111,7 +111,7 @@ def waits(job: Job) -> dict[str, Any]:
         torch.cuda.set_sync_debug_mode("default")
         loop.close()
     for warning in caught:
-        if "synchroniz" in str(warning.message):
+        if "called a synchronizing" in str(warning.message):
             places[f"{Path(warning.filename).name}:{warning.lineno}"] += 1
     return {"a step": sum(places.values()) / steps, **{place: n / steps for place, n in places.most_common(12)}}
 

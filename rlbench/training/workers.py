@@ -20,13 +20,12 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..errors import RlbenchError, UsageError
 from ..files import write_json
 from ..process.places import home, stand
 from ..recipe import Recipe
-from ..recipe.build import maker_of
+from ..recipe.build import maker_of, on_cpu
+from ..recipe.device import resolve_device
 from ..recipe.eval_cost import advice
 from ..recipe.registry import agent_code
 from ..record.scoreboard import Scores
@@ -89,15 +88,15 @@ class Fleet:
     def run(self) -> dict[str, Any]:
         """Train all shares, join their files and draw the curve. As `Session.run`."""
         began = time.perf_counter()
-        # A fork is instant, but must not copy a process in which CUDA or a pool of threads is at work.
-        forks = sys.platform == "linux" and not torch.cuda.is_initialized() and self.recipe.threads == 1
-        method = "fork" if forks else "spawn"
-        context: Any = multiprocessing.get_context(method)
+        parts, cpu = placed(self.recipe)
+        # A fork is instant, but a card is out of its reach, and it must not copy a process with a pool of threads.
+        forks = sys.platform == "linux" and cpu and self.recipe.threads == 1
+        context: Any = multiprocessing.get_context("fork" if forks else "spawn")
         pipes: dict[Connection, int] = {}
         processes = []
         try:
             with Interrupts() as interrupts:
-                for k, share in enumerate(shares(self.recipe)):
+                for k, share in enumerate(parts):
                     here, there = context.Pipe()
                     place = self.folder / WORKERS / str(k)
                     # No daemon: that could have no children, and environments may want some.
@@ -116,8 +115,8 @@ class Fleet:
             _wait(processes)
         finally:
             _end(processes)
-        parts = [self._summaries[k] for k in sorted(self._summaries)]
-        self.summary = combine(parts, time.perf_counter() - began)
+        summaries = [self._summaries[k] for k in sorted(self._summaries)]
+        self.summary = combine(summaries, time.perf_counter() - began)
         join_workers(self.folder)
         write_json(self.folder / "summary.json", self.summary)
         draw(self.folder, self.watcher)
@@ -286,6 +285,15 @@ def shares(recipe: Recipe) -> list[Recipe]:
         )
         for low, high in itertools.pairwise(edges)
     ]
+
+
+def placed(recipe: Recipe) -> tuple[list[Recipe], bool]:
+    """The recipes of the workers, and whether they compute on the CPU: all in one place, however few seeds each has."""
+    parts = shares(recipe)
+    cpu = on_cpu(recipe, len(parts))
+    if recipe.device == "auto" and (card := resolve_device("auto")).type != "cpu":
+        parts = [share.replace(device="cpu" if cpu else str(card)) for share in parts]
+    return parts, cpu
 
 
 def cores() -> int:

@@ -254,8 +254,9 @@ def test_a_step_waits_for_the_card_once() -> None:
                 next(loop)
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    waits = collections.Counter(f"{w.filename}:{w.lineno}" for w in caught if "synchroniz" in str(w.message))
-    assert sum(waits.values()) == 100, waits
+    waits = collections.Counter(Path(w.filename).name for w in caught if "called a synchronizing" in str(w.message))
+    assert waits.pop("env_batch.py") == 100
+    assert set(waits.values()) <= {1}, waits  # a stream that is filled again, every 4096 numbers
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 1, 4, 2), (3, 64, 64, 64), (2, 5, 1, 7), (10, 64, 64, 1)])

@@ -6,11 +6,27 @@ import pytest
 import torch
 
 from rlbench.recipe import Recipe, build, device
+from rlbench.training import workers
 
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "resolve_device", lambda name: torch.device("cpu" if name == "cpu" else "cuda"))
+
+
+@pytest.mark.parametrize(("hidden", "place"), [((64, 64), "cpu"), ((600, 600), "cuda")])
+def test_workers_compute_in_one_place_however_few_seeds_each_has(
+    hidden: tuple[int, ...], place: str, card: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = recipe(workers=10, hyper={"hidden": hidden})
+    monkeypatch.setattr(workers, "resolve_device", build.resolve_device)
+    shares, cpu = workers.placed(made)
+    assert {share.device for share in shares} == {place}
+    assert cpu is (place == "cpu")
+    monkeypatch.undo()
+    shares, cpu = workers.placed(made)
+    assert {share.device for share in shares} == {"auto"}
+    assert cpu
 
 
 def recipe(**changes: Any) -> Recipe:
