@@ -16,6 +16,7 @@ from .feed import Feed, away
 from .packing import Packed, Twofold, layout
 from .rng import Stream
 from .types import Batch, Spec, Transition
+from .units import byte_size
 
 _EXACT = 2**24  # integers up to here survive float32
 
@@ -63,7 +64,7 @@ class Replay:
             self._pixels = np.zeros((*ring, 2, self._obs_width if self._images else 0), np.uint8)
         except (MemoryError, ValueError) as e:
             size = math.prod(ring) * (4 * width + (2 * self._obs_width if self._images else 0))
-            said = f"the replay buffer of {capacity:,} transitions needs {size / 2**30:,.1f} GiB; lower capacity"
+            said = f"the replay buffer of {capacity:,} transitions needs {byte_size(size)}; lower capacity"
             raise NoMemory(said, size, capacity) from e
         self._columns = self._views()
         self._flat_rows = self._rows.reshape(-1, width)

@@ -32,11 +32,11 @@ PIXEL = bytes.fromhex(
 _save = learning.save
 
 
-def _save_quickly(fig: Figure, out: Path | str) -> Path:
-    """As `plot.save`, but a run's own curve becomes one pixel: to paint it takes longer than all the rest of a run."""
+def _save_quickly(fig: Figure, out: Path | str, option: str = "") -> Path:
+    """`learning.save`, but a run's own curve becomes one pixel: to paint it takes longer than all the rest of a run."""
     if Path(out).name == "curve.png":
         fig.savefig = lambda file, **how: file.write(PIXEL)  # type: ignore[method-assign]
-    return _save(fig, out)
+    return _save(fig, out, option)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -13,7 +13,7 @@ FOLDERS = ("rlbench", "agents", "envs", "experiments")
 # What the kit holds besides the stacked layers of rlbench/nn/: all that the author of an agent needs.
 KIT = (
     "agent", "agent_state", "errors", "feed", "files", "functional", "graphs", "learner", "numbers", "optim", "packing",
-    "replay", "rng", "types", "version",
+    "replay", "rng", "types", "units", "version",
 )  # fmt: skip
 
 # The house, from the bottom up: room -> its files. A room imports from those below it alone, in functions and under

@@ -110,6 +110,7 @@ def buffer(transitions: int, side: int, where: Path | None) -> None:
     from rlbench.runfolder.checkpoints import Keeper, newest
     from rlbench.training.session import SAVE_SHARE
     from rlbench.types import Spec
+    from rlbench.units import byte_size
 
     spec = Spec(obs_shape=(side, side), obs_dtype=torch.uint8, num_obs=None, num_actions=6)
     held = Replay(spec, transitions, Streams([0])["replay"])
@@ -117,7 +118,7 @@ def buffer(transitions: int, side: int, where: Path | None) -> None:
     held._pixels[:] = block  # also makes the memory real
     held._filled = transitions
     size = held._pixels.nbytes + held._rows.nbytes
-    click.echo(f"{transitions:,} transitions of {side} x {side} bytes: {size / 2**30:.1f} GiB in memory, no copy made")
+    click.echo(f"{transitions:,} transitions of {side} x {side} bytes: {byte_size(size)} in memory, no copy made")
     folder = Path(tempfile.mkdtemp(dir=where))
     try:
         keeper = Keeper(folder, 1)

@@ -99,7 +99,7 @@ def tell(notes: Iterable[str]) -> None:
 
 def write(path: Path, content: str) -> None:
     """Write a text file in one piece; its folder is made if need be."""
-    from rlbench.files import replacing
+    from rlbench.files import exporting
 
-    with replacing(path, "--out FILE") as temporary:
+    with exporting(path, "--out FILE") as temporary:
         temporary.write_text(content + "\n", encoding="utf-8")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..numbers import number
+from ..units import duration
 from . import options, play_human, play_page
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ def _told(written: "Written") -> str:
     cut = "" if written.complete else ", cut short: a GIF of this size holds no more, an .mp4 does"
     from rlbench.process.places import shown
 
-    return f"{shown(written.path)}: {written.frames} frames, {written.seconds:.1f} s{cut}"
+    return f"{shown(written.path)}: {written.frames} frames, {duration(written.seconds, tenths=True)}{cut}"
 
 
 def _print(played: "Played") -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..units import byte_size
+
 if TYPE_CHECKING:
     from rlbench.play.greedy import Played
     from rlbench.trained.episodes import Chosen, Recording
@@ -70,4 +72,4 @@ def training(
 
 
 def _size(size: int, pictures: list[list[str]]) -> str:
-    return f"{sum(map(len, pictures)):,} pictures, {size / 1e6:.2f} MB"
+    return f"{sum(map(len, pictures)):,} pictures, {byte_size(size)}"

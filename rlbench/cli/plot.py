@@ -108,7 +108,7 @@ def plot(
     }
     figure, lines, more = make[kind]()
     options.tell([*notes, *more])
-    click.echo(shown(save(figure, out)))
+    click.echo(shown(save(figure, out, "--out FILE")))
     for line in lines:
         click.echo(line)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from ..units import byte_size
 from . import options
 
 
@@ -43,4 +44,4 @@ def report(
     options.tell((*found.warnings, *written.notes))
     for sentence in found.comparison.verdicts if found.comparison else ():
         click.echo(sentence)
-    click.echo(f"{shown(written.path)}: {written.size / 1e6:.2f} MB")
+    click.echo(f"{shown(written.path)}: {byte_size(written.size)}")

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..numbers import number
+from ..units import SECONDS, duration
 from . import options
 
 if TYPE_CHECKING:
     from ..runfolder.index import Found
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _COLOURS = {"running": "cyan", "finished": "green", "interrupted": "yellow", "crashed": "red", "damaged": "red"}
 _LEFT = ("env", "agent", "status", "path")  # columns of words; numbers stand at the right
 _SPARED = (
@@ -119,7 +119,7 @@ def _since(text: str, now: float) -> float:
     from ..errors import UsageError
 
     if ago := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text.strip()):
-        return now - float(ago[1]) * _UNITS[ago[2]]
+        return now - float(ago[1]) * SECONDS[ago[2]]
     try:
         return datetime.datetime.fromisoformat(text.strip()).timestamp()
     except (ValueError, OverflowError, OSError):
@@ -208,24 +208,15 @@ def _cells(found: "Found", now: float) -> dict[str, str]:
         "over": "-" if facts.episodes is None else f"{facts.episodes:,.0f}",
         "seeds": str(facts.seeds),
         "steps": f"{facts.steps:,}" if over else f"{facts.steps:,}/{facts.budget:,}",
-        "time": "-" if facts.seconds is None else _span(facts.seconds),
+        "time": "-" if facts.seconds is None else duration(facts.seconds),
         "status": found.status,
-        "age": "-" if facts.started is None else _span(max(now - facts.started, 0), coarse=True),
+        "age": "-" if facts.started is None else duration(now - facts.started, coarse=True),
         "path": _shown(found.path),
     }
 
 
 def _score(value: float | None) -> str:
     return number(value)
-
-
-def _span(seconds: float, *, coarse: bool = False) -> str:
-    """12s, 3m05s, 2h14m, 4d03h; ``coarse``: its first part."""
-    s = int(seconds)
-    for size, unit, part, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
-        if s >= size:
-            return f"{s // size}{unit}" + ("" if coarse else f"{s % size // part:02}{small}")
-    return f"{s}s"
 
 
 def _shown(path: Path) -> str:

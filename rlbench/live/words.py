@@ -9,6 +9,7 @@ from ..numbers import exact, interval, number, numbers
 from ..record.watcher import Status
 from ..stats.estimates import aggregate
 from ..stats.intervals import mean_interval
+from ..units import duration
 
 
 class Clock:
@@ -35,14 +36,6 @@ class Clock:
 def ended(summary: Mapping[str, Any]) -> bool:
     """Whether a run with this summary came to its end."""
     return bool(summary) and "interrupted" not in str(summary.get("stopped_because"))
-
-
-def duration(seconds: float) -> str:
-    """Seconds as 42s, 3m05s or 2h07m."""
-    s = round(max(seconds, 0))
-    if s < 60:
-        return f"{s}s"
-    return f"{s // 60}m{s % 60:02}s" if s < 3600 else f"{s // 3600}h{s % 3600 // 60:02}m"
 
 
 def seeds_text(count: int) -> str:

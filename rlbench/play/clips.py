@@ -15,6 +15,7 @@ from ..rollout.env_batch import EnvBatch
 from ..rollout.evaluation import ROUND
 from ..rollout.loop import run
 from ..runfolder.layout import whole_run
+from ..units import duration
 from .video import write_video
 
 FOLDER = "videos"
@@ -60,7 +61,7 @@ class Clips:
             if self._envs is None:
                 self._envs = EnvBatch(self.maker, self.seeds, 1, device=self.device, stream="evaluate")
             written = write_video(path, map(_small, self._frames(agent, seed, env_steps)), self.fps, "--out DIR")
-        return path, f"seed {self.seeds[seed]}, greedy, {written.seconds:.1f} s"
+        return path, f"seed {self.seeds[seed]}, greedy, {duration(written.seconds, tenths=True)}"
 
     def _frames(self, agent: Agent, seed: int, env_steps: int) -> Iterator[np.ndarray]:
         assert self._envs is not None

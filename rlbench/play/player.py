@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..files import replacing
+from ..files import exporting
 from ..version import __version__
 from .key_table import action_names
 from .reel import Reel
@@ -127,7 +127,7 @@ def write_page(path: str | Path, html: str) -> int:
         RunFolderError: it cannot be written.
     """
     content = html.encode()
-    with replacing(Path(path), "--html FILE") as temporary:
+    with exporting(Path(path), "--html FILE") as temporary:
         temporary.write_bytes(content)
     return len(content)
 

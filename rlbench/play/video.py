@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import EnvError, UsageError
-from ..files import replacing
+from ..files import exporting
 
 MAX_FPS = {".mp4": 60.0, ".gif": 20.0}  # browsers slow down a GIF whose pictures stand for less than 20 ms
 MAX_GIF_PIXELS = 300_000_000  # Pillow holds all pictures of a GIF in memory, one byte a pixel; a minute at 600 x 400
@@ -68,7 +68,7 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, opti
     """
     path, every = Path(path), stride(path, fps)
     write = {".mp4": _write_mp4, ".gif": _write_gif}[_ending(path)]
-    with replacing(path, option) as temporary:
+    with exporting(path, option) as temporary:
         count, complete = write(temporary, _checked(_thinned(frames, every)), fps / every)
     return Written(path, count, count * every / fps, complete)
 
@@ -154,7 +154,7 @@ def _encoder(ffmpeg: Any, path: Path, frame: np.ndarray, fps: float) -> Generato
         quality=8,  # flat colours and thin lines: more would not be seen, less shows
         macro_block_size=1,  # H.264 pads by itself; anything else would rescale the picture
         ffmpeg_log_level="quiet",  # what goes wrong is said by us, in one line
-        output_params=["-movflags", "+faststart"],
+        output_params=["-movflags", "+faststart", "-f", "mp4"],
     )
     return encoder
 
@@ -185,5 +185,5 @@ def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> tuple[in
         return picture
 
     rest = (image(frame) for frame in islice(frames, limit - 1))
-    image(first).save(path, save_all=True, append_images=rest, loop=0)
+    image(first).save(path, format="GIF", save_all=True, append_images=rest, loop=0)
     return count, next(frames, None) is None

@@ -1,9 +1,6 @@
 """Pictures of learning curves with their intervals, drawn without pyplot: nothing global is touched."""
 
-import contextlib
 import io
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..errors import RunFolderError, UsageError
+from ..errors import UsageError
+from ..files import exporting
 from ..runfolder.history import Axis, What
 from .canvas import Entry, canvas, finish, legends
 from .curves import Curve, Stat, group_runs
@@ -109,25 +107,12 @@ def draw(curves: Sequence[Curve], *, title: str | None = None, look: Look = SCRE
     return finish(made, x=label, y=y, caption=caption, title=title)
 
 
-def save(fig: Figure, out: Path | str) -> Path:
-    """Write a figure in one piece: the old file or the new one, never half of either."""
+def save(fig: Figure, out: Path | str, option: str = "") -> Path:
+    """Write a figure, whole or not at all. ``option`` is what names another place, for the message where it fails."""
     path = Path(out)
     ending = check_format(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(handle, "wb") as file, matplotlib.rc_context(_WRITING):
-            fig.savefig(file, format=ending)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as e:
-        raise RunFolderError(f"cannot write {path}: {e.strerror or e}.") from e
-    finally:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+    with exporting(path, option) as temporary, temporary.open("wb") as file, matplotlib.rc_context(_WRITING):
+        fig.savefig(file, format=ending)
     return path
 
 

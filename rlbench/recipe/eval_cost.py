@@ -6,6 +6,7 @@ Said once, and only where it matters: evaluations that take more time than train
 import math
 from typing import NamedTuple
 
+from ..units import duration
 from .recipe import Recipe
 
 PATIENCE = 5.0  # seconds of evaluating before anything is said: the first ones warm up
@@ -46,8 +47,8 @@ def advice(recipe: Recipe, cost: Cost, env_steps: int, train_seconds: float) -> 
         return ""
     key, value, enough = _cheaper(recipe, cost, env_steps, train_seconds)
     said = (
-        f"evaluations have taken {100 * seconds / whole:.0f} % of the time so far, {seconds:,.0f} of {whole:,.0f} s: "
-        "more than training."
+        f"evaluations have taken {100 * seconds / whole:.0f} % of the time so far, {duration(seconds)} of "
+        f"{duration(whole)}: more than training."
     )
     if value == getattr(recipe, key):
         return f"{said} They are as few as can be."

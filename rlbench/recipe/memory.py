@@ -18,6 +18,7 @@ import torch
 from ..agent import Agent
 from ..errors import NoMemory, RlbenchError, UsageError, first_line
 from ..rng import Streams
+from ..units import byte_size
 from .recipe import Recipe
 
 GIB = 2**30
@@ -87,15 +88,15 @@ def check_memory(need: Need, recipe: Recipe, free: int | None = None) -> list[st
     free = free_memory() if free is None else free
     if free is None:
         return []
-    parts = f"replay buffers {size(need.replay)}"
-    parts += f", networks and what belongs to them {size(COPIES * need.host)}" if need.host else ""
+    parts = f"replay buffers {byte_size(need.replay)}"
+    parts += f", networks and what belongs to them {byte_size(COPIES * need.host)}" if need.host else ""
     if need.memory > free:
         seeds = f"{need.seeds} seeds need" if need.seeds > 1 else "one seed needs"
-        what = f"{seeds} {size(need.memory)} of memory ({parts}), and {size(free)} are free here."
+        what = f"{seeds} {byte_size(need.memory)} of memory ({parts}), and {byte_size(free)} are free here."
         raise NoRoom(what, _fits(need, recipe, free))
     if need.memory <= min(CONSIDERABLE, 0.1 * free):
         return []
-    return [f"Memory: up to {size(need.memory)} ({parts}); {size(free)} are free."]
+    return [f"Memory: up to {byte_size(need.memory)} ({parts}); {byte_size(free)} are free."]
 
 
 def check_disk(need: Need, recipe: Recipe, folder: Path, free: int | None = None) -> list[str]:
@@ -108,15 +109,15 @@ def check_disk(need: Need, recipe: Recipe, folder: Path, free: int | None = None
     whole = need.disk(recipe.keep_checkpoints)
     if free is None or whole <= min(LARGE_FILES, 0.1 * free):
         return []
-    parts = f"checkpoints {size(need.weights)} each, replay buffers {size(need.replay)}"
+    parts = f"checkpoints {byte_size(need.weights)} each, replay buffers {byte_size(need.replay)}"
     if need.disk(1) > free:
         what = (
-            f"the run folder needs {size(need.disk(1))} ({parts}; the old ones stay until the new ones are there), and "
-            f"{size(free)} are free on the disk of {folder}."
+            f"the run folder needs {byte_size(need.disk(1))} ({parts}; the old ones stay until the new ones are "
+            f"there), and {byte_size(free)} are free on the disk of {folder}."
         )
         raise NoRoom(what, _fits(need, recipe, free, disk=True))
     kept = f"{recipe.keep_checkpoints} kept" if recipe.keep_checkpoints > 1 else "one kept"
-    said = f"Disk: the run folder takes up to {size(whole)} ({parts}, {kept}); {size(free)} are free."
+    said = f"Disk: the run folder takes up to {byte_size(whole)} ({parts}, {kept}); {byte_size(free)} are free."
     return [said if whole <= free else f"{said} Keep fewer: --set keep_checkpoints=1"]
 
 
@@ -160,7 +161,8 @@ def _card_is_full(need: Need, recipe: Recipe) -> NoRoom:
     """What to say where the agent of all seeds did not fit onto the card."""
     torch.cuda.empty_cache()  # of what was built in vain
     free, card = torch.cuda.mem_get_info()[0], ON_CARD * (need.weights - need.host)
-    what = f"{need.seeds} seeds need {size(card)} or more of the card's memory, and {size(free)} of it are free."
+    least, there = byte_size(card), byte_size(free)
+    what = f"{need.seeds} seeds need {least} or more of the card's memory, and {there} of it are free."
     fits = int(need.seeds * SHARE * free / max(card, 1))
     return NoRoom(what, f"What fits: --seeds {fits}, or --device cpu." if fits else "What fits: --device cpu.")
 
@@ -196,13 +198,6 @@ def free_disk(folder: Path) -> int | None:
         return shutil.disk_usage(place).free
     except OSError:
         return None
-
-
-def size(n: float) -> str:
-    """Bytes as GiB, small ones as MiB or KiB."""
-    if n >= 0.1 * GIB:
-        return f"{n / GIB:,.1f} GiB"
-    return f"{n / 2**20:.1f} MiB" if n >= 0.1 * 2**20 else f"{n / 2**10:.0f} KiB"
 
 
 def _fits(need: Need, recipe: Recipe, free: int, *, disk: bool = False) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from ..border.spaces import ActionCodec
-from ..errors import RunFolderError
+from ..files import unwritable
 from ..rollout.env_batch import Episode
 from ..runfolder.create import disk_error
 from ..runfolder.journal import Journal, cut_back
@@ -62,7 +62,7 @@ class Recorder:
             for name in TABLES:
                 self._open(name, None if resume is None else resume.get(name, 0))
         except OSError as e:
-            raise RunFolderError(f"cannot write to {folder}: {e.strerror or e}.") from e
+            raise unwritable(folder, e) from e
         for name, header in (("episodes.csv", EPISODES), ("evaluations.csv", EVALUATIONS)):
             if self._files[name].tell() == 0:
                 self._writers[name].writerow(header)

@@ -8,11 +8,12 @@ from pathlib import PurePath
 from typing import Any
 
 from ..runfolder.values import finite
+from ..units import duration
 from ..user_code.commands import place
 from ..user_code.refs import runs_user_code
 from ..version import __version__
 from .facts import Findings, Folder
-from .results import plural, span
+from .results import plural
 
 _UNKNOWN = "not known"
 
@@ -190,7 +191,7 @@ def _facts(folder: Folder) -> dict[str, str]:
         "env steps per seed": f"{facts.steps:,} of {facts.budget:,}",
     }
     out["updates per seed"] = _count(summary.get("updates"))
-    out["wall time"] = _UNKNOWN if facts.seconds is None else span(facts.seconds)
+    out["wall time"] = _UNKNOWN if facts.seconds is None else duration(facts.seconds)
     out["env steps a second, all seeds"] = _count(summary.get("env_steps_per_second"))
     out["started"] = str(about.get("started", _UNKNOWN)).replace("T", " ")
     out["device"] = str(summary.get("device", recipe.get("device", _UNKNOWN)))

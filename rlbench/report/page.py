@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UsageError
-from ..files import replacing
+from ..files import exporting
 from ..judge.contestants import Spec
 from ..play import player
 from ..process.places import absolute, staying
+from ..units import duration
 from ..version import __version__
 from .appendix import method, recipes, reproduce, setting
 from .charts import Chart, charts
 from .episodes import Film, film
 from .facts import Findings, gather
-from .results import listed, numbers, plural, span, verdict
+from .results import listed, numbers, plural, verdict
 from .seeds import seeds
 
 
@@ -60,7 +61,7 @@ def write_report(
     with staying():
         films = [film(found.contestants, env, agents, imports, len(found.envs)) for env in found.envs] if video else []
     html = page(found, films, title).encode()
-    with replacing(path, "--out FILE") as temporary:
+    with exporting(path, "--out FILE") as temporary:
         temporary.write_bytes(html)
     return Report(path, len(html), found, tuple(note for one in films for note in one.notes))
 
@@ -120,7 +121,7 @@ def _about(found: Findings) -> str:
     runs = plural(len(found.folders), "run")
     count = sum(len(s) for c in found.contestants if c.group for s in c.group.seeds.values())
     seconds = [folder.facts.seconds for folder in found.folders if folder.facts.seconds is not None]
-    spent = f", {span(sum(seconds))} of training" if seconds else ""
+    spent = f", {duration(sum(seconds))} of training" if seconds else ""
     today = datetime.date.today().isoformat()
     return f"{runs}, {plural(count, 'seed')}{spent}. Report of {today}."
 

@@ -54,14 +54,6 @@ def plural(n: int, thing: str) -> str:
     return f"{n:,} {thing}{'s' * (n != 1)}"
 
 
-def span(seconds: float) -> str:
-    """42 s, 3 min 5 s, 2 h 14 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600:,} h {whole % 3600 // 60} min"
-
-
 def short(value: float | None) -> str:
     """A score for a table."""
     return "–" if value is None or not math.isfinite(value) else number(value).replace("-", "−")

@@ -3,10 +3,7 @@
 A checkpoint is an ordinary `torch.save` file, so that ``torch.load(path, weights_only=True)`` opens it anywhere.
 """
 
-import contextlib
 import math
-import os
-import secrets
 import warnings
 import zipfile
 import zlib
@@ -16,7 +13,8 @@ from typing import Any, BinaryIO
 
 import torch
 
-from ..errors import CheckpointError, NoRun, RunFolderError, first_line
+from ..errors import CheckpointError, NoRun, first_line
+from ..files import replacing_all, unwritable
 from ..process.places import shown
 from ..user_code.commands import resume_of
 
@@ -46,43 +44,18 @@ def save_together(files: Sequence[tuple[Path, str, dict[str, Any]]]) -> None:
     """
     for _, kind, content in files:
         check_plain(content, kind)
-    staged: list[tuple[str, Path]] = []
-    path = files[0][0]
+    paths = [path for path, _, _ in files]
+    path = paths[0]
     try:
-        for path, kind, content in files:
-            handle, temporary = _temporary(path)
-            staged.append((temporary, path))
-            with os.fdopen(handle, "wb") as file:
+        with replacing_all(paths, sync=True) as staged:
+            for whole, temporary in zip(files, staged, strict=True):
+                path, kind, content = whole
                 held = on_cpu(content)
-                torch.save({"rlbench": kind, "format": FORMAT, "digest": _digest(held), **held}, file)
-                file.flush()
-                os.fsync(file.fileno())
-        for temporary, path in staged:
-            os.replace(temporary, path)
-        _sync_folder(path.parent)
+                with temporary.open("wb") as file:
+                    torch.save({"rlbench": kind, "format": FORMAT, "digest": _digest(held), **held}, file)
     except (OSError, RuntimeError) as e:  # torch reports a failed write as RuntimeError
-        cause = e.__context__ if isinstance(e.__context__, OSError) else e
-        reason = getattr(cause, "strerror", None) or cause
-        raise RunFolderError(
-            f"cannot write {shown(path)}: {reason}. The file of the previous checkpoint is untouched; "
-            f"go on from it with: {resume_of(path.parent)}"
-        ) from e
-    finally:
-        for temporary, _ in staged:  # gone already, where all went well
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-
-
-def _temporary(path: Path) -> tuple[int, str]:
-    """A new file beside ``path``, open for writing: its handle and its name.
-
-    The system gives it the permissions of any other file of the user's. `tempfile` would make it private; the umask,
-    by which that could be put right, can only be read by setting it, for all threads of the process.
-    """
-    while True:
-        name = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        with contextlib.suppress(FileExistsError):
-            return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), str(name)
+        then = "The file of the previous checkpoint is untouched; go on from it with:"
+        raise unwritable(shown(path), e, f"{then} {resume_of(path.parent)}") from e
 
 
 def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -211,13 +184,3 @@ def _offer(path: Path) -> str:
     ]
     others = [p for p in beside if p != path and p.is_file()]
     return f" There is also {others[0]}." if others else ""
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -3,7 +3,6 @@
 import datetime
 import errno
 import importlib.metadata
-import os
 import platform
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RunFolderError
-from ..files import write_json
+from ..files import unwritable, write_json, write_text
 from ..process.places import home, shown
 from ..recipe import Recipe
 from ..recipe.registry import table_name
@@ -59,9 +58,9 @@ def new_folder(recipe: Recipe, folder: Path, more: dict[str, Any] | None = None)
         _check_free(folder)
         for name in (*TABLES, WORKERS, *LEFT):
             shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink(missing_ok=True)
-        (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+        write_recipe(folder, recipe)
         about = {"code": facts(code_of(recipe.agent, recipe.imports)), **(more or {})}
-        write_json(folder / "run.json", {**_run_facts(), **about})
+        write_json(folder / "run.json", {**_run_facts(), **about}, sync=True)
     except OSError as e:
         raise _unwritable(folder, e) from e
     return folder
@@ -79,7 +78,7 @@ def _check_free(folder: Path) -> None:
 
 
 def _unwritable(folder: Path, e: OSError) -> RunFolderError:
-    return RunFolderError(f"cannot write a run to {shown(folder)}: {e.strerror or e}. Choose another --out.")
+    return unwritable(shown(folder), e, "Give another place: --out DIR")
 
 
 def disk_error(e: OSError, folder: Path) -> Exception:
@@ -88,16 +87,12 @@ def disk_error(e: OSError, folder: Path) -> Exception:
     if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO) and not ours:
         return e
     room = "Make room, then go" if e.errno in (errno.ENOSPC, errno.EDQUOT) else "Go"
-    return RunFolderError(
-        f"cannot write to {shown(folder)}: {e.strerror}. {room} on from the last checkpoint with: {resume_of(folder)}"
-    )
+    return unwritable(shown(folder), e, f"{room} on from the last checkpoint with: {resume_of(folder)}")
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
-    """Bring recipe.toml up to date, where a resumed run goes further than it was begun."""
-    temporary = folder / ".recipe.toml.tmp"
-    temporary.write_text(recipe.to_toml(), encoding="utf-8")
-    os.replace(temporary, folder / "recipe.toml")
+    """Write recipe.toml: of a run that begins, or that goes further than it was begun."""
+    write_text(folder / "recipe.toml", recipe.to_toml(), sync=True)
 
 
 def _run_facts() -> dict[str, Any]:

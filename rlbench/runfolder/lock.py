@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from ..errors import RunFolderError
+from ..files import unwritable
 
 NAME = ".lock"
 PATIENCE = 10.0  # seconds; workers whose parent was killed save before they end
@@ -31,7 +32,7 @@ class Lock:
         try:
             handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as e:
-            raise RunFolderError(f"cannot write to {folder}: {e.strerror or e}.") from e
+            raise unwritable(folder, e) from e
         until = time.monotonic() + (PATIENCE if patience is None else patience)
         while True:
             try:

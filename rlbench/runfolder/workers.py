@@ -2,12 +2,12 @@
 
 import contextlib
 import heapq
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..agent_state import join
+from ..files import replacing
 from ..recipe import Recipe
 from . import checkpoint_file
 from .layout import TABLES, worker_folders
@@ -48,13 +48,11 @@ def join_tables(parts: list[Path], whole: Path) -> None:
 
     Each is in the order of env steps, and the parts come in the order of their seeds; they may have millions of rows.
     """
-    temporary = whole.with_name(f".{whole.name}.tmp")
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(path.open(encoding="utf-8")) for path in parts]
         header = next(filter(None, [next(file, "") for file in files]), "")
         at = header.rstrip("\n").split(",").index("env_steps") if header else 0
         rows = heapq.merge(*files, key=lambda line: int(line.split(",", at + 1)[at]))
-        out = stack.enter_context(temporary.open("w", encoding="utf-8"))
-        out.write(header)
-        out.writelines(rows)
-    os.replace(temporary, whole)
+        with replacing(whole) as temporary, temporary.open("w", encoding="utf-8") as out:
+            out.write(header)
+            out.writelines(rows)

@@ -4,7 +4,8 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..errors import RunFolderError, UsageError
+from ..errors import UsageError
+from ..files import unwritable
 from ..recipe import Recipe
 from .several import Harmless, Several
 from .tracker import Note, Tracker
@@ -58,7 +59,7 @@ def open_tracker(
             try:
                 trackers.append(TensorBoard(folder, recipe, sizes, env_steps))
             except OSError as e:
-                raise RunFolderError(f"cannot write to {folder}: {e.strerror or e}.") from e
+                raise unwritable(folder, e) from e
         else:
             from .online import Online
 

@@ -57,7 +57,7 @@ def finish(session: "Session") -> dict[str, Any]:
         inexact=session.inexact,
         device=str(session.parts.device),
     )
-    write_json(session.folder / "summary.json", summary)
+    write_json(session.folder / "summary.json", summary, sync=True)
     if not session.stopping:
         session.trials.done()
     return summary

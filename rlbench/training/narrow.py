@@ -20,9 +20,10 @@ from ..agent import Agent, Saveable
 from ..agent_state import nbytes, same, split, widen
 from ..errors import NoMemory, first_line
 from ..packing import Packed
-from ..recipe.memory import free_memory, size
+from ..recipe.memory import free_memory
 from ..rng import Streams
 from ..types import Transition
+from ..units import byte_size
 
 if TYPE_CHECKING:
     from .session import Session
@@ -93,7 +94,7 @@ def narrow(
     held = None if replay is None else replay.state_dict()
     need, free = nbytes(held), free_memory()
     if free is not None and need > SHARE * free:
-        said = f"the buffers are too large to be copied: {size(need)}, with {size(free)} free"
+        said = f"the buffers are too large to be copied: {byte_size(need)}, with {byte_size(free)} free"
         raise NoMemory(said, need, 0)
     inner, drawn = made([seeds[s] for s in keep])
     total = len(seeds)

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import AgentError, EnvError
+from ..files import remove_leftovers
 from ..play import clips
 from ..recipe import Recipe
 from ..recipe.build import build, make_envs
@@ -115,8 +116,7 @@ class Session:
             self.watcher.note(note)
         sizes, seconds = stand(self, kept)
         agreed()
-        for leftover in folder.glob(".*.pth.*.tmp"):  # of a save that was cut off
-            leftover.unlink(missing_ok=True)
+        remove_leftovers(folder)
         write_recipe(folder, self.recipe)
         self.to_narrow = any(self.scores.stopped)
         (folder / "summary.json").unlink(missing_ok=True)  # of a run that has not ended

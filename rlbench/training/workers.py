@@ -118,7 +118,7 @@ class Fleet:
         summaries = [self._summaries[k] for k in sorted(self._summaries)]
         self.summary = combine(summaries, time.perf_counter() - began)
         join_workers(self.folder)
-        write_json(self.folder / "summary.json", self.summary)
+        write_json(self.folder / "summary.json", self.summary, sync=True)
         draw(self.folder, self.watcher)
         self.watcher.done(self)
         interrupts.raise_if_any(self.folder, self.recipe)

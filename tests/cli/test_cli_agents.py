@@ -1,6 +1,7 @@
 """The command line on mistakes in the user's own agent, and on a disk that fills up."""
 
 import errno
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,7 @@ def test_a_full_disk_in_mid_run(where: str, tmp_path: Path, monkeypatch: pytest.
                 case "torch.save":
                     monkeypatch.setattr(checkpoint_file.torch, "save", full)
                 case "os.fsync":
-                    monkeypatch.setattr(checkpoint_file.os, "fsync", full)
+                    monkeypatch.setattr(os, "fsync", full)
                 case "flush":
                     monkeypatch.setattr(self.recorder.tracker, "flush", full)
                 case "row":

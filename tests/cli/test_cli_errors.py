@@ -256,7 +256,7 @@ def test_plot_of_what_is_no_run(run: Path, tmp_path: Path) -> None:
 def test_out_folders_that_cannot_be_written(run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for out in (tmp_path / "file", tmp_path / "file" / "run"):
-        assert re.search(r"cannot write a run to .*Choose another --out", mistake(*CARTPOLE, "--out", out))
+        assert re.search(r"cannot write .*Give another place: --out DIR", mistake(*CARTPOLE, "--out", out))
     before = (run / "episodes.csv").read_bytes()
     assert re.search(r"already holds a run.*rlbench train --resume", mistake(*CARTPOLE, "--out", run))
     assert (run / "episodes.csv").read_bytes() == before

@@ -155,7 +155,7 @@ def test_the_page_says_what_happened(cartpole: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(told["followed"], brute, rtol=1e-5)
         assert told["ending"] == ("terminated" if terminated else "cut by the time limit")
         assert "best.pth of seed 1" in told["notes"][0]
-    assert re.fullmatch(rf"mean return .*; {re.escape(str(path))}: \d+ pictures, 0\.\d\d MB", said[-1])
+    assert re.fullmatch(rf"mean return .*; {re.escape(str(path))}: \d+ pictures, \d+ KiB", said[-1])
 
 
 def test_nothing_comes_from_outside(cartpole: Path, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_it_is_said_once_while_the_run_goes_on(workers: int, tmp_path: Path, mon
     keys = {**KEYS, "eval_every": 40, "final_eval_episodes": 0, "workers": workers}
     rlbench.train(recipe=recipe(**keys), out=tmp_path / "run", watcher=listener)
     (said,) = listener.of_cost
-    assert re.search(r"^evaluations have taken \d\d % of the time so far, \d+ of \d+ s: more than training\. ", said)
+    assert re.search(r"^evaluations have taken \d\d % of the time so far, \d+s of \d+s: more than training\. ", said)
     key, value = asked(said)
     assert key == "eval_every"
     assert value > 40
@@ -134,7 +134,7 @@ ADVICE = Recipe.load("default", env="CartPole-v1", overrides=["total_steps=100_0
         (Cost(1, 4.9), 1_000, 1.0, ""),  # too early to tell
         (Cost(1, 12.0), 1_000, 7.9, ""),  # a short run
         (Cost(10, 40.0), 10_000, 41.0, ""),
-        (Cost(10, 40.0), 10_000, 20.0, "67 % of the time so far, 40 of 60 s: .*--set eval_every=10000, .*a quarter"),
+        (Cost(10, 40.0), 10_000, 20.0, "67 % of the time so far, 40s of 1m00s: .*--set eval_every=10000, .*a quarter"),
         (Cost(10, 40.0), 10_000, 0.2, "--set eval_every=100000, those during training would take less"),
         (Cost(0, 0.0, 30.0, 20.0), 100_000, 12.0, "--set final_eval_episodes=1, those at the end .* a quarter"),
         (Cost(0, 0.0, 90.0, 60.0), 100_000, 60.0, "--set final_eval_episodes=5, those at the end .* a quarter"),

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import pickle
 import struct
 import zipfile
@@ -202,7 +203,7 @@ def test_a_save_that_is_interrupted_leaves_the_old_file_and_no_other(
     def interrupted(file: int) -> None:
         raise failure
 
-    monkeypatch.setattr(checkpoint_file.os, "fsync", interrupted)  # everything is written, nothing is certain
+    monkeypatch.setattr(os, "fsync", interrupted)  # everything is written, nothing is certain
     with pytest.raises(type(failure)):
         checkpoint_file.save(path, "checkpoint", {"number": 2})
     monkeypatch.undo()
@@ -213,8 +214,8 @@ def test_a_save_that_is_interrupted_leaves_the_old_file_and_no_other(
 def test_the_new_file_takes_its_place_only_once_it_is_on_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tape: list[str] = []
     for name in ("fsync", "replace"):
-        real = getattr(checkpoint_file.os, name)
-        monkeypatch.setattr(checkpoint_file.os, name, lambda *a, n=name, r=real: (tape.append(n), r(*a))[1])
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, n=name, r=real: (tape.append(n), r(*a))[1])
     checkpoint_file.save(path, "checkpoint", {"number": 2})
     assert tape == ["fsync", "replace", "fsync"]  # the content, the name, the folder that holds the name
 

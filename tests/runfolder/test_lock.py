@@ -60,7 +60,7 @@ def test_resuming_a_run_under_way_is_refused_in_one_line(tmp_path: Path, monkeyp
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="cannot write to"):
+    with pytest.raises(RunFolderError, match="cannot write"):
         Lock(tmp_path / "missing")
 
 
