@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import NamedTuple
 
@@ -223,6 +223,20 @@ def test_links_and_pictures_lead_somewhere(page: Page) -> None:
         there = page.path.parent / name if name else page.path
         assert there.exists(), target
         assert not heading or heading in headings(there), target
+
+
+def test_the_map_shows_every_room_from_the_bottom_up() -> None:
+    spec = spec_from_file_location("layering", ROOT / "tests/test_layering.py")
+    assert spec is not None
+    assert spec.loader is not None
+    layering = module_from_spec(spec)
+    spec.loader.exec_module(layering)
+    rows = [line for line in README.prose.splitlines() if re.match(r"\| `[\w/.*]+/", line)]
+    rooms = [Path(path).name for row in rows for path in re.findall(r"`([\w/]+)/`", row.split("|")[1])]
+    rooms[rooms.index("nn")] = "kit"
+    assert set(rooms) == set(layering.FLOOR) - {"face"}
+    floors = [layering.FLOOR[room] for room in rooms]
+    assert floors == sorted(floors)
 
 
 @every_page
