@@ -62,7 +62,7 @@ def test_an_episode_under_way_is_taken_up_again(env: str) -> None:
     again, _ = batches(env, limit=60)
     obs, strayed = again.load_state_dict(state)
     assert strayed == []
-    assert torch.equal(obs, torch.from_numpy(slow._obs).view(obs.shape))
+    assert torch.equal(obs, torch.from_numpy(slow.episodes.obs).view(obs.shape))
     for action in taken[95:]:
         expected = slow.step(action)
         assert_same(again.step(action), expected)
@@ -74,6 +74,6 @@ def test_what_was_done_is_kept_no_longer_than_it_matters() -> None:
     fast.reset()
     for action in actions("CartPole-v1", 5000):
         fast.step(action)
-    assert len(fast._log) < 2500
+    assert len(fast.episodes.log) < 2500
     longest = max(fast._clock - began for began in fast._began)
-    assert len(fast._log) >= longest
+    assert len(fast.episodes.log) >= longest
