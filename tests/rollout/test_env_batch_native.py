@@ -75,5 +75,5 @@ def test_what_was_done_is_kept_no_longer_than_it_matters() -> None:
     for action in actions("CartPole-v1", 5000):
         fast.step(action)
     assert len(fast.episodes.log) < 2500
-    longest = max(fast._clock - began for began in fast._began)
+    longest = max(fast.episodes.clock - began for began in fast.episodes.began)
     assert len(fast.episodes.log) >= longest
