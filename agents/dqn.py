@@ -118,7 +118,7 @@ class DQN(Agent):
         u = self.explore.host(self.spec.num_envs)  # (S, E)
         exploring = u < epsilon
         if not exploring.any():
-            return greedy
+            return greedy.clone() if greedy.is_cuda else greedy  # a graph's is its own
         random = (u * (self.num_actions / epsilon)).astype(np.int64)  # u below epsilon is uniform there too
         np.minimum(random, self.num_actions - 1, out=random)
         device = self.spec.device

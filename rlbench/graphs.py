@@ -52,6 +52,6 @@ class Graph:
         """Record what the function launches; nothing of it is computed yet."""
         self._inputs = tuple(x.clone() for x in inputs)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.device(inputs[0].device), torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self._outputs = tuple(self.function(*self._inputs))
         self._graph = graph
