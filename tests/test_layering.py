@@ -139,6 +139,28 @@ def banned(source: str, path: Path, ban: Ban) -> list[str]:
     return [f"{path}:{line} {name}" for line, name in found.items()]
 
 
+def circles(imports: dict[str, set[str]]) -> list[set[str]]:
+    """Modules that reach themselves by way of others, those of one circle together; ``imports`` has them by name."""
+    reached = {module: set(others) for module, others in imports.items()}
+    for through in imports:
+        for others in reached.values():
+            if through in others:
+                others |= reached[through]
+    rings = {frozenset({module, *(o for o in reached[module] if module in reached.get(o, ()))}) for module in imports}
+    return [set(ring) for ring in rings if len(ring) > 1]
+
+
+def imports_of(source: str, path: Path, modules: set[str]) -> set[str]:
+    """The other ``modules`` that a file imports, or imports something from."""
+    module, found = module_name(path), set()
+    for node in nodes(ast.parse(source), only_top=False):
+        for name in () if isinstance(node, ast.Attribute) else names(node, module):
+            parent = name.rpartition(".")[0]
+            known = (name, f"{name}.__init__", parent, f"{parent}.__init__")
+            found.add(next((one for one in known if one in modules), module))
+    return found - {module}
+
+
 def files_of(patterns: tuple[str, ...]) -> list[Path]:
     return [path.relative_to(ROOT) for pattern in patterns for path in sorted(ROOT.glob(pattern))]
 
@@ -166,6 +188,20 @@ def test_every_file_stands_in_a_room() -> None:
     assert sorted(placed) == sorted(there)
     assert [pattern for files in ROOMS.values() for pattern in files if not list(ROOT.glob(pattern))] == []
     assert [label for label, ban in BANS.items() if not files_of(ban.files)] == []
+
+
+def test_no_modules_import_each_other() -> None:
+    """Neither two nor more in a ring, under TYPE_CHECKING and in functions too."""
+    paths = {module_name(path): path for path in files_of(tuple(f"{folder}/**/*.py" for folder in FOLDERS))}
+    texts = {module: (ROOT / path).read_text("utf-8") for module, path in paths.items()}
+    assert circles({module: imports_of(text, paths[module], set(paths)) for module, text in texts.items()}) == []
+
+
+def test_a_planted_circle_is_caught() -> None:
+    inside = {"rlbench.a.x": "from .y import f", "rlbench.a.y": "def f():\n    from ..b import z", "rlbench.a.w": ""}
+    inside["rlbench.b.z"] = "if TYPE_CHECKING:\n    from ..a.x import g"
+    found = {m: imports_of(text, Path(f"{m.replace('.', '/')}.py"), set(inside)) for m, text in inside.items()}
+    assert circles(found) == [{"rlbench.a.x", "rlbench.a.y", "rlbench.b.z"}]
 
 
 def test_rooms_hide_no_public_function() -> None:

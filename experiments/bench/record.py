@@ -66,6 +66,7 @@ def record_one(name: str, part: str) -> None:
     from rlbench.runfolder.journal import Journal
     from rlbench.training import milestones
     from rlbench.training.session import Session
+    from rlbench.training.underway import Underway
 
     settings = {"eval_every": 0, "workers": 1, **RUNS[name]}
     made = Recipe.load(env=settings.pop("env"), overrides=settings)
@@ -85,11 +86,11 @@ def record_one(name: str, part: str) -> None:
 
     for method in ("add", "flush"):
         watched("journal", Journal, method)
-    watched("checkpoints", Session, "save")
+    watched("checkpoints", Underway, "save")
     with tempfile.TemporaryDirectory() as folder:
-        session = Session(made, Watcher(), draws=False)
+        session = Session(made, Watcher(), alone=False)
         session.start(Path(folder))
-        milestones.evaluate = lambda session, only=None: None
+        milestones.evaluate = lambda run, trials, only=None: None
         began = time.perf_counter()
         session._loop(Interrupts())
         whole = time.perf_counter() - began

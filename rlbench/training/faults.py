@@ -3,17 +3,13 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..errors import DivergedError
 from ..runfolder import checkpoint_file
 from ..runfolder.layout import FAULTS
-
-if TYPE_CHECKING:
-    from .session import Session
 
 
 def diverged(metrics: dict[str, Tensor], training: Sequence[int]) -> dict[int, tuple[str, float]]:
@@ -27,37 +23,6 @@ def diverged(metrics: dict[str, Tensor], training: Sequence[int]) -> dict[int, t
             numbers = values.tolist()
             found |= {s: (name, numbers[s]) for s in training if not math.isfinite(numbers[s])}
     return found
-
-
-def broken_seeds(session: "Session") -> list[int]:
-    """Positions of the seeds whose loss, rewards or observations have just become something not finite.
-
-    What the agent holds is written to a dump first, and the user told where.
-
-    Raises:
-        AgentError: there are any, and the recipe says that the run stops then.
-        RunFolderError: the dump cannot be written.
-    """
-    numbers, step = session.recipe.seed_numbers, session.env_steps
-    found = diverged(session.metrics, session.training)
-    bad = {s: f"the {name} of seed {numbers[s]} is {value}" for s, (name, value) in found.items()}
-    bad |= {s: what for s, what in session.envs.broken.items() if s in session.training}
-    if not bad:
-        return []
-    what = "; ".join(bad.values())
-    path = dump(session.folder, step, [numbers[s] for s in bad], session.agent_state(), session.metrics, what)
-    if session.recipe.on_nan == "stop":
-        raise DivergedError(f"{what}, at step {step:,}", path)
-    session.watcher.note(f"{what}, at step {step:,}: left behind. What the agent held is in {path}.")
-    return list(bad)
-
-
-def left_out(session: "Session") -> list[int]:
-    """Positions of the seeds that an evaluation has left out as their environment gave numbers that are not finite."""
-    broken = {s: what for s, what in session.evaluator.broken.items() if s in session.training}
-    for what in broken.values():
-        session.watcher.note(f"in an evaluation at step {session.env_steps:,}: {what}: left behind.")
-    return list(broken)
 
 
 def dump(

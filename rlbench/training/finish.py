@@ -2,89 +2,117 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..agent import Agent
 from ..errors import RlbenchError
 from ..files import write_json
 from ..record.summary import summarise
 from ..record.watcher import Watcher
 from ..rollout.evaluation import FINAL_ROUND
-from .milestones import mean_of
 from .narrow import all_seeds
-from .trials import Paused
-
-if TYPE_CHECKING:
-    from .session import Session
+from .trials import Paused, Trials, mean_of
+from .underway import Underway
 
 
-def finish(session: "Session") -> dict[str, Any]:
+class Figures(NamedTuple):
+    """What the seeds of a run score in the end: mean greedy returns, and how many episodes each of them rests on."""
+
+    final: np.ndarray  # (S,) of the final weights
+    best: np.ndarray  # (S,) of those that did best in an evaluation
+    final_episodes: list[int]
+    best_episodes: list[int]
+
+
+def finish(run: Underway, trials: Trials) -> dict[str, Any]:
     """Evaluate the final and the best weights on fresh episodes, unless a signal came or comes; write summary.json.
-
-    The agent holds afterwards what it held before.
 
     Returns:
         What summary.json holds.
     """
-    r, scores, agent = session.recipe, session.scores, session.agent
+    state, agent = run.state, run.agent
     if agent.replay is not None and not agent.updates:
-        session.watcher.note("no update was due in so few steps: these are the weights that training began with.")
+        run.watcher.note("no update was due in so few steps: these are the weights that training began with.")
     updates = agent.updates  # before the best weights, of fewer updates, are put in its place
-    ends = [session.env_steps if at is None else at for at in scores.stopped_at]
-    final, best = np.array(scores.evaluated), np.array(scores.best)
-    counts, best_counts = list(scores.evaluated_episodes), list(scores.best_episodes)
-    if r.final_eval_episodes and not session.stopping:
-        with all_seeds(session) as whole:
-            held = session.own_state()
-            try:
-                ((final, counts), (best, best_counts)) = _scored(session, ends)
-            except Paused:
-                pass
-            finally:
-                whole.load_state_dict(held)
+    ends = [state.env_steps if at is None else at for at in state.scores.stopped_at]
+    found = figures(run, trials, ends)
     summary = summarise(
-        r,
-        scores,
+        run.recipe,
+        state.scores,
         ends,
         updates=updates,
-        wall_seconds=session.recorder.wall_seconds,
-        train_seconds=session.train_seconds,
-        final=final,
-        best=best,
-        episodes=(counts, best_counts),
-        interrupted=session.stopping,
-        inexact=session.inexact,
-        device=str(session.parts.device),
+        wall_seconds=run.recorder.wall_seconds,
+        train_seconds=state.train_seconds,
+        final=found.final,
+        best=found.best,
+        episodes=(found.final_episodes, found.best_episodes),
+        interrupted=run.stopping,
+        inexact=state.inexact,
+        device=str(run.parts.device),
     )
-    write_json(session.folder / "summary.json", summary, sync=True)
-    if not session.stopping:
-        session.trials.done()
+    write_json(run.folder / "summary.json", summary, sync=True)
+    if not run.stopping:
+        trials.done()
     return summary
 
 
-Score = tuple[np.ndarray, list[int]]  # (S,) mean greedy return, and how many episodes it rests on
+def figures(run: Underway, trials: Trials, ends: Sequence[int]) -> Figures:
+    """The final and the best weights on fresh episodes; where a signal came or comes, what was known before.
+
+    The agent of the run holds afterwards what it held before, whatever happens meanwhile.
+
+    Args:
+        run: at its end.
+        trials: plays its evaluations.
+        ends: env steps that each seed took.
+    """
+    scores, parts = run.scores, run.parts
+    known = Figures(
+        np.array(scores.evaluated), np.array(scores.best), list(scores.evaluated_episodes), list(scores.best_episodes)
+    )
+    if not run.recipe.final_eval_episodes or run.stopping:
+        return known
+    agent = all_seeds(parts.agent, parts.made, parts.streams, run.recipe.seed_numbers)
+    held = run.own_state() if agent is parts.agent else None
+    try:
+        return _scored(run, trials, agent, ends)
+    except Paused:
+        return known
+    finally:
+        if held is not None:
+            agent.load_state_dict(held)
 
 
-def _scored(session: "Session", ends: Sequence[int]) -> tuple[Score, Score]:
-    """Of the final and of the best weights. Raises Paused."""
-    at = session.scores.best_at
-    final, counts = _score(session, session.agent_state(), ends)
+def _scored(run: Underway, trials: Trials, agent: Agent, ends: Sequence[int]) -> Figures:
+    """With ``agent`` holding the final weights, and then the best ones. Raises Paused."""
+    at, best_state = run.scores.best_at, run.state.best
+    final, counts = _score(run, trials, agent, run.agent_state(), ends)
     same = [best_at == end for best_at, end in zip(at, ends, strict=True)]
-    if session.best is None or all(same):
-        return (final, counts), (final, counts)
-    best, best_counts = _score(session, session.best, ends, [s for s, is_final in enumerate(same) if is_final])
+    if best_state is None or all(same):
+        return Figures(final, final, counts, counts)
+    skip = [s for s, is_final in enumerate(same) if is_final]
+    best, best_counts = _score(run, trials, agent, best_state, ends, skip)
     chosen = [counts[s] if is_final else best_counts[s] for s, is_final in enumerate(same)]
-    return (final, counts), (np.where(same, final, best), chosen)
+    return Figures(final, np.where(same, final, best), counts, chosen)
 
 
-def _score(session: "Session", state: dict[str, Any], ends: Sequence[int], skip: Sequence[int] = ()) -> Score:
-    """Of the weights in ``state``, over the episodes of the final figures."""
-    r = session.recipe
-    session.agent.load_state_dict(state)
-    returns, _ = session.trials(r.final_eval_episodes, FINAL_ROUND, [int(r.eval_share * end) for end in ends], skip)
-    for what in session.evaluator.broken.values():
-        session.watcher.note(f"in the final evaluation: {what}: this seed has no final score.")
+def _score(
+    run: Underway,
+    trials: Trials,
+    agent: Agent,
+    weights: dict[str, Any],
+    ends: Sequence[int],
+    skip: Sequence[int] = (),
+) -> tuple[np.ndarray, list[int]]:
+    """Mean greedy returns (S,) of ``weights`` over the episodes of the final figures, and how many these are."""
+    r = run.recipe
+    agent.load_state_dict(weights)
+    bounds = [int(r.eval_share * end) for end in ends]
+    returns, _ = trials(agent, r.final_eval_episodes, FINAL_ROUND, bounds, skip)
+    for what in run.evaluator.broken.values():
+        run.watcher.note(f"in the final evaluation: {what}: this seed has no final score.")
     return mean_of(returns), np.isfinite(returns).sum(1).tolist()
 
 

@@ -1,23 +1,20 @@
 """What is due between two steps of a run: evaluations, films, stop rules, and the check of its numbers."""
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 from torch import Tensor
 
-from ..agent_state import UnlikeError, merge, snapshot
-from ..errors import AgentError, RlbenchError
-from .faults import broken_seeds, left_out
-
-if TYPE_CHECKING:
-    from .session import Session
+from ..errors import AgentError, DivergedError, RlbenchError
+from .faults import diverged, dump
+from .trials import Trials, mean_of
+from .underway import Underway
 
 
-def reach(session: "Session", before: int, *, finished: bool, last: bool) -> None:
-    """Do what is due at the step that a session has just recorded; may be done again where it was cut off.
+def reach(run: Underway, trials: Trials, before: int, *, finished: bool, last: bool) -> None:
+    """Do what is due at the step that a run has just recorded; may be done again where it was cut off.
 
     Args:
-        session: at this step.
+        run: at this step.
+        trials: plays its evaluations.
         before: its env steps before it.
         finished: whether an episode ended in it.
         last: whether the run ends with it.
@@ -27,151 +24,120 @@ def reach(session: "Session", before: int, *, finished: bool, last: bool) -> Non
         AgentError: a loss is not finite, and that is to stop the run.
         NotFiniteError: likewise, a number of an environment that evaluates.
     """
-    r = session.recipe
-    if (session.due(r.eval_every, before) or last) and session.evaluated_at != session.env_steps:
-        evaluate(session)
-    if session.due(r.video_every, before):
-        film(session)
-    if finished or session.evaluated_at == session.env_steps:
-        stop_rules(session)
-    if session.envs.broken or session.due(r.log_every, before) or last:
-        check_numbers(session)
+    r, state = run.recipe, run.state
+    if (state.due(r.eval_every, before) or last) and state.evaluated_at != state.env_steps:
+        evaluate(run, trials)
+    if state.due(r.video_every, before):
+        film(run)
+    if finished or state.evaluated_at == state.env_steps:
+        stop_rules(run, trials)
+    if run.envs.broken or state.due(r.log_every, before) or last:
+        check_numbers(run)
 
 
-def evaluate(session: "Session", only: list[bool] | None = None) -> None:
+def evaluate(run: Underway, trials: Trials, only: list[bool] | None = None) -> None:
     """A greedy evaluation of the seeds that still train (or ``only`` some); keeps each seed's best weights."""
-    r, scores = session.recipe, session.scores
-    playing = only or [why is None for why in scores.stopped]
+    r, state, at = run.recipe, run.state, run.env_steps
+    playing = only or [why is None for why in state.scores.stopped]
     skip = [s for s, plays in enumerate(playing) if not plays]
-    since = min(session.env_steps, r.eval_every or session.env_steps)
-    bounds = [int(r.eval_share * since)] * r.seeds
-    returns, lengths = session.trials(r.eval_episodes, session.env_steps, bounds, skip)
-    session.recorder.evaluation(session.env_steps, returns, lengths)
-    _show(session)
-    improved = scores.evaluation(mean_of(returns), session.env_steps, np.isfinite(returns).sum(1).tolist())
+    bounds = [int(r.eval_share * min(at, r.eval_every or at))] * r.seeds
+    returns, lengths = trials(run.agent, r.eval_episodes, at, bounds, skip)
+    run.recorder.evaluation(at, returns, lengths)
+    _show(run)
+    improved = state.scores.evaluation(mean_of(returns), at, np.isfinite(returns).sum(1).tolist())
     if any(improved):
-        state = session.own_state()
-        session.best = state if session.best is None else merged(session, state, session.best, improved)
+        state.best = run.merged(run.own_state(), state.best, improved)
     if only is None:
-        session.evaluated_at = session.env_steps
-    if session.evaluator.broken:
-        stop(session, dict.fromkeys(left_out(session), "not finite"))
-    session.watcher.evaluated(session)
+        state.evaluated_at = at
+    broken = {s: what for s, what in run.evaluator.broken.items() if s in state.training}
+    for what in broken.values():
+        run.watcher.note(f"in an evaluation at step {at:,}: {what}: left behind.")
+    stop(run, dict.fromkeys(broken, "not finite"))
+    run.watcher.evaluated(run)
 
 
-def mean_of(returns: np.ndarray) -> np.ndarray:
-    """(S,) mean of the episodes that each seed has played, (S, episodes) with NaN for the others; NaN for none."""
-    counts = np.isfinite(returns).sum(1)
-    means = np.full(len(returns), np.nan)
-    for s, count in enumerate(counts.tolist()):
-        if count:
-            means[s] = returns[s, :count].mean()
-    return means
-
-
-def film(session: "Session") -> None:
+def film(run: Underway) -> None:
     """Film an episode of the seed that did best in an evaluation so far; a film that fails spoils no run."""
-    if session.clips is None:
+    if run.clips is None:
         return
-    best = max(session.training, key=lambda s: session.scores.best[s])  # -inf before its first evaluation
+    best = max(run.state.training, key=lambda s: run.scores.best[s])  # -inf before its first evaluation
     try:
-        path, title = session.clips.film(session.agent, best, session.env_steps, session.folder)
+        path, title = run.clips.film(run.agent, best, run.env_steps, run.folder)
     except RlbenchError as e:
-        session.watcher.note(f"{e} No more films are made.")
-        session.clips.close()
-        session.clips = None
+        run.watcher.note(f"{e} No more films are made.")
+        run.clips.close()
+        run.clips = None
         return
-    session.recorder.tracker.video(path, title, session.env_steps)
+    run.recorder.tracker.video(path, title, run.env_steps)
 
 
-def stop_rules(session: "Session") -> None:
+def stop_rules(run: Underway, trials: Trials) -> None:
     """Stop the seeds that have solved the environment, if asked, or had all their episodes."""
-    r, reasons = session.recipe, {}
-    for s in session.training:
-        if r.stop_when_solved and session.scores.solved[s] is not None:
+    r, state, reasons = run.recipe, run.state, {}
+    for s in state.training:
+        if r.stop_when_solved and state.scores.solved[s] is not None:
             reasons[s] = "solved"
-        elif 0 < r.max_episodes <= session.scores.episodes[s]:
+        elif 0 < r.max_episodes <= state.scores.episodes[s]:
             reasons[s] = "max_episodes"
-    if reasons and session.evaluated_at != session.env_steps:
-        evaluate(session, only=[s in reasons for s in range(r.seeds)])
-    stop(session, {s: why for s, why in reasons.items() if s in session.training})
+    if reasons and state.evaluated_at != state.env_steps:
+        evaluate(run, trials, only=[s in reasons for s in range(r.seeds)])
+    stop(run, {s: why for s, why in reasons.items() if s in state.training})
 
 
-def stop(session: "Session", reasons: dict[int, str]) -> None:
+def stop(run: Underway, reasons: dict[int, str]) -> None:
     """Train no more the seeds at these positions; their weights stay as they are now."""
     if not reasons:
         return
     for s, why in reasons.items():
-        session.scores.stop(s, why, session.env_steps)
-        session.envs.stop(s)
-    session.to_narrow = True
-    state = session.own_state()
-    stopping = [s in reasons for s in range(session.recipe.seeds)]
-    session.ended = state if session.ended is None else merged(session, state, session.ended, stopping)
+        run.scores.stop(s, why, run.env_steps)
+        run.envs.stop(s)
+    run.to_narrow = True
+    run.state.ended = run.merged(run.own_state(), run.state.ended, [s in reasons for s in range(run.recipe.seeds)])
 
 
-def check_numbers(session: "Session") -> None:
-    """Deal with seeds whose numbers are not finite any more, as ``on_nan`` says.
+def check_numbers(run: Underway) -> None:
+    """Deal with seeds whose loss, rewards or observations are not finite any more, as ``on_nan`` says.
+
+    What the agent holds is written to a dump first, and the user told where.
 
     Raises:
-        AgentError: a loss is not finite, and that is to stop the run.
+        AgentError: there are any, and that is to stop the run; or `check_metrics` finds something.
+        RunFolderError: the dump cannot be written.
     """
-    check_metrics(session)
-    stop(session, dict.fromkeys(broken_seeds(session), "not finite"))
+    check_metrics(run)
+    state, numbers = run.state, run.recipe.seed_numbers
+    found = diverged(state.metrics, state.training)
+    bad = {s: f"the {name} of seed {numbers[s]} is {value}" for s, (name, value) in found.items()}
+    bad |= {s: what for s, what in run.envs.broken.items() if s in state.training}
+    if not bad:
+        return
+    what = "; ".join(bad.values())
+    path = dump(run.folder, state.env_steps, [numbers[s] for s in bad], run.agent_state(), state.metrics, what)
+    if run.recipe.on_nan == "stop":
+        raise DivergedError(f"{what}, at step {state.env_steps:,}", path)
+    run.watcher.note(f"{what}, at step {state.env_steps:,}: left behind. What the agent held is in {path}.")
+    stop(run, dict.fromkeys(bad, "not finite"))
 
 
-def check_metrics(session: "Session") -> None:
+def check_metrics(run: Underway) -> None:
     """Raises AgentError where ``update`` gave something else than named numbers, one for each seed."""
-    agent, metrics = session.recipe.agent, session.metrics
+    agent, metrics = run.recipe.agent, run.state.metrics
     if not isinstance(metrics, dict):
         raise AgentError(f"{agent}: update gave a {type(metrics).__name__}, expected a dict of named Tensors, or {{}}.")
     for name, value in metrics.items():
         shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        if shape != (session.recipe.seeds,):
+        if shape != (run.recipe.seeds,):
             raise AgentError(
                 f"{agent}: update gave a metric {name!r} of shape {shape}, expected one number for "
-                f"each seed: a Tensor of shape ({session.recipe.seeds},)."
+                f"each seed: a Tensor of shape ({run.recipe.seeds},)."
             )
 
 
-def diagnostics(session: "Session") -> dict[str, Any]:
-    """What the agent says of itself: its tensors, without gradients."""
-    said = session.agent.diagnostics()
-    if not isinstance(said, dict):
-        raise AgentError(f"{session.recipe.agent}: diagnostics gave a {type(said).__name__}, expected a dict.")
-    return {str(name): x.detach() for name, x in said.items() if isinstance(x, Tensor)}
-
-
-def _show(session: "Session") -> None:
+def _show(run: Underway) -> None:
     """Give the tracker histograms of what the agent shows of itself."""
-    seeds = session.recipe.seed_numbers
+    seeds = run.recipe.seed_numbers
     found = {
-        name: x.float().cpu().numpy() for name, x in diagnostics(session).items() if x.ndim > 1 and len(x) == len(seeds)
+        name: x.float().cpu().numpy() for name, x in run.diagnostics().items() if x.ndim > 1 and len(x) == len(seeds)
     }
-    named = {f"learning/{name}": {seeds[s]: x[s].ravel() for s in session.training} for name, x in found.items()}
-    session.recorder.tracker.histograms(named, session.env_steps)
-
-
-def merged(session: "Session", new: dict[str, Any], old: dict[str, Any], mask: list[bool]) -> dict[str, Any]:
-    """As `merge`. Raises AgentError where the agent's state has changed its shape."""
-    try:
-        return dict(merge(new, old, mask))
-    except UnlikeError as e:
-        raise AgentError(
-            f"{session.recipe.agent}: in its state_dict {e}. Shapes are to stay the same: pad to a fixed length."
-        ) from e
-
-
-def snapshot_of(session: "Session") -> dict[str, Any]:
-    """A snapshot of what the agent holds.
-
-    Raises:
-        AgentError: its state is no dict.
-    """
-    state = session.agent.state_dict()
-    if not isinstance(state, dict):
-        raise AgentError(
-            f"{session.recipe.agent}: state_dict gave a {type(state).__name__}, expected a dict of tensors, numbers, "
-            "texts, lists and dicts."
-        )
-    return dict(snapshot(state))
+    named = {f"learning/{name}": {seeds[s]: x[s].ravel() for s in run.state.training} for name, x in found.items()}
+    run.recorder.tracker.histograms(named, run.env_steps)

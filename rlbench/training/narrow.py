@@ -1,7 +1,7 @@
 """Seeds that have stopped are left out of the agent, so that they no longer cost anything.
 
-Stands between `session` and the agent. `narrow` builds the agent anew for the seeds that still train and hands it what
-these seeds have learned; `Narrowed` stands in its place towards the session, its environments and its record, for which
+Stands between a run and its agent. `narrow` builds the agent anew for the seeds that still train and hands it what
+these seeds have learned; `Narrowed` stands in its place towards the run, its environments and its record, for which
 the S axis stays as long as it was. Where a seed's numbers do not depend on how many train beside it, as they do not on
 a CPU with one thread, no bit of the others changes.
 
@@ -9,9 +9,8 @@ What a seed held when it stopped, its weights and its part of the buffer, is kep
 `Narrowed.state_dict` gives: checkpoints are those of all seeds, and a run that is resumed from one narrows again.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,48 +23,48 @@ from ..recipe.memory import free_memory
 from ..rng import Streams
 from ..types import Transition
 from ..units import byte_size
-
-if TYPE_CHECKING:
-    from .session import Session
+from .underway import Underway
 
 SHARE = 0.25  # of the memory that is free, at most, may be taken while buffers are carried over
 
 Made = Callable[[Sequence[int]], tuple[Agent, Streams]]
 
 
-def leave_out(session: "Session") -> None:
-    """Let the agent of ``session`` compute only the seeds that still train, at least one.
+def leave_out(run: Underway) -> None:
+    """Let the agent of ``run`` compute only the seeds that still train, at least one.
 
     An agent whose state cannot be taken apart goes on with all of them, and so does one whose buffers take more than a
     quarter of the memory that is free; a note says why, once.
     """
-    session.to_narrow = False
-    if session.undivided:
+    run.to_narrow = False
+    if run.undivided:
         return
-    seeds, parts = session.recipe.seed_numbers, session.parts
+    seeds, parts = run.recipe.seed_numbers, run.parts
     try:
-        agent, streams = narrow(session.agent, parts.made, parts.streams, seeds, session.training)
+        agent, streams = narrow(parts.agent, parts.made, parts.streams, seeds, run.state.training)
     except Exception as e:  # the agent's own code may raise anything; it has trained so far, and can go on
-        session.undivided = True
+        run.undivided = True
         why = first_line(e).rstrip(".")
-        session.watcher.note(f"seeds that have stopped are still computed beside the others, which costs time: {why}.")
+        run.watcher.note(f"seeds that have stopped are still computed beside the others, which costs time: {why}.")
     else:
-        session.agent, session.parts = agent, parts._replace(agent=agent, streams=streams)
+        run.parts = parts._replace(agent=agent, streams=streams)
 
 
-@contextlib.contextmanager
-def all_seeds(session: "Session") -> Iterator[Agent]:
-    """Context in which the agent of ``session`` has all its seeds, but no buffer: to act, not to train."""
-    agent, parts = session.agent, session.parts
-    if isinstance(agent, Narrowed):
-        whole, streams = parts.made(session.recipe.seed_numbers)
-        whole.load_state_dict(agent.state_dict())
-        streams.load_state_dict(parts.streams.state_dict())
-        session.agent, session.parts = whole, parts._replace(agent=whole, streams=streams)
-    try:
-        yield session.agent
-    finally:
-        session.agent, session.parts = agent, parts
+def all_seeds(agent: Agent, made: Made, streams: Streams, seeds: Sequence[int]) -> Agent:
+    """The agent that computes all of ``seeds``, to act and not to train: ``agent`` itself, or one that knows as much.
+
+    Args:
+        agent: of all seeds, or narrowed; left as it is.
+        made: builds an agent, and its streams, for some of the seed numbers.
+        streams: those that ``agent`` draws from.
+        seeds: the S seed numbers.
+    """
+    if not isinstance(agent, Narrowed):
+        return agent
+    whole, drawn = made(seeds)
+    whole.load_state_dict(agent.state_dict())
+    drawn.load_state_dict(streams.state_dict())
+    return whole
 
 
 def narrow(

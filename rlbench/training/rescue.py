@@ -2,30 +2,27 @@
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import AgentError, DivergedError, EnvError, NotFiniteError, RlbenchError
 from ..process.places import shown
 from ..runfolder.layout import whole_run, worker_folders
 from ..user_code.commands import begin_command, resume_command
 from .faults import dump
-
-if TYPE_CHECKING:
-    from .session import Session
+from .underway import Underway
 
 
-def rescued(session: "Session", e: EnvError | AgentError) -> RlbenchError:
+def rescued(run: Underway, e: EnvError | AgentError) -> RlbenchError:
     """Save what can be saved of a run in which ``e`` was raised; the error to raise instead, with what to do next.
 
     A step in which an environment failed counts for none of the copies, and what the agent had chosen is kept with it:
     going on from there is exact. So is going on with an evaluation. After an error of the agent itself there is no
     telling what it holds, so the newest checkpoint stays as it is; training on from it comes to the same step again.
     """
-    whole, recipe = whole_run(session.folder), session.recipe
-    dumped = e.dump if isinstance(e, DivergedError) else _dump(session, e)
+    whole, recipe = whole_run(run.folder), run.recipe
+    dumped = e.dump if isinstance(e, DivergedError) else _dump(run, e)
     with contextlib.suppress(RlbenchError, OSError):
-        session.recorder.flush()
-    saved = _save(session, e)
+        run.recorder.flush()
+    saved = _save(run, e)
     text = str(e).rstrip(". ")
     held = f" What the agent held is in {shown(dumped)}." if dumped else ""
     if not any((place / "checkpoint.pth").exists() for place in (whole, *worker_folders(whole))):
@@ -34,18 +31,18 @@ def rescued(session: "Session", e: EnvError | AgentError) -> RlbenchError:
         rate = " Lower the learning rate, or leave" if isinstance(e, DivergedError) else " Mend it, or leave"
         do = f"{rate} such seeds behind: {resume_command(whole, recipe, '--on-nan', 'skip-seed')}"
     else:
-        until = f"Everything until step {session.env_steps:,} is saved" if saved else "The last checkpoint is kept"
+        until = f"Everything until step {run.env_steps:,} is saved" if saved else "The last checkpoint is kept"
         do = f" {until}. Go on, when it is mended, with: {resume_command(whole, recipe)}"
     error = type(e)(text + "." + held + do) if type(e) in (EnvError, AgentError) else _like(e, text + "." + held + do)
     error.exit_code = e.exit_code
     return error
 
 
-def saved_before_step(session: "Session") -> bool:
+def saved_before_step(run: Underway) -> bool:
     """Write a checkpoint of before the step that an environment did not bring to its end, if it was one's."""
-    if session.envs.asked is None and session.pending is None:
+    if run.envs.asked is None and run.state.pending is None:
         return False
-    session.save()
+    run.save()
     return True
 
 
@@ -54,25 +51,25 @@ def _like(e: RlbenchError, message: str) -> RlbenchError:
     return EnvError(message) if isinstance(e, EnvError) else AgentError(message)
 
 
-def _save(session: "Session", e: EnvError | AgentError) -> bool:
-    """Write a checkpoint, if the session stands at one that can be gone on from."""
-    stands = session.pending is not None or (session.envs.asked is not None and isinstance(e, EnvError))
+def _save(run: Underway, e: EnvError | AgentError) -> bool:
+    """Write a checkpoint, if the run stands at one that can be gone on from."""
+    stands = run.state.pending is not None or (run.envs.asked is not None and isinstance(e, EnvError))
     if not stands or not isinstance(e, EnvError | DivergedError):
         return False
-    if isinstance(e, DivergedError) and (session.folder / "checkpoint.pth").exists():
+    if isinstance(e, DivergedError) and (run.folder / "checkpoint.pth").exists():
         return False  # the weights of before, all of them finite, are worth more
     try:
-        session.save()
+        run.save()
     except Exception:  # the agent's own code may fail at it, or the disk be full; what is told is the first error
         return False
     return True
 
 
-def _dump(session: "Session", e: EnvError | AgentError) -> Path | None:
+def _dump(run: Underway, e: EnvError | AgentError) -> Path | None:
     """Write what the agent held, if it can tell."""
-    numbers, seed = session.recipe.seed_numbers, getattr(e, "seed", None)
-    seeds = [numbers[s] for s in ([seed] if seed is not None else session.training)]
+    numbers, seed = run.recipe.seed_numbers, getattr(e, "seed", None)
+    seeds = [numbers[s] for s in ([seed] if seed is not None else run.state.training)]
     try:
-        return dump(session.folder, session.env_steps, seeds, session.agent_state(), session.metrics, str(e))
+        return dump(run.folder, run.env_steps, seeds, run.agent_state(), run.state.metrics, str(e))
     except Exception:  # as above
         return None

@@ -9,7 +9,7 @@ from ..errors import CheckpointError, NoRun, UsageError, first_line
 from ..process import mode
 from ..process.places import absolute, shown, staying
 from ..recipe import Recipe
-from ..recipe.build import Parts, build, code_changes
+from ..recipe.build import Parts, code_changes
 from ..recipe.memory import NoRoom, check_disk, check_memory
 from ..recipe.registry import agent_code, given_class
 from ..recipe.width import Width, check, recorded_mode
@@ -22,7 +22,8 @@ from ..runfolder.reader import read_recipe
 from ..runfolder.workers import join_checkpoints
 from ..user_code.commands import begin_command, resume_command
 from .session import Session
-from .workers import Fleet, refuse_again, shares
+from .trainable import Trainable
+from .workers import Workers, refuse_again, shares
 
 GLANCE = 0.5  # seconds; longer than others take to ask who is at work in a folder
 
@@ -83,10 +84,9 @@ def train(
     elif env or agent or imports or overrides:
         raise UsageError("give a finished Recipe alone, or change it with Recipe.replace")
     recipe = recipe.placed()
-    several = len(shares(recipe)) > 1
     with staying(), agent_code(recipe.agent):
-        session = Fleet(recipe, watcher or Watcher()) if several else Session(recipe, watcher or Watcher())
-        parts = session.parts if isinstance(session, Session) else _tried(recipe)
+        session = _trainable(recipe, watcher or Watcher(), several=len(shares(recipe)) > 1)
+        parts = session.tried()
         notes = _room_notes(session, parts, place or runs)
         found = check(parts.agent, recipe, parts.device)
         if found.strayed:
@@ -102,19 +102,18 @@ def train(
             return Run(place, session.run())
 
 
-def _tried(recipe: Recipe) -> Parts:
-    """One seed's parts of a run of several processes: what fails, fails here, and not in every worker."""
-    return build(recipe, recipe.seed_numbers[:1], recipe.device, train=recipe.seeds)
+def _trainable(recipe: Recipe, watcher: Watcher, *, several: bool) -> Trainable:
+    """A run that has not begun: on several processes, or in this one."""
+    return Workers(recipe, watcher) if several else Session(recipe, watcher)
 
 
-def _room_notes(session: Session | Fleet, parts: Parts, out: Path) -> list[str]:
+def _room_notes(session: Trainable, parts: Parts, out: Path) -> list[str]:
     """What to say about memory and disk before a run begins in ``out``, or below it."""
     try:
         recipe, need = session.recipe, parts.need
         return check_memory(need, recipe) + check_disk(need, recipe, out) if need else []
     except NoRoom:
-        if isinstance(session, Session):
-            session.envs.close()
+        session.close()
         raise
 
 
@@ -173,7 +172,7 @@ def _restored(
     imports: Sequence[str],
     changes: dict[str, Any],
     watcher: Watcher,
-) -> Session | Fleet:
+) -> Trainable:
     """A run that stands where it stopped, in a folder that is ours; ``saved`` are its newest checkpoints.
 
     What was read from the files is let go of on return: the old buffer's file keeps its place on the disk until then.
@@ -211,20 +210,13 @@ def _restored(
         raise UsageError(
             f"every seed of {shown(folder)} has stopped (solved, or max_episodes); there is nothing to resume."
         )
-    session: Session | Fleet
     with agent_code(recipe.agent):
         try:
-            if kept is None:
-                session = Fleet(recipe, watcher)
-                _tried(recipe)
-            else:
-                session = Session(recipe, watcher)
+            session = _trainable(recipe, watcher, several=kept is None)
+            session.tried()
         except NoRoom as e:
             raise UsageError(f"{e.what} A run that goes on cannot take less: go on where there is more.") from e
-        if isinstance(session, Fleet):
-            session.restore(folder, changes)
-        elif kept is not None:
-            session.restore(folder, kept)
+        session.restore(folder, kept, changes)
     return session
 
 

@@ -5,16 +5,13 @@ Seeds do not see each other, so splitting them changes no bit of any. Each proce
 """
 
 import contextlib
-import ctypes
 import itertools
 import math
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -22,33 +19,31 @@ from typing import Any
 
 from ..errors import RlbenchError, UsageError
 from ..files import write_json
-from ..process.places import home, stand
+from ..process.places import home
 from ..recipe import Recipe
-from ..recipe.build import maker_of, on_cpu
+from ..recipe.build import Parts, build, maker_of, on_cpu
 from ..recipe.device import resolve_device
 from ..recipe.eval_cost import advice
-from ..recipe.registry import agent_code
 from ..record.scoreboard import Scores
 from ..record.summary import combine
-from ..record.watcher import Status, Watcher
+from ..record.watcher import Watcher
 from ..rollout.camera import filming
-from ..rollout.signals import Interrupted, Interrupts, held, let_through
-from ..runfolder.checkpoints import newest
-from ..runfolder.create import new_folder, write_recipe
+from ..rollout.signals import Interrupts, held
+from ..runfolder.checkpoints import Kept
+from ..runfolder.create import write_recipe
 from ..runfolder.layout import WORKERS, worker_folders
 from ..runfolder.workers import join_workers
 from ..track.open import check_trackers
 from ..user_code.commands import begin_command, changed_words, resume_command
 from .finish import draw
-from .session import Session
+from .worker import work
 
 FAREWELL = 30.0  # seconds that workers have for saving when something failed
 UNGUARDED = 97  # exit code of a worker that found itself in a script without a main guard
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-class Fleet:
-    """Stands where a `Session` does when ``recipe.workers`` is more than 1; same methods, same results."""
+class Workers:
+    """Stands where a `Session` does when ``recipe.workers`` is more than 1, with the same results: a `Trainable`."""
 
     folder: Path
     summary: dict[str, Any]
@@ -71,15 +66,21 @@ class Fleet:
         self._said: dict[int, dict[str, Any]] = {}  # worker -> its newest report
         self._summaries: dict[int, dict[str, Any]] = {}
 
+    def tried(self) -> Parts:
+        """As `Trainable.tried`: of one seed. What fails, fails here, and not in every worker."""
+        recipe = self.recipe
+        return build(recipe, recipe.seed_numbers[:1], recipe.device, train=recipe.seeds)
+
     def start(self, folder: Path) -> None:
         """Begin a new run in ``folder``."""
         self.folder = folder
 
-    def restore(self, folder: Path, changes: Mapping[str, object]) -> None:
+    def restore(self, folder: Path, kept: Kept | None, changes: Mapping[str, object]) -> None:
         """Go on where the workers under ``folder`` stand. Nothing there changes before all of them do so in `run`.
 
         Args:
             folder: the run folder.
+            kept: None: they have checkpoints of their own.
             changes: what was asked to be different from now on; goes into the command that tries again.
         """
         self.folder, self._resume = folder, True
@@ -101,7 +102,7 @@ class Fleet:
                     place = self.folder / WORKERS / str(k)
                     # No daemon: that could have no children, and environments may want some.
                     process = context.Process(
-                        target=_work,
+                        target=work,
                         args=(there, share.content(), place, self._resume, os.getpid(), home()),
                         daemon=False,
                     )
@@ -123,6 +124,9 @@ class Fleet:
         self.watcher.done(self)
         interrupts.raise_if_any(self.folder, self.recipe)
         return self.summary
+
+    def close(self) -> None:
+        """Nothing has been opened."""
 
     def _listen(self, pipes: dict[Connection, int], processes: list[Any], interrupts: Interrupts) -> None:
         """Take reports until every worker is done; hand a signal on to them once."""
@@ -266,7 +270,7 @@ def _wait(processes: Sequence[Any]) -> None:
 
 
 def refuse_again() -> None:
-    """End a process that was spawned as a worker and is now beginning the program anew: see `Fleet._died`."""
+    """End a process that was spawned as a worker and is now beginning the program anew: see `Workers._died`."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise SystemExit(UNGUARDED)
 
@@ -299,75 +303,3 @@ def placed(recipe: Recipe) -> tuple[list[Recipe], bool]:
 def cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _Reporter(Watcher):
-    """Sends what a worker's session shows to the parent."""
-
-    def __init__(self, pipe: Any, parent: int) -> None:
-        self.pipe, self.parent = pipe, parent
-
-    def note(self, text: str) -> None:
-        self._send("note", text)
-
-    def tick(self, status: Status) -> None:
-        self._report("tick", status)
-
-    def evaluated(self, status: Status) -> None:
-        self._report("evaluated", status)
-
-    def _report(self, kind: str, status: Status) -> None:
-        scores = status.scores
-        content = {"env_steps": status.env_steps, "train_seconds": status.train_seconds, "numbers": status.numbers}
-        content["evaluating"] = status.evaluating
-        if isinstance(status, Session):
-            content["cost"] = status.trials.cost
-        self._send(kind, {**content, "scores": scores.state_dict(), "solved_at": scores.solved_at})
-
-    def _send(self, kind: str, content: Any) -> None:
-        if os.getppid() != self.parent:  # it is gone: save and end
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
-        self.pipe.send((kind, content))
-
-
-def _work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent: int, stands: Path) -> None:
-    """A worker's whole life; ``stands`` is the folder that its user stands in."""
-    stand(stands)
-    if hasattr(os, "setpgrp"):
-        os.setpgrp()  # a Ctrl-C in the terminal is the parent's to hand on
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # when the parent dies: save and end
-    try:
-        with Interrupts() as interrupts:  # a signal finds no worker unprepared
-            let_through()
-            recipe = Recipe.from_content(content, str(folder))
-            with agent_code(recipe.agent):
-                session = Session(recipe, _Reporter(pipe, parent), draws=False)
-
-                def agreed() -> None:
-                    """Wait until the others stand too: a resume that fails in one of them changes nothing."""
-                    pipe.send(("stands", None))
-                    if interrupts.wait(pipe.recv, None) is None:
-                        raise Interrupted("stopped before the run went on", interrupts.signal)
-
-                if resume and (folder / "checkpoint.pth").is_file():
-                    session.restore(folder, newest(folder), agreed)
-                else:
-                    if resume:
-                        agreed()
-                    shutil.rmtree(folder, ignore_errors=True)
-                    session.start(new_folder(recipe, folder))
-                try:
-                    session.run(interrupts)
-                except Interrupted:
-                    if interrupts.foreign:  # the others do not know
-                        raise
-            pipe.send(("summary", session.summary))
-    except RlbenchError as e:
-        if os.environ.get("RLBENCH_DEBUG"):  # an exception's traceback does not travel
-            traceback.print_exc()
-        pipe.send(("error", (str(e), e.exit_code)))
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -11,7 +11,7 @@ from command import CARTPOLE, TINY, mistake, one_line, process, rlbench, succeed
 
 from rlbench.record import recorder
 from rlbench.runfolder import checkpoint_file
-from rlbench.training.session import Session
+from rlbench.training.underway import Underway
 
 WHOLE = """
 import torch
@@ -150,9 +150,9 @@ def full(*args: Any, **kwargs: Any) -> Any:
 @pytest.mark.parametrize("where", ["torch.save", "os.fsync", "flush", "row", "summary"])
 def test_a_full_disk_in_mid_run(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saves = []
-    whole = Session.save
+    whole = Underway.save
 
-    def save(self: Session) -> None:
+    def save(self: Underway) -> None:
         whole(self)
         saves.append(self.env_steps)
         if len(saves) == 2:  # from here on, nothing more can be written
@@ -168,7 +168,7 @@ def test_a_full_disk_in_mid_run(where: str, tmp_path: Path, monkeypatch: pytest.
                 case "summary":
                     monkeypatch.setattr("rlbench.training.finish.write_json", full)
 
-    monkeypatch.setattr(Session, "save", save)
+    monkeypatch.setattr(Underway, "save", save)
     monkeypatch.setattr("rlbench.training.session.SAVE_SHARE", 1e9)  # save when it is due, whatever that costs
     said = one_line(rlbench(*CARTPOLE, "--set", "checkpoint_every=30", "--out", tmp_path / "run"))
     assert "No space left on device" in said

@@ -16,7 +16,7 @@ from test_promises import assert_same, rows_of_seeds
 
 from rlbench.runfolder import checkpoint_file
 from rlbench.training import session
-from rlbench.training.session import Session
+from rlbench.training.underway import Underway
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="watches processes through /proc")
 
@@ -121,7 +121,7 @@ def test_the_second_signal_ends_at_once(workers: int, whole: Path, tmp_path: Pat
 def test_an_end_between_the_files_of_a_checkpoint(at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The replay buffer and the weights are two files: whichever was renamed last, a pair of one step is there."""
     succeeds(*CARTPOLE, "--out", tmp_path / "whole")
-    saved, replaced, save, replace = [], [], Session.save, os.replace
+    saved, replaced, save, replace = [], [], Underway.save, os.replace
 
     def counted(old: str, new: str) -> None:
         if len(saved) == 3:
@@ -130,13 +130,13 @@ def test_an_end_between_the_files_of_a_checkpoint(at: int, tmp_path: Path, monke
                 raise KeyboardInterrupt
         replace(old, new)
 
-    def save_and_count(self: Session) -> None:
+    def save_and_count(self: Underway) -> None:
         saved.append(self.env_steps)
         save(self)
 
     monkeypatch.setattr(session, "SAVE_SHARE", 1e9)  # whatever they cost
     monkeypatch.setattr(os, "replace", counted)
-    monkeypatch.setattr(Session, "save", save_and_count)
+    monkeypatch.setattr(Underway, "save", save_and_count)
     flags = ("--set", "checkpoint_every=30", "--set", "eval_every=40")
     assert rlbench(*CARTPOLE, *flags, "--out", tmp_path / "run").exit_code == 130
     monkeypatch.undo()
@@ -192,7 +192,7 @@ def test_resume_where_not_every_worker_had_saved(whole: Path, tmp_path: Path) ->
 def test_a_run_cut_off_in_its_last_evaluation_can_be_finished(whole: Path, tmp_path: Path) -> None:
     script = (
         "import sys; from rlbench.training import session; from rlbench.cli import main\n"
-        "def finish(run): raise KeyboardInterrupt\n"
+        "def finish(run, trials): raise KeyboardInterrupt\n"
         "session.finish = finish\n"
         "main(sys.argv[1:], prog_name='rlbench')"
     )

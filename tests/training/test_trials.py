@@ -166,10 +166,10 @@ def test_the_agent_holds_afterwards_what_it_held(tmp_path: Path) -> None:
     from rlbench.agent_state import snapshot
     from rlbench.training.session import Session
 
-    session = Session(recipe(total_steps=300), Watcher(), draws=False)
+    session = Session(recipe(total_steps=300), Watcher(), alone=False)
     session.start(tmp_path)
     held: list[Any] = []
     train = session._train
-    session._train = lambda interrupts: (train(interrupts), held.append(snapshot(session.agent.state_dict())))  # type: ignore[assignment,func-returns-value,method-assign]
+    session._train = lambda interrupts: (train(interrupts), held.append(snapshot(session.now.agent.state_dict())))  # type: ignore[assignment,func-returns-value,method-assign]
     session.run()
-    assert_same(snapshot(session.agent.state_dict()), held[0])
+    assert_same(snapshot(session.now.agent.state_dict()), held[0])
