@@ -19,7 +19,8 @@ from ..process.settings import Kept
 from ..user_code import user_files
 from ..user_code.commands import ref as shown_ref
 from ..user_code.refs import Ref, is_env_class, parse, placed
-from .calls import Border, culprit, told
+from .blame import culprit, told
+from .calls import Border
 
 NO_LIMIT = 1000  # steps after which an episode is cut where the environment itself sets no limit
 _REGISTERED: dict[str, dict[str, EnvSpec]] = {}  # what files of users' own have registered, by the file's module name

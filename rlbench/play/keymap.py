@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from ..border.calls import foreign
+from ..border.blame import foreign
 from ..border.make import EnvMaker
 from ..border.spaces import declared
 from ..errors import UsageError, first_line

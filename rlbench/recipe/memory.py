@@ -5,9 +5,6 @@ agent will need is read off the agent itself once it is built: its `state_dict`,
 and ``capacity`` say how large it becomes. Environments, whose memory nobody knows beforehand, are not counted.
 """
 
-import os
-import re
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,11 +14,11 @@ import torch
 
 from ..agent import Agent
 from ..errors import NoMemory, RlbenchError, UsageError, first_line
+from ..process.resources import GIB, free_disk, free_memory
 from ..rng import Streams
 from ..units import byte_size
 from .recipe import Recipe
 
-GIB = 2**30
 CONSIDERABLE = GIB  # bytes of memory that are worth a word, or a tenth of what is free
 LARGE_FILES = 200 * 2**20  # bytes on the disk, likewise
 SHARE = 0.95  # of what is free; the rest is for what is not counted
@@ -183,23 +180,6 @@ def _out_of_memory(e: BaseException | None) -> bool:
     return False
 
 
-def free_memory(root: Path = Path("/")) -> int | None:
-    """Bytes that this process may still take, by the machine, its control groups and its own limits; None: unknown."""
-    found = [free for free in (_machine(root), *_groups(root), _own_limit(root)) if free is not None]
-    return max(min(found), 0) if found else None
-
-
-def free_disk(folder: Path) -> int | None:
-    """Bytes that are free where ``folder`` is, or is to be; None: unknown."""
-    place = Path(os.path.abspath(folder))
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    try:
-        return shutil.disk_usage(place).free
-    except OSError:
-        return None
-
-
 def _fits(need: Need, recipe: Recipe, free: int, *, disk: bool = False) -> str:
     """What to ask for instead."""
 
@@ -249,46 +229,3 @@ def _held(replay: Any) -> int:
     arrays = getattr(replay, "__dict__", {}).values()
     own = [x for x in arrays if isinstance(x, torch.Tensor) or (isinstance(x, np.ndarray) and x.base is None)]
     return sum(int(x.nbytes) for x in own)
-
-
-def _machine(root: Path) -> int | None:
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", _read(root / "proc/meminfo"), re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
-
-
-def _groups(root: Path) -> Iterator[int]:
-    """What every control group that limits this process leaves, of either version."""
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = (*line.split(":", 2), "", "")[:3]
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        base = root / "sys/fs/cgroup" / ("memory" if controllers else "")
-        names = ("limit_in_bytes", "usage_in_bytes", "total_inactive_file")
-        limit, usage, cache = names if controllers else ("max", "current", "inactive_file")
-        inside = base / path.strip("/")  # inside a container its own group may be the root
-        for place in dict.fromkeys((inside, *inside.parents)):
-            if place != base and base not in place.parents:
-                break
-            most, used = (_read(place / f"memory.{name}").strip() for name in (limit, usage))
-            if most.isdigit() and used.isdigit() and int(most) < 2**60:
-                reclaimed = re.search(rf"^{cache} (\d+)$", _read(place / "memory.stat"), re.MULTILINE)
-                yield int(most) - int(used) + (int(reclaimed[1]) if reclaimed else 0)
-
-
-def _own_limit(root: Path) -> int | None:
-    """What `ulimit -v` leaves."""
-    try:
-        import resource
-
-        most, _ = resource.getrlimit(resource.RLIMIT_AS)
-        pages = int(_read(root / "proc/self/statm").split()[0])
-    except (ImportError, OSError, ValueError, IndexError):
-        return None
-    return None if most == resource.RLIM_INFINITY else most - pages * resource.getpagesize()
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return ""

@@ -18,6 +18,7 @@ from ..user_code.commands import ref as shown_ref
 from ..user_code.refs import HANDED, confirmed, is_env_class, parse, placed, runs_user_code
 from .files import _read
 from .overrides import Bare, Keys, put, read
+from .problems import check_types, first_problem, shown
 from .registry import AgentEntry, agent_names, find_agent, table_name
 
 
@@ -148,7 +149,7 @@ class Recipe(BaseModel):
             env, imports = known_as(env, imports)
         where, content = _read(source, env, agent)
         named = content.get("agent", "dqn")
-        _check_types({**content, **{path[0]: value for path, value in extra.items() if len(path) == 1}}, where)
+        check_types({**content, **{path[0]: value for path, value in extra.items() if len(path) == 1}}, where)
         code = confirmed(content.get("imports", ()), imports)
         if agent is None and runs_user_code(named):
             say = shlex.join(code_words(named, code.missing))
@@ -186,7 +187,7 @@ class Recipe(BaseModel):
                 raise UsageError(f"--set {key}: unknown table {path[0]!r}; the agent's is {entry.name!r}.{more}")
         hyper, content["env_kwargs"] = tables[entry.name], tables["env_kwargs"]
         if not isinstance(hyper, dict):
-            raise UsageError(f"{entry.name} must be a table, not {_shown(hyper)}")
+            raise UsageError(f"{entry.name} must be a table, not {shown(hyper)}")
         content["hyper"] = validate_hyper(entry, hyper, where).model_dump(mode="json")
         return cls._validated(content, where)
 
@@ -200,7 +201,7 @@ class Recipe(BaseModel):
         try:
             return cls(**content)
         except ValidationError as e:
-            raise UsageError(_first_problem(e, where, cls.model_fields)) from e
+            raise UsageError(first_problem(e, where, cls.model_fields)) from e
 
     def trusting(self, agent: str | None, imports: Sequence[str], where: str) -> Self:
         """This recipe, taken from a file, with the code that it names confirmed by whoever opens the file.
@@ -281,18 +282,7 @@ def validate_hyper(entry: AgentEntry, hyper: Mapping[str, Any], where: str) -> A
     try:
         return entry.cls.Config(**hyper)
     except ValidationError as e:
-        raise UsageError(_first_problem(e, where, entry.cls.Config.model_fields, f"{entry.name}.")) from e
-
-
-def _check_types(content: Mapping[str, Any], where: str) -> None:
-    """Check the keys that are needed before the whole can be validated."""
-    for key, kind, what in (
-        ("agent", str, "a text"), ("imports", list, "a list of module names"), ("env_kwargs", dict, "a table")
-    ):  # fmt: skip
-        if not isinstance(content.get(key, kind()), kind):
-            raise UsageError(f"{where}: {key}: must be {what}, got {_shown(content[key])}")
-    if "hyper" in content:
-        raise UsageError(f"{where}: unknown key 'hyper'. The agent's table is named after the agent.")
+        raise UsageError(first_problem(e, where, entry.cls.Config.model_fields, f"{entry.name}.")) from e
 
 
 def _hyper_table(content: dict[str, Any], entry: AgentEntry, named: str) -> dict[str, Any]:
@@ -302,34 +292,8 @@ def _hyper_table(content: dict[str, Any], entry: AgentEntry, named: str) -> dict
     """
     hyper: Any = content.pop(entry.name, {})
     if not isinstance(hyper, dict):
-        raise UsageError(f"{entry.name} must be a table, [{entry.name}], not {_shown(hyper)}")
+        raise UsageError(f"{entry.name} must be a table, [{entry.name}], not {shown(hyper)}")
     for other in {table_name(named), *agent_names()} - {entry.name}:
         if isinstance(content.get(other), dict):
             del content[other]
     return dict(hyper)
-
-
-def _first_problem(e: ValidationError, where: str, known: Iterable[str], prefix: str = "") -> str:
-    """The first of pydantic's complaints as one line that names the file and the key."""
-    problem = e.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(key, known, 1)
-        names = ", ".join(prefix + name for name in known) or "none"
-        hint = f"Did you mean {prefix}{close[0]}?" if close else f"Known: {names}."
-        return f"{where}: unknown key {prefix + key!r}. {hint}"
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "string_pattern_mismatch" and isinstance(known, Mapping):
-        message = f"must be {known[key].description}"  # kinder than a regular expression
-    return (
-        f"{where}: {prefix}{key}: {message}, got {_shown(problem['input'])}" if key else f"{where}: {prefix}{message}"
-    )
-
-
-def _shown(value: Any) -> str:
-    """A short text of ``value``, which may be anything that a file can hold."""
-    try:
-        text = repr(value)
-    except (RecursionError, ValueError):  # nested too deeply, or an integer of thousands of digits
-        return f"something of type {type(value).__name__} that is too large to show"
-    return text if len(text) <= 100 else f"{text[:100]}..."

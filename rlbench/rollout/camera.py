@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from ..border.calls import ForeignError, told
+from ..border.blame import ForeignError, told
 from ..border.make import EnvMaker
 from ..errors import EnvError, UsageError
 from .display import advice

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import rng
 from ..border import leaves
-from ..border.calls import ForeignError, told
+from ..border.blame import ForeignError, told
 from ..border.make import EnvMaker
 from ..errors import AgentError, EnvError, NotFiniteError
 from .digests import Digests

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 
-from ..border.calls import ForeignError
+from ..border.blame import ForeignError
 from ..errors import EnvError
 from ..runfolder import journal
 from ..runfolder.journal import Entry, Moment

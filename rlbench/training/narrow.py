@@ -19,7 +19,7 @@ from ..agent import Agent, Saveable
 from ..agent_state import nbytes, same, split, widen
 from ..errors import NoMemory, first_line
 from ..packing import Packed
-from ..recipe.memory import free_memory
+from ..process.resources import free_memory
 from ..rng import Streams
 from ..types import Transition
 from ..units import byte_size

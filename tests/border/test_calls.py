@@ -13,7 +13,8 @@ import torch
 from foreign import Foreign, batch, box, fails, five, raises, run, still
 from gymnasium import spaces
 
-from rlbench.border.calls import Border, ForeignError
+from rlbench.border.blame import ForeignError
+from rlbench.border.calls import Border
 from rlbench.border.make import env_maker
 from rlbench.errors import EnvError, UsageError, first_line
 from rlbench.rollout.env_batch import EnvBatch

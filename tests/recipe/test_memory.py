@@ -15,8 +15,9 @@ from rlbench.agents.random import Random
 
 import rlbench as package
 from rlbench.errors import NoMemory, UsageError
+from rlbench.process.resources import GIB, free_disk, free_memory
 from rlbench.recipe import Recipe, memory
-from rlbench.recipe.memory import GIB, Need, NoRoom, check_disk, check_memory, free_disk, free_memory, need_of
+from rlbench.recipe.memory import Need, NoRoom, check_disk, check_memory, need_of
 from rlbench.replay import Replay
 from rlbench.rng import Streams
 

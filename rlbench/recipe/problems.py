@@ -1,0 +1,44 @@
+"""What is wrong with a recipe, in one line that names the file and the key."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..errors import UsageError
+
+
+def check_types(content: Mapping[str, Any], where: str) -> None:
+    """Check the keys that are needed before the whole can be validated."""
+    for key, kind, what in (
+        ("agent", str, "a text"), ("imports", list, "a list of module names"), ("env_kwargs", dict, "a table")
+    ):  # fmt: skip
+        if not isinstance(content.get(key, kind()), kind):
+            raise UsageError(f"{where}: {key}: must be {what}, got {shown(content[key])}")
+    if "hyper" in content:
+        raise UsageError(f"{where}: unknown key 'hyper'. The agent's table is named after the agent.")
+
+
+def first_problem(e: ValidationError, where: str, known: Iterable[str], prefix: str = "") -> str:
+    """The first of pydantic's complaints as one line that names the file and the key."""
+    problem = e.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(key, known, 1)
+        names = ", ".join(prefix + name for name in known) or "none"
+        hint = f"Did you mean {prefix}{close[0]}?" if close else f"Known: {names}."
+        return f"{where}: unknown key {prefix + key!r}. {hint}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "string_pattern_mismatch" and isinstance(known, Mapping):
+        message = f"must be {known[key].description}"  # kinder than a regular expression
+    return f"{where}: {prefix}{key}: {message}, got {shown(problem['input'])}" if key else f"{where}: {prefix}{message}"
+
+
+def shown(value: Any) -> str:
+    """A short text of ``value``, which may be anything that a file can hold."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or an integer of thousands of digits
+        return f"something of type {type(value).__name__} that is too large to show"
+    return text if len(text) <= 100 else f"{text[:100]}..."
