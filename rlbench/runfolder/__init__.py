@@ -1,5 +1,4 @@
 """Every file of a run folder: its name, its columns, how it is written whole, and how it is read.
 
-Whoever looks at runs goes through here. `facts`, `index` and `layout` import no NumPy, as listing
-a thousand runs is to be instant.
+Whoever looks at runs goes through here. `facts`, `index` and `layout` import no NumPy: a list of runs is instant.
 """

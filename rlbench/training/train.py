@@ -150,8 +150,8 @@ def resume(
     mode.choose(recorded_mode(folder))
     agent = given_class(agent) if isinstance(agent, type) else agent
     path = folder / "checkpoint.pth"
-    fleet = worker_folders(folder)
-    saved = [place / path.name for place in fleet or [folder] if (place / path.name).exists()]
+    workers = worker_folders(folder)
+    saved = [place / path.name for place in workers or [folder] if (place / path.name).exists()]
     _check_begun(folder, saved)
     with staying(), Lock(folder):
         changes = {"total_steps": total_steps, "on_nan": on_nan, "track": track, "video_every": video_every}
@@ -177,10 +177,10 @@ def _restored(
 
     What was read from the files is let go of on return: the old buffer's file keeps its place on the disk until then.
     """
-    path, fleet = folder / "checkpoint.pth", worker_folders(folder)
-    partly = len(saved) < len(fleet)  # killed when only some workers had saved: the others begin anew
+    path, workers = folder / "checkpoint.pth", worker_folders(folder)
+    partly = len(saved) < len(workers)  # killed when only some workers had saved: the others begin anew
     try:
-        kept = None if fleet else newest(folder)
+        kept = None if workers else newest(folder)
         if kept:
             content = kept.content
         else:
@@ -191,7 +191,7 @@ def _restored(
             told = Recipe.load(folder / "recipe.toml", agent=agent, imports=imports)
             recipe = told.replace(total_steps=recipe.total_steps)
         done = int(content["env_steps"])
-        stopped = not fleet and all(content["training"]["scores"]["stopped"])
+        stopped = not workers and all(content["training"]["scores"]["stopped"])
     except (KeyError, ValueError, TypeError, AttributeError) as e:
         raise CheckpointError(f"{path} is not a whole checkpoint: {type(e).__name__}: {first_line(e)}") from e
     recipe = recipe.replace(**changes)

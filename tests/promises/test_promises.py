@@ -233,7 +233,7 @@ def test_resume_twice_after_crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert_same_run(cut, whole)
 
 
-def test_a_resumed_fleet_counts_on(tmp_path: Path) -> None:
+def test_a_resumed_run_of_several_processes_counts_on(tmp_path: Path) -> None:
     """Steps and time of what lay before are not forgotten, whichever process reports first."""
     short = recipe(workers=2, **{**FULL, "total_steps": 300})
     first = rlbench.train(recipe=short, out=tmp_path / "run")

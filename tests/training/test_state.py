@@ -12,12 +12,12 @@ from rlbench.agent_state import snapshot
 from rlbench.recipe.eval_cost import Cost
 from rlbench.record.scoreboard import Scores
 from rlbench.record.watcher import Watcher
+from rlbench.rollout.env_batch import Episode
 from rlbench.training.finish import figures
 from rlbench.training.milestones import stop
 from rlbench.training.narrow import Narrowed, leave_out
 from rlbench.training.session import Session
 from rlbench.training.state import RunState
-from rlbench.types import Episode
 
 
 def in_mid_run() -> RunState:
