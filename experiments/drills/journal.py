@@ -24,11 +24,11 @@ def journal(
 ) -> None:
     """Train, stop half-way, resume, and run every recorded episode again. Without ENVS: those with a recipe."""
     from rlbench.recipe import Recipe
+    from rlbench.recipe.shares import cores
     from rlbench.runfolder.journal import files
     from rlbench.trained.episodes import open_recording
     from rlbench.trained.verify import check_seeds, read_tables
     from rlbench.training import train as training
-    from rlbench.training.workers import cores
 
     click.echo(f"{'':32}{'episodes':>10}{'agree':>10}{'steps':>13}{'bytes/M steps':>15}   resume")
     wrong = 0

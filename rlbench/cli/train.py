@@ -91,10 +91,10 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: Path | None, 
     from rlbench.recipe import Recipe
     from rlbench.recipe.build import on_cpu
     from rlbench.recipe.device import SMALL, resolve_device
+    from rlbench.recipe.shares import cores
     from rlbench.rollout.display import advising
     from rlbench.runfolder.reader import read_recipe
     from rlbench.training import train as training
-    from rlbench.training.workers import cores
     from rlbench.user_code.commands import code, command
 
     def width_lost(found: "Width") -> None:

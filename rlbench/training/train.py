@@ -12,6 +12,7 @@ from ..recipe import Recipe
 from ..recipe.build import Parts, code_changes
 from ..recipe.memory import NoRoom, check_disk, check_memory
 from ..recipe.registry import agent_code, given_class
+from ..recipe.shares import shares
 from ..recipe.width import Width, check, recorded_mode
 from ..record.watcher import Watcher
 from ..runfolder.checkpoints import newest
@@ -23,7 +24,7 @@ from ..runfolder.workers import join_checkpoints
 from ..user_code.commands import begin_command, resume_command
 from .session import Session
 from .trainable import Trainable
-from .workers import Workers, refuse_again, shares
+from .workers import Workers, refuse_again
 
 GLANCE = 0.5  # seconds; longer than others take to ask who is at work in a folder
 

@@ -5,7 +5,6 @@ Seeds do not see each other, so splitting them changes no bit of any. Each proce
 """
 
 import contextlib
-import itertools
 import math
 import multiprocessing
 import os
@@ -21,9 +20,9 @@ from ..errors import RlbenchError, UsageError
 from ..files import write_json
 from ..process.places import home
 from ..recipe import Recipe
-from ..recipe.build import Parts, build, maker_of, on_cpu
-from ..recipe.device import resolve_device
+from ..recipe.build import Parts, build, maker_of
 from ..recipe.eval_cost import advice
+from ..recipe.shares import placed, shares
 from ..record.scoreboard import Scores
 from ..record.summary import combine
 from ..record.watcher import Watcher
@@ -277,29 +276,3 @@ def refuse_again() -> None:
 
 def _named(seeds: Sequence[int]) -> str:
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
-
-
-def shares(recipe: Recipe) -> list[Recipe]:
-    """The recipe's seeds dealt out to its workers, in order and as evenly as can be. The first one makes the films."""
-    workers = min(recipe.workers or 1, recipe.seeds)
-    edges = [recipe.seeds * k // workers for k in range(workers + 1)]
-    return [
-        recipe.replace(
-            workers=1, seed=recipe.seed + low, seeds=high - low, video_every=0 if low else recipe.video_every
-        )
-        for low, high in itertools.pairwise(edges)
-    ]
-
-
-def placed(recipe: Recipe) -> tuple[list[Recipe], bool]:
-    """The recipes of the workers, and whether they compute on the CPU: all in one place, however few seeds each has."""
-    parts = shares(recipe)
-    cpu = on_cpu(recipe, len(parts))
-    if recipe.device == "auto" and (card := resolve_device("auto")).type != "cpu":
-        parts = [share.replace(device="cpu" if cpu else str(card)) for share in parts]
-    return parts, cpu
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

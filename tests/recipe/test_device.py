@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rlbench.recipe import Recipe, build, device
-from rlbench.training import workers
+from rlbench.recipe import shares as dealing
 
 
 @pytest.fixture
@@ -19,12 +19,12 @@ def test_workers_compute_in_one_place_however_few_seeds_each_has(
     hidden: tuple[int, ...], place: str, card: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = recipe(workers=10, hyper={"hidden": hidden})
-    monkeypatch.setattr(workers, "resolve_device", build.resolve_device)
-    shares, cpu = workers.placed(made)
+    monkeypatch.setattr(dealing, "resolve_device", build.resolve_device)
+    shares, cpu = dealing.placed(made)
     assert {share.device for share in shares} == {place}
     assert cpu is (place == "cpu")
     monkeypatch.undo()
-    shares, cpu = workers.placed(made)
+    shares, cpu = dealing.placed(made)
     assert {share.device for share in shares} == {"auto"}
     assert cpu
 
