@@ -60,8 +60,11 @@ BANS = {
     "envs": Ban(("envs/*.py",), ("torch",)),
     "loop": Ban(("rlbench/rollout/*.py", "rlbench/training/*.py"), ("click",)),
     "cli": Ban(("rlbench/cli/*.py",), ("torch", "matplotlib", "gymnasium"), only_top=True),
-    "runs": Ban(tuple(f"rlbench/runfolder/{name}.py" for name in ("__init__", "facts", "index", "layout", "lock")),
-                ("torch", "numpy"), only_top=True),
+    "runs": Ban(
+        tuple(f"rlbench/runfolder/{name}.py" for name in
+              ("__init__", "documents", "facts", "index", "layout", "lock", "reader", "tables", "values")),
+        ("torch", "numpy"), only_top=True,
+    ),
     # As top-level names these belong to other packages; ours are rlbench.agents, rlbench.envs, rlbench.experiments.
     "no bare folder": Ban(
         (*(f"{folder}/**/*.py" for folder in FOLDERS), "tests/**/*.py"), ("agents", "envs", "experiments")

@@ -43,7 +43,7 @@ def journal(
             training.resume(folder, imports=imports, total_steps=made.total_steps)
             exact = json.loads((folder / "summary.json").read_text())["exact"]
             recording = open_recording(folder, imports=imports)
-            rows, problems = read_tables(folder)
+            rows, problems = read_tables(recording.reader)
             reports = list(check_seeds(recording, sorted(recording.journals), rows, None))
             size = sum(path.stat().st_size for path in files(folder))
             taken = sum(entry.episode_length for seed in recording.journals for entry in recording.entries(seed))

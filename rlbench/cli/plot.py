@@ -117,15 +117,17 @@ def _read(runs: Sequence[Path], what: Any) -> tuple[list["History"], list[str]]:
     """The runs' histories; without ``what`` their greedy evaluations, unless more runs can show training returns."""
     from ..errors import RlbenchError
     from ..runfolder.history import read_runs
+    from ..runfolder.reader import readers_of
 
+    readers = readers_of(runs)
     if what is not None:
-        return read_runs(runs, what)
+        return read_runs(readers, what)
     try:
-        evaluated = read_runs(runs, "evaluations")
+        evaluated = read_runs(readers, "evaluations")
     except RlbenchError:
-        return read_runs(runs, "returns")
+        return read_runs(readers, "returns")
     try:
-        trained, notes = read_runs(runs, "returns")
+        trained, notes = read_runs(readers, "returns")
     except RlbenchError:
         return evaluated
     if len(evaluated[0]) >= len(trained):

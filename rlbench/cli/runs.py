@@ -108,8 +108,8 @@ def runs(
     if left_out:
         click.echo(f"(left out, as the terminal is narrow: {', '.join(left_out)}; --json has all)", err=True)
     for found in chosen:
-        if found.facts.damage:
-            click.echo(f"note: {_shown(found.path)}: {found.facts.damage}", err=True)
+        for problem in found.facts.damage.splitlines():
+            click.echo(f"note: {_shown(found.path)}/{problem}", err=True)
 
 
 def _since(text: str, now: float) -> float:
@@ -171,7 +171,7 @@ def _content(found: "Found", now: float) -> dict[str, Any]:
         "started": None if begun is None else begun.isoformat(timespec="seconds"),
         "age_seconds": None if facts.started is None else round(now - facts.started, 1),
         "stopped_because": facts.stopped or None,
-        "damage": facts.damage or None,
+        "damage": facts.damage.replace("\n", "; ") or None,
     }
 
 

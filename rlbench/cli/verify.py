@@ -51,7 +51,7 @@ def verify(
     recording = open_recording(run, agent=agent, imports=options.with_env(imports, env))
     options.tell(recording.notes)
     name = shown(recording.folder)
-    rows, problems = checks.read_tables(recording.folder)
+    rows, problems = checks.read_tables(recording.reader)
     seeds = sorted({*recording.journals, *rows})
     if seed is not None:
         recording.journal(seed)  # says so where there is none
@@ -80,7 +80,7 @@ def verify(
     count, dumps, damaged = checks.check_files(recording.folder)
     what = "checkpoints, replay buffers and dumps of faults" if dumps else "checkpoints and replay buffers"
     click.echo(f"{what}: {count - len(damaged)} of {count} open")
-    problems += damaged + checks.check_records(recording.folder)
+    problems += damaged + checks.check_records(recording.reader)
     for text in problems[:SHOWN]:
         click.echo(text)
     if problems:

@@ -1,6 +1,7 @@
 """`compare`: from runs to numbers, and from these to a verdict. The result is plain data for tables, pages and JSON."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -128,9 +129,19 @@ def compare(
         raise UsageError(f"confidence must be at least 0.5 and below 1, not {confidence:g}.")
     if len(groups) < 2 or isinstance(groups, str):
         raise UsageError("a comparison needs two agents or more: rlbench compare RUN RUN")
-    contestants = read_groups(groups)
+    return compare_groups(read_groups(groups), score, references or {}, thresholds or {}, confidence, reps)
+
+
+def compare_groups(
+    contestants: Sequence[Group],
+    score: Score = "final",
+    references: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+    thresholds: Mapping[str, float] = MappingProxyType({}),
+    confidence: float = 0.95,
+    reps: int = REPS,
+) -> Comparison:
+    """`compare` of two or more contestants that have been read."""
     envs = _common_envs(contestants)
-    references, thresholds = references or {}, thresholds or {}
     for name, table in (("reference", references), ("threshold", thresholds)):
         if unknown := [env for env in table if env not in envs]:
             raise UsageError(f"a {name} for {unknown[0]!r}, which is not compared. Compared: {', '.join(envs)}.")

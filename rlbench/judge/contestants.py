@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..errors import RlbenchError, UsageError
 from ..runfolder.layout import WORKERS
 from ..runfolder.pooling import Trained, count_once, note_of
+from ..runfolder.reader import Reader, no_run
 from .evidence import RunEvidence, SeedEvidence, read_run, trained
 
 Spec = str | Path | Sequence[str | Path]
@@ -43,11 +44,14 @@ def read_groups(specs: Mapping[str, Spec] | Sequence[Spec]) -> list[Group]:
     Raises:
         UsageError: a path that is nothing of the kind, a name given twice, or a contestant without usable seeds.
     """
-    return [_read(label, paths) for label, paths in find_groups(specs).items()]
+    return [read_group(label, readers) for label, readers in find_groups(specs).items()]
 
 
-def find_groups(specs: Mapping[str, Spec] | Sequence[Spec]) -> dict[str, list[Path]]:
-    """The run folders of every contestant, by its name, unread. Args and errors as for `read_groups`."""
+def find_groups(specs: Mapping[str, Spec] | Sequence[Spec]) -> dict[str, list[Reader]]:
+    """The run folders of every contestant, by its name, unread; one that several name has one reader.
+
+    Args and errors as for `read_groups`.
+    """
     given: list[tuple[str | None, list[Path]]] = []
     if isinstance(specs, Mapping):
         given = [(label, _paths(spec)) for label, spec in specs.items()]
@@ -55,7 +59,9 @@ def find_groups(specs: Mapping[str, Spec] | Sequence[Spec]) -> dict[str, list[Pa
         for spec in specs:
             label, rest = _split_label(spec)
             given.append((label, _paths(rest)))
-    return dict(zip(_labels(given), (paths for _, paths in given), strict=True))
+    readers = {path.resolve(): Reader(path) for _, paths in given for path in paths}
+    found = ([readers[path.resolve()] for path in paths] for _, paths in given)
+    return dict(zip(_labels(given), found, strict=True))
 
 
 def _split_label(spec: Spec) -> tuple[str | None, Spec]:
@@ -92,7 +98,7 @@ def _runs_in(part: str) -> list[Path]:
         if not matches:
             raise UsageError(f"no folder matches {part}. Runs lie under runs/.")
         return [run for match in matches for run in _runs_in(str(match))]
-    raise UsageError(f"there is no run folder {part}. Runs lie under runs/.")
+    raise UsageError(no_run(path))
 
 
 def _labels(given: list[tuple[str | None, list[Path]]]) -> list[str]:
@@ -112,17 +118,19 @@ def _short(paths: list[Path], depth: int) -> str:
     return str(Path(*paths[0].parts[-depth:])) + more
 
 
-def _read(label: str, paths: list[Path]) -> Group:
+def read_group(label: str, readers: Sequence[Reader]) -> Group:
+    """Read the runs of one contestant. Raises UsageError where none of them has usable seeds."""
     runs, notes, mixed, unusable = [], list[str](), list[str](), []
-    for path in paths:
+    for reader in readers:
         try:
-            run = read_run(path)
+            run = read_run(reader)
         except RlbenchError as e:
             unusable.append(f"{str(e).rstrip('.')}")
-            notes.append(f"{label}: {e}: left out")
+            notes.append(f"{label}: {str(e).rstrip('.')}: left out")
         else:
             runs.append(run)
-            notes += [f"{label}: {path}: {note}" for note in run.notes]
+            notes += [f"{label}: {said}" for said in run.damage]
+            notes += [f"{label}: {reader.folder}: {note}" for note in run.notes]
     if not runs:
         raise UsageError(f"nothing to compare of {label}: {'; '.join(unusable)}.")
     seeds: dict[str, tuple[SeedEvidence, ...]] = {}

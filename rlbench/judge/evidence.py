@@ -6,18 +6,15 @@ damaged. What is missing or does not parse is said in a note, and the rest is us
 
 import json
 import math
-import tomllib
-import zlib
-from collections import defaultdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from ..errors import RunFolderError, UsageError
-from ..runfolder.history import MOST_SEEDS
-from ..runfolder.layout import under_way
-from ..runfolder.pooling import Experiment, Trained, experiment_of
+from ..runfolder.documents import ended, numbers_of
+from ..runfolder.pooling import Experiment, Trained, experiment_of, story_of
+from ..runfolder.reader import Reader, reader_of, sound
 from ..runfolder.values import finite
 
 Score = Literal["final", "best", "auc"]
@@ -35,7 +32,6 @@ CONDITIONS: dict[str, Any] = {
     "eval_episodes": None,
     "final_eval_episodes": None,
 }
-MOST_STEPS = 10**15
 PACKAGES = ("gymnasium", "rlbench", "torch")
 
 
@@ -48,7 +44,7 @@ class SeedEvidence(NamedTuple):
     best: float  # of the weights that did best in an evaluation during training
     steps: np.ndarray  # (n,) env steps of its evaluations, increasing
     returns: np.ndarray  # (n,) their mean greedy returns
-    story: np.ndarray  # (n,) a digest of each of its episodes: the same for the same seed trained twice
+    story: np.ndarray  # (n,) as of `pooling.story_of`
     reached: float  # env steps of its last episode or evaluation
     episodes: tuple[int, int] = (0, 0)  # greedy ones that final and best rest on; 0: not known
 
@@ -69,40 +65,36 @@ class RunEvidence(NamedTuple):
     solved_at: float | None
     seeds: tuple[SeedEvidence, ...]
     notes: tuple[str, ...]  # what is missing
+    damage: tuple[str, ...]  # what cannot be read, and what is done without it
 
 
-def read_run(path: Path) -> RunEvidence:
+def read_run(run: Path | Reader) -> RunEvidence:
     """Read one run folder.
 
     Raises:
         UsageError: it is no run folder, or has no evaluation yet.
         RunFolderError: recipe.toml is damaged.
     """
-    if not (path / "recipe.toml").is_file():
-        raise UsageError(f"{path} is no run folder: " + ("it holds no recipe.toml" if path.is_dir() else "none there"))
-    try:
-        recipe = tomllib.loads((path / "recipe.toml").read_text(encoding="utf-8"))
-        env, agent, budget = str(recipe["env"]), str(recipe["agent"]), int(recipe["total_steps"])
-        first, count = int(recipe["seed"]), int(recipe["seeds"])
-        if first < 0 or not 1 <= count <= MOST_SEEDS or not 1 <= budget <= MOST_STEPS:
-            raise ValueError("seed, seeds or total_steps is out of range")
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as e:
-        why = f"no {e}" if isinstance(e, KeyError) else e
-        raise RunFolderError(f"{path / 'recipe.toml'} cannot be read: {why}") from e
-    notes: list[str] = []
-    summary = _read_json(path / "summary.json", notes)
-    facts = _read_json(path / "run.json", notes)
-    over = bool(summary) and "interrupted" not in str(summary.get("stopped_because"))
-    evaluations: dict[int, list[tuple[float, float, float]]] = defaultdict(list)
-    stories: dict[int, tuple[np.ndarray, float]] = {}
-    for place in under_way(path) or [path]:
-        _read_evaluations(place / "evaluations.csv", evaluations, notes)
-        stories |= _stories(place / "episodes.csv")
-    final, best = (_numbers(summary.get(f"{name}_eval_return")) for name in ("final", "best"))
-    counts = [_numbers(summary.get(f"{name}_eval_episodes")) for name in ("final", "best")]
+    reader = reader_of(run)
+    reader.check()
+    path, name, plan = reader.folder, reader.name, sound(reader.plan)
+    if not plan.total_steps:
+        raise RunFolderError(f"{reader.called(path / 'recipe.toml')} is damaged: there is no 'total_steps'.")
+    documents, tables = [reader.summary, reader.about], [reader.table("evaluations.csv"), reader.table("episodes.csv")]
+    damage = [f"{read.problem}: done without it" for read in documents if read.problem]
+    damage += [f"{read.problem}: what follows is left out" for read in tables if read.problem]
+    summary, facts, recipe, budget = reader.summary.value, reader.about.value, reader.recipe.value, plan.total_steps
+    over, notes = ended(summary), list[str]()
+    evaluations = {
+        number: np.stack([np.asarray(rows[key], np.float64) for key in ("env_steps", "mean_return", "episodes")], 1)
+        for number, rows in tables[0].value.items()
+    }  # (n, 3) each
+    stories = {number: (story_of(rows), float(rows["env_steps"][-1])) for number, rows in tables[1].value.items()}
+    final, best = (numbers_of(summary, f"{which}_eval_return") for which in ("final", "best"))
+    counts = [numbers_of(summary, f"{which}_eval_episodes") for which in ("final", "best")]
     seeds = []
-    for number in sorted({*range(first, first + count), *evaluations, *final}):
-        known = np.array(evaluations.get(number, []), np.float64).reshape(-1, 3)  # env steps, return, episodes
+    for number in sorted({*plan.numbers, *evaluations, *final}):
+        known = evaluations.get(number, np.zeros((0, 3)))  # env steps, return, episodes
         last, highest = (known[-1, 1], known[:, 1].max()) if len(known) else (math.nan, math.nan)
         score = final.get(number, last)
         if math.isnan(score):
@@ -111,13 +103,13 @@ def read_run(path: Path) -> RunEvidence:
         if over and number not in final:
             notes.append(f"seed {number} has no final score: its last evaluation, at step {known[-1, 0]:,.0f}, is used")
         chosen = best.get(number, float(np.fmax(highest, score)))
-        story, ended = stories.get(number, (np.zeros(0, np.uint32), 0.0))
-        end = max(ended, float(known[-1, 0]) if len(known) else 0.0)
+        story, newest_episode = stories.get(number, (np.zeros(0, np.uint64), 0.0))
+        end = max(newest_episode, float(known[-1, 0]) if len(known) else 0.0)
         newest = number not in final  # is the score
         rests = int(known[-1, 2] if newest else counts[0].get(number, 0)), int(counts[1].get(number, 0))
         seeds.append(SeedEvidence(path, number, float(score), chosen, known[:, 0], known[:, 1], story, end, rests))
     if not seeds:
-        raise UsageError(f"{path} holds no evaluation yet")
+        raise UsageError(f"{name} holds no evaluation yet")
     horizon = budget
     if not over:
         ends = [int(s.steps[-1]) for s in seeds if len(s.steps)] or [0]
@@ -125,13 +117,12 @@ def read_run(path: Path) -> RunEvidence:
         reached = f"{horizon:,}" if horizon == max(ends) else f"{horizon:,} to {max(ends):,}"
         notes.insert(0, f"has not ended: scores are of its newest evaluations, at step {reached} of {budget:,}")
     conditions = {key: _text(recipe.get(key, other)) for key, other in CONDITIONS.items()}
-    hyper = recipe.get(agent.rpartition(":")[2], {})
-    settings = {"num_envs": recipe.get("num_envs", 1)} | (hyper if isinstance(hyper, dict) else {})
+    settings = {"num_envs": recipe.get("num_envs", 1)} | plan.hyper
     versions = facts.get("versions")
     return RunEvidence(
         path=path,
-        env=env,
-        agent=agent,
+        env=plan.env,
+        agent=plan.agent,
         experiment=experiment_of(recipe),
         settings={key: _text(value) for key, value in settings.items()},
         conditions=conditions,
@@ -142,6 +133,7 @@ def read_run(path: Path) -> RunEvidence:
         solved_at=finite(summary.get("solved_at", recipe.get("solved_at"))),
         seeds=tuple(seeds),
         notes=tuple(notes),
+        damage=tuple(damage),
     )
 
 
@@ -178,68 +170,6 @@ def time_to(seed: SeedEvidence, threshold: float) -> tuple[float, bool]:
     if len(reached):
         return float(seed.steps[reached[0]]), True
     return (float(seed.steps[-1]) if len(seed.steps) else 0.0), False
-
-
-def _read_json(path: Path, notes: list[str]) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, RecursionError) as e:
-        notes.append(f"{path.name} is damaged ({e}): done without it")
-        return {}
-
-
-def _read_evaluations(path: Path, into: dict[int, list[tuple[float, float, float]]], notes: list[str]) -> None:
-    """Add a file's rows; a last line without its newline was cut short by a crash and is passed over."""
-    header, *lines = _lines(path) or [""]
-    names = header.split(",")
-    if not header:
-        return
-    for number, text in enumerate(lines, 2):
-        try:
-            row = dict(zip(names, text.split(","), strict=True))
-            seed, at, value = int(row["seed"]), float(row["env_steps"]), float(row["mean_return"])
-            count = float(row.get("episodes", 0))
-            if not (math.isfinite(value) and math.isfinite(at) and math.isfinite(count)) or (
-                into[seed] and at < into[seed][-1][0]
-            ):
-                raise ValueError("steps that go back, or a number that is not finite")
-        except (ValueError, KeyError) as e:
-            why = f"no column {e}" if isinstance(e, KeyError) else e
-            notes.append(f"{path.name}, line {number} is damaged ({why}): what follows is left out")
-            return
-        into[seed].append((at, value, count))
-
-
-def _stories(path: Path) -> dict[int, tuple[np.ndarray, float]]:
-    """Of each seed a digest of every episode, wall time left out, and the env steps of the last one."""
-    header, *lines = _lines(path) or [""]
-    names = header.split(",")
-    last = -1 if names[-1] == "wall_seconds" else None
-    at = names.index("env_steps") - 1 if "env_steps" in names[1:] else None
-    digests: dict[int, list[int]] = defaultdict(list)
-    reached: dict[int, str] = {}
-    for text in lines:
-        seed, *fields = text.split(",")[:last]
-        if seed.isdigit():
-            digests[int(seed)].append(zlib.crc32(",".join(fields).encode()))
-            reached[int(seed)] = fields[at] if at is not None and at < len(fields) else ""
-    steps = {seed: float(text) if text.isdigit() else 0.0 for seed, text in reached.items()}
-    return {seed: (np.array(found, np.uint32), steps[seed]) for seed, found in digests.items()}
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return [line.rstrip("\r") for line in path.read_bytes().decode("utf-8", errors="replace").split("\n")[:-1]]
-    except OSError:
-        return []
-
-
-def _numbers(table: Any) -> dict[int, float]:
-    """A table of summary.json, seed -> number, without those that are none."""
-    pairs = table.items() if isinstance(table, dict) else ()
-    return {int(k): number for k, v in pairs if str(k).isdigit() and (number := finite(v)) is not None}
 
 
 def _text(value: Any) -> str:

@@ -1,6 +1,5 @@
 """A run as its folder shows it, whoever trains it: a `Status` read from the CSV files, again and again."""
 
-import json
 import math
 from array import array
 from pathlib import Path
@@ -12,22 +11,17 @@ from ..errors import RunFolderError
 from ..recipe import Recipe
 from ..record.scoreboard import Scores
 from ..rollout.env_batch import Episode
-from ..runfolder.layout import worker_folders
+from ..runfolder.documents import Read, ended
+from ..runfolder.layout import TABLES, worker_folders
 from ..runfolder.lock import holder
-from ..runfolder.reader import read_recipe
-from ..runfolder.tail import Restarted, Tail
-from ..runfolder.values import finite
+from ..runfolder.reader import Reader, sound
+from ..runfolder.tables import Restarted, Row, Tail
 from .recent_curve import RECENT, Trail
 
 State = Literal["under way", "finished", "interrupted"]
 POINTS = 200  # of the trail
 MOST_TIMES = 20_000  # of a process
 LATELY = 10.0  # seconds of the record that the rate is taken from, or a tenth of it
-_NEEDED = {
-    "episodes.csv": ("seed", "env_steps", "episode_return", "wall_seconds"),
-    "evaluations.csv": ("seed", "env_steps", "mean_return"),
-    "updates.csv": ("seed", "env_steps"),
-}
 
 
 class Watched:
@@ -94,8 +88,8 @@ class Watched:
 
     def _begin(self) -> None:
         """Forget everything that was read."""
-        self.recipe = read_recipe(self.folder)
-        r = self.recipe
+        self._reader = Reader(self.folder)
+        self.recipe = r = self._reader.model()
         self._read_at = _changed(self.folder)
         self.scores = Scores(r.seed_numbers, _solved_at(r), r.solved_by)
         self.env_steps, self.train_seconds = 0, 0.0
@@ -111,9 +105,9 @@ class Watched:
         if _changed(self.folder) != self._read_at:  # resumed, to more steps
             raise Restarted
         self.process = holder(self.folder)
-        summary = _summary(self.folder)  # before the tables: when it is there, they are complete
+        summary = _summary(Reader(self.folder))  # before the tables: when it is there, they are complete
         for path in worker_folders(self.folder) or [self.folder]:
-            self._places.setdefault(path, _Place(path))
+            self._places.setdefault(path, _Place(self._reader, path))
         new: list[tuple[int, int, int, float]] = []  # env steps, kind, position of the seed, return
         for place in self._places.values():
             new += self._take(place)
@@ -126,45 +120,36 @@ class Watched:
         if summary:
             self.env_steps = summary["env_steps"]
             self.scores.solved_at = summary["solved_at"]
-            over = "interrupted" not in summary["stopped_because"]
-            self.state = "finished" if over else self.state
+            self.state = "finished" if ended(summary) else self.state
 
     def _take(self, place: "_Place") -> list[tuple[int, int, int, float]]:
         """The new rows of one process: episodes (kind 0) and evaluations (kind 1) are returned, the others kept."""
         new = []
         for name, tail in place.tails.items():
-            for line, row in tail.read():
-                try:
-                    seed, at = int(row["seed"]) - self.recipe.seed, int(row["env_steps"])
-                    if not 0 <= seed < self.recipe.seeds:
-                        raise ValueError(f"there is no seed {row['seed']} in this run")
-                    place.seeds.add(seed)
-                    place.env_steps = max(place.env_steps, at)
-                    if name == "updates.csv":
-                        self._learned(seed, row)
-                        continue
-                    value = float(row["episode_return" if name == "episodes.csv" else "mean_return"])
-                    if not math.isfinite(value):
-                        raise ValueError("a number that is not finite")
-                    if name == "episodes.csv":
-                        place.clock.append((float(row["wall_seconds"]), at))
-                        if len(place.clock) > MOST_TIMES:
-                            del place.clock[-2::-2]  # the newest stays
-                        self.train_seconds = max(self.train_seconds, place.clock[-1][0])
-                        if (before := self._episodes[seed][0]) and at < before[-1]:
-                            raise ValueError(f"env_steps of seed {row['seed']} goes back")
-                        self._episodes[seed][0].append(at)
-                        self._episodes[seed][1].append(value)
-                    new.append((at, int(name != "episodes.csv"), seed, value))
-                except ValueError as e:
-                    raise tail.damaged(line, str(e)) from e
+            for row in tail.read():
+                seed, at = row["seed"] - self.recipe.seed, row["env_steps"]
+                if not 0 <= seed < self.recipe.seeds:
+                    raise tail.damaged(f"there is no seed {row['seed']} in this run")
+                place.seeds.add(seed)
+                place.env_steps = max(place.env_steps, at)
+                if name == "updates.csv":
+                    self._learned(seed, row)
+                    continue
+                value = row["episode_return" if name == "episodes.csv" else "mean_return"]
+                if name == "episodes.csv":
+                    place.clock.append((row["wall_seconds"], at))
+                    if len(place.clock) > MOST_TIMES:
+                        del place.clock[-2::-2]  # the newest stays
+                    self.train_seconds = max(self.train_seconds, row["wall_seconds"])
+                    self._episodes[seed][0].append(at)
+                    self._episodes[seed][1].append(value)
+                new.append((at, int(name != "episodes.csv"), seed, value))
         return new
 
-    def _learned(self, seed: int, row: dict[str, str]) -> None:
-        for name, text in row.items():
+    def _learned(self, seed: int, row: Row) -> None:
+        for name, value in row.items():
             if name not in ("seed", "env_steps", "updates"):
-                values = self.numbers.setdefault(name, [math.nan] * self.recipe.seeds)
-                values[seed] = float(text) if text else math.nan
+                self.numbers.setdefault(name, [math.nan] * self.recipe.seeds)[seed] = value
 
     def _count(self, rows: list[tuple[int, int, int, float]]) -> None:
         """Put episodes and evaluations into the scores, in the order of env steps."""
@@ -181,8 +166,8 @@ class Watched:
 class _Place:
     """The files of one process: of the run itself, or of one of its workers."""
 
-    def __init__(self, path: Path) -> None:
-        self.tails = {name: Tail(path / name, needed) for name, needed in _NEEDED.items()}
+    def __init__(self, reader: Reader, path: Path) -> None:
+        self.tails = {name: Tail(path / name, reader.called(path / name)) for name in TABLES}
         self.seeds: set[int] = set()  # positions
         self.env_steps = 0
         self.clock: list[tuple[float, int]] = []  # (wall seconds, env steps) of episodes' ends
@@ -196,24 +181,16 @@ def _changed(folder: Path) -> int:
         raise RunFolderError(f"{folder} is gone: {e.strerror}.") from e
 
 
-def _summary(folder: Path) -> dict[str, Any]:
+def _summary(reader: Reader) -> dict[str, Any]:
     """What summary.json holds; {} where the run has not come to an end."""
-    path = folder / "summary.json"
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-        told = [(key, summary[key]) for key in ("env_steps", "env_steps_per_second", "wall_seconds", "updates")]
-        of_seeds = ("final_eval_return", "best_eval_return", "solved_at_env_steps")
-        may_lack = [*(dict(summary[key]).values() for key in of_seeds), [summary.get("solved_at")]]
-        told += [("a seed", value) for values in may_lack for value in values if value is not None]
-        for key, value in told:
-            if finite(value) is None:
-                raise ValueError(f"{key} has {str(value)[:20]!r} where a number is expected")
-        return {**summary, "stopped_because": str(summary["stopped_because"]), "solved_at": summary.get("solved_at")}
-    except FileNotFoundError:
+    summary, name = sound(reader.summary), reader.called(reader.folder / "summary.json")
+    of_seeds = ("final_eval_return", "best_eval_return", "solved_at_env_steps")
+    for key in ("env_steps", "env_steps_per_second", "wall_seconds", "updates", "stopped_because", *of_seeds):
+        if summary and summary.get(key) is None:
+            sound(Read(summary, f"{name} is damaged: there is no {key!r}"))
+    if not summary:
         return {}
-    except (OSError, ValueError, TypeError, KeyError) as e:
-        what = f"no {e}" if isinstance(e, KeyError) else e
-        raise RunFolderError(f"cannot read {path}: {what}. The file is damaged.") from e
+    return {**summary, "stopped_because": str(summary["stopped_because"]), "solved_at": summary.get("solved_at")}
 
 
 def _solved_at(recipe: Recipe) -> float | None:

@@ -12,9 +12,10 @@ import numpy as np
 
 from ..numbers import number
 from ..record.watcher import Status
+from ..runfolder.documents import ended
 from . import textchart
 from .recent_curve import RECENT, Trail, recent_means
-from .words import Clock, ended, mean_text, seeds_text, solved_text
+from .words import Clock, mean_text, seeds_text, solved_text
 
 if TYPE_CHECKING:
     from rich.panel import Panel

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 from ..errors import RlbenchError
 from ..process.outputs import err, out
 from ..record.watcher import Status, Watcher
+from ..runfolder.documents import ended
 from .follow import Watched
 from .panel import Size, panel
 from .recent_curve import Trail, recent_means
-from .words import Clock, closing_lines, ended, mean_text, solved_text
+from .words import Clock, closing_lines, mean_text, solved_text
 
 if TYPE_CHECKING:
     from rich.console import Console

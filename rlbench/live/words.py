@@ -1,12 +1,10 @@
 """What is said of a run in words and figures, while it is under way and when it has ended."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from ..numbers import exact, interval, number, numbers
 from ..record.watcher import Status
+from ..runfolder.documents import ended
 from ..stats.estimates import aggregate
 from ..stats.intervals import mean_interval
 from ..units import duration
@@ -31,11 +29,6 @@ class Clock:
         if not self.rate:
             return "?"
         return duration((status.recipe.total_steps - status.env_steps) * status.recipe.seeds / self.rate)
-
-
-def ended(summary: Mapping[str, Any]) -> bool:
-    """Whether a run with this summary came to its end."""
-    return bool(summary) and "interrupted" not in str(summary.get("stopped_because"))
 
 
 def seeds_text(count: int) -> str:
@@ -98,7 +91,7 @@ def closing_lines(status: Status) -> list[str]:
     ]
     if ended(summary) and status.env_steps < status.recipe.total_steps:
         lines.append(f"All seeds stopped before their {status.recipe.total_steps:,} steps: nothing was left to train.")
-    newest = "newest evaluated" if "interrupted" in summary["stopped_because"] else "final"
+    newest = "final" if ended(summary) else "newest evaluated"
     for name, label in (("final_eval_return", newest), ("best_eval_return", "best")):
         means = np.array([np.nan if v is None else v for v in summary[name].values()])
         if np.isfinite(means).any():

@@ -14,8 +14,9 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from ..errors import UsageError
-from ..runfolder.history import Axis, History, Seed, What, read_run, unique
+from ..runfolder.history import Axis, History, Seed, What, read_run
 from ..runfolder.pooling import Trained, count_once, note_of, shares_story
+from ..runfolder.reader import readers_of
 from ..stats.intervals import bootstrap_interval, iqm, mean_interval
 
 Stat = Literal["mean", "iqm", "median"]
@@ -104,7 +105,7 @@ def group_runs(
     Errors as for `learning_curve`.
     """
     _check(x, window, points, stat)
-    return curves_of(pool([read_run(path, what) for path in unique(runs)]), x, window, points, stat=stat)
+    return curves_of(pool([read_run(reader, what) for reader in readers_of(runs)]), x, window, points, stat=stat)
 
 
 def pool(histories: Sequence[History]) -> list[Group]:
@@ -202,12 +203,8 @@ def _spans(runs: list[History]) -> bool:
 
 def _trained(run: History) -> list[Trained]:
     """For `count_once`; evaluations, which runs make at steps of their own, tell no story."""
-    known = run.what == "returns"
     return [
-        Trained(
-            run.run, run.experiment, seed.number, float(seed.steps[-1]), run.over, seed.story[: None if known else 0]
-        )
-        for seed in run.seeds
+        Trained(run.run, run.experiment, seed.number, float(seed.steps[-1]), run.over, seed.story) for seed in run.seeds
     ]
 
 

@@ -186,7 +186,7 @@ def _facts(folder: Folder) -> dict[str, str]:
         out["time limit"] = plural(int(finite(recipe["max_episode_steps"]) or 0), "step")
     out |= {
         "agent": folder.agent,
-        "status": f"{folder.status}: {facts.damage}" if facts.damage else folder.status,
+        "status": "; ".join([folder.status, *facts.damage.splitlines()]),
         "seeds": f"{facts.seeds}, each on {copies} environment cop{'y' if copies == 1 else 'ies'}",
         "env steps per seed": f"{facts.steps:,} of {facts.budget:,}",
     }

@@ -1,7 +1,5 @@
 """What a report is made of: contestants, their run folders in whatever state, and the numbers about them. No HTML."""
 
-import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,17 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import RlbenchError, UsageError
-from ..judge.comparison import AgentResult, Attainment, Comparison, Table, compare
-from ..judge.contestants import Group, Spec, find_groups, read_groups
+from ..judge.comparison import AgentResult, Attainment, Comparison, Table, compare_groups
+from ..judge.contestants import Group, Spec, find_groups, read_group
 from ..judge.evidence import score_of, time_to
 from ..judge.fairness import find_differences, find_warnings
 from ..judge.scales import reference
 from ..runfolder.facts import Facts, read_facts, status_of
 from ..runfolder.history import History, What, read_runs
+from ..runfolder.reader import Reader, no_run, resume_of
 from ..runfolder.values import finite
 from ..stats.estimates import aggregate, optimality_gap
 from ..stats.survival import median_time, wilson
-from ..user_code.commands import resume_of
 
 CONFIDENCE = 0.95
 
@@ -27,13 +25,30 @@ CONFIDENCE = 0.95
 class Folder(NamedTuple):
     """One run folder. What cannot be read is empty."""
 
-    path: Path
+    reader: Reader
     facts: Facts
     status: str
-    recipe: dict[str, Any]
-    recipe_text: str
-    about: dict[str, Any]  # run.json
-    summary: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        return self.reader.folder
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return self.reader.recipe.value
+
+    @property
+    def recipe_text(self) -> str:
+        return self.reader.recipe_text.value or ""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """run.json"""
+        return self.reader.about.value
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return self.reader.summary.value
 
     @property
     def agent(self) -> str:
@@ -83,7 +98,7 @@ def gather(groups: Mapping[str, Spec] | Sequence[Spec]) -> Findings:
     """
     if not groups or isinstance(groups, str):
         raise UsageError("a report needs a run: rlbench report RUN")
-    contestants = [_contestant(label, paths) for label, paths in find_groups(groups).items()]
+    contestants = [_contestant(label, readers) for label, readers in find_groups(groups).items()]
     if not any(c.group or any(c.histories.values()) for c in contestants):
         why = dict.fromkeys(problem for c in contestants for problem in c.problems)
         raise UsageError(f"nothing to report: {'; '.join(why)}.")
@@ -94,7 +109,7 @@ def gather(groups: Mapping[str, Spec] | Sequence[Spec]) -> Findings:
     comparison = None
     if len(rated) > 1:
         try:
-            comparison = compare({c.label: [f.path for f in c.folders] for c in rated}, confidence=CONFIDENCE)
+            comparison = compare_groups([c.group for c in rated if c.group], confidence=CONFIDENCE)
         except UsageError as e:
             warnings.append(f"There is no comparison: {e}")
     found = [c.group for c in rated if c.group]
@@ -131,57 +146,36 @@ def threshold(groups: Sequence[Group], env: str) -> float | None:
     return next((run.solved_at for g in groups for run in g.runs_on(env) if run.solved_at is not None), None)
 
 
-def _contestant(label: str, paths: Sequence[Path]) -> Contestant:
-    folders = tuple(_folder(path) for path in paths)
+def _contestant(label: str, readers: Sequence[Reader]) -> Contestant:
     problems: list[str] = []
     group = None
     try:
-        (group,) = read_groups({label: list(paths)})
+        group = read_group(label, readers)
     except RlbenchError as e:
         problems.append(_sentence(str(e).removeprefix(f"nothing to compare of {label}: ")))
     histories: dict[What, list[History]] = {}
     for what in ("returns", "evaluations"):
         try:
-            histories[what], notes = read_runs(list(paths), what)
+            histories[what], notes = read_runs(readers, what)
         except RlbenchError as e:
             histories[what], notes = [], [str(e)]
         if what == "returns":
-            problems += [_sentence(note) for note in notes if "damaged" in note or "cannot read" in note]
+            problems += [_sentence(note) for note in notes if "damaged" in note or "cannot be read" in note]
+    folders = tuple(map(_folder, readers))
+    for reader in readers:
+        reader.forget_tables()
     return Contestant(label, folders, group, histories, tuple(dict.fromkeys(problems)))
 
 
-def _folder(path: Path) -> Folder:
-    facts = read_facts(path)
-    text = _text(path / "recipe.toml")
-    return Folder(
-        path,
-        facts,
-        status_of(path, facts) if text else "no run",
-        _parsed(text, tomllib.loads),
-        text,
-        _parsed(_text(path / "run.json"), json.loads),
-        _parsed(_text(path / "summary.json"), json.loads),
-    )
+def _folder(reader: Reader) -> Folder:
+    """Comes after whatever reads the tables: of one that was read there is no need to look for the end."""
+    facts = read_facts(reader)
+    return Folder(reader, facts, status_of(reader, facts) if reader.recipe_text.value is not None else "no run")
 
 
 def _sentence(text: str) -> str:
     """Without "left out: " and the full stop, to stand in a list."""
     return text.removeprefix("left out: ").rstrip(".")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def _parsed(text: str, parse: Any) -> dict[str, Any]:
-    try:
-        found = parse(text)
-    except (ValueError, RecursionError):  # `read_facts` says so
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _unfinished(folder: Folder, group: Group | None) -> str:
@@ -190,13 +184,13 @@ def _unfinished(folder: Folder, group: Group | None) -> str:
     scored = group is not None and any(run.path == path for run in group.runs)
     newest = "its scores are of its newest evaluations" if scored else "it has no score yet"
     where = f"at env step {facts.steps:,} of {facts.budget:,}: {newest}"
-    go_on = f"Go on: {resume_of(path)}"
+    go_on = f"Go on: {resume_of(folder.reader)}"
     return {
         "running": f"{path} is still training, {where}",
         "interrupted": f"{path} was interrupted {where}. {go_on}",
         "crashed": f"{path} broke off {where}. {go_on}",
-        "damaged": f"{path} is damaged: {facts.damage}",
-        "no run": f"{path} is no run folder: it holds no recipe.toml",
+        "damaged": facts.damage.replace("\n", "; "),
+        "no run": _sentence(no_run(path)),
     }.get(folder.status, "")
 
 

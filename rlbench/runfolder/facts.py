@@ -4,22 +4,16 @@ Cheap to import and to read: a table of a thousand runs is made of it. Nothing h
 then says what is wrong.
 """
 
-import csv
 import datetime
-import json
-import os
-import tomllib
-from collections import defaultdict
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from .layout import WORKERS, under_way
+from .documents import ended, numbers_of
 from .lock import holder
+from .reader import Reader
 from .values import finite
 
 #: The files that a row depends on.
 FILES = ("recipe.toml", "run.json", "summary.json", "episodes.csv", "evaluations.csv")
-_TAIL = 4096  # bytes; far more than a line of a CSV file
 
 
 class Facts(NamedTuple):
@@ -35,30 +29,31 @@ class Facts(NamedTuple):
     best: float | None  # the same of each seed's best weights
     started: float | None  # seconds since 1970
     stopped: str  # why it ended; "": no summary.json
-    damage: str  # what cannot be read; "" if all can
+    damage: str  # what cannot be read, a line each; "" if all can
     episodes: float | None  # greedy ones that the score of the seed with the fewest rests on
 
 
-def read_facts(run: Path) -> Facts:
-    """Read one run folder; it holds a recipe.toml."""
-    damage: list[str] = []
-    recipe = _parsed(run / "recipe.toml", damage)
-    about = _parsed(run / "run.json", damage)
-    summary = _parsed(run / "summary.json", damage)
+def read_facts(reader: Reader) -> Facts:
+    """What a run folder says that holds a recipe.toml.
+
+    Of a run without a summary the evaluations are read, and of the episodes the last one alone: there may be millions.
+    """
+    recipe, about, summary = reader.recipe.value, reader.about.value, reader.summary.value
+    damage = [reader.plan.problem, reader.about.problem, reader.summary.problem]
     started = None
     try:
         started = datetime.datetime.fromisoformat(about["started"]).timestamp()
     except (KeyError, TypeError, ValueError):
         try:
-            started = (run / "recipe.toml").stat().st_mtime
+            started = (reader.folder / "recipe.toml").stat().st_mtime
         except OSError:
-            damage.append("recipe.toml: gone")
+            damage.append(f"{reader.called(reader.folder / 'recipe.toml')} is gone")
     if summary:
         steps, seconds = finite(summary.get("env_steps")), finite(summary.get("wall_seconds"))
-        score, best = (_typical(summary.get(key)) for key in ("final_eval_return", "best_eval_return"))
-        episodes = _fewest(summary.get("final_eval_episodes"))
+        score, best = (_typical(numbers_of(summary, key)) for key in ("final_eval_return", "best_eval_return"))
+        episodes = _fewest(numbers_of(summary, "final_eval_episodes"))
     else:
-        steps, seconds, score, best, episodes = _so_far(run, damage)
+        steps, seconds, score, best, episodes = _so_far(reader, damage)
     return Facts(
         env=_printable(recipe.get("env", "?")),
         agent=_printable(recipe.get("agent", "?")).rpartition(":")[2],
@@ -70,80 +65,34 @@ def read_facts(run: Path) -> Facts:
         best=best,
         started=started,
         stopped=_printable(summary.get("stopped_because", "?")) if summary else "",
-        damage="; ".join(damage),
+        damage="\n".join(dict.fromkeys(filter(None, map(_printable, damage)))),
         episodes=episodes,
     )
 
 
-def status_of(run: Path, facts: Facts) -> str:
+def status_of(reader: Reader, facts: Facts) -> str:
     """running, finished, interrupted, crashed (no summary, and nobody at work in the folder) or damaged."""
     if facts.damage:
         return "damaged"
-    if facts.stopped and "interrupted" not in facts.stopped:
+    if ended({"stopped_because": facts.stopped} if facts.stopped else {}):
         return "finished"
-    if holder(run):
+    if holder(reader.folder):
         return "running"
     return "interrupted" if facts.stopped else "crashed"
 
 
-def _parsed(path: Path, damage: list[str]) -> dict[str, Any]:
-    """What a TOML or JSON file holds; {} where there is none, or where it is damaged, which is noted."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        found = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-        if not isinstance(found, dict):
-            raise ValueError("not a table")
-        return found
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError) as e:
-        damage.append(f"{path.name}: {str(e).splitlines()[0] if str(e) else type(e).__name__}")
-        return {}
-
-
-def _so_far(run: Path, damage: list[str]) -> tuple[float | None, ...]:
+def _so_far(reader: Reader, damage: list[str]) -> tuple[float | None, ...]:
     """(steps, seconds, score, best, episodes of the score) of a run without a summary, from its tables."""
-    steps, seconds = [], []
-    newest: dict[str, float] = {}
-    episodes: dict[str, float | None] = {}
-    best: dict[str, float] = defaultdict(lambda: float("-inf"))
-    for place in under_way(run) or [run]:
-        try:
-            for row in _rows(place / "evaluations.csv"):
-                newest[row["seed"]] = value = float(row["mean_return"])
-                best[row["seed"]] = max(best[row["seed"]], value)
-                episodes[row["seed"]] = finite(float(row.get("episodes") or "nan"))
-            for name in ("episodes.csv", "evaluations.csv"):
-                for row in _rows(place / name, only_last=True):
-                    steps.append(float(row["env_steps"]))
-                    seconds.append(float(row["wall_seconds"]))
-        except (OSError, KeyError, TypeError, ValueError, csv.Error) as e:
-            where = place.name if place.parent.name == WORKERS else ""
-            damage.append(f"tables{f' of worker {where}' if where else ''}: {_told(e)}")
-    scores = _typical(newest), _typical(best), _fewest(episodes)
-    return max(steps, default=None), max(seconds, default=None), *scores
-
-
-def _told(e: Exception) -> str:
-    """What is wrong with a table, for its reader."""
-    if isinstance(e, KeyError):
-        return f"there is no column {e}"
-    return "a row is cut short" if isinstance(e, TypeError) else str(e) or type(e).__name__
-
-
-def _rows(path: Path, *, only_last: bool = False) -> list[dict[str, str]]:
-    """The rows of a CSV file, or the last one; a line that was cut short does not count."""
-    try:
-        with path.open("rb") as file:
-            header = file.readline()
-            if only_last:
-                file.seek(max(file.seek(0, os.SEEK_END) - _TAIL, len(header)))
-            body = file.read()
-    except FileNotFoundError:
-        return []
-    lines = body.decode("utf-8", errors="replace").split("\n")[:-1]
-    names = header.decode("utf-8", errors="replace").rstrip("\r\n")
-    return list(csv.DictReader([names, *(lines[-1:] if only_last else lines)]))
+    evaluations = reader.table("evaluations.csv")
+    lasts = [reader.last_row(place, name) for place in reader.places for name in ("episodes.csv", "evaluations.csv")]
+    damage += [evaluations.problem, *(last.problem for last in lasts)]
+    newest = {seed: rows["mean_return"][-1] for seed, rows in evaluations.value.items()}
+    best = {seed: max(rows["mean_return"]) for seed, rows in evaluations.value.items()}
+    counts = {seed: rows["episodes"][-1] for seed, rows in evaluations.value.items()}
+    steps, seconds = (
+        max((last.value[key] for last in lasts if last.value), default=None) for key in ("env_steps", "wall_seconds")
+    )
+    return steps, seconds, _typical(newest), _typical(best), _fewest(counts)
 
 
 def _printable(text: Any) -> str:
@@ -151,17 +100,15 @@ def _printable(text: Any) -> str:
     return "".join(c if c.isprintable() else "?" for c in str(text))
 
 
-def _typical(per_seed: Any) -> float | None:
-    """Interquartile mean over the seeds that have a number, out of {seed: number or None}."""
-    values = [v for v in map(finite, per_seed.values()) if v is not None] if isinstance(per_seed, dict) else []
-    if not values:
+def _typical(per_seed: dict[int, float]) -> float | None:
+    """Interquartile mean over the seeds."""
+    if not per_seed:
         return None
     from ..stats.intervals import iqm  # slow to import
 
-    return float(iqm(values))
+    return float(iqm(list(per_seed.values())))
 
 
-def _fewest(per_seed: Any) -> float | None:
-    """The least of {seed: count}, of those that are above 0."""
-    known = [n for n in map(finite, per_seed.values()) if n] if isinstance(per_seed, dict) else []
-    return min(known, default=None)
+def _fewest(per_seed: dict[int, float]) -> float | None:
+    """The least of the counts that are above 0."""
+    return min((float(n) for n in per_seed.values() if n), default=None)

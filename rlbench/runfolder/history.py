@@ -5,24 +5,21 @@ and the other pictures are made of it.
 """
 
 import itertools
-import json
-import math
-import tomllib
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..errors import RlbenchError, RunFolderError, UsageError
-from .layout import under_way
-from .pooling import SHAPING, Experiment, experiment_of
+from ..errors import RlbenchError, UsageError
+from .documents import ended, numbers_of
+from .pooling import SHAPING, Experiment, experiment_of, story_of
+from .reader import Reader, reader_of, readers_of, sound
+from .tables import Columns
 from .values import finite
 
 Axis = Literal["steps", "episodes", "time"]
 What = Literal["returns", "evaluations"]
-MOST_SEEDS = 10_000  # of one run
 
 _FILES = {"returns": ("episodes.csv", "episode_return"), "evaluations": ("evaluations.csv", "mean_return")}
 
@@ -34,17 +31,13 @@ class Seed(NamedTuple):
     steps: np.ndarray  # (n,) env steps, not decreasing
     values: np.ndarray  # (n,) return of the episode, or mean return of the evaluation
     seconds: np.ndarray  # (n,)
+    story: np.ndarray = np.zeros(0, np.uint64)  # (n,) as of `pooling.story_of`; evaluations tell none
 
     def x(self, axis: Axis) -> np.ndarray:
         """Where each of them ended, (n,) not decreasing."""
         if axis == "episodes":
             return np.arange(1.0, len(self.steps) + 1)
         return self.steps if axis == "steps" else np.maximum.accumulate(self.seconds)
-
-    @property
-    def story(self) -> np.ndarray:
-        """What happened, for `rlbench.runfolder.pooling`: (n, 2)."""
-        return np.stack((self.steps, self.values), axis=1)
 
 
 class History(NamedTuple):
@@ -71,7 +64,7 @@ class History(NamedTuple):
         return len(self.numbers)
 
 
-def read_run(run: Path | str, what: What = "returns") -> History:
+def read_run(run: Path | str | Reader, what: What = "returns") -> History:
     """Read one run folder.
 
     Args:
@@ -82,65 +75,41 @@ def read_run(run: Path | str, what: What = "returns") -> History:
         UsageError: ``run`` is no run folder, or has nothing of the kind yet.
         RunFolderError: the record is damaged; the message names file and line.
     """
-    run = Path(run)
-    if not (run / "recipe.toml").is_file():
-        why = "it holds no recipe.toml" if run.is_dir() else "there is no such folder"
-        inside = f" It holds runs, though: name {run}/*" if any(run.glob("*/recipe.toml")) else ""
-        raise UsageError(f"{run} is no run folder: {why}.{inside}")
-    try:
-        recipe = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
-        env, agent, count = str(recipe["env"]), str(recipe["agent"]), int(recipe["seeds"])
-        first, budget, max_episodes = (int(recipe.get(key, 0)) for key in ("seed", "total_steps", "max_episodes"))
-        if not 0 <= count <= MOST_SEEDS:
-            raise ValueError(f"seeds is {count}")
-    except (OSError, ValueError, TypeError, KeyError, OverflowError) as e:
-        raise RunFolderError(
-            f"cannot read {run / 'recipe.toml'}: {f'no {e}' if isinstance(e, KeyError) else e}."
-        ) from e
-    try:
-        summary = dict(json.loads((run / "summary.json").read_text(encoding="utf-8")))
-        over = "interrupted" not in str(summary.get("stopped_because", ""))
-        ends, greedy = (
-            {int(seed): x for seed, value in dict(summary.get(key) or {}).items() if (x := finite(value)) is not None}
-            for key in ("env_steps_of_seed", "final_eval_return")
-        )
-    except FileNotFoundError:  # killed, or under way
-        summary, over, ends, greedy = {}, False, {}, {}
-    except (OSError, ValueError, TypeError) as e:
-        raise RunFolderError(f"cannot read {run / 'summary.json'}: {e}.") from e
-    hyper = recipe.get(agent.rpartition(":")[2], {})
-    settings = {
-        **{key: recipe[key] for key in SHAPING if key in recipe},
-        **(hyper if isinstance(hyper, dict) else {}),
-    }
+    reader = reader_of(run)
+    reader.check()
+    plan, summary = sound(reader.plan), sound(reader.summary)
+    over, recipe = ended(summary), reader.recipe.value
+    settings = {key: recipe[key] for key in SHAPING if key in recipe} | plan.hyper
     solved_at = [x for known in (summary, recipe) if (x := finite(known.get("solved_at"))) is not None]
     file, column = _FILES[what]
-    seeds = [seed for place in under_way(run) or [run] for seed in _read_table(place / file, column)]
+    seeds = [_seed(number, rows, column) for number, rows in sound(reader.table(file)).items()]
     if not seeds:
         missing = {
             "returns": "no episode finished yet in {}; a curve needs one. Wait for it, or train for more steps.",
             "evaluations": "no greedy evaluation yet in {}. Wait for it, or show the training: --what returns.",
         }
-        raise UsageError(missing[what].format(run))
+        raise UsageError(missing[what].format(reader.name))
     return History(
-        run=run,
-        env=env,
-        agent=agent,
+        run=reader.folder,
+        env=plan.env,
+        agent=plan.agent,
         what=what,
         settings={key: str(value) for key, value in settings.items()},
         experiment=experiment_of(recipe),
-        numbers=_numbers(range(first, first + count), [seed.number for seed in seeds]),
-        budget=budget,
-        max_episodes=max_episodes,
+        numbers=_numbers(plan.numbers, [seed.number for seed in seeds]),
+        budget=plan.total_steps,
+        max_episodes=plan.max_episodes,
         over=over,
         solved_at=solved_at[0] if solved_at else None,
-        ends=ends if over else {},
-        greedy=greedy if over else {},
+        ends=numbers_of(summary, "env_steps_of_seed") if over else {},
+        greedy=numbers_of(summary, "final_eval_return") if over else {},
         seeds=seeds,
     )
 
 
-def read_runs(runs: Path | str | Sequence[Path | str], what: What = "returns") -> tuple[list[History], list[str]]:
+def read_runs(
+    runs: Path | str | Reader | Sequence[Path | str | Reader], what: What = "returns"
+) -> tuple[list[History], list[str]]:
     """Read what can be read of several run folders; a folder named twice counts once.
 
     Returns:
@@ -151,9 +120,9 @@ def read_runs(runs: Path | str | Sequence[Path | str], what: What = "returns") -
         UsageError: no run was named.
     """
     histories, notes, errors = [], [], []
-    for path in unique(runs):
+    for reader in readers_of(runs):
         try:
-            history = read_run(path, what)
+            history = read_run(reader, what)
         except RlbenchError as e:
             errors.append(e)
             notes.append(f"left out: {e}")
@@ -166,12 +135,6 @@ def read_runs(runs: Path | str | Sequence[Path | str], what: What = "returns") -
     if len(envs) > 1:
         notes.append(f"{len(envs)} environments ({', '.join(envs)}): a panel each; their returns are not comparable.")
     return histories, notes
-
-
-def unique(runs: Path | str | Sequence[Path | str]) -> list[Path]:
-    """The folders as paths, each once."""
-    paths = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
-    return list({path.resolve(): path for path in paths}.values())
 
 
 def _numbers(planned: range, found: Sequence[int]) -> tuple[int, ...]:
@@ -194,32 +157,6 @@ def _notes(history: History) -> list[str]:
     return found
 
 
-def _read_table(path: Path, column: str) -> list[Seed]:
-    """The seeds in the order of their numbers. A last line without its newline was cut short by a crash: ignored."""
-    try:
-        lines = path.read_bytes().decode("utf-8", errors="replace").split("\n")[:-1] if path.exists() else []
-    except OSError as e:
-        raise RunFolderError(f"cannot read {path}: {e.strerror}.") from e
-    if not lines:
-        return []
-    header = lines[0].rstrip("\r").split(",")
-    columns: dict[str, Callable[[str], Any]] = {"seed": int, "env_steps": int, column: float, "wall_seconds": float}
-    missing = [name for name in columns if name not in header]
-    if missing:
-        raise RunFolderError(f"{path}, line 1: the header has no column {missing[0]!r}. The file is damaged.")
-    parsers = [(parse, header.index(name)) for name, parse in columns.items()]
-    rows: dict[int, list[list[float]]] = defaultdict(list)
-    for line, text in enumerate(lines[1:], 2):
-        fields = text.rstrip("\r").split(",")
-        try:
-            if len(fields) != len(header):
-                raise ValueError(f"{len(fields)} fields instead of {len(header)}")
-            number, *row = (parse(fields[i]) for parse, i in parsers)
-            if not all(map(math.isfinite, row)):
-                raise ValueError("a number that is not finite")
-            if rows[number] and row[0] < rows[number][-1][0]:
-                raise ValueError(f"env_steps of seed {number} goes back")
-        except ValueError as e:
-            raise RunFolderError(f"{path}, line {line}: {e}. The file is damaged.") from e
-        rows[number].append(row)
-    return [Seed(number, *np.array(rows[number], np.float64).T) for number in sorted(rows)]
+def _seed(number: int, rows: Columns, column: str) -> Seed:
+    steps, values, seconds = (np.asarray(rows[name], np.float64) for name in ("env_steps", column, "wall_seconds"))
+    return Seed(number, steps, values, seconds, *([story_of(rows)] if column == "episode_return" else []))

@@ -19,10 +19,11 @@ from ..errors import UsageError
 from ..process.places import shown
 from .facts import FILES, Facts, read_facts, status_of
 from .layout import worker_folders
+from .reader import Reader
 from .values import finite
 
 NAME = ".rlbench-index.sqlite"
-VERSION = 2  # of the rows: an index of another one is made anew
+VERSION = 3  # of the rows: an index of another one is made anew
 PATIENCE = 2.0  # seconds for another process to end its writing; after that we do without
 _INNER = frozenset({"workers", "tb", "journal", "checkpoints"})  # of a run folder: no other run lies in there
 
@@ -63,12 +64,17 @@ def find_runs(root: Path | str, *, rebuild: bool = False) -> list[Found]:
     rows: _Rows = {}
     for name, state in _scan(root):
         row = known.get(name)
-        rows[name] = row if row is not None and row[0] == state else (state, read_facts(root / name))
+        rows[name] = row if row is not None and row[0] == state else (state, read_facts(_reader(root / name)))
     changed = {name: row for name, row in rows.items() if known.get(name) is not row}
     gone = known.keys() - rows.keys()
     if place is not None and (changed or gone):
         _store(place, changed, gone)
-    return [Found(root / name, rows[name][1], status_of(root / name, rows[name][1])) for name in sorted(rows)]
+    return [Found(root / name, rows[name][1], status_of(_reader(root / name), rows[name][1])) for name in sorted(rows)]
+
+
+def _reader(run: Path) -> Reader:
+    """Files by their names alone, as the index outlasts the folder that the user stands in."""
+    return Reader(run, "")
 
 
 def index_place(root: Path) -> Path:

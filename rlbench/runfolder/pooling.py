@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..user_code.refs import parse
+from .tables import Columns
 
 #: Run keys that shape what a seed learns, and what they are where a recipe does not say. Budgets, stop rules, when to
 #: evaluate, save or film, devices and processes do not: they decide how far a seed comes and what is kept of it.
@@ -37,7 +38,7 @@ class Trained(NamedTuple):
     number: int
     reached: float  # env steps
     over: bool  # its run came to its end
-    story: np.ndarray  # (n, ...) what happened, in the order of time; of two runs of one seed the same
+    story: np.ndarray  # (n,) of `story_of`, or none: what happened; of two runs of one seed the same
 
 
 class Repeat(NamedTuple):
@@ -46,6 +47,19 @@ class Repeat(NamedTuple):
     at: int  # its position
     kept: int  # the position of the other
     agrees: bool  # its history is the beginning of the other, or all of it
+
+
+def story_of(rows: Columns) -> np.ndarray:
+    """What happened to a seed: a digest of each of its n episodes, wall time left out. (n,) uint64
+
+    Two runs that trained the same seed, wherever and however fast, have the same episodes and so the same digests.
+    """
+    story = np.zeros(len(rows["episode"]), np.uint64)
+    for name in ("env", "episode", "env_steps", "episode_return", "episode_length"):
+        bits = np.asarray(rows[name]).view(np.uint64)
+        story = (story ^ bits) * np.uint64(0x9E3779B97F4A7C15)  # an odd number: nothing is lost by it
+        story ^= story >> np.uint64(32)
+    return story
 
 
 def experiment_of(recipe: Mapping[str, Any]) -> Experiment:

@@ -1,16 +1,14 @@
 """The files of a run whose seeds were split over processes become those of one run."""
 
-import contextlib
-import heapq
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..agent_state import join
-from ..files import replacing
 from ..recipe import Recipe
 from . import checkpoint_file
 from .layout import TABLES, worker_folders
+from .tables import join_tables
 
 
 def join_workers(folder: Path) -> None:
@@ -41,18 +39,3 @@ def join_checkpoints(parts: Sequence[dict[str, Any]], folder: Path) -> dict[str,
         "best_returns": [value for part in parts for value in part["best_returns"]],
         "agent": join([part["agent"] for part in parts], counts),
     }
-
-
-def join_tables(parts: list[Path], whole: Path) -> None:
-    """One CSV file from those of several groups of seeds, in the order in which one process would have written it.
-
-    Each is in the order of env steps, and the parts come in the order of their seeds; they may have millions of rows.
-    """
-    with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(path.open(encoding="utf-8")) for path in parts]
-        header = next(filter(None, [next(file, "") for file in files]), "")
-        at = header.rstrip("\n").split(",").index("env_steps") if header else 0
-        rows = heapq.merge(*files, key=lambda line: int(line.split(",", at + 1)[at]))
-        with replacing(whole) as temporary, temporary.open("w", encoding="utf-8") as out:
-            out.write(header)
-            out.writelines(rows)

@@ -1,7 +1,6 @@
 """What a run recorded, opened without its agent: the environment, the journals, and the episodes that one may name."""
 
 import re
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,10 +10,9 @@ from ..errors import RunFolderError, UsageError
 from ..process.places import absolute, shown, staying
 from ..recipe import Recipe
 from ..recipe.build import maker_of
-from ..recipe.registry import table_name
 from ..runfolder import journal
 from ..runfolder.journal import Entry
-from ..runfolder.layout import under_way
+from ..runfolder.reader import Reader
 from ..user_code import user_files
 
 #: An episode by what it was; of several that fit, the earliest.
@@ -29,11 +27,15 @@ WORDS: dict[str, Callable[[Sequence[Entry]], Entry]] = {
 class Recording(NamedTuple):
     """A run's record. ``journals`` holds a file per seed that has finished an episode, in the order of the seeds."""
 
-    folder: Path
+    reader: Reader
     recipe: Recipe
     maker: EnvMaker
     journals: dict[int, Path]
     notes: tuple[str, ...] = ()  # what whoever opens it should know
+
+    @property
+    def folder(self) -> Path:
+        return self.reader.folder
 
     def entries(self, seed: int) -> list[Entry]:
         """The episodes of a seed, in the order in which they ended.
@@ -65,7 +67,7 @@ class Chosen(NamedTuple):
     words: str = ""
 
 
-def open_recording(folder: str | Path, *, agent: str | None = None, imports: Sequence[str] = ()) -> Recording:
+def open_recording(folder: str | Path | Reader, *, agent: str | None = None, imports: Sequence[str] = ()) -> Recording:
     """Open a run folder's record. Needs no checkpoint, and runs no agent's code; the run may be under way.
 
     Args:
@@ -77,26 +79,16 @@ def open_recording(folder: str | Path, *, agent: str | None = None, imports: Seq
         UsageError: no run folder, or code to import that was not confirmed.
         RunFolderError: it holds no journal, or its recipe cannot be read.
     """
-    folder = absolute(folder)
-    path, name = folder / "recipe.toml", shown(folder)
-    if folder.is_file():
-        raise UsageError(f"{name} is a file; episodes of training lie in its run folder: {shown(folder.parent)}")
-    if not path.is_file():
-        why = "it holds no recipe.toml" if folder.is_dir() else "there is no such folder"
-        raise UsageError(f"{name} is no run folder: {why}. Runs lie under runs/.")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as e:
-        raise RunFolderError(f"cannot read {shown(path)}: {e}.") from e
-    content.pop(table_name(str(content.get("agent", "dqn"))), None)  # hyper-parameters are of no use here
-    recipe = Recipe.from_content(content, shown(path))
-    recipe = recipe.trusting(agent or recipe.agent, imports, shown(path))
+    reader = folder if isinstance(folder, Reader) else Reader(absolute(folder))
+    folder, name = reader.folder, reader.name
+    recipe = reader.model()  # its hyper-parameters are of no use here
+    recipe = recipe.trusting(agent or recipe.agent, imports, reader.called(folder / "recipe.toml"))
     journals = {int(file.stem): file for file in journal.files(folder)}
     if not journals:
-        raise RunFolderError(f"{name} has no journal: {_why_none(folder)}.")
+        raise RunFolderError(f"{name} has no journal: {_why_none(reader)}.")
     with staying():
         maker = maker_of(recipe)
-    return Recording(folder, recipe, maker, journals, tuple(user_files.changes(folder, recipe.imports)))
+    return Recording(reader, recipe, maker, journals, tuple(user_files.changes(folder, recipe.imports)))
 
 
 def choose(recording: Recording, which: str, seed: int | None = None) -> list[Chosen]:
@@ -158,11 +150,7 @@ def _best_seed(recording: Recording) -> int:
     return max(best, key=lambda seed: best[seed])
 
 
-def _why_none(folder: Path) -> str:
-    for place in under_way(folder) or [folder]:
-        try:
-            if (place / "episodes.csv").read_bytes().count(b"\n") > 1:
-                return "it was trained by a version that kept none, or the journal was deleted"
-        except OSError:
-            pass
+def _why_none(reader: Reader) -> str:
+    if reader.table("episodes.csv").value:
+        return "it was trained by a version that kept none, or the journal was deleted"
     return "no episode has finished yet"

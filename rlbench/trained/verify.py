@@ -1,8 +1,5 @@
 """Whether a run folder is what it says: episodes run again, journal beside episodes.csv, every checkpoint opened."""
 
-import csv
-import io
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -12,10 +9,12 @@ from typing import NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from ..errors import CheckpointError, EnvError, first_line
+from ..errors import CheckpointError, EnvError
 from ..runfolder import checkpoint_file, journal
 from ..runfolder.journal import Entry
-from ..runfolder.layout import FAULTS, under_way, worker_folders
+from ..runfolder.layout import FAULTS, worker_folders
+from ..runfolder.reader import Reader
+from ..runfolder.tables import Columns, Table
 from .episodes import Recording
 from .rerun import lead_in, states, title
 
@@ -25,7 +24,6 @@ FILES = ("checkpoint.pth", "best.pth", "replay*.pth", "checkpoints/*/[!.]*.pth",
 FEW = 200  # episodes of a seed; of more, as many are run again unless all are asked for
 
 Row = tuple[int, int, int, int, float]  # env, episode, env_steps, length, return
-Rows = dict[int, list[Row]]  # of episodes.csv, by seed
 
 
 class SeedReport(NamedTuple):
@@ -44,34 +42,17 @@ class SeedReport(NamedTuple):
     led: int = 0
 
 
-def read_tables(folder: Path) -> tuple[Rows, list[str]]:
-    """The rows of episodes.csv by seed, and what is wrong with the file. A last line cut short by a crash is passed
-    over."""
-    rows: Rows = {}
-    problems = []
-    for place in under_way(folder) or [folder]:
-        path = place / "episodes.csv"
-        try:
-            text = path.read_bytes().decode("utf-8", errors="replace")
-        except OSError as e:
-            problems.append(f"cannot read {path}: {e.strerror}")
-            continue
-        lines = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
-        try:
-            for line in lines:
-                env, episode, steps, length = (
-                    int(line[key]) for key in ("env", "episode", "env_steps", "episode_length")
-                )
-                row = env, episode, steps, length, float(line["episode_return"])
-                rows.setdefault(int(line["seed"]), []).append(row)
-        except (ValueError, TypeError, KeyError, csv.Error) as e:
-            what = f"there is no column {e}" if isinstance(e, KeyError) else str(e)
-            problems.append(f"{path} is damaged at line {lines.line_num}: {what}")
-    return rows, problems
+def read_tables(reader: Reader) -> tuple[Table, list[str]]:
+    """The rows of episodes.csv by seed, and what is wrong with the file."""
+    paths = [place / "episodes.csv" for place in reader.places]
+    problems = [f"there is no {reader.called(path)}" for path in paths if not path.exists()]
+    reads = [reader.table_at(path.parent, path.name) for path in paths]
+    rows = {seed: columns for read in reads for seed, columns in read.value.items()}
+    return rows, problems + [read.problem for read in reads if read.problem]
 
 
 def check_seeds(
-    recording: Recording, seeds: Sequence[int], rows: Rows | None, most: int | None = FEW
+    recording: Recording, seeds: Sequence[int], rows: Table | None, most: int | None = FEW
 ) -> Iterator[SeedReport]:
     """Run recorded episodes again, and compare the journal with episodes.csv.
 
@@ -103,51 +84,24 @@ def check_seeds(
                     text, led = again and text, led + (not again)
                 wrong += [text] * bool(text)
             if rows is not None and not damaged:
-                table, differences = _compared(seed, [_row(entry) for entry in entries], rows.get(seed, []), ended)
+                told = [_row(entry) for entry in entries]
+                table, differences = _compared(seed, told, _rows(rows.get(seed, {})), ended)
             problems = [damaged] * bool(damaged) + wrong + differences
             yield SeedReport(seed, len(entries), len(chosen), len(chosen) - len(wrong), table, problems, led)
     finally:
         env.close()
 
 
-def check_records(folder: Path) -> list[str]:
+def check_records(reader: Reader) -> list[str]:
     """What is wrong with the other files of a run: its summary, its tables, and checkpoints that are not there."""
-    problems = []
-    places = [folder, *worker_folders(folder)]
-    for place in places:
-        path = place / "summary.json"
-        try:
-            if path.exists() and not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
-                problems.append(f"{path} is damaged: it is no table")
-        except (OSError, ValueError, RecursionError) as e:
-            problems.append(f"{path} is damaged: {first_line(e)}")
-        for name in ("evaluations.csv", "updates.csv"):
-            problems += _check_numbers(place / name)
-    ended = (folder / "summary.json").exists()
-    return problems + [f"there is no {place / 'checkpoint.pth'}" for place in places if ended and not _saved(place)]
-
-
-def _saved(place: Path) -> bool:
-    return (place / "checkpoint.pth").exists()
-
-
-def _check_numbers(path: Path) -> list[str]:
-    """What is wrong with a table that holds nothing but numbers; a last line cut short by a crash is passed over."""
-    try:
-        text = path.read_bytes().decode("utf-8", errors="replace") if path.exists() else ""
-    except OSError as e:
-        return [f"cannot read {path}: {e.strerror}"]
-    lines = text[: text.rfind("\n") + 1].splitlines()
-    width = lines[0].count(",") if lines else 0
-    for number, line in enumerate(lines[1:], 2):
-        try:
-            if line.count(",") != width:
-                raise ValueError(f"{line.count(',') + 1} columns where the first line has {width + 1}")
-            for field in filter(None, line.split(",")):
-                float(field)
-        except ValueError as e:
-            return [f"{path} is damaged at line {number}: {e}"]
-    return []
+    places = [reader.folder, *worker_folders(reader.folder)]
+    readers = [reader if place == reader.folder else Reader(place) for place in places]
+    problems = [read.problem for one in readers for read in (one.about, one.summary)]
+    tables = [reader.table_at(place, name) for place in places for name in ("evaluations.csv", "updates.csv")]
+    problems += [table.problem for table in tables]
+    ended = (reader.folder / "summary.json").exists()
+    missing = [place / "checkpoint.pth" for place in places if ended and not (place / "checkpoint.pth").exists()]
+    return [*filter(None, problems), *(f"there is no {reader.called(path)}" for path in missing)]
 
 
 def check_files(folder: Path) -> tuple[int, int, list[str]]:
@@ -196,6 +150,11 @@ def _replayed(recording: Recording, env: gym.Env, entry: Entry) -> str:
 def _row(entry: Entry) -> Row:
     total = float(f"{entry.episode_return:.10g}")  # as episodes.csv has it
     return entry.env, entry.episode, entry.env_steps, entry.episode_length, total
+
+
+def _rows(columns: Columns) -> list[Row]:
+    names = ("env", "episode", "env_steps", "episode_length", "episode_return")
+    return list(zip(*(columns[name] for name in names), strict=True)) if columns else []
 
 
 def _compared(seed: int, told: list[Row], rows: list[Row], ended: bool) -> tuple[str, list[str]]:

@@ -22,6 +22,7 @@ from rlbench.errors import AgentError, EnvError
 from rlbench.recipe.build import maker_of
 from rlbench.rollout.env_batch import EnvBatch
 from rlbench.runfolder import journal
+from rlbench.runfolder.reader import Reader
 from rlbench.trained.episodes import open_recording
 from rlbench.trained.verify import check_seeds, read_tables
 
@@ -91,7 +92,7 @@ def test_what_an_environment_does_to_its_action_reaches_nobody(tmp_path: Path) -
     assert [np.array(e.actions).ravel().tolist() for e in envs.finished] == [[0.25] * 7, [0.5] * 7]
     quick: dict[str, Any] = {"total_steps": 60, "eval_every": 0, "final_eval_episodes": 1}
     done = rlbench.train("border/Doubles-v0", agent="random", seeds=2, out=tmp_path / "run", **quick)
-    rows, _ = read_tables(done.folder)
+    rows, _ = read_tables(Reader(done.folder))
     reports = list(check_seeds(open_recording(done.folder), [0, 1], rows))
     assert [(r.episodes, r.agree, r.problems) for r in reports] == [(8, 8, [])] * 2
     for entry in journal.entries(journal.files(done.folder)[0]):

@@ -335,7 +335,7 @@ def test_a_damaged_line_is_named_and_the_rest_used(tmp_path: Path, harm: str) ->
     with (a / "evaluations.csv").open("a") as file:
         file.write(harm)
     c = compare([a, write_run(tmp_path / "b", BAD)])
-    assert [note for note in c.notes if "evaluations.csv, line 22 is damaged" in note]
+    assert [note for note in c.notes if "evaluations.csv is damaged at line 22: " in note]
     assert c.tables[0].agents[0].seeds == 10
 
 
@@ -370,7 +370,7 @@ def test_a_folder_of_runs_a_pattern_and_names(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["a"], "a comparison needs two agents or more"),
-        (["a", "missing"], "there is no run folder missing"),
+        (["a", "missing"], "missing is no run folder: there is no such folder"),
         (["a", "none-*"], "no folder matches none-*"),
         (["a", "folder"], "holds no recipe.toml"),
         (["a", ","], "an agent without a run folder"),

@@ -253,7 +253,7 @@ def test_folders_that_hold_no_journal(run: Path, tmp_path: Path) -> None:
     assert "no such folder" in mistake("play", tmp_path / "none", *ask)
     assert "holds no recipe.toml" in mistake("play", tmp_path, *ask)
     said = mistake("play", run / "checkpoint.pth", *ask)
-    assert said.endswith(f"is a file; episodes of training lie in its run folder: {run}")
+    assert said.endswith(f"is no run folder: it is a file. Its run may be {run}.")
     (run / "journal/1.bin").unlink()
     assert "seed 1 of" in mistake("play", run, *ask, "--seed", 1)
     (run / "journal/0.bin").write_bytes(b"")
@@ -264,7 +264,7 @@ def test_folders_that_hold_no_journal(run: Path, tmp_path: Path) -> None:
     (run / "episodes.csv").unlink()
     assert "has no journal: no episode has finished yet." in mistake("play", run, *ask)
     (run / "recipe.toml").write_text("env = [")
-    assert f"cannot read {run / 'recipe.toml'}" in mistake("play", run, *ask)
+    assert f"{run / 'recipe.toml'} is damaged: " in mistake("play", run, *ask)
 
 
 def test_a_damaged_journal(run: Path) -> None:

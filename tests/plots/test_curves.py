@@ -159,7 +159,7 @@ def test_pooled_runs_that_never_met_have_no_final_value(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        ("seed,env_steps,episode_return\n0,1,1\n", 1, "no column 'wall_seconds'"),
+        (HEADER.replace(",wall_seconds", "") + "0,0,0,10,1.0,10\n", 1, "no column 'wall_seconds'"),
         (HEADER + "0,0,0,10,1.0,10,1.0\n0,0,1,20\n", 3, "4 fields instead of 7"),
         (HEADER + "\n0,0,0,10,1.0,10,1.0\n", 2, "1 fields instead of 7"),
         (HEADER + "0,0,0,10,one,10,1.0\n", 2, "'one'"),
@@ -171,7 +171,7 @@ def test_pooled_runs_that_never_met_have_no_final_value(tmp_path: Path) -> None:
 def test_a_damaged_csv_is_named_with_its_line(tmp_path: Path, text: str, line: int, reason: str) -> None:
     run = write_run(tmp_path / "r", {0: []})
     (run / "episodes.csv").write_text(text)
-    with pytest.raises(RunFolderError, match=f"episodes.csv, line {line}: .*{reason}"):
+    with pytest.raises(RunFolderError, match=f"episodes.csv is damaged at line {line}: .*{reason}"):
         learning_curve(run)
 
 
@@ -179,7 +179,7 @@ def test_bytes_that_are_no_text_are_damage_too(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", {0: [(10, 1.0)]})
     with (run / "episodes.csv").open("ab") as file:
         file.write(b"\xff\x00\xfe\n")
-    with pytest.raises(RunFolderError, match="line 3"):
+    with pytest.raises(RunFolderError, match=r"episodes\.csv is damaged at line 3: "):
         learning_curve(run)
 
 
@@ -196,7 +196,7 @@ def test_bytes_that_are_no_text_are_damage_too(tmp_path: Path) -> None:
 def test_damaged_facts_name_the_file(tmp_path: Path, name: str, content: str) -> None:
     run = write_run(tmp_path / "r", {0: [(10, 1.0)]})
     (run / name).write_text(content)
-    with pytest.raises(RunFolderError, match=f"cannot read .*{name}"):
+    with pytest.raises(RunFolderError, match=f"{name} is damaged: "):
         learning_curve(run)
 
 

@@ -110,8 +110,8 @@ def test_runs_that_cannot_be_read_are_left_out_with_a_line_each(tmp_path: Path) 
         f"{killed} is unfinished: its record ends at env step 40 of 90.",
         f"{killed}: 1 of 3 seeds have no finished episode yet.",
         f"left out: no episode finished yet in {empty}; a curve needs one. Wait for it, or train for more steps.",
-        f"left out: {damaged}/episodes.csv, line 7: 1 fields instead of 7. The file is damaged.",
-        f"left out: {tmp_path}/none is no run folder: there is no such folder.",
+        f"left out: {damaged}/episodes.csv is damaged at line 7: 1 fields instead of 7.",
+        f"left out: {tmp_path}/none is no run folder: there is no such folder. Runs lie under runs/.",
         "2 environments (Acrobot-v1, CartPole-v1): a panel each; their returns are not comparable.",
     ]
     with pytest.raises(RunFolderError, match="line 7"):
@@ -345,7 +345,7 @@ def test_the_command_draws_what_it_can_and_says_what_it_cannot(tmp_path: Path, m
     assert result.stdout.splitlines()[0] == "scores.png"
     assert result.stderr.splitlines() == [
         "note: left out: no greedy evaluation yet in young. Wait for it, or show the training: --what returns.",
-        "note: left out: nowhere is no run folder: there is no such folder.",
+        "note: left out: nowhere is no run folder: there is no such folder. Runs lie under runs/.",
         "note: CartPole-v1: random has one seed: its score without an interval.",
     ]
     result = rlbench("plot", "a", "young", "--kind", "profile")  # more runs can show training returns
@@ -353,7 +353,8 @@ def test_the_command_draws_what_it_can_and_says_what_it_cannot(tmp_path: Path, m
     assert result.stdout.splitlines()[0] == "profiles.png"
     assert len(result.stdout.splitlines()) == 3
     assert "left out" in rlbench("plot", "a", "nowhere", "--kind", "threshold").stderr
-    assert mistake("plot", "nowhere", "--kind", "scores") == "Error: nowhere is no run folder: there is no such folder."
+    none = "Error: nowhere is no run folder: there is no such folder. Runs lie under runs/."
+    assert mistake("plot", "nowhere", "--kind", "scores") == none
     assert "--threshold belongs to --kind threshold" in mistake("plot", "a", "--threshold", "3")
     assert "--threshold nan is no return" in mistake("plot", "a", "--kind", "threshold", "--threshold", "nan")
     assert "not over episodes" in mistake("plot", "a", "--what", "evaluations", "--x", "episodes")

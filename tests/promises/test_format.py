@@ -14,6 +14,7 @@ from test_promises import rows
 import rlbench
 from rlbench.runfolder import checkpoint_file, journal
 from rlbench.runfolder.checkpoints import newest
+from rlbench.runfolder.reader import Reader
 from rlbench.trained.episodes import open_recording
 from rlbench.trained.verify import check_seeds, read_tables
 from rlbench.training import train as training
@@ -47,7 +48,7 @@ def test_the_pair_of_checkpoint_and_replay_buffer() -> None:
 
 def test_every_recorded_episode_runs_again() -> None:
     assert [len(list(journal.entries(path))) for path in journal.files(RUN)] == [3, 4]
-    found, problems = read_tables(RUN)
+    found, problems = read_tables(Reader(RUN))
     assert problems == []
     reports = list(check_seeds(open_recording(RUN), [5, 6], found))
     assert [(r.seed, r.episodes, r.agree, r.problems) for r in reports] == [(5, 3, 3, []), (6, 4, 4, [])]

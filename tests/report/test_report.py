@@ -280,7 +280,7 @@ def test_hostile_names_are_text(runs: Path, tmp_path: Path) -> None:
     ("content", "said"),
     [
         (None, "it holds no recipe.toml"),
-        ("env = [", "recipe.toml cannot be read"),
+        ("env = [", "recipe.toml is damaged"),
         ('env = "CartPole-v1"\nagent = "dqn"\ntotal_steps = 9\nseed = 0\nseeds = 2\n', "no evaluation yet"),
     ],
 )
@@ -296,7 +296,7 @@ def test_where_nothing_is_left_there_is_one_line(tmp_path: Path, content: str | 
 
 
 def test_a_path_that_is_none_and_a_name_that_is_none(runs: Path, tmp_path: Path) -> None:
-    assert "there is no run folder" in mistake("report", tmp_path / "nosuch")
+    assert "is no run folder: there is no such folder" in mistake("report", tmp_path / "nosuch")
     assert "is no name for a page" in mistake("report", runs / "a", "--out", tmp_path / "p.pdf")
     (tmp_path / "folder.html").mkdir()
     with pytest.raises(RunFolderError, match="it is a folder"):
@@ -344,7 +344,7 @@ def test_a_damaged_file_is_named(runs: Path, tmp_path: Path, name: str) -> None:
     run = copied(runs, "a", tmp_path / "run")
     (run / name).write_text((run / name).read_text()[:40])
     page = made(tmp_path / "p.html", run, "--no-video")
-    assert f"is damaged: {name}" in page.said("verdict")
+    assert f"{name} is damaged: " in page.said("verdict")
     assert [row[0] for row in page.rows["seeds"]] == ["seed", "0", "1", "2"]
 
 

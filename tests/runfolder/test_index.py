@@ -18,7 +18,9 @@ from rlbench.runfolder import facts as runfacts
 from rlbench.runfolder import index
 from rlbench.runfolder.index import NAME, find_runs
 from rlbench.runfolder.lock import Lock
+from rlbench.runfolder.reader import Reader
 
+EPISODES = "seed,env,episode,env_steps,episode_return,episode_length,wall_seconds\n"
 EVALUATIONS = "seed,env_steps,episodes,mean_return,std_return,min_return,max_return,mean_length,wall_seconds\n"
 
 
@@ -153,7 +155,7 @@ def test_a_run_that_has_not_ended_shows_how_far_it_has_come(tmp_path: Path) -> N
             f"{seed},500,2,99,0,1,9,9,1.5\n{seed},1000,2,{last},0,1,9,9,3.5\n{seed},1500,2,7"  # the last is cut short
         )
         (place / "evaluations.csv").write_text(EVALUATIONS + rows)
-        (place / "episodes.csv").write_text(f"seed,env,env_steps,wall_seconds\n{seed},0,{1200 + seed},4.{seed}\n1,0,99")
+        (place / "episodes.csv").write_text(EPISODES + f"{seed},0,7,{1200 + seed},1,9,4.{seed}\n1,0,99")
     (facts,) = (found.facts for found in find_runs(tmp_path))
     assert (facts.steps, facts.seconds, facts.score, facts.best, facts.stopped) == (1201, 4.1, 40.0, 99.0, "")
     assert "1,201/9,000" in succeeds("runs", tmp_path)
@@ -166,11 +168,13 @@ def test_a_run_that_has_not_ended_shows_how_far_it_has_come(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("recipe.toml", "env = ", "recipe.toml: "),
-        ("recipe.toml", "\0\0", "recipe.toml: "),
-        ("summary.json", "{", "summary.json: "),
-        ("summary.json", "[1]", "summary.json: not a table"),
-        ("run.json", "[" * 100_000, "run.json: "),
+        ("recipe.toml", "env = ", "Invalid value"),
+        ("recipe.toml", "\0\0", "Invalid statement"),
+        ("recipe.toml", "agent = 'dqn'", "there is no 'env'"),
+        ("summary.json", "{", "Expecting property name"),
+        ("summary.json", "", "Expecting value"),
+        ("summary.json", "[1]", "it is no table"),
+        ("run.json", "[" * 100_000, "it is nested too deeply"),
     ],
 )
 def test_a_damaged_run_is_listed_as_such(tmp_path: Path, name: str, content: str, said: str) -> None:
@@ -181,7 +185,7 @@ def test_a_damaged_run_is_listed_as_such(tmp_path: Path, name: str, content: str
     assert [line.split()[-3] for line in result.stdout.splitlines()[1:]].count("damaged") == 1
     assert len(result.stdout.splitlines()) == 3
     (note,) = result.stderr.splitlines()
-    assert note.startswith(f"note: {tmp_path / 'r'}: {said}")
+    assert note.startswith(f"note: {tmp_path / 'r' / name} is damaged: {said}")
 
 
 def test_odd_numbers_and_broken_tables_do_not_stop_the_list(tmp_path: Path) -> None:
@@ -199,9 +203,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the run folders that are read from now on."""
     seen: list[str] = []
 
-    def read(run: Path) -> runfacts.Facts:
-        seen.append(run.name)
-        return runfacts.read_facts(run)
+    def read(reader: Reader) -> runfacts.Facts:
+        seen.append(reader.folder.name)
+        return runfacts.read_facts(reader)
 
     monkeypatch.setattr(index, "read_facts", read)
     return seen

@@ -11,6 +11,7 @@ from test_promises import assert_same_run, recipe
 
 import rlbench
 from rlbench.runfolder import journal
+from rlbench.runfolder.reader import Reader
 from rlbench.trained.episodes import choose, open_recording
 from rlbench.trained.rerun import Replayed, check, replay_returns
 from rlbench.trained.verify import check_seeds, read_tables
@@ -69,7 +70,7 @@ def test_one_episode_alone_is_run_again_as_it_was(whole: Path) -> None:
 
 
 def test_verify_says_so(whole: Path) -> None:
-    rows, _ = read_tables(whole)
+    rows, _ = read_tables(Reader(whole))
     reports = list(check_seeds(open_recording(whole), [0, 1], rows, None))
     assert all(report.agree == report.episodes > 30 for report in reports)
     assert all(0 < report.led < report.episodes for report in reports)
@@ -83,7 +84,7 @@ def test_environments_made_again_for_every_episode_need_none_of_that(tmp_path: P
     done = training.resume(tmp_path / "cut", total_steps=300)
     assert done.summary["exact"] is True
     assert_same_run(done.folder, whole, evaluated=False)
-    rows, _ = read_tables(whole)
+    rows, _ = read_tables(Reader(whole))
     reports = list(check_seeds(open_recording(whole), [0, 1], rows, None))
     assert [(report.agree, report.led) for report in reports] == [(report.episodes, 0) for report in reports]
     recording = open_recording(whole)
