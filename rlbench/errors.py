@@ -62,8 +62,8 @@ class RunFolderError(RlbenchError):
 class NoMemory(ValueError):
     """A buffer of ``nbytes`` could not be made; ``capacity`` of its entries would have been one seed's."""
 
-    def __init__(self, said: str, nbytes: int, capacity: int) -> None:
-        super().__init__(said)
+    def __init__(self, text: str, nbytes: int, capacity: int) -> None:
+        super().__init__(text)
         self.nbytes, self.capacity = nbytes, capacity
 
 
@@ -82,9 +82,9 @@ def first_line(e: BaseException) -> str:
         return type(e).__name__
     if any(line.startswith("Traceback (most recent call last)") for line in lines):
         lines = lines[-1:]
-    said = lines[0]
+    short = lines[0]
     for line in lines[1:]:
-        if not said.endswith(":") and len(said.split()) > 2:
+        if not short.endswith(":") and len(short.split()) > 2:
             break
-        said = f"{said} {line}"
-    return (said if len(said) <= MOST_SAID else f"{said[: MOST_SAID - 3]}...").rstrip(": ")
+        short = f"{short} {line}"
+    return (short if len(short) <= MOST_SAID else f"{short[: MOST_SAID - 3]}...").rstrip(": ")

@@ -121,7 +121,7 @@ def lift(learner: type[Learner]) -> type[Agent]:
         def explain(self, obs: Tensor) -> dict[str, Tensor]:
             here = obs.cpu()
             each = [one.explain(here[s]) for s, one in enumerate(self.learners)]
-            return {name: torch.stack([said[name] for said in each]) for name in each[0]}
+            return {name: torch.stack([metrics[name] for metrics in each]) for name in each[0]}
 
     Lifted.__name__, Lifted.__qualname__, Lifted.__doc__ = learner.__name__, learner.__qualname__, learner.__doc__
     Lifted.__module__ = learner.__module__

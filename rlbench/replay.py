@@ -64,8 +64,8 @@ class Replay:
             self._pixels = np.zeros((*ring, 2, self._obs_width if self._images else 0), np.uint8)
         except (MemoryError, ValueError) as e:
             size = math.prod(ring) * (4 * width + (2 * self._obs_width if self._images else 0))
-            said = f"the replay buffer of {capacity:,} transitions needs {byte_size(size)}; lower capacity"
-            raise NoMemory(said, size, capacity) from e
+            text = f"the replay buffer of {capacity:,} transitions needs {byte_size(size)}; lower capacity"
+            raise NoMemory(text, size, capacity) from e
         self._columns = self._views()
         self._flat_rows = self._rows.reshape(-1, width)
         self._flat_halves = (

@@ -57,8 +57,8 @@ def evaluate(
     )
     options.tell(opened.notes)
     scored = score(opened, episodes)
-    if scored.said:
-        click.echo(scored.said, err=True)
+    if scored.cut_off:
+        click.echo(scored.cut_off, err=True)
     played = dict(zip(opened.seeds, scored.returns, strict=True))
     known = {seed: returns for seed, returns in played.items() if len(returns)}
     means = np.array([returns.mean() for returns in known.values()])
@@ -71,7 +71,7 @@ def evaluate(
             "agent": opened.recipe.agent,
             "env_steps": opened.env_steps,
             "episodes": episodes,
-            "partial": bool(scored.said),
+            "partial": bool(scored.cut_off),
             "seeds": {
                 str(seed): {"returns": returns.tolist(), **(summary(returns) if len(returns) else {})}
                 for seed, returns in played.items()
@@ -86,7 +86,7 @@ def evaluate(
             click.echo(text)
     if not as_json and known:
         count = f"{episodes} greedy episodes per seed"
-        if scored.said:
+        if scored.cut_off:
             count = f"PARTIAL: {rests_on({seed: len(r) for seed, r in known.items()})} per seed, of {episodes}"
         click.echo(f"{shown(opened.path)}: {ref(opened.recipe.agent)} on {opened.recipe.env}, {count}")
         columns = ("mean", "median", "iqm", "min", "max")

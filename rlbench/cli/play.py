@@ -169,7 +169,7 @@ def _play(
             played = greedy.play_returns(opened, episodes, _print)
         elif video:
             played, written = greedy.play_video(opened, video, episodes, speed or 1.0, _print)
-            after = f"; {_told(written)}"
+            after = f"; {_written(written)}"
         elif html:
             played, after = play_page.greedy(opened, html, episodes, speed or 1.0, _print)
         else:
@@ -216,7 +216,7 @@ def _training(
     chosen = choose(recording, which, seed)
     replayed: list[Replayed] = []
 
-    def told(one: "Replayed") -> None:
+    def on_episode(one: "Replayed") -> None:
         replayed.append(one)
         click.echo(
             f"episode {rerun.title(recording, one.entry)}  return {number(one.end.episode_return)}  "
@@ -224,19 +224,19 @@ def _training(
         )
 
     if no_render:
-        rerun.replay_returns(recording, chosen, told)
+        rerun.replay_returns(recording, chosen, on_episode)
     elif video:
-        click.echo(_told(recorded.replay_video(recording, chosen, video, speed or 1.0, told)))
+        click.echo(_written(recorded.replay_video(recording, chosen, video, speed or 1.0, on_episode)))
     elif html:
-        play_page.training(recording, chosen, html, speed or 1.0, told, agent, imports, device)
+        play_page.training(recording, chosen, html, speed or 1.0, on_episode, agent, imports, device)
     else:
-        recorded.replay_window(recording, chosen, speed or 1.0, told)
+        recorded.replay_window(recording, chosen, speed or 1.0, on_episode)
         if len(replayed) < len(chosen):
             click.echo("the window was closed before the end")
     rerun.check(recording, replayed)
 
 
-def _told(written: "Written") -> str:
+def _written(written: "Written") -> str:
     cut = "" if written.complete else ", cut short: a GIF of this size holds no more, an .mp4 does"
     from rlbench.process.places import shown
 

@@ -21,7 +21,7 @@ def alone(env: str, imports: tuple[str, ...], seed: int | None, episodes: int, s
     env, imports = known_as(env, imports)
     maker = env_maker(env, classes=import_modules(imports))
     keys = key_map(maker)
-    _before(maker.env_id, keys.told, "")
+    _before(maker.env_id, keys.line, "")
     seeds = [episode_seed(seed or 0, "human", 0, k) for k in range(episodes)]
     _after(human.play_human(maker, keys, seeds, None, speed, _print), episodes)
 
@@ -33,7 +33,7 @@ def with_agent(opened: "Trained", episodes: int, speed: float | None) -> None:
     from rlbench.rng import episode_seed
 
     keys = key_map(opened.maker)
-    _before(opened.recipe.env, keys.told, "The agent plays until you press one of these; Tab hands over and back. ")
+    _before(opened.recipe.env, keys.line, "The agent plays until you press one of these; Tab hands over and back. ")
     seeds = [episode_seed(opened.seeds[0], "human", 0, k) for k in range(episodes)]
     _after(human.play_human(opened.maker, keys, seeds, opened.act, speed, _print), episodes)
 

@@ -26,11 +26,11 @@ def greedy(
     player.check_name(path)
     played: list[Played] = []
 
-    def told(one: "Played") -> None:
+    def on_episode(one: "Played") -> None:
         played.append(one)
         tell(one)
 
-    reels = reel.reels(opened, episodes, told)
+    reels = reel.reels(opened, episodes, on_episode)
     about = (
         f"Seed {opened.seeds[0]} of {shown(opened.path)}, {opened.env_steps:,} env steps of training. Greedy episodes."
     )
@@ -44,7 +44,7 @@ def training(
     chosen: "Sequence[Chosen]",
     path: Path,
     speed: float,
-    told: "Callable[[Replayed], Any]",
+    on_episode: "Callable[[Replayed], Any]",
     agent: str | None,
     imports: tuple[str, ...],
     device: str | None,
@@ -64,7 +64,7 @@ def training(
     except RlbenchError as e:  # the record is worth seeing without them
         why_not = f", and no others could be loaded: {e}"
         click.echo(f"no Q-values: {e}", err=True)
-    reels = reel.training_reels(recording, chosen, opened, told, why_not)
+    reels = reel.training_reels(recording, chosen, opened, on_episode, why_not)
     title = f"{ref(recording.recipe.agent)} on {recording.recipe.env}: episodes of training"
     about = f"Seed {chosen[0].entry.seed} of {shown(recording.folder)}."
     size = player.write_page(path, player.page(reels, recording.recipe.env, title, about, speed=speed))

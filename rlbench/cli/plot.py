@@ -161,13 +161,13 @@ def _scores(histories: Any, window: Any, *, profiles: bool, **how: Any) -> tuple
 
     groups = pool(histories)
     found = scores_of(groups, window)
-    lines, said = [], [note for group in groups for note in group.notes]
+    lines, notes = [], [note for group in groups for note in group.notes]
     for s in found:
         numbers = ", ".join(f"{name} {_shown(*e)}" for name, e in s.aggregates.items())
         lines.append(f"{s.env}: {s.label}, {_seeds(len(s.scores))}: {numbers}")
         if len(s.scores) == 1:
-            said.append(f"{s.env}: {s.label} has one seed: its score without an interval.")
-    return (draw_profiles if profiles else draw_scores)(found, **how), lines, said
+            notes.append(f"{s.env}: {s.label} has one seed: its score without an interval.")
+    return (draw_profiles if profiles else draw_scores)(found, **how), lines, notes
 
 
 def _threshold(

@@ -155,8 +155,8 @@ def compare_groups(
         scaled = [scale.normalise(x) for x in scores]
         for own, x in zip(normalised, scaled, strict=True):
             own.append(x)
-        threshold, said = _threshold(contestants, env, thresholds.get(env))
-        notes += [f"{env}: score {scale.words()}", *said]
+        threshold, remarks = _threshold(contestants, env, thresholds.get(env))
+        notes += [f"{env}: score {scale.words()}", *remarks]
         agents = []
         for group, x, y in zip(contestants, scores, scaled, strict=True):
             area = np.array([score_of(seed, "auc", horizon) for seed in group.seeds[env]])

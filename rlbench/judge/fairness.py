@@ -28,18 +28,18 @@ def find_differences(groups: Sequence[Group], envs: Sequence[str]) -> tuple[str,
     for env in envs:
         for key in CONDITIONS:
             values = {g.label: sorted({run.conditions[key] for run in g.runs_on(env)}) for g in groups}
-            if said := _differs(values):
-                found.append(f"{env}: not the same {_WORDS[key]} ({key}): {said}")
+            if difference := _differs(values):
+                found.append(f"{env}: not the same {_WORDS[key]} ({key}): {difference}")
         if not all(run.over for g in groups for run in g.runs_on(env)):
             reached = {g.label: sorted({f"{run.horizon:,.0f}" for run in g.runs_on(env)}) for g in groups}
-            if said := _differs(reached):
-                found.append(f"{env}: not all have ended; env steps so far: {said}")
+            if difference := _differs(reached):
+                found.append(f"{env}: not all have ended; env steps so far: {difference}")
     counting = {g.label: [run for env in g.seeds for run in g.runs_on(env)] for g in groups}
     packages = sorted({name for runs in counting.values() for run in runs for name in run.versions})
     for name in packages:
         versions = {label: sorted({run.versions.get(name, "unknown") for run in r}) for label, r in counting.items()}
-        if said := _differs(versions):
-            found.append(f"not the same version of {name}: {said}")
+        if difference := _differs(versions):
+            found.append(f"not the same version of {name}: {difference}")
     everywhere = sorted({env for g in groups for env in g.seeds})
     for env in everywhere:
         if env not in envs:

@@ -11,7 +11,7 @@ from ..stats.estimates import Estimate
 from .comparison import AgentResult, Comparison, Table
 from .verdict import interval
 
-WIDTH = 100  # of wrapped sentences
+LINE_LENGTH = 100  # of wrapped sentences
 
 
 class Style(Protocol):
@@ -43,8 +43,8 @@ def text(comparison: Comparison, style: Style = plain) -> str:
 
 def latex(comparison: Comparison) -> str:
     """A ``tabular`` of all environments; needs the package booktabs. The verdicts and warnings stand in comments."""
-    said = [*comparison.differences, *comparison.warnings, *comparison.verdicts]
-    lines = [f"% {line}" for line in said]
+    sentences = [*comparison.differences, *comparison.warnings, *comparison.verdicts]
+    lines = [f"% {line}" for line in sentences]
     lines += [r"\begin{tabular}{llrllll}", r"\toprule"]
     percent = f"{100 * comparison.confidence:g}"
     lines += [
@@ -138,13 +138,13 @@ def _or_dash(e: Estimate | None) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as their widest cell, the first to the left; those that go beyond `WIDTH` below the others."""
+    """Columns as wide as their widest cell, the first to the left; those beyond `LINE_LENGTH` below the others."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines: list[str] = []
     first = 1
     while first < len(widths):
         last, used = first + 1, 2 + widths[0] + 3 + widths[first]
-        while last < len(widths) and used + 3 + widths[last] <= WIDTH:
+        while last < len(widths) and used + 3 + widths[last] <= LINE_LENGTH:
             used += 3 + widths[last]
             last += 1
         block = range(first, last)
@@ -159,10 +159,10 @@ def _listed(title: str, lines: Sequence[str]) -> str:
 
 
 def _wrapped(line: str, first: str = "", rest: str = "") -> str:
-    """Lines of `WIDTH`, none of which ends inside an interval."""
+    """Lines of `LINE_LENGTH`, none of which ends inside an interval."""
     held = re.sub(r" (?=[^\[\]]*\])|(?<=\d) (?=\[)", "\0", line)
     made = textwrap.fill(
-        held, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+        held, LINE_LENGTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
     return made.replace("\0", " ")
 

@@ -72,8 +72,8 @@ def _leave(run: Watched, screen: Screen) -> None:
 def _panel(run: Watched, screen: Screen, hint: str = "") -> Any:
     clock = Clock()
     clock.rate, clock.over = run.rate, run.state != "under way"
-    said = f"{run.state}, process {run.process}" if run.process else run.state
-    return panel(run, run.trail(), clock, screen.size(), f"{said}; {hint}" if hint else said)
+    standing = f"{run.state}, process {run.process}" if run.process else run.state
+    return panel(run, run.trail(), clock, screen.size(), f"{standing}; {hint}" if hint else standing)
 
 
 def _more(run: Watched) -> list[str]:

@@ -18,7 +18,7 @@ from . import kernels
 from .flat import Flat as Flat
 from .products import affine, product
 
-Kept = tuple[Tensor, ...]  # what a layer needs for its way back
+Residuals = tuple[Tensor, ...]  # what a layer needs for its way back
 
 
 class Layer(nn.Module):
@@ -27,11 +27,11 @@ class Layer(nn.Module):
     Layers look their parameters up once: write into them in place. `torch.func.functional_call` would go unnoticed.
     """
 
-    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
+    def keep(self, x: Tensor) -> tuple[Tensor, Residuals]:
         """The output for ``x``, and what `pull` needs."""
         raise TypeError(f"{type(self).__name__} can only be differentiated by autograd")
 
-    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+    def pull(self, kept: Residuals, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
         """Pull a gradient back through the layer (a vector-Jacobian product).
 
         Args:
@@ -68,10 +68,10 @@ class Linear(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return affine(x, self.matrix, self._both[1])
 
-    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
+    def keep(self, x: Tensor) -> tuple[Tensor, Residuals]:
         return affine(x, self.matrix, self._both[1]), (x,)
 
-    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+    def pull(self, kept: Residuals, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
         (x,) = kept
         product(*((grad.mT, x) if self.narrow else (x.mT, grad)), out=into[0])
         torch.sum(grad, 1, keepdim=True, out=into[1])
@@ -93,12 +93,12 @@ class LayerNorm(Layer):
         weight, bias = self._both
         return torch.addcmul(bias, torch.layer_norm(x, self.shape), weight)
 
-    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
+    def keep(self, x: Tensor) -> tuple[Tensor, Residuals]:
         weight, bias = self._both
         normed, mean, rstd = kernels.layer_norm(x)
         return torch.addcmul(bias, normed, weight), (x, normed, mean, rstd)
 
-    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+    def pull(self, kept: Residuals, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
         x, normed, mean, rstd = kept
         torch.sum(grad * normed, 1, keepdim=True, out=into[0])
         torch.sum(grad, 1, keepdim=True, out=into[1])
@@ -111,11 +111,11 @@ class ReLU(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu_(x)
 
-    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
+    def keep(self, x: Tensor) -> tuple[Tensor, Residuals]:
         y = torch.relu_(x)
         return y, (y,)
 
-    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+    def pull(self, kept: Residuals, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
         return kernels.relu_back(grad, kept[0]) if wanted else None
 
 
@@ -133,11 +133,11 @@ class Conv2d(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return self._planes(affine(self._patches(x), self.weight, self.bias), x)
 
-    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
+    def keep(self, x: Tensor) -> tuple[Tensor, Residuals]:
         patches = self._patches(x)
         return self._planes(affine(patches, self.weight, self.bias), x), (x, patches)
 
-    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+    def pull(self, kept: Residuals, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
         x, patches = kept
         rows = grad.permute(0, 1, 3, 4, 2).reshape(*patches.shape[:2], -1)  # (S, N*H'*W', C_out)
         product(patches.mT, rows, out=into[0])
@@ -193,10 +193,10 @@ class Flatten(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return x.reshape(*x.shape[:2], -1)  # a product of no factors is 1
 
-    def keep(self, x: Tensor) -> tuple[Tensor, Kept]:
+    def keep(self, x: Tensor) -> tuple[Tensor, Residuals]:
         return self.forward(x), (x,)
 
-    def pull(self, kept: Kept, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+    def pull(self, kept: Residuals, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
         return grad.view(kept[0].shape)
 
 

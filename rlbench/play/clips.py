@@ -20,7 +20,7 @@ from .video import write_video
 
 FOLDER = "videos"
 MOST_SECONDS = 20.0  # of an episode
-WIDTH = 320  # pixels, at most
+WIDEST = 320  # pixels, at most
 
 
 class Clips:
@@ -87,7 +87,7 @@ class Clips:
 def cut_back(folder: Path, env_steps: int) -> None:
     """Remove the films that were made after ``env_steps``, as a resumed run makes them again."""
     for path in (whole_run(folder) / FOLDER).glob("step-*.gif"):
-        if (told := re.fullmatch(r"step-(\d+)", path.stem)) and int(told[1]) > env_steps:
+        if (numbered := re.fullmatch(r"step-(\d+)", path.stem)) and int(numbered[1]) > env_steps:
             path.unlink()
 
 
@@ -95,5 +95,5 @@ def _small(frame: np.ndarray) -> np.ndarray:
     """The picture, shrunk by a whole number so that it is not wider than 320 pixels."""
     from PIL import Image
 
-    factor = -(-frame.shape[1] // WIDTH)
+    factor = -(-frame.shape[1] // WIDEST)
     return frame if factor == 1 else np.asarray(Image.fromarray(frame).reduce(factor))

@@ -34,7 +34,7 @@ def play_human(
     seeds: Sequence[int],
     agent: Act | None = None,
     speed: float | None = None,
-    told: Callable[[HumanPlayed], Any] = lambda played: None,
+    on_episode: Callable[[HumanPlayed], Any] = lambda played: None,
 ) -> list[HumanPlayed]:
     """Play in a window until the last episode has ended or the person closes it.
 
@@ -46,7 +46,7 @@ def play_human(
         seeds: to reset it with, one per episode.
         agent: that plays as well; None: the person is alone.
         speed: 1 is the environment's own frame rate; None: as suits a person.
-        told: called with each episode when it ends.
+        on_episode: called with each episode when it ends.
 
     Raises:
         UsageError: there is no display, or the environment makes no pictures.
@@ -60,7 +60,7 @@ def play_human(
         try:
             for k, seed in enumerate(seeds):
                 game = _Game(env, maker, keys, agent, window, f"episode {k + 1} of {len(seeds)}", 1 / fps)
-                one = game.play(seed, k, last=k + 1 == len(seeds), told=told)
+                one = game.play(seed, k, last=k + 1 == len(seeds), on_episode=on_episode)
                 if one is None:
                     break
                 played.append(one)
@@ -83,14 +83,14 @@ class _Game:
         self.total, self.step, self.yours = 0.0, 0, 0
         self.goes_on = True
 
-    def play(self, seed: int, k: int, last: bool, told: Callable[[HumanPlayed], Any]) -> HumanPlayed | None:
+    def play(self, seed: int, k: int, last: bool, on_episode: Callable[[HumanPlayed], Any]) -> HumanPlayed | None:
         """To the end; None where the window was closed before."""
         import pygame
 
         obs = self.env.reset(seed=seed)[0]
         self.frame = _enlarged(self.env.first())
         self.mosaic = Mosaic([self.frame])
-        if k == 0 and not self._wait("Press a key to begin.", (), self.keys.told):
+        if k == 0 and not self._wait("Press a key to begin.", (), self.keys.line):
             return None
         over = False
         while not over:
@@ -113,10 +113,10 @@ class _Game:
                 return None
         alone = self._alone(seed) if self.agent and self.yours else None
         played = HumanPlayed(k + 1, self.total, self.step, self.yours, alone)
-        told(played)
-        said = f"over: return {number(self.total)}" + ("" if alone is None else f", the agent alone: {number(alone)}")
+        on_episode(played)
+        words = f"over: return {number(self.total)}" + ("" if alone is None else f", the agent alone: {number(alone)}")
         self.goes_on = self._wait(
-            f"{said}. Space: {'close' if last else 'the next one'}.", (pygame.K_SPACE, pygame.K_RETURN)
+            f"{words}. Space: {'close' if last else 'the next one'}.", (pygame.K_SPACE, pygame.K_RETURN)
         )
         return played
 
@@ -141,21 +141,21 @@ class _Game:
         finally:
             env.close()
 
-    def _wait(self, said: str, keys: Sequence[int], name: str = "") -> bool:
+    def _wait(self, words: str, keys: Sequence[int], name: str = "") -> bool:
         """Until one of these keys is pressed, or of none any; False where the window was closed."""
         self.window.take()
         while True:
             pressed = self.window.take()
             if pressed and (not keys or set(keys).intersection(pressed)):
                 return True
-            if not self._show(0.03, said, name):
+            if not self._show(0.03, words, name):
                 return False
 
-    def _show(self, seconds: float, said: str = "", name: str = "") -> bool:
+    def _show(self, seconds: float, words: str = "", name: str = "") -> bool:
         hint = "" if self.agent is None else f"   Tab: {'the agent' if self.person else 'you'}"
         caption = f"{self.maker.env_id}, {self.name}: {'you' if self.person else 'the agent'}"
-        line = said or f"return {number(self.total)}   step {self.step}{hint}"
-        tile = Tile(self.frame, name or caption, line, bool(said) or self.person)
+        line = words or f"return {number(self.total)}   step {self.step}{hint}"
+        tile = Tile(self.frame, name or caption, line, bool(words) or self.person)
         return self.window.show(self.mosaic.draw([tile]), caption, seconds)
 
 

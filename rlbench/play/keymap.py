@@ -21,7 +21,7 @@ class KeyMap(NamedTuple):
     press: dict[frozenset[int], Any]
     idle: tuple[Any, ...]
     pace: float
-    told: str  # for the person
+    line: str  # for the person
 
     @property
     def keys(self) -> frozenset[int]:

@@ -14,7 +14,7 @@ MOST = 16
 GAP = 8
 LETTER = 12, 20  # pixels, the least and the most
 BACK, STRIP = (18, 18, 20), (38, 38, 44)
-NAME, SAID, OVER = (255, 255, 255), (196, 196, 204), (255, 190, 70)
+NAME, LINE, OVER = (255, 255, 255), (196, 196, 204), (255, 190, 70)
 
 
 class Tile(NamedTuple):
@@ -22,7 +22,7 @@ class Tile(NamedTuple):
 
     frame: np.ndarray  # (H, W, 3) uint8
     name: str
-    said: str
+    line: str
     over: bool
 
 
@@ -65,7 +65,7 @@ class Mosaic:
     def _title(self, tile: Tile) -> Image.Image:
         strip = Image.new("RGB", (self._size[0], self._strip), STRIP)
         pen, edge = ImageDraw.Draw(strip), self._text // 2
-        for k, (text, colour) in enumerate(((tile.name, NAME), (tile.said, OVER if tile.over else SAID))):
+        for k, (text, colour) in enumerate(((tile.name, NAME), (tile.line, OVER if tile.over else LINE))):
             text, font = _fitting(text, self._text, self._size[0] - 2 * edge)
             pen.text((edge, edge // 2 + (k + 0.5) * self._line), text, colour, font, anchor="lm")
         return strip

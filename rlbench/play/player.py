@@ -66,10 +66,10 @@ def section(reels: Sequence[Reel], env_id: str, *, speed: float = 1.0, whole_pag
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     first = reels[0].pictures[:1]
     still = f'<img src="{first[0]}" alt="The first picture of the episode">' if first else ""
-    told = "".join(f"<li>{escape(reel.title)}</li>" for reel in reels)
+    titles = "".join(f"<li>{escape(reel.title)}</li>" for reel in reels)
     return (
         f'<section class="rlb-player" aria-label="Episode player"{" data-hash" if whole_page else ""}>'
-        f"<noscript>{still}<p>Playing the episodes needs JavaScript.</p><ul>{told}</ul></noscript>"
+        f"<noscript>{still}<p>Playing the episodes needs JavaScript.</p><ul>{titles}</ul></noscript>"
         f'<script type="application/json">{text}</script></section>'
     )
 

@@ -14,7 +14,7 @@ from ..numbers import number
 from ..rollout.camera import Film, filming, frame_rate
 from ..rollout.display import sdl_driver
 from ..trained.episodes import Chosen, Recording
-from ..trained.rerun import Replayed, Told, lead_in, states, title
+from ..trained.rerun import OnReplayed, Replayed, lead_in, states, title
 from . import video
 from .greedy import HOLD
 from .mosaic import MOST, Mosaic, Tile
@@ -26,7 +26,7 @@ def replay_video(
     chosen: Sequence[Chosen],
     path: str | Path,
     speed: float = 1.0,
-    told: Told = lambda replayed: None,
+    on_episode: OnReplayed = lambda replayed: None,
 ) -> video.Written:
     """Run episodes again, side by side, into a .mp4 or .gif file. Needs no display.
 
@@ -35,7 +35,7 @@ def replay_video(
         chosen: from `choose`.
         path: see `video.write_video`.
         speed: 2 is twice as fast as the environment's own frame rate.
-        told: called with each episode when it ends.
+        on_episode: called with each episode when it ends.
 
     Raises:
         UsageError: another ending, a missing extra, an environment that makes no pictures, or too many episodes.
@@ -52,7 +52,7 @@ def replay_video(
             yield last
         yield from [last] * round(HOLD * fps)
 
-    with sdl_driver("dummy"), closing(pictures(recording, chosen, told)) as source:
+    with sdl_driver("dummy"), closing(pictures(recording, chosen, on_episode)) as source:
         written = video.write_video(path, frames(source), fps)
         for _ in source:  # those after the limit of a GIF
             pass
@@ -60,7 +60,7 @@ def replay_video(
 
 
 def replay_window(
-    recording: Recording, chosen: Sequence[Chosen], speed: float = 1.0, told: Told = lambda replayed: None
+    recording: Recording, chosen: Sequence[Chosen], speed: float = 1.0, on_episode: OnReplayed = lambda replayed: None
 ) -> None:
     """Run episodes again, side by side, in a window, until all have ended or the user closes it.
 
@@ -68,7 +68,7 @@ def replay_window(
         recording: of the run.
         chosen: from `choose`.
         speed: 2 is twice as fast as the environment's own frame rate.
-        told: called with each episode when it ends.
+        on_episode: called with each episode when it ends.
 
     Raises:
         UsageError: there is no display, the environment makes no pictures, or too many episodes.
@@ -79,7 +79,7 @@ def replay_window(
     def count(replayed: Replayed) -> None:
         nonlocal left
         left -= 1
-        told(replayed)
+        on_episode(replayed)
 
     with open_window() as window, closing(pictures(recording, chosen, count)) as source:
         fps = frame_rate(recording.maker, speed)
@@ -90,7 +90,7 @@ def replay_window(
 
 
 def pictures(
-    recording: Recording, chosen: Sequence[Chosen], told: Told = lambda replayed: None
+    recording: Recording, chosen: Sequence[Chosen], on_episode: OnReplayed = lambda replayed: None
 ) -> Generator[np.ndarray, None, None]:
     """All episodes in one picture, step by step, (H, W, 3) uint8 each; those that have ended hold their last state."""
     if len(chosen) > MOST:
@@ -99,7 +99,7 @@ def pictures(
     try:
         for _ in chosen:
             envs.append(maker())
-        sources = [_tiles(recording, env, one, told) for env, one in zip(envs, chosen, strict=True)]
+        sources = [_tiles(recording, env, one, on_episode) for env, one in zip(envs, chosen, strict=True)]
         tiles = [next(source) for source in sources]
         mosaic = Mosaic([tile.frame for tile in tiles])
         yield mosaic.draw(tiles)
@@ -111,7 +111,7 @@ def pictures(
             env.close()
 
 
-def _tiles(recording: Recording, env: Film, chosen: Chosen, told: Told) -> Iterator[Tile]:
+def _tiles(recording: Recording, env: Film, chosen: Chosen, on_episode: OnReplayed) -> Iterator[Tile]:
     entry, words = chosen
     name = f"episode {title(recording, entry)}{f': {words}' if words else ''}"
     lead_in(env.env, recording.before(entry))
@@ -119,5 +119,5 @@ def _tiles(recording: Recording, env: Film, chosen: Chosen, told: Told) -> Itera
         of = "" if moment.over else f" of {number(entry.episode_return)}"
         said = f"return {number(moment.episode_return)}{of}   ended at env step {entry.env_steps:,}"
         if moment.over:
-            told(Replayed(entry, moment))
+            on_episode(Replayed(entry, moment))
         yield Tile(env.frame if moment.step else env.first(), name, said, moment.over)

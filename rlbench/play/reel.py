@@ -18,12 +18,12 @@ from ..errors import UsageError
 from ..recipe.registry import agent_code
 from ..rollout.camera import Film, draws, filming, frame_rate
 from ..rollout.display import sdl_driver
-from ..rollout.evaluation import WIDTH
+from ..rollout.evaluation import EVAL_COPIES
 from ..trained.episodes import Chosen, Recording
 from ..trained.explain import Insight, discount, insight, number, returns_that_followed
 from ..trained.load import Trained
 from ..trained.rerun import Replayed, lead_in, states, title
-from .greedy import Told, moments
+from .greedy import OnPlayed, scenes
 from .webp import Pictures
 
 BUDGET = 16_000_000  # bytes of pictures in one page, before base64 makes a third more of them
@@ -103,13 +103,13 @@ class _Take:
         )  # fmt: skip
 
 
-def reels(trained: Trained, episodes: int, told: Told = lambda played: None) -> list[Reel]:
+def reels(trained: Trained, episodes: int, on_episode: OnPlayed = lambda played: None) -> list[Reel]:
     """Greedy episodes, those that `greedy` plays, with what the agent thought.
 
     Args:
         trained: of one seed.
         episodes: how many, up to `MOST`.
-        told: called with each episode when it ends.
+        on_episode: called with each episode when it ends.
 
     Raises:
         UsageError: more than one seed, or too many episodes.
@@ -123,21 +123,21 @@ def reels(trained: Trained, episodes: int, told: Told = lambda played: None) -> 
     with (
         sdl_driver("dummy"),
         agent_code(trained.recipe.agent),
-        closing(moments(trained, episodes, film=film)) as source,
+        closing(scenes(trained, episodes, film=film)) as source,
     ):
-        for moment in source:
-            copy, done = (moment.episode - 1) % WIDTH, moment.transition
+        for scene in source:
+            copy, done = (scene.episode - 1) % EVAL_COPIES, scene.transition
             if done is not None:
                 thought = insight(trained.agent, done.obs, copy)
                 take.act(done.action[0, copy].cpu().numpy(), float(done.reward[0, copy]), thought)
-            if moment.frame is not None:
-                take.pictures.add(moment.frame)
-            if moment.played and done is not None:
-                total = numbers.number(moment.episode_return)
-                name = f"seed {moment.played.seed}, episode {moment.episode}: return {total}"
+            if scene.frame is not None:
+                take.pictures.add(scene.frame)
+            if scene.played and done is not None:
+                total = numbers.number(scene.episode_return)
+                name = f"seed {scene.played.seed}, episode {scene.episode}: return {total}"
                 out.append(take.reel(name, note, bool(done.terminated[0, copy]), fps, gamma))
                 take = _Take(BUDGET // episodes)
-                told(moment.played)
+                on_episode(scene.played)
     return out
 
 
@@ -145,7 +145,7 @@ def training_reels(
     recording: Recording,
     chosen: Sequence[Chosen],
     trained: Trained | None,
-    told: Callable[[Replayed], Any] = lambda replayed: None,
+    on_episode: Callable[[Replayed], Any] = lambda replayed: None,
     why_not: str = "",
     budget: int = BUDGET,
 ) -> list[Reel]:
@@ -157,7 +157,7 @@ def training_reels(
         recording: of the run.
         chosen: from `episodes.choose`, up to `MOST`.
         trained: of the episodes' seed; None: no Q-values.
-        told: called with each episode when it ends.
+        on_episode: called with each episode when it ends.
         why_not: why there is no ``trained``, for the page; ends a sentence.
         budget: bytes of pictures in all.
 
@@ -191,7 +191,7 @@ def training_reels(
                         name = f"episode {title(recording, entry)}{f' ({words})' if words else ''}"
                         name += f": return {numbers.number(moment.episode_return)}"
                         out.append(_with_others(take.reel(name, note, moment.terminated, fps, gamma)))
-                        told(Replayed(entry, moment))
+                        on_episode(Replayed(entry, moment))
         finally:
             env.close()
     return out

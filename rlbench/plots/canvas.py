@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from .look import Look, inches_of, plain
 
 
-class Entry(NamedTuple):
+class LegendLine(NamedTuple):
     """One line of a panel's legend."""
 
     label: str
@@ -26,14 +26,14 @@ class Canvas(NamedTuple):
 
     fig: Figure
     panels: list[Axes]
-    entries: list[list[Entry]]  # of each panel
+    entries: list[list[LegendLine]]  # of each panel
     shelf: Axes | None  # where the one legend of all panels goes; None: every panel has its own inside
     columns: int  # of that legend
     each: float  # width of a panel, inches
     look: Look
 
 
-def canvas(entries: dict[str, list[Entry]], look: Look, *, tall: float = 3.9, shelved: bool = False) -> Canvas:
+def canvas(entries: dict[str, list[LegendLine]], look: Look, *, tall: float = 3.9, shelved: bool = False) -> Canvas:
     """An empty figure with one titled panel per name.
 
     Args:
@@ -136,13 +136,15 @@ def _ink(found: Legend, look: Look) -> None:
         text.set_color(look.ink)
 
 
-def _names(entries: Iterable[Entry | tuple[str, ...]], inches: float = float("inf"), points: float = 1.0) -> list[str]:
+def _names(
+    entries: Iterable[LegendLine | tuple[str, ...]], inches: float = float("inf"), points: float = 1.0
+) -> list[str]:
     """ "dqn · 10 seeds", or "dqn · 2 of 3 seeds" where some have nothing to show; in lines that fit ``inches``."""
     found = []
     for entry in entries:
-        if isinstance(entry, Entry) and not entry.seeds:
+        if isinstance(entry, LegendLine) and not entry.seeds:
             entry = (entry.label,)
-        elif isinstance(entry, Entry):
+        elif isinstance(entry, LegendLine):
             count = f"{entry.seeds} of {entry.planned}" if entry.planned > entry.seeds else str(entry.seeds)
             entry = entry.label, f"{count} {'seed' if entry.planned == 1 else 'seeds'}"
         name = plain(" · ".join(entry))
@@ -156,12 +158,12 @@ def _longest(names: Sequence[str]) -> int:
     return max(len(line) for name in names for line in name.split("\n"))
 
 
-def _shared(panels: Iterable[Sequence[Entry]]) -> list[Entry | tuple[str, ...]]:
+def _shared(panels: Iterable[Sequence[LegendLine]]) -> list[LegendLine | tuple[str, ...]]:
     """The entries of one legend for all panels; where an agent's seeds differ in number, from fewest to most."""
-    by_label: dict[str, list[Entry]] = {}
+    by_label: dict[str, list[LegendLine]] = {}
     for entry in (entry for group in panels for entry in group):
         by_label.setdefault(entry.label, []).append(entry)
-    found: list[Entry | tuple[str, ...]] = []
+    found: list[LegendLine | tuple[str, ...]] = []
     for label, entries in by_label.items():
         counts = sorted({entry.seeds for entry in entries})
         same = len(set(entries)) == 1

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from ..errors import UsageError
 from ..files import exporting
 from ..runfolder.history import Axis, What
-from .canvas import Entry, canvas, finish, legends
+from .canvas import LegendLine, canvas, finish, legends
 from .curves import Curve, Stat, group_runs
 from .look import CROWDED, SCREEN, Look, axis_name, end_bars, level_line, short_numbers, step_marks
 
@@ -86,7 +86,8 @@ def draw(curves: Sequence[Curve], *, title: str | None = None, look: Look = SCRE
         by_env.setdefault(curve.env, []).append(curve)
     numbers = {label: i for i, label in enumerate(dict.fromkeys(curve.label for curve in curves))}
     entries = {
-        env: [Entry(curve.label, len(curve.seeds), curve.planned) for curve in group] for env, group in by_env.items()
+        env: [LegendLine(curve.label, len(curve.seeds), curve.planned) for curve in group]
+        for env, group in by_env.items()
     }
     made = canvas(entries, look)
     label, unit = axis_name(curves[0].axis, max(float(curve.x[-1]) for curve in curves))

@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from ..errors import UsageError
 from ..stats.estimates import Estimate, aggregate
 from ..stats.survival import wilson
-from .canvas import Entry, canvas, finish, legends
+from .canvas import LegendLine, canvas, finish, legends
 from .curves import Group, recent, usual_window
 from .look import CROWDED, SCREEN, Look, fitted, plain, solved_mark, step_band, step_marks
 
@@ -21,7 +21,7 @@ _MARKS = {"mean": "o", "iqm": "s", "median": "D"}
 _NAMES = {"mean": "mean", "iqm": "interquartile mean", "median": "median"}
 
 
-class Scores(NamedTuple):
+class FinalScores(NamedTuple):
     """What an experiment's S seeds scored in the end."""
 
     label: str
@@ -34,7 +34,7 @@ class Scores(NamedTuple):
     aggregates: dict[str, Estimate]  # mean, iqm and median with 95 % intervals; NaN limits for one seed
 
 
-def scores_of(groups: Sequence[Group], window: int | None = None) -> list[Scores]:
+def scores_of(groups: Sequence[Group], window: int | None = None) -> list[FinalScores]:
     """The final scores of each group.
 
     With greedy evaluations the score is the mean return of a seed's final weights, or its newest evaluation where the
@@ -57,7 +57,7 @@ def scores_of(groups: Sequence[Group], window: int | None = None) -> list[Scores
         scores = np.array(values)
         made = aggregate([scores])
         found.append(
-            Scores(
+            FinalScores(
                 label=group.label,
                 env=group.env,
                 scores=scores,
@@ -88,7 +88,7 @@ def profile(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
     return tau, share, low, high
 
 
-def draw_profiles(found: Sequence[Scores], *, title: str | None = None, look: Look = SCREEN) -> Figure:
+def draw_profiles(found: Sequence[FinalScores], *, title: str | None = None, look: Look = SCREEN) -> Figure:
     """Performance profiles, one panel per environment: of two curves the upper one is better at that score."""
     by_env = _by_env(found)
     numbers = _numbers(found)
@@ -103,12 +103,12 @@ def draw_profiles(found: Sequence[Scores], *, title: str | None = None, look: Lo
     return finish(made, x=f"{found[0].name} τ", y="share of seeds\nscoring above τ", caption=caption, title=title)
 
 
-def draw_scores(found: Sequence[Scores], *, title: str | None = None, look: Look = SCREEN) -> Figure:
+def draw_scores(found: Sequence[FinalScores], *, title: str | None = None, look: Look = SCREEN) -> Figure:
     """Mean, interquartile mean and median of the final scores with their 95 % intervals, over a dot for each seed."""
     by_env = _by_env(found)
     numbers = _numbers(found)
     most = max(map(len, by_env.values()))
-    entries = {env: [Entry(name, 0, 0) for name in _NAMES.values()] for env in by_env}
+    entries = {env: [LegendLine(name, 0, 0) for name in _NAMES.values()] for env in by_env}
     made = canvas(entries, look, tall=1.3 + 0.85 * most, shelved=True)
     handles = [
         _scores_panel(ax, group, made.each, most, numbers, look)
@@ -119,7 +119,7 @@ def draw_scores(found: Sequence[Scores], *, title: str | None = None, look: Look
     return finish(made, x=found[0].name, y="", caption=caption, title=title)
 
 
-def _profile_panel(ax: Axes, group: list[Scores], numbers: dict[str, int], look: Look) -> list[Line2D]:
+def _profile_panel(ax: Axes, group: list[FinalScores], numbers: dict[str, int], look: Look) -> list[Line2D]:
     every = np.concatenate([s.scores for s in group])
     levels = sorted({s.solved_at for s in group if s.solved_at is not None})
     left, right = min([every.min(), *levels]), max([every.max(), *levels])
@@ -153,7 +153,7 @@ def _profile_panel(ax: Axes, group: list[Scores], numbers: dict[str, int], look:
 
 
 def _scores_panel(
-    ax: Axes, group: list[Scores], each: float, rows: int, numbers: dict[str, int], look: Look
+    ax: Axes, group: list[FinalScores], each: float, rows: int, numbers: dict[str, int], look: Look
 ) -> list[Line2D]:
     """One of ``rows`` per experiment, ``each`` inches wide: its name, a strip of seeds, three intervals."""
     handles: list[Line2D] = []
@@ -210,23 +210,23 @@ def _scores_panel(
     return handles
 
 
-def _sources(found: Sequence[Scores]) -> str:
+def _sources(found: Sequence[FinalScores]) -> str:
     text = f"{found[0].name.capitalize()}: {', or '.join(dict.fromkeys(s.source for s in found))}."
     return text + ("  Dashed: solved." if any(s.solved_at is not None for s in found) else "")
 
 
-def _by_env(found: Sequence[Scores]) -> dict[str, list[Scores]]:
+def _by_env(found: Sequence[FinalScores]) -> dict[str, list[FinalScores]]:
     if not found:
         raise UsageError("there is no run to draw.")
-    by_env: dict[str, list[Scores]] = {}
+    by_env: dict[str, list[FinalScores]] = {}
     for s in found:
         by_env.setdefault(s.env, []).append(s)
     return by_env
 
 
-def _numbers(found: Sequence[Scores]) -> dict[str, int]:
+def _numbers(found: Sequence[FinalScores]) -> dict[str, int]:
     return {label: i for i, label in enumerate(dict.fromkeys(s.label for s in found))}
 
 
-def _entry(s: Scores) -> Entry:
-    return Entry(s.label, len(s.scores), s.planned)
+def _entry(s: FinalScores) -> LegendLine:
+    return LegendLine(s.label, len(s.scores), s.planned)

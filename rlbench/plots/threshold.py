@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..numbers import exact
 from ..runfolder.history import Axis, History, Seed
 from ..stats.survival import kaplan_meier
-from .canvas import Entry, canvas, finish, legends
+from .canvas import LegendLine, canvas, finish, legends
 from .curves import Group, usual_window
 from .look import CROWDED, SCREEN, Look, axis_name, end_bars, short_numbers, step_band, step_marks
 
@@ -110,7 +110,7 @@ def draw_times(found: Sequence[Times], *, title: str | None = None, look: Look =
     for times in found:
         by_env.setdefault(times.env, []).append(times)
     numbers = {label: i for i, label in enumerate(dict.fromkeys(times.label for times in found))}
-    entries = {env: [Entry(t.label, len(t.at), t.planned) for t in group] for env, group in by_env.items()}
+    entries = {env: [LegendLine(t.label, len(t.at), t.planned) for t in group] for env, group in by_env.items()}
     made = canvas(entries, look)
     label, unit = axis_name(found[0].axis, max(float(times.at.max()) for times in found))
     handles = [_panel(ax, group, numbers, unit, look) for ax, group in zip(made.panels, by_env.values(), strict=True)]

@@ -46,15 +46,15 @@ def advice(recipe: Recipe, cost: Cost, env_steps: int, train_seconds: float) -> 
     if seconds < PATIENCE or whole < SHORT or seconds <= train_seconds:
         return ""
     key, value, enough = _cheaper(recipe, cost, env_steps, train_seconds)
-    said = (
+    finding = (
         f"evaluations have taken {100 * seconds / whole:.0f} % of the time so far, {duration(seconds)} of "
         f"{duration(whole)}: more than training."
     )
     if value == getattr(recipe, key):
-        return f"{said} They are as few as can be."
+        return f"{finding} They are as few as can be."
     when = "at the end" if key == "final_eval_episodes" else "during training"
     share = "a quarter of the time of training at most" if enough else "less"
-    return f"{said} In a run begun with --set {key}={value}, those {when} would take {share}."
+    return f"{finding} In a run begun with --set {key}={value}, those {when} would take {share}."
 
 
 def _cheaper(recipe: Recipe, cost: Cost, env_steps: int, train_seconds: float) -> tuple[str, int, bool]:

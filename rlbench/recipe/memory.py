@@ -114,8 +114,8 @@ def check_disk(need: Need, recipe: Recipe, folder: Path, free: int | None = None
         )
         raise NoRoom(what, _fits(need, recipe, free, disk=True))
     kept = f"{recipe.keep_checkpoints} kept" if recipe.keep_checkpoints > 1 else "one kept"
-    said = f"Disk: the run folder takes up to {byte_size(whole)} ({parts}, {kept}); {byte_size(free)} are free."
-    return [said if whole <= free else f"{said} Keep fewer: --set keep_checkpoints=1"]
+    line = f"Disk: the run folder takes up to {byte_size(whole)} ({parts}, {kept}); {byte_size(free)} are free."
+    return [line if whole <= free else f"{line} Keep fewer: --set keep_checkpoints=1"]
 
 
 def within_memory(

@@ -162,7 +162,7 @@ class Recipe(BaseModel):
         if code.missing:
             say = shlex.join(code_words(None, code.missing))
             raise UsageError(f"{where} names code to import. If you trust it, say so: {say}")
-        content["imports"] = code.told
+        content["imports"] = code.given
         content["agent"] = agent or named
         if env:
             if content.get("env", env) != env:
@@ -229,7 +229,7 @@ class Recipe(BaseModel):
         if code.missing:
             say = shlex.join(code_words(None, code.missing))
             raise UsageError(f"{where} needs a module imported for its environment. Say: {say}")
-        return self.replace(agent=placed(agent) if agent else self.agent, imports=code.told)
+        return self.replace(agent=placed(agent) if agent else self.agent, imports=code.given)
 
     def placed(self) -> Self:
         """This recipe, with the files that it names as seen from the working folder, and its environment as a name."""

@@ -18,7 +18,7 @@ from .. import nn
 from ..agent import Agent
 from ..nn.products import affine, product
 from ..process import mode
-from ..rollout.evaluation import WIDTH
+from ..rollout.evaluation import EVAL_COPIES
 from .recipe import Recipe
 
 _WORK = 10_000_000  # multiplications of one trial, at most; more seeds than that allows are not tried
@@ -57,7 +57,7 @@ def check(agent: Agent, recipe: Recipe, device: torch.device) -> Width:
     if device.type != "cpu" or recipe.threads > 1:
         return Width(mode.cpu() if device.type == "cpu" else name_of(device), mkl_mode(), 0, promised=False)
     batch_size = recipe.hyper.get("batch_size")
-    rows = dict.fromkeys([recipe.num_envs, WIDTH, batch_size if isinstance(batch_size, int) else 1])
+    rows = dict.fromkeys([recipe.num_envs, EVAL_COPIES, batch_size if isinstance(batch_size, int) else 1])
     sizes = [(n, *layer) for layer in dict.fromkeys(_layers(agent)) for n in rows]
     seeds = -(-recipe.seeds // max(1, recipe.workers))  # in one process
     return Width(mode.cpu(), mkl_mode(), len(sizes), tuple(size for size in sizes if not keeps(seeds, *size)))
@@ -71,10 +71,10 @@ def name_of(device: torch.device) -> str:
 def recorded_mode(folder: Path) -> str:
     """The mode that the run in ``folder`` was trained in, where this CPU has it too; else the fastest."""
     try:
-        told = json.loads((folder / "run.json").read_text(encoding="utf-8"))["numerics"]["mkl_mode"]
+        recorded = json.loads((folder / "run.json").read_text(encoding="utf-8"))["numerics"]["mkl_mode"]
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-    return told if told in mode.modes() else ""
+    return recorded if recorded in mode.modes() else ""
 
 
 def keeps(seeds: int, rows: int, inner: int, columns: int) -> bool:

@@ -116,9 +116,9 @@ class Recorder:
             for s in training:
                 row = (f"{values[name][s]:.6g}" if name in values else "" for name in self._metric_names)
                 self._writers["updates.csv"].writerow((self.seeds[s], env_steps, updates, *row))
-        told = {f"update/{name}": {self.seeds[s]: x[s] for s in training} for name, x in values.items()}
-        told["training/return"] = {self.seeds[s]: float(returns[s]) for s in training if returns[s] == returns[s]}
-        self.tracker.numbers(told, env_steps)
+        by_seed = {f"update/{name}": {self.seeds[s]: x[s] for s in training} for name, x in values.items()}
+        by_seed["training/return"] = {self.seeds[s]: float(returns[s]) for s in training if returns[s] == returns[s]}
+        self.tracker.numbers(by_seed, env_steps)
         self.flush_if_due()
 
     def flush_if_due(self) -> None:
@@ -145,8 +145,12 @@ class Recorder:
 
     def close(self, summary: dict[str, Any] | None = None) -> None:
         """The end; ``summary`` is what summary.json holds, None where the run failed."""
-        told = functools.partial(self.tracker.close, summary)
-        ends: list[Callable[[], Any]] = [self.journal.flush, *(file.close for file in self._files.values()), told]
+        end_of_tracker = functools.partial(self.tracker.close, summary)
+        ends: list[Callable[[], Any]] = [
+            self.journal.flush,
+            *(file.close for file in self._files.values()),
+            end_of_tracker,
+        ]
         for close in ends:
             with contextlib.suppress(OSError):  # on a full disk; whatever counts was flushed, and complained, before
                 close()

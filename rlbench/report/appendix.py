@@ -82,9 +82,9 @@ def reproduce(found: Findings) -> str:
         ("To check the record, and to measure again:", [shlex.join(words) for words in looks]),
     ]
     html = ""
-    for said, lines in parts:
+    for sentence, lines in parts:
         if unique := list(dict.fromkeys(filter(None, lines))):
-            html += f"<p>{escape(said)}</p><pre>{escape(chr(10).join(unique))}</pre>"
+            html += f"<p>{escape(sentence)}</p><pre>{escape(chr(10).join(unique))}</pre>"
     own = dict.fromkeys(folder.agent for folder in folders if runs_user_code(folder.agent))
     if own:
         html += f"<p>Code of its own: {escape(', '.join(own))}. Keep that file with this page.</p>"

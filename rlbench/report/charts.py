@@ -53,11 +53,11 @@ def charts(contestants: Sequence[Contestant], env: str, prefix: str) -> list[Cha
             figure = make()
         except RlbenchError:  # no return counts as solved in this environment
             continue
-        said = re.sub(r"\s+", " ", figure.get_supxlabel()).replace("\\$", "$")
+        caption = re.sub(r"\s+", " ", figure.get_supxlabel()).replace("\\$", "$")
         figure.supxlabel("")  # the page says it, in letters of its own
         for ax in figure.axes:
             ax.set_title("")
-        found.append(Chart(title, said, inline(figure, f"{prefix}{i}-", f"{title} on {env}. {said}")))
+        found.append(Chart(title, caption, inline(figure, f"{prefix}{i}-", f"{title} on {env}. {caption}")))
     return found
 
 

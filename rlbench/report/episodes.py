@@ -20,7 +20,7 @@ LONGEST = 3000  # steps of an episode: more takes a minute to draw, and nobody w
 MOST = 12  # episodes in the page
 
 
-class Film(NamedTuple):
+class EnvReels(NamedTuple):
     """What is shown of one environment."""
 
     env: str
@@ -28,9 +28,9 @@ class Film(NamedTuple):
     notes: tuple[str, ...]  # why something is missing
 
 
-def film(
+def env_reels(
     contestants: Sequence[Contestant], env: str, agents: Sequence[str], imports: Sequence[str], share: int
-) -> Film:
+) -> EnvReels:
     """The first and the best episode of each contestant on an environment; of a single one the last one too.
 
     Needs no agent's code; where it can be loaded, the page shows its Q-values.
@@ -68,7 +68,7 @@ def film(
             break
         if why:
             notes.append(f"No episodes of {contestant.label}: {why}")
-    return Film(env, reels, tuple(dict.fromkeys(notes)))
+    return EnvReels(env, reels, tuple(dict.fromkeys(notes)))
 
 
 def _of_run(
@@ -92,8 +92,8 @@ def _short(chosen: Sequence[Chosen]) -> tuple[list[Chosen], list[str]]:
     """Those that are not too long, and a sentence about the others."""
     kept = [one for one in chosen if one.entry.episode_length <= LONGEST]
     long = [one for one in chosen if one not in kept]
-    said = [f"The episode {one.words} has {one.entry.episode_length:,} steps, too many for this page." for one in long]
-    return kept, said
+    notes = [f"The episode {one.words} has {one.entry.episode_length:,} steps, too many for this page." for one in long]
+    return kept, notes
 
 
 def _agent(

@@ -16,7 +16,7 @@ from ..units import duration
 from ..version import __version__
 from .appendix import method, recipes, reproduce, setting
 from .charts import Chart, charts
-from .episodes import Film, film
+from .episodes import EnvReels, env_reels
 from .facts import Findings, gather
 from .results import listed, numbers, plural, verdict
 from .seeds import seeds
@@ -59,14 +59,16 @@ def write_report(
         raise UsageError(f"{path} is no name for a page: --out report.html")
     found = gather(groups)
     with staying():
-        films = [film(found.contestants, env, agents, imports, len(found.envs)) for env in found.envs] if video else []
+        films = (
+            [env_reels(found.contestants, env, agents, imports, len(found.envs)) for env in found.envs] if video else []
+        )
     html = page(found, films, title).encode()
     with exporting(path, "--out FILE") as temporary:
         temporary.write_bytes(html)
     return Report(path, len(html), found, tuple(note for one in films for note in one.notes))
 
 
-def page(found: Findings, films: Sequence[Film] = (), title: str | None = None) -> str:
+def page(found: Findings, films: Sequence[EnvReels] = (), title: str | None = None) -> str:
     """The page itself."""
     title = title or _title(found)
     scripts = [player.script(), _asset("report.js")]
@@ -144,7 +146,7 @@ def _chart(chart: Chart) -> str:
     return f'<figure class="chart"><h4>{escape(chart.title)}</h4>{chart.svg}{caption}</figure>'
 
 
-def _films(films: Sequence[Film]) -> str:
+def _films(films: Sequence[EnvReels]) -> str:
     parts = []
     for one in films:
         head = f"<h3>{escape(one.env)}</h3>" if len(films) > 1 else ""

@@ -18,7 +18,7 @@ def verdict(found: Findings) -> str:
     """What to say first: one sentence per contestant, or how good the only one is; and what weakens it."""
     if found.comparison:
         whole = found.comparison
-        cards = [_contrast(c, said) for c, said in zip(whole.decisive.contrasts, whole.verdicts, strict=True)]
+        cards = [_contrast(c, sentence) for c, sentence in zip(whole.decisive.contrasts, whole.verdicts, strict=True)]
         if len(whole.tables) == 1:
             cards += [_alone(whole.tables[0], agent, agent.label, compared=True) for agent in whole.tables[0].agents]
     else:
@@ -59,12 +59,12 @@ def short(value: float | None) -> str:
     return "–" if value is None or not math.isfinite(value) else number(value).replace("-", "−")
 
 
-def _contrast(contrast: Contrast, said: str) -> str:
+def _contrast(contrast: Contrast, sentence: str) -> str:
     tone = _TONE.get(contrast.outcome, "open")
     mark = _WORDS.get(contrast.outcome, "cannot tell" if contrast.outcome == "undecided" else contrast.outcome)
     chance = contrast.difference.improvement
     bar = _bar(chance, f"Chance that a seed of {contrast.label} beats one of {contrast.baseline}")
-    return f'<div class="verdict {tone}"><p><span class="mark">{escape(mark)}</span> {escape(said)}</p>{bar}</div>'
+    return f'<div class="verdict {tone}"><p><span class="mark">{escape(mark)}</span> {escape(sentence)}</p>{bar}</div>'
 
 
 def _bar(chance: Estimate, name: str) -> str:
@@ -73,17 +73,17 @@ def _bar(chance: Estimate, name: str) -> str:
         return ""
     low, high = (chance.low, chance.high) if not math.isnan(chance.low) else (chance.value, chance.value)
     style = f"--at:{chance.value:.4f};--low:{low:.4f};--high:{high:.4f}"
-    told = interval(chance, digits=2)
+    text = interval(chance, digits=2)
     return (
-        f'<figure class="chance"><div class="line" style="{style}" role="img" aria-label="{escape(f"{name}: {told}")}">'
-        f"<i></i><b></b></div><figcaption><span>{escape(name)}: <b>{escape(told)}</b></span></figcaption></figure>"
+        f'<figure class="chance"><div class="line" style="{style}" role="img" aria-label="{escape(f"{name}: {text}")}">'
+        f"<i></i><b></b></div><figcaption><span>{escape(name)}: <b>{escape(text)}</b></span></figcaption></figure>"
     )
 
 
 def _alone(table: Table, agent: AgentResult, name: str, *, compared: bool = False) -> str:
     """How good one contestant is on one environment; where it is compared, its numbers stand in the table below."""
     found, reached = agent.aggregates.iqm, agent.attainment
-    tone, mark, said = "open", "", f"{name} scores {interval(found)} on {table.env}"
+    tone, mark, sentence = "open", "", f"{name} scores {interval(found)} on {table.env}"
     if math.isnan(found.low):
         mark, tail = "one seed", ": with one seed there is no interval, and no telling skill from luck."
     elif reached is None:
@@ -111,7 +111,7 @@ def _alone(table: Table, agent: AgentResult, name: str, *, compared: bool = Fals
         ]
     cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{value}</dd></div>" for value, name in tiles)
     tiled = "" if compared else f'<dl class="tiles">{cells}</dl>'
-    return f'<div class="verdict {tone}"><p>{marked}{escape(said + tail)}</p>{tiled}</div>'
+    return f'<div class="verdict {tone}"><p>{marked}{escape(sentence + tail)}</p>{tiled}</div>'
 
 
 def _numbers(found: Findings, of: Table) -> str:

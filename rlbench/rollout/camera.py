@@ -88,5 +88,5 @@ def _metadata(maker: EnvMaker) -> Mapping[str, Any]:
     """What an environment says of its drawing; nothing where it says it in a form of its own."""
     env = maker()
     env.close()
-    said: Any = getattr(env, "metadata", None)
-    return said if isinstance(said, Mapping) else {}
+    given: Any = getattr(env, "metadata", None)
+    return given if isinstance(given, Mapping) else {}

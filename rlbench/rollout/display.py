@@ -25,14 +25,14 @@ def advising(no_pictures: str, no_display: str = "") -> Iterator[None]:
 
 def advice() -> str:
     """What to do without pictures, to be put after a sentence; may be empty."""
-    said, _ = _advice.get()
-    return f" {said}." if said else ""
+    advised, _ = _advice.get()
+    return f" {advised}." if advised else ""
 
 
 def advice_without_display() -> str:
     """What to do without a display for a window, likewise."""
-    _, said = _advice.get()
-    return f" {said}." if said else ""
+    _, advised = _advice.get()
+    return f" {advised}." if advised else ""
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from ..border.make import EnvMaker
 from .env_batch import EnvBatch, Episode
 from .loop import run
 
-WIDTH = 10  # copies per seed that play at the same time, and the fewest episodes that a bound leaves
+EVAL_COPIES = 10  # copies per seed that play at the same time, and the fewest episodes that a bound leaves
 ROUND = 1_000_000  # episode numbers of one evaluation stay below this
 FEW = 2  # copies per seed that play at the same time where a step may take long
 
@@ -46,13 +46,15 @@ class Plan:
         episodes: int,
         most_steps: Sequence[int] | None = None,
         played: Played | None = None,
-        room: int = WIDTH,
+        room: int = EVAL_COPIES,
     ) -> None:
         self.episodes, self._most, self.copies, self._room = episodes, most_steps, 0, room
-        self.wanted = {s: min(WIDTH, episodes) if most_steps else episodes for s in playing}
+        self.wanted = {s: min(EVAL_COPIES, episodes) if most_steps else episodes for s in playing}
         self.played = {(s, k): v for (s, k), v in (played or {}).items() if s in self.wanted and k < episodes}
-        self._open = {s for s in playing if most_steps and episodes > WIDTH}  # how many they play is not known yet
-        self._next = {(s, e): e for s in playing for e in range(WIDTH)}
+        self._open = {
+            s for s in playing if most_steps and episodes > EVAL_COPIES
+        }  # how many they play is not known yet
+        self._next = {(s, e): e for s in playing for e in range(EVAL_COPIES)}
         self._waiting: dict[int, list[int]] = {s: [] for s in playing}  # episodes of a seed, a heap, for copies at rest
         self._ready: list[tuple[int, int]] = []  # (episode, seed), a heap: those for which there is room
         self._taken: Counter[int] = Counter()  # episodes of a seed that are ready, or being played
@@ -85,7 +87,7 @@ class Plan:
         """Episode ``k`` of the seed at position ``s`` has ended."""
         self.played[s, k] = episode_return, length
         self._taken[s] -= 1
-        self._offer(s, k % WIDTH)
+        self._offer(s, k % EVAL_COPIES)
         self._decide(s)
 
     def drop(self, s: int) -> None:
@@ -106,17 +108,17 @@ class Plan:
         return returns, lengths
 
     def _offer_all(self, s: int) -> None:
-        for e in range(WIDTH):
+        for e in range(EVAL_COPIES):
             self._offer(s, e)
 
     def _offer(self, s: int, e: int) -> None:
         """Let copy ``e`` of a seed, which is free, have its next episode, if there is one."""
         k = self._next[s, e]
         while (s, k) in self.played:
-            k += WIDTH
+            k += EVAL_COPIES
         if k < self.wanted[s]:
             heapq.heappush(self._waiting[s], k)
-            k += WIDTH
+            k += EVAL_COPIES
         self._next[s, e] = k
         while self._waiting[s] and self._taken[s] < self._room:
             heapq.heappush(self._ready, (heapq.heappop(self._waiting[s]), s))
@@ -124,17 +126,17 @@ class Plan:
 
     def _decide(self, s: int) -> None:
         """Once a seed's first episodes are known: how many it plays."""
-        if s not in self._open or not all((s, k) in self.played for k in range(WIDTH)):
+        if s not in self._open or not all((s, k) in self.played for k in range(EVAL_COPIES)):
             return
         assert self._most is not None
         self._open.remove(s)
-        steps = sum(self.played[s, k][1] for k in range(WIDTH))
-        self.wanted[s] = min(self.episodes, max(WIDTH, self._most[s] * WIDTH // max(1, steps)))
+        steps = sum(self.played[s, k][1] for k in range(EVAL_COPIES))
+        self.wanted[s] = min(self.episodes, max(EVAL_COPIES, self._most[s] * EVAL_COPIES // max(1, steps)))
         self._offer_all(s)
 
 
 class _Padded:
-    """An agent that always sees ``WIDTH`` observations a seed: products of other sizes may round otherwise.
+    """An agent that always sees ``EVAL_COPIES`` observations a seed: products of other sizes may round otherwise.
 
     So what an episode gives does not depend on how many are played beside it.
     """
@@ -144,7 +146,7 @@ class _Padded:
 
     def act(self, obs: Tensor, *, explore: bool) -> Tensor:
         seeds, envs = obs.shape[:2]
-        padded = torch.cat([obs, obs.new_zeros((seeds, WIDTH - envs, *obs.shape[2:]))], 1)
+        padded = torch.cat([obs, obs.new_zeros((seeds, EVAL_COPIES - envs, *obs.shape[2:]))], 1)
         action = self.agent.act(padded, explore=explore)
         return action[:, :envs] if isinstance(action, Tensor) and action.dim() >= 2 else action
 
@@ -152,9 +154,9 @@ class _Padded:
 class Evaluator:
     """Plays greedy episodes of every seed. Keeps its environments between calls.
 
-    Episode k of an evaluation is the (k // WIDTH)-th of copy k % WIDTH: which episodes are played, and in which order
-    they are reported, does not depend on who finishes first (taking those would favour short ones), and a shorter
-    evaluation is the beginning of a longer one.
+    Episode k of an evaluation is the (k // EVAL_COPIES)-th of copy k % EVAL_COPIES: which episodes are played, and in
+    which order they are reported, does not depend on who finishes first (taking those would favour short ones), and a
+    shorter evaluation is the beginning of a longer one.
 
     Copies that are stepped by arithmetic play all at once. Of others, whose steps may take long, two of each seed do:
     more would save little, and with fewer there is an episode to show, and to keep, the sooner.
@@ -209,19 +211,19 @@ class Evaluator:
         if episodes < 1:
             raise ValueError("an evaluation needs at least one episode")
         playing = [s for s in range(len(self.seeds)) if s not in skip]
-        envs = self._made(min(WIDTH, episodes))
-        plan = Plan(playing, episodes, most_steps, dict(played or {}), WIDTH if envs.copies.known else FEW)
+        envs = self._made(min(EVAL_COPIES, episodes))
+        plan = Plan(playing, episodes, most_steps, dict(played or {}), EVAL_COPIES if envs.copies.known else FEW)
         self.broken = {}
         if not plan.ready:
             return plan.numbers(len(self.seeds))
         plan.copies = len(envs.envs)
-        actor = agent if envs.num_envs == WIDTH else cast("Agent", _Padded(agent))
+        actor = agent if envs.num_envs == EVAL_COPIES else cast("Agent", _Padded(agent))
         envs.rest()
         look(plan)
         while plan.ready or envs.running:
             while plan.ready:
                 s, k = plan.take()
-                envs.begin(s, k % WIDTH, round * ROUND + k // WIDTH)
+                envs.begin(s, k % EVAL_COPIES, round * ROUND + k // EVAL_COPIES)
                 self._drop_broken(envs, plan)
             for step in run(actor, envs, explore=False, learn=False, obs=envs.obs):
                 for done in step.finished:
@@ -233,7 +235,7 @@ class Evaluator:
         return plan.numbers(len(self.seeds))
 
     def _number(self, done: Episode, round: int) -> int:
-        return (done.episode - round * ROUND) * WIDTH + done.env
+        return (done.episode - round * ROUND) * EVAL_COPIES + done.env
 
     def _drop_broken(self, envs: EnvBatch, plan: Plan) -> None:
         for s in envs.broken.keys() - self.broken.keys():

@@ -134,8 +134,8 @@ def _new_file(place: Path) -> Any:
     host = re.sub(r"[^\w.-]", "_", socket.gethostname())
     seconds = int(time.time())
     for path in _files(place):
-        told = path.name.split(".")[3]
-        seconds = max(seconds, int(told) + 1 if told.isdecimal() else 0)
+        named = path.name.split(".")[3]
+        seconds = max(seconds, int(named) + 1 if named.isdecimal() else 0)
     return (place / f"events.out.tfevents.{seconds:010}.{host}.{os.getpid()}.0").open("xb")
 
 

@@ -32,12 +32,12 @@ def insight(agent: Agent, obs: Tensor, copy: int = 0) -> Insight:
         AgentError: it gave something else than `Agent.explain` says.
     """
     with torch.no_grad(), zeroed():
-        said: Any = agent.explain(obs)
+        given: Any = agent.explain(obs)
     lead = tuple(obs.shape[:2])
-    if not isinstance(said, dict):
-        raise AgentError(f"explain gave a {type(said).__name__}, expected a dict of tensors")
+    if not isinstance(given, dict):
+        raise AgentError(f"explain gave a {type(given).__name__}, expected a dict of tensors")
     for name, axes in (("q_values", 3), ("value", 2)):
-        tensor = said.get(name)
+        tensor = given.get(name)
         if tensor is None:
             continue
         if not isinstance(tensor, Tensor):
@@ -45,7 +45,7 @@ def insight(agent: Agent, obs: Tensor, copy: int = 0) -> Insight:
         if tensor.ndim != axes or tuple(tensor.shape[:2]) != lead:
             expected = f"{lead} and the actions" if axes == 3 else f"{lead}"
             raise AgentError(f"explain gave {name} of shape {tuple(tensor.shape)}, expected {expected}")
-    q_values, value = said.get("q_values"), said.get("value")
+    q_values, value = given.get("q_values"), given.get("value")
     return Insight(
         None if q_values is None else [number(q) for q in q_values[0, copy].tolist()],
         None if value is None else number(float(value[0, copy])),

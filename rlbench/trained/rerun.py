@@ -21,16 +21,18 @@ class Replayed(NamedTuple):
     end: Moment
 
 
-Told = Callable[[Replayed], Any]
+OnReplayed = Callable[[Replayed], Any]
 
 
-def replay_returns(recording: Recording, chosen: Sequence[Chosen], told: Told = lambda replayed: None) -> None:
+def replay_returns(
+    recording: Recording, chosen: Sequence[Chosen], on_episode: OnReplayed = lambda replayed: None
+) -> None:
     """Run episodes again without rendering.
 
     Args:
         recording: of the run.
         chosen: from `choose`.
-        told: called with each episode when it ends.
+        on_episode: called with each episode when it ends.
 
     Raises:
         EnvError: the environment raised.
@@ -40,7 +42,7 @@ def replay_returns(recording: Recording, chosen: Sequence[Chosen], told: Told = 
             lead_in(env, recording.before(entry))
             for moment in states(env, entry):
                 if moment.over:
-                    told(Replayed(entry, moment))
+                    on_episode(Replayed(entry, moment))
 
 
 def states(env: gym.Env[Any, Any], entry: Entry) -> Iterator[Moment]:

@@ -24,35 +24,36 @@ class Scored(NamedTuple):
     """Greedy returns of the seeds of a trained agent, as many as were played.
 
     ``returns`` holds those of each seed in the order of its episodes; ``signal`` is the number of the signal that ended
-    the evaluation before all were played, or 0, and ``said`` what to say of that.
+    the evaluation before all were played, or 0, and ``cut_off`` what to say of that.
     """
 
     returns: list[np.ndarray]  # S of (n,) float64
     signal: int = 0
-    said: str = ""
+    cut_off: str = ""
 
 
 def score(trained: Trained, episodes: int) -> Scored:
     """Play ``episodes`` greedy episodes per seed, or as many as end before a signal comes."""
     with Interrupts() as interrupts:
-        told = _Told(interrupts)
+        progress = _Progress(interrupts)
         try:
             with agent_code(trained.recipe.agent):
-                whole = list(evaluate(trained, episodes, look=told))
+                whole = list(evaluate(trained, episodes, look=progress))
             return Scored(whole, interrupts.signal)  # one that came too late ends the program all the same
         except _Cut:
-            assert told.plan is not None
-            table, _ = told.plan.numbers(len(trained.seeds))
+            assert progress.plan is not None
+            table, _ = progress.plan.numbers(len(trained.seeds))
         finally:
-            told.over()
-    said = (
-        f"stopped by {signal.Signals(interrupts.signal).name}: {len(told.plan.played):,} of {told.plan.total:,} "
-        "episodes had ended, and the figures are of these alone (short episodes end first)"
+            progress.over()
+    by, plan = signal.Signals(interrupts.signal).name, progress.plan
+    cut_off = (
+        f"stopped by {by}: {len(plan.played):,} of {plan.total:,} episodes had ended, and the figures are of these "
+        "alone (short episodes end first)"
     )
-    return Scored([returns[np.isfinite(returns)] for returns in table], interrupts.signal, said)
+    return Scored([returns[np.isfinite(returns)] for returns in table], interrupts.signal, cut_off)
 
 
-class _Told:
+class _Progress:
     """Looks at an evaluation between two steps."""
 
     def __init__(self, interrupts: Interrupts) -> None:

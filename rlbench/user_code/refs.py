@@ -67,7 +67,7 @@ class Confirmed(NamedTuple):
     missing: list[str]  # needed, and not given
 
     @property
-    def told(self) -> list[str]:
+    def given(self) -> list[str]:
         """All that was given. What is needed comes last: of two files that register one id, the last one counts."""
         return [*self.rest, *self.used]
 

@@ -166,9 +166,9 @@ def _failing(option: str, what: str) -> Iterator[None]:
     except SyntaxError as e:
         raise UsageError(f"{option}: syntax error in {e.filename or what}, line {e.lineno}: {e.msg}.") from e
     except SystemExit as e:
-        said = "" if e.code is None else f": {_one_line(str(e.code))}"
+        with_code = "" if e.code is None else f": {_one_line(str(e.code))}"
         raise UsageError(
-            f"{option}: {what} raised SystemExit on import{said}. What ends a program belongs below: "
+            f"{option}: {what} raised SystemExit on import{with_code}. What ends a program belongs below: "
             'if __name__ == "__main__":'
         ) from e
     except ImportError as e:

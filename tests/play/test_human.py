@@ -174,7 +174,7 @@ def test_who_does_not_interfere_is_not_compared(monkeypatch: pytest.MonkeyPatch,
 def test_closing_the_window(closed_at: int, episodes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     script = Script({0: [SPACE], 12: [SPACE], 24: [SPACE]}, closed_at=closed_at)
     ended: list[HumanPlayed] = []
-    got = played(script, monkeypatch, env_maker("human/Taped-v0"), KEYED, (1, 2), told=ended.append)
+    got = played(script, monkeypatch, env_maker("human/Taped-v0"), KEYED, (1, 2), on_episode=ended.append)
     assert got == ended
     assert [one.episode for one in got] == list(range(1, episodes + 1))
 
@@ -205,7 +205,7 @@ def test_every_key_map_fits_its_environment() -> None:
         space = gym.make(env_id).action_space
         assert len(got.press) == len(keys.press)
         assert all(space.contains(action) for action in (*got.press.values(), *got.idle)), name
-        assert "action" not in got.told, name
+        assert "action" not in got.line, name
         if isinstance(space, gym.spaces.Discrete):
             reachable = {int(action) for action in (*got.press.values(), *got.idle)}
             assert reachable == set(range(int(space.n))), name
@@ -259,7 +259,7 @@ def test_own_keys_by_old_numbers_and_for_a_box() -> None:
     assert got.press[frozenset({pygame.K_UP, RIGHT})].tolist() == [1, 1]
     assert got.press[frozenset({LEFT})].dtype == np.float32
     assert [a.tolist() for a in got.idle] == [[0, 0]]
-    assert got.told == "left arrow: -1 0, right arrow: 1 0, right arrow + up arrow: 1 1, no key: 0 0"
+    assert got.line == "left arrow: -1 0, right arrow: 1 0, right arrow + up arrow: 1 1, no key: 0 0"
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_a_real_agent_plays_as_it_was_evaluated(tmp_path: Path) -> None:
 
 def test_pictures_begin_with_the_reset_and_end_with_the_last_state(drawn: Path) -> None:
     one = rlbench.load(drawn, seed=0)
-    shown = list(greedy.moments(one, 12, film=True))
+    shown = list(greedy.scenes(one, 12, film=True))
     for k in range(1, 13):
         moments = [m for m in shown if m.episode == k]
         played = moments[-1].played
@@ -149,7 +149,7 @@ def test_mp4(drawn: Path, tmp_path: Path) -> None:
     assert lines[:-1] == [
         f"seed 0  episode {p.episode}  return {number(p.episode_return)}  length {p.episode_length}" for p in played
     ]
-    truth = [of(m.frame) for m in greedy.moments(one, 3, film=True) if m.frame is not None]
+    truth = [of(m.frame) for m in greedy.scenes(one, 3, film=True) if m.frame is not None]
     frames, meta = read_mp4(path)
     hold, expected = FPS // 2, []
     for picture, following in zip(truth, [*truth[1:], (0, 0)], strict=True):
@@ -168,7 +168,7 @@ def test_gif(drawn: Path, tmp_path: Path, speed: int) -> None:
     path = tmp_path / "out.gif"
     one = rlbench.load(drawn, seed=1)
     played, written = greedy.play_video(one, path, 4, speed)
-    truth = [of(m.frame) for m in greedy.moments(one, 4, film=True) if m.frame is not None]
+    truth = [of(m.frame) for m in greedy.scenes(one, 4, film=True) if m.frame is not None]
     with Image.open(path) as image:
         shown, total = [], 0
         for i in range(image.n_frames):
@@ -267,7 +267,7 @@ def test_window_shows_every_state(drawn: Path, monkeypatch: pytest.MonkeyPatch) 
     played = greedy.play_window(one, 2, speed=2)
     assert played == greedy.play_returns(one, 2)
     assert [p for p, _, _ in window.shown] == [
-        of(m.frame) for m in greedy.moments(one, 2, film=True) if m.frame is not None
+        of(m.frame) for m in greedy.scenes(one, 2, film=True) if m.frame is not None
     ]
     assert window.shown[0][1] == "test/Drawn-v0  seed 0  episode 1 of 2  return 0"
     assert window.shown[-1][1].endswith(f"episode 2 of 2  return {number(played[1].episode_return)}")

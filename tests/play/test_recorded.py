@@ -172,7 +172,7 @@ def test_gif(drawn: Path, tmp_path: Path) -> None:
     expected = [tuple(min(t, n) for n in lengths) for t in range(max(lengths) + 1)]
     assert list(dict.fromkeys(seen)) == expected
     frames = len(expected) + round(HOLD * FPS)
-    assert said[2] == f"{path}: {frames} frames, {frames / FPS:.1f} s"
+    assert said[2] == f"{path}: {frames} frames, {frames / FPS:.1f}s"
 
 
 def test_mp4(drawn: Path, tmp_path: Path) -> None:

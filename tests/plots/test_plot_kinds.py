@@ -19,7 +19,7 @@ from rlbench.plots import learning, scores, threshold
 from rlbench.plots import look as plot_look
 from rlbench.plots.curves import Group, curves_of, group_runs, learning_curve, pool
 from rlbench.plots.look import Look
-from rlbench.plots.scores import Scores, draw_profiles, draw_scores, profile, scores_of
+from rlbench.plots.scores import FinalScores, draw_profiles, draw_scores, profile, scores_of
 from rlbench.plots.threshold import Times, draw_times, share_reached, times_of
 from rlbench.runfolder.history import What, read_run, read_runs
 from rlbench.stats import intervals
@@ -361,7 +361,7 @@ def test_the_command_draws_what_it_can_and_says_what_it_cannot(tmp_path: Path, m
 
 
 def test_no_scores_are_no_picture() -> None:
-    none: list[Scores] = []
+    none: list[FinalScores] = []
     for drawing in (scores.draw_scores, scores.draw_profiles, threshold.draw_times):
         with pytest.raises(UsageError, match="no run to draw"):
             drawing(none)  # type: ignore[operator]

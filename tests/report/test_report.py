@@ -20,7 +20,7 @@ from rlbench.judge.comparison import compare
 from rlbench.judge.verdict import interval
 from rlbench.report.appendix import reproduce
 from rlbench.report.charts import inline
-from rlbench.report.episodes import LONGEST, film
+from rlbench.report.episodes import LONGEST, env_reels
 from rlbench.report.facts import gather
 from rlbench.report.page import write_report
 from rlbench.trained.episodes import choose, open_recording
@@ -403,10 +403,10 @@ def test_an_agent_of_ones_own_is_not_run_unless_it_is_named(tmp_path: Path) -> N
 
 def test_long_episodes_are_left_out(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = gather([runs / "a"])
-    assert len(film(found.contestants, "CartPole-v1", (), (), 1).reels) >= 2
+    assert len(env_reels(found.contestants, "CartPole-v1", (), (), 1).reels) >= 2
     assert LONGEST > 500
     monkeypatch.setattr("rlbench.report.episodes.LONGEST", 3)
-    none = film(found.contestants, "CartPole-v1", (), (), 1)
+    none = env_reels(found.contestants, "CartPole-v1", (), (), 1)
     assert none.reels == []
     assert "too many for this page" in none.notes[0]
 

@@ -22,14 +22,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def cut(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A signal comes when as many episodes have ended as the first entry says."""
-    at, look = [7], score._Told.__call__
+    at, look = [7], score._Progress.__call__
 
-    def called(self: score._Told, plan: Plan) -> None:
+    def called(self: score._Progress, plan: Plan) -> None:
         if len(plan.played) >= at[0] and not self._interrupts.signal:
             signal.raise_signal(signal.SIGINT)
         look(self, plan)
 
-    monkeypatch.setattr(score._Told, "__call__", called)
+    monkeypatch.setattr(score._Progress, "__call__", called)
     return at
 
 

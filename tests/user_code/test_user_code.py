@@ -165,7 +165,7 @@ def test_several_files_of_one_run() -> None:
     for folder in ("a", "b"):
         write(Path(folder, "env.py"), name=f"Of{folder.upper()}")
     needed = [placed("a/env.py:OfA"), placed("b/env.py")]
-    assert confirmed(needed, ["b/env.py", "a/env.py"]).told == [needed[1], needed[0]]
+    assert confirmed(needed, ["b/env.py", "a/env.py"]).given == [needed[1], needed[0]]
     assert confirmed(needed, ["a/env.py"]).missing == [needed[1]]  # once for one
     assert confirmed(["pkg.mod"], ["pkg.other"]).missing == ["pkg.mod"]
     assert confirmed(["a/env.py:OfA"], ["a/env.py:Other"]).missing == ["a/env.py:OfA"]
