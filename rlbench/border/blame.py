@@ -38,15 +38,15 @@ def foreign(env_id: str, where: Callable[[], str]) -> Iterator[None]:
     except (RlbenchError, KeyboardInterrupt):
         raise
     except BaseException as e:
-        raise ForeignError(env_id, where(), told(e)) from e
+        raise ForeignError(env_id, where(), in_one_line(e)) from e
 
 
-def told(e: BaseException) -> str:
+def in_one_line(e: BaseException) -> str:
     """What went wrong in an environment's code, in one line, with file and line of the culprit."""
     if isinstance(e, (Unfit, RlbenchError)):
         return e.what if isinstance(e, ForeignError) else str(e)
-    if said := _old_api(e):
-        return said
+    if advice := _old_api(e):
+        return advice
     frame = culprit(e)
     what = type(e).__name__
     if isinstance(e, SystemExit):

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from ..errors import UsageError
-from ..process.settings import Kept
-from .blame import OLD_API, OR_WRAP, foreign, four_values, told
+from ..process.settings import Restoring
+from .blame import OLD_API, OR_WRAP, foreign, four_values, in_one_line
 from .leaves import Unfit, as_array, kind
 from .spaces import declared, obs_codec
 
@@ -163,7 +163,7 @@ class Border(gym.Wrapper[Any, Any, Any, Any]):
         except KeyboardInterrupt:
             raise
         except BaseException as e:
-            self.problem = f"{self.env_id}: its close() failed, which harms nothing here: {told(e)}"
+            self.problem = f"{self.env_id}: its close() failed, which harms nothing here: {in_one_line(e)}"
 
     def begin(self, seed: int | None, options: dict[str, Any] | None = None) -> Any:
         """Reset it: observation and info, unguarded; the observation is the environment's own.
@@ -197,7 +197,7 @@ class Border(gym.Wrapper[Any, Any, Any, Any]):
 
     def _inside(self, call: Callable[..., Any], *args: Any, **how: Any) -> Any:
         """Call its code where it may change settings of the process without harm."""
-        with Kept(self.folder, everything=self._fresh) as kept:
+        with Restoring(self.folder, everything=self._fresh) as kept:
             result = call(*args, **how)
         self.folder, self._fresh = kept.folder, False
         return result

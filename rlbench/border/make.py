@@ -15,11 +15,11 @@ from gymnasium.envs.registration import EnvSpec, find_highest_version, get_env_i
 
 from .. import envs as _own_envs  # noqa: F401  (registers rlbench/...)
 from ..errors import RlbenchError, UsageError, first_line
-from ..process.settings import Kept
+from ..process.settings import Restoring
 from ..user_code import user_files
 from ..user_code.commands import ref as shown_ref
 from ..user_code.refs import Ref, is_env_class, parse, placed
-from .blame import culprit, told
+from .blame import culprit, in_one_line
 from .calls import Border
 
 NO_LIMIT = 1000  # steps after which an episode is cut where the environment itself sets no limit
@@ -44,7 +44,7 @@ class EnvMaker(NamedTuple):
     def __call__(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         kwargs = {**self.kwargs, **({"render_mode": render_mode} if render_mode else {})}
         made = (self.env_id, kwargs, self.spec)
-        with Kept() as kept:
+        with Restoring() as kept:
             env = _Anew(*made) if self.anew else _make(*made)
         return Border(env, self.env_id, kept.folder)
 
@@ -234,7 +234,7 @@ def _make(env_id: str, kwargs: dict[str, Any], spec: EnvSpec | None) -> gym.Env[
             e = e.__cause__  # Gymnasium tells it once more, with all arguments
         if isinstance(e, TypeError) and not culprit(e):  # it was never begun
             raise UsageError(f"cannot make {env_id!r} with env_kwargs {kwargs}: {first_line(e)}") from e
-        raise UsageError(f"cannot make {env_id!r}: its constructor failed: {told(e)}") from e
+        raise UsageError(f"cannot make {env_id!r}: its constructor failed: {in_one_line(e)}") from e
     if not isinstance(env, gym.Env):
         raise UsageError(f"cannot make {env_id!r}: it is a {type(env).__name__}, which is no gymnasium.Env.")
     return env

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import RunFolderError
 from ..recipe import Recipe
-from ..record.scoreboard import Scores
+from ..record.scoreboard import Scoreboard
 from ..rollout.env_batch import Episode
 from ..runfolder.documents import Read, ended
 from ..runfolder.layout import TABLES, worker_folders
@@ -91,7 +91,7 @@ class Watched:
         self._reader = Reader(self.folder)
         self.recipe = r = self._reader.model()
         self._read_at = _changed(self.folder)
-        self.scores = Scores(r.seed_numbers, _solved_at(r), r.solved_by)
+        self.scores = Scoreboard(r.seed_numbers, _solved_at(r), r.solved_by)
         self.env_steps, self.train_seconds = 0, 0.0
         self.numbers: dict[str, list[float]] = {}
         self.summary: dict[str, Any] = {}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..record.scoreboard import Scores
+from ..record.scoreboard import Scoreboard
 from ..stats.intervals import mean_interval
 
 RECENT = 20  # episodes; over more of them a fast learner would look like a slow one
@@ -10,7 +10,7 @@ MOST_POINTS = 512
 MOST_NUMBERS = 200_000  # of all seeds together
 
 
-def recent_means(scores: Scores) -> np.ndarray:
+def recent_means(scores: Scoreboard) -> np.ndarray:
     """(S,) mean of each seed's last 20 episode returns, NaN before its first."""
     newest = [list(returns)[-RECENT:] for returns in scores.recent]
     return np.array([sum(returns) / len(returns) if returns else np.nan for returns in newest])

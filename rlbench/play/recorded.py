@@ -117,7 +117,7 @@ def _tiles(recording: Recording, env: Film, chosen: Chosen, on_episode: OnReplay
     lead_in(env.env, recording.before(entry))
     for moment in states(env, entry):
         of = "" if moment.over else f" of {number(entry.episode_return)}"
-        said = f"return {number(moment.episode_return)}{of}   ended at env step {entry.env_steps:,}"
+        line = f"return {number(moment.episode_return)}{of}   ended at env step {entry.env_steps:,}"
         if moment.over:
             on_episode(Replayed(entry, moment))
-        yield Tile(env.frame if moment.step else env.first(), name, said, moment.over)
+        yield Tile(env.frame if moment.step else env.first(), name, line, moment.over)

@@ -20,7 +20,7 @@ import torch
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 
 
-class Kept:
+class Restoring:
     """Context in which foreign code runs: what it changed of the process is as before when the context ends.
 
     Args:

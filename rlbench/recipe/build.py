@@ -13,7 +13,7 @@ from ..border.calls import Border
 from ..border.make import EnvMaker, env_maker, import_modules
 from ..border.spaces import ActionCodec, ObsCodec, action_codec, obs_codec, spec_of
 from ..errors import RlbenchError, UsageError
-from ..process.settings import Kept
+from ..process.settings import Restoring
 from ..rng import Streams
 from ..rollout.env_batch import EnvBatch
 from ..types import Spec
@@ -43,7 +43,7 @@ class Parts(NamedTuple):
 
 def maker_of(recipe: Recipe) -> EnvMaker:
     """The recipe's environment; imports the modules that register it."""
-    with Kept() as kept:
+    with Restoring() as kept:
         classes = import_modules(recipe.imports)
     if kept.folder is not None:  # where a module went, its environments look for their files
         os.chdir(kept.folder)

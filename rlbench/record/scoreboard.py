@@ -13,7 +13,7 @@ _STATE = ("episodes", "solved", "solved_episode", "stopped", "stopped_at", "best
 _LATER = ("evaluated_episodes", "best_episodes")  # earlier versions kept none
 
 
-class Scores:
+class Scoreboard:
     """Running record of S seeds.
 
     Args:

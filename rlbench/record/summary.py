@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..recipe import Recipe
-from .scoreboard import Scores
+from .scoreboard import Scoreboard
 
 
 def summarise(
     recipe: Recipe,
-    scores: Scores,
+    scores: Scoreboard,
     ends: Sequence[int],
     *,
     updates: int,

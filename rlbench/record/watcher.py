@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..recipe import Recipe
-from .scoreboard import Scores
+from .scoreboard import Scoreboard
 
 
 class Status(Protocol):
@@ -18,7 +18,7 @@ class Status(Protocol):
     def recipe(self) -> Recipe: ...
 
     @property
-    def scores(self) -> Scores: ...
+    def scores(self) -> Scoreboard: ...
 
     @property
     def env_steps(self) -> int:

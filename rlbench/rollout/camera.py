@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from ..border.blame import ForeignError, told
+from ..border.blame import ForeignError, in_one_line
 from ..border.make import EnvMaker
 from ..errors import EnvError, UsageError
 from .display import advice
@@ -36,7 +36,9 @@ class Film(gym.Wrapper):
         try:
             self.frame = self._picture()
         except EnvError as e:
-            raise EnvError(f"{self.spec.id if self.spec else self} cannot draw itself: {told(e)}.{advice()}") from e
+            raise EnvError(
+                f"{self.spec.id if self.spec else self} cannot draw itself: {in_one_line(e)}.{advice()}"
+            ) from e
         return self.frame
 
     def _picture(self) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import rng
 from ..border import leaves
-from ..border.blame import ForeignError, told
+from ..border.blame import ForeignError, in_one_line
 from ..border.make import EnvMaker
 from ..errors import AgentError, EnvError, NotFiniteError
 from .digests import Digests
@@ -193,7 +193,7 @@ class Episodes:
     def failed(self, i: int, step: int, e: BaseException | None) -> EnvError:
         """What to raise where the code of copy ``i`` raised ``e`` in a step of its episode; 0: in the reset."""
         assert e is not None
-        error = ForeignError(self.env_id, self._where(i, step), told(e))
+        error = ForeignError(self.env_id, self._where(i, step), in_one_line(e))
         error.seed = i // self.num_envs
         return error
 

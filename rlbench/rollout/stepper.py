@@ -132,9 +132,9 @@ class Copies:
             for action in actions if self._lend is None else map(self._lend, actions):
                 obs, reward, terminated, truncated, _ = stepped(self._steps[i](action))
                 row[0] = self.obs_codec.encode(obs)
-                told = number(reward)
-                total += told
-                seen, paid = zlib.crc32(row.data, seen), zlib.crc32(_FLOAT.pack(told), paid)
+                amount = number(reward)
+                total += amount
+                seen, paid = zlib.crc32(row.data, seen), zlib.crc32(_FLOAT.pack(amount), paid)
                 over = flag(terminated, "terminated") or flag(truncated, "truncated")
                 if over:
                     break

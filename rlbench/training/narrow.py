@@ -93,8 +93,8 @@ def narrow(
     held = None if replay is None else replay.state_dict()
     need, free = nbytes(held), free_memory()
     if free is not None and need > SHARE * free:
-        said = f"the buffers are too large to be copied: {byte_size(need)}, with {byte_size(free)} free"
-        raise NoMemory(said, need, 0)
+        text = f"the buffers are too large to be copied: {byte_size(need)}, with {byte_size(free)} free"
+        raise NoMemory(text, need, 0)
     inner, drawn = made([seeds[s] for s in keep])
     total = len(seeds)
     state, left = split(agent.state_dict(), inner.state_dict(), keep, total)

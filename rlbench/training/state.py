@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ..recipe.eval_cost import Cost
-from ..record.scoreboard import Scores
+from ..record.scoreboard import Scoreboard
 
 
 @dataclass
@@ -30,7 +30,7 @@ class RunState:
         inexact: env steps at which a resumed run did not go on exactly where it had stopped.
     """
 
-    scores: Scores
+    scores: Scoreboard
     env_steps: int = 0
     train_seconds: float = 0.0
     metrics: dict[str, Tensor] = field(default_factory=dict)

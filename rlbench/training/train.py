@@ -189,8 +189,8 @@ def _restored(
             content = parts[0] if partly else join_checkpoints(parts, folder)
         recipe = Recipe.from_content(content["recipe"], str(path)).trusting(agent, imports, str(path))
         if partly:
-            told = Recipe.load(folder / "recipe.toml", agent=agent, imports=imports)
-            recipe = told.replace(total_steps=recipe.total_steps)
+            written = Recipe.load(folder / "recipe.toml", agent=agent, imports=imports)
+            recipe = written.replace(total_steps=recipe.total_steps)
         done = int(content["env_steps"])
         stopped = not workers and all(content["training"]["scores"]["stopped"])
     except (KeyError, ValueError, TypeError, AttributeError) as e:

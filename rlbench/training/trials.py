@@ -96,10 +96,10 @@ class Trials:
         """Say, once, that evaluations cost more than training. Of several processes, the whole run says so."""
         run = self._run
         if run.alone and not self._told_cost:
-            said = advice(run.recipe, run.state.cost, run.env_steps, run.train_seconds)
-            if said:
+            note = advice(run.recipe, run.state.cost, run.env_steps, run.train_seconds)
+            if note:
                 self._told_cost = True
-                run.watcher.note(said)
+                run.watcher.note(note)
 
     def _name(self, agent: Agent, round: int) -> str:
         """Of an evaluation of these weights: what it gives follows from them, the round and the seeds."""

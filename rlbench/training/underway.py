@@ -16,7 +16,7 @@ from ..recipe import Recipe
 from ..recipe.build import build, make_envs
 from ..recipe.width import mkl_mode, name_of
 from ..record.recorder import Recorder
-from ..record.scoreboard import Scores
+from ..record.scoreboard import Scoreboard
 from ..record.watcher import Watcher
 from ..rollout.evaluation import Evaluator
 from ..rollout.signals import Interrupts
@@ -60,7 +60,7 @@ class Underway:
         self.evaluator = Evaluator(maker, seeds, device, keep_going=recipe.on_nan == "skip-seed")
         self.clips = Clips(maker, seeds, device) if recipe.video_every else None
         solved_at = maker.reward_threshold if recipe.solved_at is None else recipe.solved_at
-        self.state = RunState(Scores(seeds, solved_at, recipe.solved_by))
+        self.state = RunState(Scoreboard(seeds, solved_at, recipe.solved_by))
         self.interrupts: Interrupts | None = None
         self.evaluating = ""
         self.to_narrow = self.undivided = False
@@ -72,7 +72,7 @@ class Underway:
         return self.parts.agent
 
     @property
-    def scores(self) -> Scores:
+    def scores(self) -> Scoreboard:
         return self.state.scores
 
     @property
@@ -101,10 +101,10 @@ class Underway:
         Raises:
             AgentError: it says something else than named things.
         """
-        said = self.agent.diagnostics()
-        if not isinstance(said, dict):
-            raise AgentError(f"{self.recipe.agent}: diagnostics gave a {type(said).__name__}, expected a dict.")
-        return {str(name): x.detach() for name, x in said.items() if isinstance(x, Tensor)}
+        found = self.agent.diagnostics()
+        if not isinstance(found, dict):
+            raise AgentError(f"{self.recipe.agent}: diagnostics gave a {type(found).__name__}, expected a dict.")
+        return {str(name): x.detach() for name, x in found.items() if isinstance(x, Tensor)}
 
     def own_state(self) -> dict[str, Any]:
         """A snapshot of what the agent holds.

@@ -23,7 +23,7 @@ from ..recipe import Recipe
 from ..recipe.build import Parts, build, maker_of
 from ..recipe.eval_cost import advice
 from ..recipe.shares import placed, shares
-from ..record.scoreboard import Scores
+from ..record.scoreboard import Scoreboard
 from ..record.summary import combine
 from ..record.watcher import Watcher
 from ..rollout.camera import filming
@@ -52,7 +52,7 @@ class Workers:
         if recipe.video_every:
             filming(maker_of(recipe))  # says here, and not in a worker, that the environment makes no pictures
         self.recipe, self.watcher = recipe, watcher
-        self.scores = Scores(recipe.seed_numbers, None, recipe.solved_by)
+        self.scores = Scoreboard(recipe.seed_numbers, None, recipe.solved_by)
         self.env_steps = 0
         self.train_seconds = 0.0
         self.numbers: dict[str, list[float]] = {}
@@ -62,7 +62,7 @@ class Workers:
         self._awaited: set[int] = set()  # workers that do not stand yet where they had stopped
         self._notes: set[str] = set()
         self._told_cost = False
-        self._said: dict[int, dict[str, Any]] = {}  # worker -> its newest report
+        self._reports: dict[int, dict[str, Any]] = {}  # worker -> its newest report
         self._summaries: dict[int, dict[str, Any]] = {}
 
     def tried(self) -> Parts:
@@ -138,10 +138,10 @@ class Workers:
                 for process in processes:
                     if process.is_alive():
                         os.kill(process.pid, signal.SIGTERM)
-            said = wait(list(pipes), timeout=0.2)
+            ready = wait(list(pipes), timeout=0.2)
             # The end of a worker does not close its pipe where it has left a child behind.
-            ended = [pipe for pipe, k in pipes.items() if pipe not in said and not processes[k].is_alive()]
-            for pipe in [*said, *ended]:
+            ended = [pipe for pipe, k in pipes.items() if pipe not in ready and not processes[k].is_alive()]
+            for pipe in [*ready, *ended]:
                 assert isinstance(pipe, Connection)
                 k = pipes[pipe]
                 try:
@@ -203,15 +203,15 @@ class Workers:
         elif kind == "summary":
             self._summaries[k] = content
         else:
-            self._said[k] = content
+            self._reports[k] = content
             self._gather()
             self._tell_cost(content)
             (self.watcher.evaluated if kind == "evaluated" else self.watcher.tick)(self)
 
-    def _tell_cost(self, said: dict[str, Any]) -> None:
-        """Say, once, that evaluations cost more than training, as it is in the worker that ``said`` so first."""
+    def _tell_cost(self, report: dict[str, Any]) -> None:
+        """Say, once, that evaluations cost more than training, as they do in the worker of ``report``."""
         if not self._told_cost:
-            text = advice(self.recipe, said["cost"], said["env_steps"], said["train_seconds"])
+            text = advice(self.recipe, report["cost"], report["env_steps"], report["train_seconds"])
             if text:
                 self._told_cost = True
                 self.watcher.note(text)
@@ -220,21 +220,21 @@ class Workers:
         """Put the workers' newest reports together."""
         states, steps, heard = [], 0, 0
         for k, share in enumerate(shares(self.recipe)):
-            said = self._said.get(k)
-            states.append(said["scores"] if said else Scores(share.seed_numbers, None, "").state_dict())
-            if said:
-                steps, heard = steps + said["env_steps"] * share.seeds, heard + share.seeds
+            report = self._reports.get(k)
+            states.append(report["scores"] if report else Scoreboard(share.seed_numbers, None, "").state_dict())
+            if report:
+                steps, heard = steps + report["env_steps"] * share.seeds, heard + share.seeds
         self.scores.load_state_dict({name: [v for state in states for v in state[name]] for name in states[0]})
-        self.scores.solved_at = next(iter(self._said.values()))["solved_at"]
+        self.scores.solved_at = next(iter(self._reports.values()))["solved_at"]
         self.env_steps = steps // heard  # of a resumed run, the others have not begun at 0 either
-        self.train_seconds = max(said["train_seconds"] for said in self._said.values())
-        at_it = [said["evaluating"] for said in self._said.values() if said["evaluating"]]
+        self.train_seconds = max(report["train_seconds"] for report in self._reports.values())
+        at_it = [report["evaluating"] for report in self._reports.values() if report["evaluating"]]
         self.evaluating = f"{at_it[0]}, in each of {len(at_it)} processes" if len(at_it) > 1 else "".join(at_it)
-        told = [self._said[k]["numbers"] if k in self._said else {} for k in range(len(states))]
+        of_workers = [self._reports[k]["numbers"] if k in self._reports else {} for k in range(len(states))]
         unknown = [[math.nan] * len(state["episodes"]) for state in states]
         self.numbers = {
-            name: [x for numbers, none in zip(told, unknown, strict=True) for x in numbers.get(name, none)]
-            for name in dict.fromkeys(name for numbers in told for name in numbers)
+            name: [x for numbers, none in zip(of_workers, unknown, strict=True) for x in numbers.get(name, none)]
+            for name in dict.fromkeys(name for numbers in of_workers for name in numbers)
         }
 
 

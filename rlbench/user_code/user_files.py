@@ -20,7 +20,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..process.places import absolute, home, shown
-from ..process.settings import Kept
+from ..process.settings import Restoring
 from .commands import ref as shown_ref
 from .refs import HANDED, confirmed, digest, parse
 
@@ -120,7 +120,7 @@ def _run(name: str, path: Path, option: str) -> ModuleType:
     names = [name, path.stem] if _found_as(path.stem) == path.resolve() else [name]
     sys.modules.update(dict.fromkeys(names, module))  # pydantic looks annotations up there, and files beside it
     try:
-        with Kept(), _failing(option, shown_ref(str(path))):
+        with Restoring(), _failing(option, shown_ref(str(path))):
             spec.loader.exec_module(module)
     except BaseException:
         for each in names:
@@ -152,7 +152,7 @@ def _load_module(where: str, option: str) -> ModuleType:
     top = where.partition(".")[0]
     if top in sys.stdlib_module_names and (home() / f"{where}.py").is_file():
         raise UsageError(f"{option}: {where} is a module of Python's own. For the file here, say {where}.py.")
-    with Kept(), _looking_beside(str(home())), _failing(option, where):
+    with Restoring(), _looking_beside(str(home())), _failing(option, where):
         return importlib.import_module(where)
 
 

@@ -24,7 +24,7 @@ from rlbench.live.recent_curve import MOST_POINTS, RECENT, Trail, recent_means
 from rlbench.live.words import Clock, mean_text, score_text
 from rlbench.numbers import interval
 from rlbench.recipe import Recipe
-from rlbench.record.scoreboard import Scores
+from rlbench.record.scoreboard import Scoreboard
 from rlbench.stats.estimates import aggregate
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -36,7 +36,7 @@ class Run:
     def __init__(self, seeds: int, env_steps: int = 0, total_steps: int = 30_000, env: str = "CartPole-v1") -> None:
         self.folder = Path("no such folder")
         self.recipe = Recipe(env=env, seeds=seeds, total_steps=total_steps)
-        self.scores = Scores(list(range(seeds)), 475.0, "evaluation")
+        self.scores = Scoreboard(list(range(seeds)), 475.0, "evaluation")
         self.env_steps, self.train_seconds = env_steps, 0.0
         self.numbers: dict[str, list[float]] = {}
         self.summary: dict[str, Any] = {}
@@ -203,7 +203,7 @@ def test_the_trail_forgets_evenly() -> None:
 
 
 def test_recent_means() -> None:
-    scores = Scores([0, 1], None, "evaluation")
+    scores = Scoreboard([0, 1], None, "evaluation")
     scores.recent[0].extend(range(100))
     assert recent_means(scores).tolist()[0] == np.mean(range(100 - RECENT, 100))
     assert np.isnan(recent_means(scores)[1])

@@ -25,7 +25,7 @@ from rlbench.errors import RunFolderError
 from rlbench.live import watch
 from rlbench.live.follow import Watched
 from rlbench.live.recent_curve import RECENT
-from rlbench.record.scoreboard import Scores
+from rlbench.record.scoreboard import Scoreboard
 from rlbench.rollout.signals import Interrupted
 from rlbench.runfolder.lock import Lock, holder
 from rlbench.runfolder.reader import read_recipe
@@ -54,9 +54,9 @@ def runs(made: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
     return {name: Path(shutil.copytree(path, tmp_path / name)) for name, path in made.items()}
 
 
-def known(folder: Path) -> Scores:
+def known(folder: Path) -> Scoreboard:
     """The scores that the checkpoint of a run of one process holds."""
-    scores = Scores([0, 1], 15.0, "evaluation")
+    scores = Scoreboard([0, 1], 15.0, "evaluation")
     scores.load_state_dict(opened(folder)["training"]["scores"])
     return scores
 

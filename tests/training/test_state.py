@@ -10,7 +10,7 @@ from test_promises import assert_same, recipe
 
 from rlbench.agent_state import snapshot
 from rlbench.recipe.eval_cost import Cost
-from rlbench.record.scoreboard import Scores
+from rlbench.record.scoreboard import Scoreboard
 from rlbench.record.watcher import Watcher
 from rlbench.rollout.env_batch import Episode
 from rlbench.training.finish import figures
@@ -22,7 +22,7 @@ from rlbench.training.state import RunState
 
 def in_mid_run() -> RunState:
     """With no field as it is at the beginning."""
-    scores = Scores([3, 4], 9.0, "evaluation")
+    scores = Scoreboard([3, 4], 9.0, "evaluation")
     scores.episode(Episode(0, 0, 0, 5.0, 5, True, 1, [0] * 5), 5)
     scores.evaluation(np.array([10.0, 2.0]), 6, [3, 3])
     scores.stop(0, "solved", 6)
@@ -41,7 +41,7 @@ def in_mid_run() -> RunState:
 
 
 def test_every_field_goes_into_a_checkpoint_and_comes_back() -> None:
-    before, fresh = in_mid_run(), RunState(Scores([3, 4], 9.0, "evaluation"))
+    before, fresh = in_mid_run(), RunState(Scoreboard([3, 4], 9.0, "evaluation"))
     known = {field.name for field in dataclasses.fields(RunState)} - {"scores"}
     untouched = {name for name in known if repr(getattr(before, name)) == repr(getattr(fresh, name))}
     assert untouched == set()  # or the test below says nothing of it
@@ -53,7 +53,7 @@ def test_every_field_goes_into_a_checkpoint_and_comes_back() -> None:
 
 
 def test_what_earlier_versions_kept_is_enough() -> None:
-    content, fresh = in_mid_run().capture(), RunState(Scores([3, 4], 9.0, "evaluation"))
+    content, fresh = in_mid_run().capture(), RunState(Scoreboard([3, 4], 9.0, "evaluation"))
     fresh.restore(
         7, {name: value for name, value in content.items() if name not in ("eval_cost", "metrics", "pending")}
     )
@@ -62,7 +62,7 @@ def test_what_earlier_versions_kept_is_enough() -> None:
 
 
 def test_when_something_is_due() -> None:
-    state = RunState(Scores([0], None, "evaluation"), env_steps=12)
+    state = RunState(Scoreboard([0], None, "evaluation"), env_steps=12)
     assert [state.due(every, 9) for every in (0, 2, 5, 12, 13)] == [False, True, True, True, False]
 
 
