@@ -237,7 +237,7 @@ def test_rooms_hide_no_public_function() -> None:
         ("rlbench/judge/evidence.py", "from ..trained.load import load", "rlbench.trained.load.load"),
         ("rlbench/trained/load.py", "from ..play import greedy", "rlbench.play.greedy"),
         ("rlbench/play/clips.py", "from ..training import session", "rlbench.training.session"),
-        ("rlbench/training/train.py", "from ..live.follow import Watched", "rlbench.live.follow.Watched"),
+        ("rlbench/training/train.py", "from ..live.follow import FollowedRun", "rlbench.live.follow.FollowedRun"),
         ("rlbench/live/panel.py", "from ..report.page import write_report", "rlbench.report.page.write_report"),
         ("rlbench/report/page.py", "from .. import cli", "rlbench.cli"),
         ("rlbench/cli/train.py", "def train():\n    import rlbench", "rlbench"),

@@ -21,7 +21,7 @@ from ..stats.estimates import (
     seeds_needed,
 )
 from ..stats.survival import median_time, wilson
-from .contestants import Group, Spec, read_groups
+from .contestants import Contestant, Spec, read_contestants
 from .evidence import SCORES, Score, score_of, time_to
 from .fairness import find_differences, find_warnings, same_seeds
 from .scales import Reference, reference
@@ -111,8 +111,8 @@ def compare(
     """Compare agents by their runs; the first is the baseline of all others.
 
     Args:
-        groups: two or more contestants: see `contestants.read_groups`. They are compared on the environments that all
-            of them have.
+        groups: two or more contestants: see `contestants.read_contestants`. They are compared on the environments that
+            all of them have.
         score: what stands for a seed: greedy return of the "final" weights; of those that did "best" in an evaluation,
             which flatters agents that vary; or "auc", mean greedy return while learning.
         references: environment -> (low, high), the scores that become 0 and 1 where several environments are averaged.
@@ -129,11 +129,11 @@ def compare(
         raise UsageError(f"confidence must be at least 0.5 and below 1, not {confidence:g}.")
     if len(groups) < 2 or isinstance(groups, str):
         raise UsageError("a comparison needs two agents or more: rlbench compare RUN RUN")
-    return compare_groups(read_groups(groups), score, references or {}, thresholds or {}, confidence, reps)
+    return compare_contestants(read_contestants(groups), score, references or {}, thresholds or {}, confidence, reps)
 
 
-def compare_groups(
-    contestants: Sequence[Group],
+def compare_contestants(
+    contestants: Sequence[Contestant],
     score: Score = "final",
     references: Mapping[str, tuple[float, float]] = MappingProxyType({}),
     thresholds: Mapping[str, float] = MappingProxyType({}),
@@ -212,7 +212,7 @@ def compare_groups(
     )
 
 
-def _scores(group: Group, env: str, score: Score, horizon: float, notes: list[str]) -> np.ndarray:
+def _scores(group: Contestant, env: str, score: Score, horizon: float, notes: list[str]) -> np.ndarray:
     """What stands for each of a contestant's seeds; those without an evaluation have no area under the curve."""
     every = np.array([score_of(seed, score, horizon) for seed in group.seeds[env]])
     known = every[~np.isnan(every)]
@@ -227,12 +227,12 @@ def _scores(group: Group, env: str, score: Score, horizon: float, notes: list[st
     return known
 
 
-def _episodes(group: Group, env: str, score: Score) -> tuple[int, ...]:
+def _episodes(group: Contestant, env: str, score: Score) -> tuple[int, ...]:
     counts = tuple(seed.episodes[score == "best"] for seed in group.seeds[env])
     return counts if all(counts) else ()
 
 
-def _common_envs(groups: Sequence[Group]) -> list[str]:
+def _common_envs(groups: Sequence[Contestant]) -> list[str]:
     """The environments that all have, in the first one's order."""
     envs = [env for env in groups[0].seeds if all(env in group.seeds for group in groups)]
     if not envs:
@@ -241,13 +241,13 @@ def _common_envs(groups: Sequence[Group]) -> list[str]:
     return envs
 
 
-def _unusual(groups: Sequence[Group], env: str) -> bool:
+def _unusual(groups: Sequence[Contestant], env: str) -> bool:
     """Whether the environment is not as everybody knows it."""
     conditions = [run.conditions for group in groups for run in group.runs_on(env)]
     return any(c["env_kwargs"] != "{}" or c["max_episode_steps"] != "0" for c in conditions)
 
 
-def _threshold(groups: Sequence[Group], env: str, given: float | None) -> tuple[float | None, list[str]]:
+def _threshold(groups: Sequence[Contestant], env: str, given: float | None) -> tuple[float | None, list[str]]:
     """The return that counts as reached, and a note where the runs do not agree on it."""
     if given is not None:
         return given, []
@@ -258,14 +258,14 @@ def _threshold(groups: Sequence[Group], env: str, given: float | None) -> tuple[
     return (known[0] if known else None), differ
 
 
-def _attainment(group: Group, env: str, threshold: float, confidence: float) -> Attainment:
+def _attainment(group: Contestant, env: str, threshold: float, confidence: float) -> Attainment:
     times, reached = zip(*(time_to(seed, threshold) for seed in group.seeds[env]), strict=True)
     share = wilson(sum(reached), len(reached), confidence)
     return Attainment(threshold, sum(reached), len(reached), share, median_time(times, reached))
 
 
 def _contrasts(
-    scores: Sequence[Scores], groups: Sequence[Group], same: Mapping[str, bool], confidence: float, reps: int
+    scores: Sequence[Scores], groups: Sequence[Contestant], same: Mapping[str, bool], confidence: float, reps: int
 ) -> tuple[Contrast, ...]:
     """Every contestant against the first; ``scores`` per contestant and environment."""
     baseline, comparisons = scores[0], len(groups) - 1

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from ..errors import RlbenchError, UsageError
 from ..runfolder.layout import WORKERS
-from ..runfolder.pooling import Trained, count_once, note_of
+from ..runfolder.pooling import TrainedSeed, count_once, note_of
 from ..runfolder.reader import Reader, no_run
-from .evidence import RunEvidence, SeedEvidence, read_run, trained
+from .evidence import RunEvidence, SeedEvidence, read_run, trained_seed
 
 Spec = str | Path | Sequence[str | Path]
 
 
-class Group(NamedTuple):
+class Contestant(NamedTuple):
     """One contestant: the same agent on one or several environments."""
 
     label: str
@@ -28,13 +28,13 @@ class Group(NamedTuple):
         counting = {seed.run for seed in self.seeds.get(env, ())}
         return [run for run in self.runs if run.env == env and run.path in counting]
 
-    def trained_on(self, env: str) -> list[Trained]:
+    def trained_on(self, env: str) -> list[TrainedSeed]:
         """The seeds that count, for `rlbench.runfolder.pooling`."""
         by_path = {run.path: run for run in self.runs if run.env == env}
-        return [trained(by_path[seed.run], seed) for seed in self.seeds.get(env, ())]
+        return [trained_seed(by_path[seed.run], seed) for seed in self.seeds.get(env, ())]
 
 
-def read_groups(specs: Mapping[str, Spec] | Sequence[Spec]) -> list[Group]:
+def read_contestants(specs: Mapping[str, Spec] | Sequence[Spec]) -> list[Contestant]:
     """Find and read the runs of every contestant.
 
     Args:
@@ -44,13 +44,13 @@ def read_groups(specs: Mapping[str, Spec] | Sequence[Spec]) -> list[Group]:
     Raises:
         UsageError: a path that is nothing of the kind, a name given twice, or a contestant without usable seeds.
     """
-    return [read_group(label, readers) for label, readers in find_groups(specs).items()]
+    return [read_contestant(label, readers) for label, readers in find_contestants(specs).items()]
 
 
-def find_groups(specs: Mapping[str, Spec] | Sequence[Spec]) -> dict[str, list[Reader]]:
+def find_contestants(specs: Mapping[str, Spec] | Sequence[Spec]) -> dict[str, list[Reader]]:
     """The run folders of every contestant, by its name, unread; one that several name has one reader.
 
-    Args and errors as for `read_groups`.
+    Args and errors as for `read_contestants`.
     """
     given: list[tuple[str | None, list[Path]]] = []
     if isinstance(specs, Mapping):
@@ -118,7 +118,7 @@ def _short(paths: list[Path], depth: int) -> str:
     return str(Path(*paths[0].parts[-depth:])) + more
 
 
-def read_group(label: str, readers: Sequence[Reader]) -> Group:
+def read_contestant(label: str, readers: Sequence[Reader]) -> Contestant:
     """Read the runs of one contestant. Raises UsageError where none of them has usable seeds."""
     runs, notes, mixed, unusable = [], list[str](), list[str](), []
     for reader in readers:
@@ -129,7 +129,7 @@ def read_group(label: str, readers: Sequence[Reader]) -> Group:
             notes.append(f"{label}: {str(e).rstrip('.')}: left out")
         else:
             runs.append(run)
-            notes += [f"{label}: {said}" for said in run.damage]
+            notes += [f"{label}: {problem}" for problem in run.damage]
             notes += [f"{label}: {reader.folder}: {note}" for note in run.notes]
     if not runs:
         raise UsageError(f"nothing to compare of {label}: {'; '.join(unusable)}.")
@@ -137,12 +137,12 @@ def read_group(label: str, readers: Sequence[Reader]) -> Group:
     for env in dict.fromkeys(run.env for run in runs):
         here = [run for run in runs if run.env == env]
         every = [(run, seed) for run in here for seed in run.seeds]
-        known = [trained(run, seed) for run, seed in every]
+        known = [trained_seed(run, seed) for run, seed in every]
         kept, repeats = count_once(known)
         seeds[env] = tuple(every[i][1] for i in kept)
         notes += [f"{label}: {env}: {note}"] if (note := note_of(known, repeats)) else []
         mixed += _mixed(label, env, [run for run in here if any(every[i][0] is run for i in kept)])
-    return Group(label, tuple(runs), seeds, tuple(notes), tuple(mixed))
+    return Contestant(label, tuple(runs), seeds, tuple(notes), tuple(mixed))
 
 
 def _mixed(label: str, env: str, runs: list[RunEvidence]) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import RunFolderError, UsageError
 from ..runfolder.documents import ended, numbers_of
-from ..runfolder.pooling import Experiment, Trained, experiment_of, story_of
+from ..runfolder.pooling import Experiment, TrainedSeed, experiment_of, story_of
 from ..runfolder.reader import Reader, reader_of, sound
 from ..runfolder.values import finite
 
@@ -137,9 +137,9 @@ def read_run(run: Path | Reader) -> RunEvidence:
     )
 
 
-def trained(run: RunEvidence, seed: SeedEvidence) -> Trained:
+def trained_seed(run: RunEvidence, seed: SeedEvidence) -> TrainedSeed:
     """A seed of ``run``, for `rlbench.runfolder.pooling`."""
-    return Trained(run.path, run.experiment, seed.number, seed.reached, run.over, seed.story)
+    return TrainedSeed(run.path, run.experiment, seed.number, seed.reached, run.over, seed.story)
 
 
 def score_of(seed: SeedEvidence, score: Score, horizon: float) -> float:

@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from ..runfolder.pooling import Trained, are_kin, shares_story
-from .contestants import Group
+from ..runfolder.pooling import TrainedSeed, are_kin, shares_story
+from .contestants import Contestant
 from .evidence import CONDITIONS, Score
 
 FEW = 10  # seeds
@@ -22,7 +22,7 @@ _WORDS = {
 }
 
 
-def find_differences(groups: Sequence[Group], envs: Sequence[str]) -> tuple[str, ...]:
+def find_differences(groups: Sequence[Contestant], envs: Sequence[str]) -> tuple[str, ...]:
     """Sentences on what makes the runs not comparable; none if nothing does."""
     found: list[str] = []
     for env in envs:
@@ -50,7 +50,9 @@ def find_differences(groups: Sequence[Group], envs: Sequence[str]) -> tuple[str,
     return tuple(found)
 
 
-def find_warnings(groups: Sequence[Group], envs: Sequence[str], same: Mapping[str, bool], score: Score) -> list[str]:
+def find_warnings(
+    groups: Sequence[Contestant], envs: Sequence[str], same: Mapping[str, bool], score: Score
+) -> list[str]:
     """What else weakens a verdict."""
     found = [text for group in groups for text in group.mixed]
     for group in groups:
@@ -69,12 +71,12 @@ def find_warnings(groups: Sequence[Group], envs: Sequence[str], same: Mapping[st
     return found
 
 
-def same_seeds(groups: Sequence[Group], envs: Sequence[str]) -> dict[str, bool]:
+def same_seeds(groups: Sequence[Contestant], envs: Sequence[str]) -> dict[str, bool]:
     """Whether each contestant has just the seeds of the first one, and for as long: label -> yes or no."""
     return {group.label: all(_same_on(group, groups[0], env) for env in envs) for group in groups}
 
 
-def _same_on(group: Group, other: Group, env: str) -> bool:
+def _same_on(group: Contestant, other: Contestant, env: str) -> bool:
     ours, theirs = (sorted(g.trained_on(env), key=lambda seed: seed.number) for g in (group, other))
     return len(ours) == len(theirs) and all(
         are_kin(a.experiment, b.experiment) and shares_story(a, b) and len(a.story) == len(b.story)
@@ -82,11 +84,11 @@ def _same_on(group: Group, other: Group, env: str) -> bool:
     )
 
 
-def _shared(group: Group, other: Group, envs: Sequence[str]) -> int:
+def _shared(group: Contestant, other: Contestant, envs: Sequence[str]) -> int:
     """How many seeds of a contestant another one has too, trained for as long or not."""
     count = 0
     for env in envs:
-        theirs: dict[int, list[Trained]] = defaultdict(list)
+        theirs: dict[int, list[TrainedSeed]] = defaultdict(list)
         for seed in other.trained_on(env):
             theirs[seed.number].append(seed)
         count += sum(any(shares_story(seed, b) for b in theirs[seed.number]) for seed in group.trained_on(env))

@@ -16,15 +16,15 @@ from ..runfolder.layout import TABLES, worker_folders
 from ..runfolder.lock import holder
 from ..runfolder.reader import Reader, sound
 from ..runfolder.tables import Restarted, Row, Tail
-from .recent_curve import RECENT, Trail
+from .recent_curve import RECENT, RecentCurve
 
 State = Literal["under way", "finished", "interrupted"]
-POINTS = 200  # of the trail
+POINTS = 200  # of a `RecentCurve`
 MOST_TIMES = 20_000  # of a process
 LATELY = 10.0  # seconds of the record that the rate is taken from, or a tenth of it
 
 
-class Watched:
+class FollowedRun:
     """A run folder that is only read. `look` takes in what is new; the rest is as for `Status`.
 
     Attributes:
@@ -53,12 +53,12 @@ class Watched:
             self._read()
         return self.state
 
-    def trail(self) -> Trail:
+    def recent_curve(self) -> RecentCurve:
         """Each seed's recent returns over env steps, up to where all are known."""
-        trail, seeds = Trail(), self.recipe.seeds
+        curve, seeds = RecentCurve(), self.recipe.seeds
         ends = [steps[-1] for steps, _ in self._episodes if steps]
         if not ends:
-            return trail
+            return curve
         grid = np.unique(np.linspace(min(s[0] for s, _ in self._episodes if s), max(ends), POINTS).astype(np.int64))
         values = np.full((len(grid), seeds), np.nan)
         for seed, (steps, returns) in enumerate(self._episodes):
@@ -67,8 +67,8 @@ class Watched:
             first = np.maximum(last - RECENT, 0)
             values[:, seed] = np.where(last > 0, (total[last] - total[first]) / np.maximum(last - first, 1), np.nan)
         for at, recent in zip(grid.tolist(), values, strict=True):
-            trail.add(at, recent)
-        return trail
+            curve.add(at, recent)
+        return curve
 
     @property
     def rate(self) -> float:

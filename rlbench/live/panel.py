@@ -1,4 +1,4 @@
-"""The panel that shows a run on a terminal: drawn from a `Status`, a `Trail` and the size of the terminal.
+"""The panel that shows a run on a terminal: drawn from a `Status`, a `RecentCurve` and the size of the terminal.
 
 It keeps its height while the run goes on, leaves out what does not fit, and does without colour and without Unicode.
 Colours are the terminal's own, and only those that can be read on dark and on light.
@@ -14,7 +14,7 @@ from ..numbers import number
 from ..record.watcher import Status
 from ..runfolder.documents import ended
 from . import textchart
-from .recent_curve import RECENT, Trail, recent_means
+from .recent_curve import RECENT, RecentCurve, recent_means
 from .words import Clock, mean_text, seeds_text, solved_text
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ class Size(NamedTuple):
     plain: bool = False
 
 
-def panel(status: Status, trail: Trail, clock: Clock, size: Size, state: str = "") -> "Panel | Text":
+def panel(status: Status, curve: RecentCurve, clock: Clock, size: Size, state: str = "") -> "Panel | Text":
     """The whole panel, at most ``size.height - 1`` lines high.
 
     Args:
         status: what to show.
-        trail: its history.
+        recent_curve: its history.
         clock: its rate.
         size: of the terminal.
         state: a few words for the lower edge.
@@ -58,7 +58,7 @@ def panel(status: Status, trail: Trail, clock: Clock, size: Size, state: str = "
     width, height = min(size.width, WIDTH), min(size.height - 1, HEIGHT)
     framed = width >= 24 and height >= 9
     inner = Size(width - 4, height - 2, size.plain) if framed else Size(max(width, 8), max(height, 1), size.plain)
-    lines = [_cut(line, inner.width) for line in _lines(status, trail, clock, inner)]
+    lines = [_cut(line, inner.width) for line in _lines(status, curve, clock, inner)]
     text = Text("\n").join(Text.assemble(*pieces) for pieces in lines)
     if not framed:
         return text
@@ -75,25 +75,25 @@ def panel(status: Status, trail: Trail, clock: Clock, size: Size, state: str = "
     )
 
 
-def _lines(status: Status, trail: Trail, clock: Clock, size: Size) -> list[list[Piece]]:
+def _lines(status: Status, curve: RecentCurve, clock: Clock, size: Size) -> list[list[Piece]]:
     """The lines inside the frame: figures above and below, and between them what room there is for pictures."""
     above, below = _above(status, clock, size), _below(status, size)
     room = size.height - len(above) - len(below)
     if room < 1:
         return [*above, *below][: size.height]
     seeds = status.recipe.seeds
-    end, limits = _axis_end(status), textchart.nice_range(*(trail.limits() or (0.0, 1.0)))
+    end, limits = _axis_end(status), textchart.nice_range(*(curve.limits() or (0.0, 1.0)))
     width = max(size.width - LABEL, 1)  # of pictures
     if seeds == 1:
         of_seeds = []  # the curve says it all
     elif seeds <= min(SEED_LINES, room - 5):
         ends = _line_ends(status, size.plain)
         width = max(width - len(ends[0]), 1)
-        of_seeds = _seed_lines(status, trail, ends, width, size.plain, end, limits)
+        of_seeds = _seed_lines(status, curve, ends, width, size.plain, end, limits)
     else:
         of_seeds = _seed_bars(status, width, size.plain, limits)[:room]
     rows = min(room - len(of_seeds), CHART_ROWS + 1)
-    return [*above, *_chart(trail, width, size.plain, rows, end, limits), *of_seeds, *below]
+    return [*above, *_chart(curve, width, size.plain, rows, end, limits), *of_seeds, *below]
 
 
 def _above(status: Status, clock: Clock, size: Size) -> list[list[Piece]]:
@@ -157,17 +157,17 @@ def _mean(per_seed: list[float]) -> float:
     return sum(known) / len(known) if known else float("nan")
 
 
-def _chart(trail: Trail, width: int, plain: bool, rows: int, end: int, limits: Limits) -> list[list[Piece]]:
+def _chart(curve: RecentCurve, width: int, plain: bool, rows: int, end: int, limits: Limits) -> list[list[Piece]]:
     """The mean curve with its band in ``rows`` lines, the last of which is the axis where there are enough."""
     if rows < 1:
         return []
     axis = rows >= 4
     height = rows - axis
-    if not trail.steps:
+    if not curve.steps:
         return [[_label("")] for _ in range(rows)]
     steps = (np.arange(2 * width) + 0.5) / (2 * width) * end  # (2 * width,)
-    steps[np.searchsorted(steps, trail.steps[-1]) - 1 :][:1] = trail.steps[-1]  # up to the newest point
-    mean, low, high = (trail.at(steps, values) for values in (trail.mean, trail.low, trail.high))
+    steps[np.searchsorted(steps, curve.steps[-1]) - 1 :][:1] = curve.steps[-1]  # up to the newest point
+    mean, low, high = (curve.at(steps, values) for values in (curve.mean, curve.low, curve.high))
     cells = textchart.curve(mean, low, high, height, limits, plain=plain)
     marks = {0: limits[1], height - 1: limits[0]} if height > 1 else {0: limits[1]}
     lines = []
@@ -197,11 +197,11 @@ def _line_ends(status: Status, plain: bool) -> list[str]:
 
 
 def _seed_lines(
-    status: Status, trail: Trail, ends: list[str], width: int, plain: bool, end: int, limits: Limits
+    status: Status, curve: RecentCurve, ends: list[str], width: int, plain: bool, end: int, limits: Limits
 ) -> list[list[Piece]]:
     """A line for each seed: its recent returns as small bars under the curve's axis, the newest one as a number."""
     steps = (np.arange(width) + 0.5) / width * end
-    rows = trail.seeds_at(steps) if trail.steps else np.full((len(ends), width), np.nan)
+    rows = curve.seeds_at(steps) if curve.steps else np.full((len(ends), width), np.nan)
     lines = []
     for seed, row, text, solved in zip(status.scores.seeds, rows, ends, status.scores.solved, strict=True):
         bars = (textchart.bars(row, *limits, plain=plain), BAR if solved is None else SOLVED)

@@ -9,9 +9,9 @@ from ..errors import RlbenchError
 from ..process.outputs import err, out
 from ..record.watcher import Status, Watcher
 from ..runfolder.documents import ended
-from .follow import Watched
+from .follow import FollowedRun
 from .panel import Size, panel
-from .recent_curve import Trail, recent_means
+from .recent_curve import RecentCurve, recent_means
 from .words import Clock, closing_lines, mean_text, solved_text
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Live(Progress):
 
     def __init__(self, console: "Console") -> None:
         self._clock, self._screen = Clock(), Screen(console)
-        self._trail: Trail | None = None
+        self._curve: RecentCurve | None = None
         self._drawn = (-10.0, -10.0)  # seconds on the wall, and of this process, at the last drawing
         self._took = self._cost = 0.0
 
@@ -113,11 +113,11 @@ class Live(Progress):
         """Draw the panel; ``over``: for the last time."""
         self._clock.tick(status)
         self._clock.over = over
-        if self._trail is None:
-            self._trail = _so_far(status)
-        self._trail.add(status.env_steps, recent_means(status.scores))
+        if self._curve is None:
+            self._curve = _so_far(status)
+        self._curve.add(status.env_steps, recent_means(status.scores))
         state = status.evaluating if not over else "finished" if ended(status.summary) else "interrupted"
-        self._screen.show(panel(status, self._trail, self._clock, self._screen.size(), state))
+        self._screen.show(panel(status, self._curve, self._clock, self._screen.size(), state))
 
     def evaluated(self, status: Status) -> None:
         if status.env_steps >= status.recipe.total_steps:  # what follows is the final evaluation, which takes a while
@@ -136,14 +136,14 @@ class Live(Progress):
             self._screen.console.print(line, markup=False, soft_wrap=True)
 
 
-def _so_far(status: Status) -> Trail:
+def _so_far(status: Status) -> RecentCurve:
     """What a resumed run has behind it."""
     try:
-        run = Watched(status.folder)
+        run = FollowedRun(status.folder)
         run.look()
-        return run.trail()
+        return run.recent_curve()
     except RlbenchError:  # nothing there, or damaged: training goes on all the same
-        return Trail()
+        return RecentCurve()
 
 
 class Screen:

@@ -16,7 +16,7 @@ def recent_means(scores: Scoreboard) -> np.ndarray:
     return np.array([sum(returns) / len(returns) if returns else np.nan for returns in newest])
 
 
-class Trail:
+class RecentCurve:
     """Points of a run's learning curve, in the order of env steps; of many every other one is forgotten.
 
     Attributes:

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import UsageError
 from ..rollout.signals import Interrupts
 from ..user_code.commands import again_command, resume_command
-from .follow import Watched
+from .follow import FollowedRun
 from .panel import panel
 from .progress import Screen, make_console
 from .words import Clock, closing_lines
@@ -35,7 +35,7 @@ def watch(folder: Path | str, *, once: bool = False) -> int:
     Raises:
         RlbenchError: it is no run folder, nothing has been recorded in it, or a file is damaged.
     """
-    run, screen = Watched(folder), Screen(make_console())
+    run, screen = FollowedRun(folder), Screen(make_console())
     console = screen.console
     state = run.look()
     if state != "under way" and not run.env_steps:
@@ -58,7 +58,7 @@ def watch(folder: Path | str, *, once: bool = False) -> int:
     return interrupts.signal
 
 
-def _leave(run: Watched, screen: Screen) -> None:
+def _leave(run: FollowedRun, screen: Screen) -> None:
     """Print what is to stay on the terminal."""
     console = screen.console
     console.print(_panel(run, screen))
@@ -69,14 +69,14 @@ def _leave(run: Watched, screen: Screen) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
 
-def _panel(run: Watched, screen: Screen, hint: str = "") -> Any:
+def _panel(run: FollowedRun, screen: Screen, hint: str = "") -> Any:
     clock = Clock()
     clock.rate, clock.over = run.rate, run.state != "under way"
     standing = f"{run.state}, process {run.process}" if run.process else run.state
-    return panel(run, run.trail(), clock, screen.size(), f"{standing}; {hint}" if hint else standing)
+    return panel(run, run.recent_curve(), clock, screen.size(), f"{standing}; {hint}" if hint else standing)
 
 
-def _more(run: Watched) -> list[str]:
+def _more(run: FollowedRun) -> list[str]:
     """What the panel does not say: how it stands with a run that has not come to its end."""
     if run.state == "under way":
         return [f"Process {run.process} goes on with it; stop it with: kill {run.process}"]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 
-from .look import Look, inches_of, plain
+from .look import Look, as_typed, inches_of
 
 
 class LegendLine(NamedTuple):
@@ -73,7 +73,7 @@ def canvas(entries: dict[str, list[LegendLine]], look: Look, *, tall: float = 3.
     grid = fig.add_gridspec(len(ratios), columns, height_ratios=ratios)
     axes = [fig.add_subplot(grid[i // columns, i % columns]) for i in range(n)]
     for ax, name in zip(axes, entries, strict=True):
-        _dress(ax, plain(name), look, each)
+        _dress(ax, as_typed(name), look, each)
     place = None if inside else fig.add_subplot(grid[rows, :])
     if place is not None:
         place.set_axis_off()
@@ -110,7 +110,7 @@ def finish(made: Canvas, *, x: str, y: str, caption: str, title: str | None) -> 
             ax.set_ylabel(y, fontsize=look.font, color=look.ink)
     width = fig.get_size_inches()[0]
     if title:
-        fig.suptitle(_wrap(plain(title), width, look.font + 2), fontsize=look.font + 2, color=look.ink)
+        fig.suptitle(_wrap(as_typed(title), width, look.font + 2), fontsize=look.font + 2, color=look.ink)
     if look.caption and caption:
         size = 8.0 if look.width is None else 6.0
         fig.supxlabel(_wrap(caption, width, size), fontsize=size, color=look.grey)
@@ -147,7 +147,7 @@ def _names(
         elif isinstance(entry, LegendLine):
             count = f"{entry.seeds} of {entry.planned}" if entry.planned > entry.seeds else str(entry.seeds)
             entry = entry.label, f"{count} {'seed' if entry.planned == 1 else 'seeds'}"
-        name = plain(" · ".join(entry))
+        name = as_typed(" · ".join(entry))
         letters = max(inches / inches_of(1, points), 12)
         lines = textwrap.wrap(name, int(letters), subsequent_indent="   ") if len(name) > letters else [name]
         found.append("\n".join(lines))

@@ -1,6 +1,6 @@
 """Learning curves: each seed's recent returns on one grid, and what is typical of them, with its interval.
 
-Runs of one experiment are pooled to a `Group` first; the other pictures start from groups too.
+Runs of one experiment are pooled to a `PooledRuns` first; the other pictures start from groups too.
 """
 
 import itertools
@@ -15,14 +15,14 @@ import numpy as np
 
 from ..errors import UsageError
 from ..runfolder.history import Axis, History, Seed, What, read_run
-from ..runfolder.pooling import Trained, count_once, note_of, shares_story
+from ..runfolder.pooling import TrainedSeed, count_once, note_of, shares_story
 from ..runfolder.reader import readers_of
 from ..stats.intervals import bootstrap_interval, iqm, mean_interval
 
 Stat = Literal["mean", "iqm", "median"]
 
 
-class Group(NamedTuple):
+class PooledRuns(NamedTuple):
     """An experiment: the pooled seeds of runs with the same environment, agent and settings, each seed once."""
 
     label: str  # the agent, and its settings where they are what sets two groups of one environment apart
@@ -108,7 +108,7 @@ def group_runs(
     return curves_of(pool([read_run(reader, what) for reader in readers_of(runs)]), x, window, points, stat=stat)
 
 
-def pool(histories: Sequence[History]) -> list[Group]:
+def pool(histories: Sequence[History]) -> list[PooledRuns]:
     """One group per experiment, in the order given: runs that differ in seeds and budgets alone are pooled.
 
     What sets two experiments of one agent apart is in their labels. Which seeds count is the rule of
@@ -123,7 +123,12 @@ def pool(histories: Sequence[History]) -> list[Group]:
 
 
 def curves_of(
-    groups: Sequence[Group], x: Axis = "steps", window: int | None = None, points: int = 200, *, stat: Stat = "mean"
+    groups: Sequence[PooledRuns],
+    x: Axis = "steps",
+    window: int | None = None,
+    points: int = 200,
+    *,
+    stat: Stat = "mean",
 ) -> list[Curve]:
     """One curve per group. Where one of its runs was killed, is under way or had a smaller budget, the mean ends there.
 
@@ -140,7 +145,7 @@ def curves_of(
     return [_curve(group, x, 1 if group.what == "evaluations" else window, points, stat) for group in groups]
 
 
-def usual_window(groups: Sequence[Group]) -> int:
+def usual_window(groups: Sequence[PooledRuns]) -> int:
     """A tenth of the episodes that a seed has, from 10 to 100; of the group that has fewest."""
     episodes = [np.median([len(seed.steps) for seed, _ in group.seeds]) for group in groups]
     return int(np.clip(min(episodes, default=0) // 10, 10, 100))
@@ -193,7 +198,7 @@ def _spans(runs: list[History]) -> bool:
     """Whether a schedule is known to reach over the whole run, or seeds of two budgets show that one does."""
     if runs[0].experiment.spans:
         return True
-    by_number: dict[int, list[tuple[int, Trained]]] = defaultdict(list)
+    by_number: dict[int, list[tuple[int, TrainedSeed]]] = defaultdict(list)
     for run in runs:
         for seed in _trained(run):
             by_number[seed.number].append((run.budget, seed))
@@ -201,10 +206,11 @@ def _spans(runs: list[History]) -> bool:
     return any(x != y and len(a.story) and len(b.story) and not shares_story(a, b) for (x, a), (y, b) in pairs)
 
 
-def _trained(run: History) -> list[Trained]:
+def _trained(run: History) -> list[TrainedSeed]:
     """For `count_once`; evaluations, which runs make at steps of their own, tell no story."""
     return [
-        Trained(run.run, run.experiment, seed.number, float(seed.steps[-1]), run.over, seed.story) for seed in run.seeds
+        TrainedSeed(run.run, run.experiment, seed.number, float(seed.steps[-1]), run.over, seed.story)
+        for seed in run.seeds
     ]
 
 
@@ -232,12 +238,12 @@ def _labels(members: Sequence[list[History]]) -> list[str]:
     ]
 
 
-def _pooled(runs: list[History], label: str) -> Group:
+def _pooled(runs: list[History], label: str) -> PooledRuns:
     entries = [(seed, run) for run in runs for seed in run.seeds]
     trained = [seed for run in runs for seed in _trained(run)]
     kept, repeats = count_once(trained)
     solved_at = next((run.solved_at for run in runs if run.solved_at is not None), None)
-    return Group(
+    return PooledRuns(
         label=label,
         env=runs[0].env,
         agent=runs[0].agent,
@@ -249,7 +255,7 @@ def _pooled(runs: list[History], label: str) -> Group:
     )
 
 
-def _curve(group: Group, axis: Axis, window: int, points: int, stat: Stat) -> Curve:
+def _curve(group: PooledRuns, axis: Axis, window: int, points: int, stat: Stat) -> Curve:
     if group.what == "evaluations" and axis == "episodes":
         raise UsageError("evaluations are recorded over env steps and time, not over episodes: choose another --x.")
     seeds = [seed for seed, _ in group.seeds]
@@ -291,7 +297,7 @@ def _curve(group: Group, axis: Axis, window: int, points: int, stat: Stat) -> Cu
     )
 
 
-def _stopped_early(group: Group) -> bool:
+def _stopped_early(group: PooledRuns) -> bool:
     ends: dict[Path, list[float]] = defaultdict(list)
     for seed, run in group.seeds:
         if run.over:

@@ -137,9 +137,9 @@ def fitted(text: str, inches: float, points: float) -> tuple[str, float]:
     return text if len(text) <= letters else f"{text[: letters - 1]}…", size
 
 
-def plain(text: str) -> str:
+def as_typed(text: str) -> str:
     """Text as it is: a dollar sign starts no formula, and an underscore at the front hides no legend entry."""
-    return text.replace("$", r"\$") if not text.startswith("_") else plain(f" {text}")
+    return text.replace("$", r"\$") if not text.startswith("_") else as_typed(f" {text}")
 
 
 def inches_of(letters: int, points: float) -> float:

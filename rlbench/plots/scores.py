@@ -13,8 +13,8 @@ from ..errors import UsageError
 from ..stats.estimates import Estimate, aggregate
 from ..stats.survival import wilson
 from .canvas import LegendLine, canvas, finish, legends
-from .curves import Group, recent, usual_window
-from .look import CROWDED, SCREEN, Look, fitted, plain, solved_mark, step_band, step_marks
+from .curves import PooledRuns, recent, usual_window
+from .look import CROWDED, SCREEN, Look, as_typed, fitted, solved_mark, step_band, step_marks
 
 # Marks of the statistics in `draw_scores`, from top to bottom.
 _MARKS = {"mean": "o", "iqm": "s", "median": "D"}
@@ -34,7 +34,7 @@ class FinalScores(NamedTuple):
     aggregates: dict[str, Estimate]  # mean, iqm and median with 95 % intervals; NaN limits for one seed
 
 
-def scores_of(groups: Sequence[Group], window: int | None = None) -> list[FinalScores]:
+def scores_of(groups: Sequence[PooledRuns], window: int | None = None) -> list[FinalScores]:
     """The final scores of each group.
 
     With greedy evaluations the score is the mean return of a seed's final weights, or its newest evaluation where the
@@ -167,7 +167,7 @@ def _scores_panel(
             look.font - (1 if look.width is None else 0.5),
         )
         ax.annotate(
-            plain(name),
+            as_typed(name),
             (0, row - 0.40),
             xycoords=ax.get_yaxis_transform(),
             xytext=(3, 0),

@@ -18,7 +18,7 @@ from ..numbers import exact
 from ..runfolder.history import Axis, History, Seed
 from ..stats.survival import kaplan_meier
 from .canvas import LegendLine, canvas, finish, legends
-from .curves import Group, usual_window
+from .curves import PooledRuns, usual_window
 from .look import CROWDED, SCREEN, Look, axis_name, end_bars, short_numbers, step_band, step_marks
 
 
@@ -36,7 +36,7 @@ class Times(NamedTuple):
 
 
 def times_of(
-    groups: Sequence[Group], threshold: float | None = None, axis: Axis = "steps", window: int | None = None
+    groups: Sequence[PooledRuns], threshold: float | None = None, axis: Axis = "steps", window: int | None = None
 ) -> tuple[list[Times], list[str]]:
     """When each seed first reached the threshold.
 

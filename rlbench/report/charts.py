@@ -10,13 +10,13 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from ..errors import RlbenchError
-from ..plots.curves import Group, curves_of, pool
+from ..plots.curves import PooledRuns, curves_of, pool
 from ..plots.learning import draw
 from ..plots.look import Look
 from ..plots.scores import draw_scores, scores_of
 from ..plots.threshold import draw_times, times_of
 from ..runfolder.history import What
-from .facts import Contestant
+from .facts import ContestantRuns
 
 LOOK = Look(width=3.1)  # inches: no wider than a phone, so that its letters are legible there
 
@@ -29,7 +29,7 @@ class Chart(NamedTuple):
     svg: str
 
 
-def charts(contestants: Sequence[Contestant], env: str, prefix: str) -> list[Chart]:
+def charts(contestants: Sequence[ContestantRuns], env: str, prefix: str) -> list[Chart]:
     """All pictures of one environment that the runs have something to show for.
 
     Args:
@@ -89,7 +89,7 @@ def inline(figure: Figure, prefix: str, label: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _groups(contestants: Sequence[Contestant], env: str, what: What) -> list[Group]:
+def _groups(contestants: Sequence[ContestantRuns], env: str, what: What) -> list[PooledRuns]:
     """One per contestant, under its name; a contestant whose runs differ in settings has several."""
     found = []
     for contestant in contestants:

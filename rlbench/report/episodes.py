@@ -13,7 +13,7 @@ from ..trained.episodes import Chosen, Recording, choose, open_recording
 from ..trained.load import Trained, load
 from ..trained.rerun import Replayed, check
 from ..user_code.refs import confirmed
-from .facts import Contestant
+from .facts import ContestantRuns
 
 BUDGET = 2_500_000  # bytes of pictures in the page, before base64 makes a third more of them
 LONGEST = 3000  # steps of an episode: more takes a minute to draw, and nobody watches it to its end
@@ -29,7 +29,7 @@ class EnvReels(NamedTuple):
 
 
 def env_reels(
-    contestants: Sequence[Contestant], env: str, agents: Sequence[str], imports: Sequence[str], share: int
+    contestants: Sequence[ContestantRuns], env: str, agents: Sequence[str], imports: Sequence[str], share: int
 ) -> EnvReels:
     """The first and the best episode of each contestant on an environment; of a single one the last one too.
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import RlbenchError, UsageError
-from ..judge.comparison import AgentResult, Attainment, Comparison, Table, compare_groups
-from ..judge.contestants import Group, Spec, find_groups, read_group
+from ..judge.comparison import AgentResult, Attainment, Comparison, Table, compare_contestants
+from ..judge.contestants import Contestant, Spec, find_contestants, read_contestant
 from ..judge.evidence import score_of, time_to
 from ..judge.fairness import find_differences, find_warnings
 from ..judge.scales import reference
@@ -56,12 +56,12 @@ class Folder(NamedTuple):
         return str(self.recipe.get("agent", "?"))
 
 
-class Contestant(NamedTuple):
+class ContestantRuns(NamedTuple):
     """One agent, by the runs that stand for it."""
 
     label: str
     folders: tuple[Folder, ...]
-    group: Group | None  # None: no seed has a score yet
+    scored: Contestant | None  # None: no seed has a score yet
     histories: dict[What, list[History]]
     problems: tuple[str, ...]  # what could not be read
 
@@ -69,7 +69,7 @@ class Contestant(NamedTuple):
 class Findings(NamedTuple):
     """Everything a report says about numbers."""
 
-    contestants: tuple[Contestant, ...]
+    contestants: tuple[ContestantRuns, ...]
     comparison: Comparison | None
     tables: tuple[Table, ...]  # the comparison's, or one per environment without contrasts
     warnings: tuple[str, ...]  # what weakens the verdict, or cannot be told
@@ -91,28 +91,28 @@ def gather(groups: Mapping[str, Spec] | Sequence[Spec]) -> Findings:
     """Read all that can be read.
 
     Args:
-        groups: one or more contestants, as for `rlbench.judge.contestants.read_groups`.
+        groups: one or more contestants, as for `rlbench.judge.contestants.read_contestants`.
 
     Raises:
         UsageError: a path that is no folder, or nothing in any of them that a report could show.
     """
     if not groups or isinstance(groups, str):
         raise UsageError("a report needs a run: rlbench report RUN")
-    contestants = [_contestant(label, readers) for label, readers in find_groups(groups).items()]
-    if not any(c.group or any(c.histories.values()) for c in contestants):
+    contestants = [_contestant(label, readers) for label, readers in find_contestants(groups).items()]
+    if not any(c.scored or any(c.histories.values()) for c in contestants):
         why = dict.fromkeys(problem for c in contestants for problem in c.problems)
         raise UsageError(f"nothing to report: {'; '.join(why)}.")
-    rated = [c for c in contestants if c.group]
+    rated = [c for c in contestants if c.scored]
     warnings = [problem for c in contestants for problem in c.problems]
     if len(contestants) > 1:
-        warnings += [f"no verdict is about {c.label}, which has no score" for c in contestants if not c.group]
+        warnings += [f"no verdict is about {c.label}, which has no score" for c in contestants if not c.scored]
     comparison = None
     if len(rated) > 1:
         try:
-            comparison = compare_groups([c.group for c in rated if c.group], confidence=CONFIDENCE)
+            comparison = compare_contestants([c.scored for c in rated if c.scored], confidence=CONFIDENCE)
         except UsageError as e:
             warnings.append(f"There is no comparison: {e}")
-    found = [c.group for c in rated if c.group]
+    found = [c.scored for c in rated if c.scored]
     if comparison:
         tables = (*((comparison.overall,) if comparison.overall else ()), *comparison.tables)
         warnings += [*comparison.differences, *comparison.warnings]
@@ -125,7 +125,7 @@ def gather(groups: Mapping[str, Spec] | Sequence[Spec]) -> Findings:
         warnings += [text for group in found for text in find_warnings([group], list(group.seeds), {}, "final")]
         notes = [note for group in found for note in (*group.mixed, *group.notes)]
         notes += [f"{table.env}: score {table.reference.words()}" for table in tables if table.reference]
-    unfinished = [_unfinished(folder, c.group) for c in contestants for folder in c.folders]
+    unfinished = [_unfinished(folder, c.scored) for c in contestants for folder in c.folders]
     return Findings(
         tuple(contestants),
         comparison,
@@ -141,16 +141,16 @@ def of_seed(folder: Folder, key: str, seed: int) -> float | None:
     return finite(table.get(str(seed))) if isinstance(table, dict) else None
 
 
-def threshold(groups: Sequence[Group], env: str) -> float | None:
+def threshold(groups: Sequence[Contestant], env: str) -> float | None:
     """The return that counts as solved, as the runs recorded it."""
     return next((run.solved_at for g in groups for run in g.runs_on(env) if run.solved_at is not None), None)
 
 
-def _contestant(label: str, readers: Sequence[Reader]) -> Contestant:
+def _contestant(label: str, readers: Sequence[Reader]) -> ContestantRuns:
     problems: list[str] = []
     group = None
     try:
-        group = read_group(label, readers)
+        group = read_contestant(label, readers)
     except RlbenchError as e:
         problems.append(_sentence(str(e).removeprefix(f"nothing to compare of {label}: ")))
     histories: dict[What, list[History]] = {}
@@ -164,7 +164,7 @@ def _contestant(label: str, readers: Sequence[Reader]) -> Contestant:
     folders = tuple(map(_folder, readers))
     for reader in readers:
         reader.forget_tables()
-    return Contestant(label, folders, group, histories, tuple(dict.fromkeys(problems)))
+    return ContestantRuns(label, folders, group, histories, tuple(dict.fromkeys(problems)))
 
 
 def _folder(reader: Reader) -> Folder:
@@ -178,7 +178,7 @@ def _sentence(text: str) -> str:
     return text.removeprefix("left out: ").rstrip(".")
 
 
-def _unfinished(folder: Folder, group: Group | None) -> str:
+def _unfinished(folder: Folder, group: Contestant | None) -> str:
     """What the state of a run means for its numbers; nothing where it came to its end."""
     path, facts = folder.path, folder.facts
     scored = group is not None and any(run.path == path for run in group.runs)
@@ -194,7 +194,7 @@ def _unfinished(folder: Folder, group: Group | None) -> str:
     }.get(folder.status, "")
 
 
-def _table(env: str, groups: Sequence[Group]) -> Table:
+def _table(env: str, groups: Sequence[Contestant]) -> Table:
     """The numbers of `compare`, where there is nothing to compare."""
     horizon = min(run.horizon for group in groups for run in group.runs_on(env))
     scores = [np.array([score_of(seed, "final", horizon) for seed in group.seeds[env]]) for group in groups]

@@ -43,7 +43,7 @@ def write_report(
     """Write a report on runs, in whatever state they are; the page says what it cannot tell.
 
     Args:
-        groups: one contestant, or several to compare with the first: see `rlbench.judge.contestants.read_groups`.
+        groups: one contestant, or several to compare with the first: see `rlbench.judge.contestants.read_contestants`.
         out: the page; it appears whole or not at all.
         title: of the page; None: agent and environment.
         video: whether episodes of training are run again, to be watched on the page.
@@ -121,7 +121,7 @@ def _title(found: Findings) -> str:
 def _about(found: Findings) -> str:
     """A line under the title."""
     runs = plural(len(found.folders), "run")
-    count = sum(len(s) for c in found.contestants if c.group for s in c.group.seeds.values())
+    count = sum(len(s) for c in found.contestants if c.scored for s in c.scored.seeds.values())
     seconds = [folder.facts.seconds for folder in found.folders if folder.facts.seconds is not None]
     spent = f", {duration(sum(seconds))} of training" if seconds else ""
     today = datetime.date.today().isoformat()

@@ -8,7 +8,7 @@ from typing import Any
 from ..judge.evidence import SeedEvidence, time_to
 from ..numbers import exact
 from ..runfolder.values import finite
-from .facts import Contestant, Findings, Folder, of_seed, threshold
+from .facts import ContestantRuns, Findings, Folder, of_seed, threshold
 from .results import short
 
 
@@ -17,7 +17,7 @@ def seeds(found: Findings) -> str:
     parts = []
     for env in found.envs:
         lowest = min((n for f in found.folders for n in _planned(f.recipe)[:1]), default=0)
-        level = threshold([c.group for c in found.contestants if c.group], env)
+        level = threshold([c.scored for c in found.contestants if c.scored], env)
         rows = [
             row
             for contestant in found.contestants
@@ -46,9 +46,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[tuple[str, float | None]
 
 
 def _seed_rows(
-    found: Findings, contestant: Contestant, folder: Folder, level: float | None, lowest: int
+    found: Findings, contestant: ContestantRuns, folder: Folder, level: float | None, lowest: int
 ) -> list[list[tuple[str, float | None]]]:
-    group, path = contestant.group, folder.path
+    group, path = contestant.scored, folder.path
     known = {s.number: s for run in (group.runs if group else ()) if run.path == path for s in run.seeds}
     histories = [h for h in contestant.histories["returns"] if h.run == path]
     episodes = {s.number: len(s.steps) for h in histories for s in h.seeds}

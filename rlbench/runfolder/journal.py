@@ -211,10 +211,10 @@ def outcome(env: gym.Env[Any, Any], entry: Entry) -> Moment:
 
 def difference(entry: Entry, found: Moment) -> str:
     """What sets an episode that was run again apart from the recorded one, or nothing."""
-    return "" if found == entry.end else f"{_told(found)} where {_told(entry.end)} was recorded"
+    return "" if found == entry.end else f"{_in_words(found)} where {_in_words(entry.end)} was recorded"
 
 
-def _told(end: Moment) -> str:
+def _in_words(end: Moment) -> str:
     return f"return {end.episode_return!r} after {end.step:,} steps ({'terminated' if end.terminated else 'cut off'})"
 
 
@@ -230,14 +230,14 @@ def _records(path: Path) -> Iterator[tuple[Entry, int]]:
             width = _width(dtype, shape)
             while size - (at := file.tell()) >= _HEAD.size + _SUM.size:
                 head = file.read(_HEAD.size)
-                (told,), checked_head = _SUM.unpack(file.read(_SUM.size)), zlib.crc32(head, checked)
+                (head_sum,), checked_head = _SUM.unpack(file.read(_SUM.size)), zlib.crc32(head, checked)
                 env, episode, reset_seed, length, env_steps, total, terminated = _HEAD.unpack(head)
                 place = (path, file.tell())
-                if told == checked_head:
+                if head_sum == checked_head:
                     if size - file.tell() < length * width + _SUM.size:
                         return  # cut off while it was written
                     checked_all = zlib.crc32(file.read(length * width), checked_head)
-                if told != checked_head or _SUM.unpack(file.read(_SUM.size))[0] != checked_all:
+                if head_sum != checked_head or _SUM.unpack(file.read(_SUM.size))[0] != checked_all:
                     raise CheckpointError(f"{path} is damaged: the record at byte {at:,} does not match its checksum.")
                 entry = Entry(seed, env, episode, reset_seed, length, env_steps, total, bool(terminated), place)
                 yield entry, file.tell()

@@ -30,7 +30,7 @@ class Experiment(NamedTuple):
     spans: bool  # whether what is learned depends on how many steps are planned, as a falling learning rate does
 
 
-class Trained(NamedTuple):
+class TrainedSeed(NamedTuple):
     """One seed of one run."""
 
     run: Path
@@ -83,7 +83,7 @@ def _known(name: str) -> str:
     return str(ref._replace(where=str(Path(ref.where).resolve()))) if ref.is_file else name
 
 
-def count_once(seeds: Sequence[Trained]) -> tuple[list[int], list[Repeat]]:
+def count_once(seeds: Sequence[TrainedSeed]) -> tuple[list[int], list[Repeat]]:
     """Which of the seeds count, as positions in order, and which repeat one of those.
 
     Two are one seed if they have one number and one experiment; where one recipe has keys that the other one lacks, the
@@ -106,7 +106,7 @@ def count_once(seeds: Sequence[Trained]) -> tuple[list[int], list[Repeat]]:
     return sorted(kept), sorted(repeats)
 
 
-def is_same(a: Trained, b: Trained) -> bool:
+def is_same(a: TrainedSeed, b: TrainedSeed) -> bool:
     """Whether two are one seed."""
     if a.number != b.number:
         return False
@@ -119,7 +119,7 @@ def are_kin(a: Experiment, b: Experiment) -> bool:
     return a[:2] == b[:2] and all(ours[key] == theirs[key] for key in ours.keys() & theirs.keys())
 
 
-def shares_story(a: Trained, b: Trained) -> bool:
+def shares_story(a: TrainedSeed, b: TrainedSeed) -> bool:
     """Whether what happened to one seed is what happened to the other, as far as both were trained."""
     if not len(a.story) or not len(b.story):  # nothing is recorded
         return a.number == b.number and a.run.resolve() == b.run.resolve()
@@ -131,16 +131,16 @@ def begins(story: np.ndarray, other: np.ndarray) -> bool:
     return len(story) <= len(other) and bool(np.array_equal(story, other[: len(story)]))
 
 
-def note_of(seeds: Sequence[Trained], repeats: Sequence[Repeat]) -> str:
+def note_of(seeds: Sequence[TrainedSeed], repeats: Sequence[Repeat]) -> str:
     """Which seeds count by which run; nothing where no seed was trained twice."""
     pairs: dict[tuple[Path, Path], list[Repeat]] = defaultdict(list)
     for repeat in repeats:
         pairs[seeds[repeat.at].run, seeds[repeat.kept].run].append(repeat)
-    told = "; ".join(_told(seeds, *pair, found) for pair, found in pairs.items())
-    return f"{len(repeats)} of {len(seeds)} seeds only repeat another and do not count again: {told}" if told else ""
+    which = "; ".join(_in_words(seeds, *pair, found) for pair, found in pairs.items())
+    return f"{len(repeats)} of {len(seeds)} seeds only repeat another and do not count again: {which}" if which else ""
 
 
-def _told(seeds: Sequence[Trained], run: Path, other: Path, repeats: Sequence[Repeat]) -> str:
+def _in_words(seeds: Sequence[TrainedSeed], run: Path, other: Path, repeats: Sequence[Repeat]) -> str:
     """Of two runs that trained the same seeds."""
     longer = "for longer" if any(seeds[r.kept].reached > seeds[r.at].reached for r in repeats) else "as well"
     differ = "" if all(r.agrees for r in repeats) else ", with the same settings and another outcome"

@@ -84,8 +84,8 @@ def check_seeds(
                     text, led = again and text, led + (not again)
                 wrong += [text] * bool(text)
             if rows is not None and not damaged:
-                told = [_row(entry) for entry in entries]
-                table, differences = _compared(seed, told, _rows(rows.get(seed, {})), ended)
+                recorded = [_row(entry) for entry in entries]
+                table, differences = _compared(seed, recorded, _rows(rows.get(seed, {})), ended)
             problems = [damaged] * bool(damaged) + wrong + differences
             yield SeedReport(seed, len(entries), len(chosen), len(chosen) - len(wrong), table, problems, led)
     finally:
@@ -157,20 +157,20 @@ def _rows(columns: Columns) -> list[Row]:
     return list(zip(*(columns[name] for name in names), strict=True)) if columns else []
 
 
-def _compared(seed: int, told: list[Row], rows: list[Row], ended: bool) -> tuple[str, list[str]]:
+def _compared(seed: int, recorded: list[Row], rows: list[Row], ended: bool) -> tuple[str, list[str]]:
     """How episodes.csv compares with the journal, in a few words, and the differences that are none of a cut-off run.
 
     The two are written one after the other: a run that is under way, or was killed, may have brought more of one to the
     disk than of the other.
     """
-    if told == rows:
+    if recorded == rows:
         return "same", []
-    shared = min(len(told), len(rows))
-    if not ended and told[:shared] == rows[:shared]:
-        return f"{abs(len(rows) - len(told))} {'ahead' if len(rows) > len(told) else 'behind'}", []
-    missing, extra = Counter(rows) - Counter(told), Counter(told) - Counter(rows)
+    shared = min(len(recorded), len(rows))
+    if not ended and recorded[:shared] == rows[:shared]:
+        return f"{abs(len(rows) - len(recorded))} {'ahead' if len(rows) > len(recorded) else 'behind'}", []
+    missing, extra = Counter(rows) - Counter(recorded), Counter(recorded) - Counter(rows)
     names = {row[:2]: "both, and differs" for row in (*missing, *extra)}
-    names |= {row[:2]: "episodes.csv alone" for row in missing if row[:2] not in {r[:2] for r in told}}
+    names |= {row[:2]: "episodes.csv alone" for row in missing if row[:2] not in {r[:2] for r in recorded}}
     names |= {row[:2]: "the journal alone" for row in extra if row[:2] not in {r[:2] for r in rows}}
     if not names:
         return "differs", [f"seed {seed}: journal and episodes.csv have the same episodes in another order"]

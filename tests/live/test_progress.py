@@ -20,7 +20,7 @@ import rlbench
 from rlbench.live import progress, textchart
 from rlbench.live.panel import Size, panel
 from rlbench.live.progress import Live, Plain, Screen
-from rlbench.live.recent_curve import MOST_POINTS, RECENT, Trail, recent_means
+from rlbench.live.recent_curve import MOST_POINTS, RECENT, RecentCurve, recent_means
 from rlbench.live.words import Clock, mean_text, score_text
 from rlbench.numbers import interval
 from rlbench.recipe import Recipe
@@ -54,20 +54,20 @@ class Run:
         return self
 
 
-def trained(seeds: int, steps: int = 12_400) -> tuple[Run, Trail]:
+def trained(seeds: int, steps: int = 12_400) -> tuple[Run, RecentCurve]:
     """A run in which seed k learns a little faster than seed k + 1."""
-    run, trail = Run(seeds), Trail()
+    run, curve = Run(seeds), RecentCurve()
     for i in range(1, 41):
         at = steps * i // 40
         run.go_to(at, [500 / (1 + np.exp(4 - at / 1500 + k / seeds)) for k in range(seeds)])
-        trail.add(at, recent_means(run.scores))
-    return run, trail
+        curve.add(at, recent_means(run.scores))
+    return run, curve
 
 
-def drawn(run: Run, trail: Trail, width: int, height: int, plain: bool = False) -> list[str]:
+def drawn(run: Run, curve: RecentCurve, width: int, height: int, plain: bool = False) -> list[str]:
     """The lines of the panel, without colour."""
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False, highlight=False)
-    console.print(panel(run, trail, Clock(), Size(width, height, plain)))
+    console.print(panel(run, curve, Clock(), Size(width, height, plain)))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().split("\n")[:-1]
 
@@ -78,9 +78,9 @@ def drawn(run: Run, trail: Trail, width: int, height: int, plain: bool = False) 
 )
 @pytest.mark.parametrize("seeds", [1, 3, 10, 100, 1000])
 def test_the_panel_fits_and_keeps_its_height(seeds: int, width: int, height: int, plain: bool) -> None:
-    run, trail = trained(seeds)
-    late = drawn(run, trail, width, height, plain)
-    early = drawn(Run(seeds), Trail(), width, height, plain)
+    run, curve = trained(seeds)
+    late = drawn(run, curve, width, height, plain)
+    early = drawn(Run(seeds), RecentCurve(), width, height, plain)
     assert len(late) == len(early) <= max(height - 1, 1)
     for lines in (late, early):
         assert all(len(line) <= width for line in lines)
@@ -89,9 +89,9 @@ def test_the_panel_fits_and_keeps_its_height(seeds: int, width: int, height: int
 
 
 def test_what_the_panel_says() -> None:
-    run, trail = trained(10)
+    run, curve = trained(10)
     run.scores.evaluation(np.array([500.0] * 4 + [100.0] * 6), 12_000)
-    text = "\n".join(drawn(run, trail, 100, 30))
+    text = "\n".join(drawn(run, curve, 100, 30))
     assert "dqn on CartPole-v1, 10 seeds" in text
     assert "41 %  12,400 of 30,000" in text
     assert "solved   4/10 seeds at 475" in text
@@ -106,9 +106,9 @@ def test_what_the_panel_says() -> None:
 
 @pytest.mark.parametrize("width", range(26, 60))
 def test_a_narrow_panel_cuts_no_number(width: int) -> None:
-    run, trail = trained(3, steps=16_330)
+    run, curve = trained(3, steps=16_330)
     run.scores.evaluated = [488.13, 450.0, 500.0]
-    wide, narrow = (re.findall(r"[\d,.]*\d", "\n".join(drawn(run, trail, w, 25))) for w in (100, width))
+    wide, narrow = (re.findall(r"[\d,.]*\d", "\n".join(drawn(run, curve, w, 25))) for w in (100, width))
     assert set(narrow) - {"15,000"} <= set(wide)  # 15,000: the middle of the axis
     assert len(narrow) >= 10
 
@@ -188,18 +188,18 @@ def test_a_nice_range_holds_what_it_must(low: float, high: float) -> None:
 
 
 def test_the_trail_forgets_evenly() -> None:
-    trail = Trail()
+    curve = RecentCurve()
     for i in range(5000):
-        trail.add(10 * i, np.array([i, i + 2.0, np.nan]))
-    assert len(trail.steps) == len(trail.seeds) <= MOST_POINTS
-    assert trail.steps == sorted(set(trail.steps))
-    assert trail.steps[-1] == 49_990
-    assert all(mean == at / 10 + 1 for at, mean in zip(trail.steps, trail.mean, strict=True))
-    assert all(low < mean < high for low, mean, high in zip(trail.low, trail.mean, trail.high, strict=True))
-    trail.add(5, np.array([0.0, 0.0, 0.0]))  # goes back: not a point
-    assert trail.steps[-1] == 49_990
-    assert np.isnan(trail.seeds_at(np.array([-1, 60_000]))).all()
-    assert trail.seeds_at(np.array([49_990]))[:2].tolist() == [[4999.0], [5001.0]]
+        curve.add(10 * i, np.array([i, i + 2.0, np.nan]))
+    assert len(curve.steps) == len(curve.seeds) <= MOST_POINTS
+    assert curve.steps == sorted(set(curve.steps))
+    assert curve.steps[-1] == 49_990
+    assert all(mean == at / 10 + 1 for at, mean in zip(curve.steps, curve.mean, strict=True))
+    assert all(low < mean < high for low, mean, high in zip(curve.low, curve.mean, curve.high, strict=True))
+    curve.add(5, np.array([0.0, 0.0, 0.0]))  # goes back: not a point
+    assert curve.steps[-1] == 49_990
+    assert np.isnan(curve.seeds_at(np.array([-1, 60_000]))).all()
+    assert curve.seeds_at(np.array([49_990]))[:2].tolist() == [[4999.0], [5001.0]]
 
 
 def test_recent_means() -> None:
@@ -250,13 +250,13 @@ def test_a_resumed_run_shows_what_lies_behind_it(tmp_path: Path) -> None:
 def test_a_resized_terminal_is_wiped_and_drawn_anew() -> None:
     terminal = console()
     screen = Screen(terminal)
-    run, trail = trained(3)
-    screen.show(panel(run, trail, Clock(), screen.size()))
+    run, curve = trained(3)
+    screen.show(panel(run, curve, Clock(), screen.size()))
     assert not screen.resized()
     terminal.size = (50, 16)  # type: ignore[assignment]
     assert screen.resized()
     before = len(said(terminal))
-    screen.show(panel(run, trail, Clock(), screen.size()))
+    screen.show(panel(run, curve, Clock(), screen.size()))
     new = said(terminal)[before:]
     assert "\x1b[2J" in new
     assert max(len(line.strip("\r")) for line in ESCAPE.sub("", new).split("\n")) <= 50
@@ -360,13 +360,13 @@ def test_a_run_whose_seeds_have_all_stopped_is_done_too(capsys: pytest.CaptureFi
 
 
 def test_all_seeds_that_have_stopped_fill_the_gauge_before_there_is_a_summary() -> None:
-    run, trail = trained(3, steps=24_900)
+    run, curve = trained(3, steps=24_900)
     for s in range(2):
         run.scores.stop(s, "solved", 24_000)
-    assert "83 %" in drawn(run, trail, 80, 24)[1]
+    assert "83 %" in drawn(run, curve, 80, 24)[1]
     run.scores.stop(2, "max_episodes", 24_900)
-    assert "100 %  24,900 of 30,000: max_episodes, solved" in drawn(run, trail, 100, 24)[1]
-    assert "100 %" in drawn(run, trail, 30, 24)[1]
+    assert "100 %  24,900 of 30,000: max_episodes, solved" in drawn(run, curve, 100, 24)[1]
+    assert "100 %" in drawn(run, curve, 30, 24)[1]
 
 
 def test_what_is_not_done_is_not_full() -> None:
@@ -376,8 +376,8 @@ def test_what_is_not_done_is_not_full() -> None:
         live.done(over(run, "interrupted", [24_900] * 3))
     assert "83 %" in last_gauge(terminal)
     assert "interrupted" in ESCAPE.sub("", said(terminal))
-    run, trail = trained(3, steps=29_999)
-    assert "99 %  29,999 of 30,000" in drawn(run, trail, 80, 24)[1]
+    run, curve = trained(3, steps=29_999)
+    assert "99 %  29,999 of 30,000" in drawn(run, curve, 80, 24)[1]
 
 
 def in_a_terminal(*command: str, width: int = 90, height: int = 28, **env: str) -> str:

@@ -23,7 +23,7 @@ from test_promises import FULL, MORE, At, opened, recipe
 import rlbench
 from rlbench.errors import RunFolderError
 from rlbench.live import watch
-from rlbench.live.follow import Watched
+from rlbench.live.follow import FollowedRun
 from rlbench.live.recent_curve import RECENT
 from rlbench.record.scoreboard import Scoreboard
 from rlbench.rollout.signals import Interrupted
@@ -63,7 +63,7 @@ def known(folder: Path) -> Scoreboard:
 
 @pytest.mark.parametrize("name", ["one", "two", "cut"])
 def test_it_knows_what_the_run_knows(name: str, made: dict[str, Path]) -> None:
-    run = Watched(made[name])
+    run = FollowedRun(made[name])
     assert run.look() == ("interrupted" if name == "cut" else "finished")
     truth = known(made["cut" if name == "cut" else "one"])
     for part in ("recent", "episodes", "solved", "solved_episode", "evaluated", "best", "best_at"):
@@ -78,14 +78,14 @@ def test_it_knows_what_the_run_knows(name: str, made: dict[str, Path]) -> None:
 
 
 def test_the_trail_is_that_of_the_record(made: dict[str, Path]) -> None:
-    run = Watched(made["one"])
+    run = FollowedRun(made["one"])
     run.look()
-    trail = run.trail()
+    curve = run.recent_curve()
     for seed, recent in enumerate(run.scores.recent):
         newest = list(recent)[-RECENT:]
-        assert trail.seeds[-1][seed] == pytest.approx(sum(newest) / len(newest))
-    assert trail.steps == sorted(set(trail.steps))
-    assert len(trail.steps) > 50
+        assert curve.seeds[-1][seed] == pytest.approx(sum(newest) / len(newest))
+    assert curve.steps == sorted(set(curve.steps))
+    assert len(curve.steps) > 50
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
@@ -95,7 +95,7 @@ def test_read_piece_by_piece_or_at_once(name: str, runs: dict[str, Path], tmp_pa
     shutil.copytree(whole, growing, ignore=shutil.ignore_patterns("*.csv", "summary.json"))
     tables = [path.relative_to(whole) for path in (whole / "workers" if name == "two" else whole).rglob("*.csv")]
     assert len(tables) == (6 if name == "two" else 3)
-    run, atonce = Watched(growing), Watched(whole)
+    run, atonce = FollowedRun(growing), FollowedRun(whole)
     contents = {table: (whole / table).read_bytes() for table in tables}
     size = max(map(len, contents.values()))
     seen = []
@@ -117,12 +117,12 @@ def test_read_piece_by_piece_or_at_once(name: str, runs: dict[str, Path], tmp_pa
 def test_a_run_that_is_resumed_under_the_watcher(runs: dict[str, Path], tmp_path: Path) -> None:
     """Its files are cut back to the checkpoint, its recipe gets more steps: the watcher begins anew by itself."""
     folder = runs["one"]
-    run = Watched(folder)
+    run = FollowedRun(folder)
     assert run.look() == "finished"
     training.resume(folder, total_steps=700)
     assert run.look() == "finished"
     assert run.recipe.total_steps == run.env_steps == 700
-    fresh = Watched(folder)
+    fresh = FollowedRun(folder)
     fresh.look()
     assert run.scores.recent == fresh.scores.recent
     assert sum(run.scores.episodes) == len((folder / "episodes.csv").read_text().splitlines()) - 1
@@ -154,11 +154,11 @@ def test_whether_somebody_is_at_work(runs: dict[str, Path]) -> None:
     folder = runs["cut"]
     (folder / "summary.json").unlink()
     assert holder(folder) == ""
-    assert Watched(folder).look() == "interrupted"
+    assert FollowedRun(folder).look() == "interrupted"
     assert "left it no time to say so. Go on with: rlbench train --resume" in succeeds("watch", folder)
     with Lock(folder, patience=0):
         assert holder(folder) == str(os.getpid())
-        assert Watched(folder).look() == "under way"
+        assert FollowedRun(folder).look() == "under way"
         said = succeeds("watch", folder)
         assert f"under way, process {os.getpid()}" in said
         assert f"kill {os.getpid()}" in said
@@ -202,7 +202,7 @@ def test_bad_input(runs: dict[str, Path], tmp_path: Path) -> None:
 
 
 def test_a_folder_that_vanishes(runs: dict[str, Path]) -> None:
-    run = Watched(runs["one"])
+    run = FollowedRun(runs["one"])
     run.look()
     shutil.rmtree(runs["one"])
     with pytest.raises(RunFolderError, match="is gone"):
@@ -324,7 +324,7 @@ def test_a_signal_in_the_middle_of_something(
     def keys() -> Iterator[Any]:
         yield lambda seconds: "q" if called[0] > 2 else ""
 
-    class Slow(Watched):
+    class Slow(FollowedRun):
         def look(self) -> Any:
             if where == "reading":
                 interrupt()
@@ -369,7 +369,7 @@ def test_millions_of_episodes_take_little_memory(runs: dict[str, Path], tmp_path
         file.write("seed,env,episode,env_steps,episode_return,episode_length,wall_seconds\n")
         file.writelines(f"{first},0,{i},{8 * i + 8},1,8,{i / 1000:.3f}\n" for i in range(60_000))
     tracemalloc.start()
-    run = Watched(folder)
+    run = FollowedRun(folder)
     run.look()
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()

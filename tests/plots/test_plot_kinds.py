@@ -17,7 +17,7 @@ from rlbench.cli.plot import plot as command
 from rlbench.errors import RunFolderError, UsageError
 from rlbench.plots import learning, scores, threshold
 from rlbench.plots import look as plot_look
-from rlbench.plots.curves import Group, curves_of, group_runs, learning_curve, pool
+from rlbench.plots.curves import PooledRuns, curves_of, group_runs, learning_curve, pool
 from rlbench.plots.look import Look
 from rlbench.plots.scores import FinalScores, draw_profiles, draw_scores, profile, scores_of
 from rlbench.plots.threshold import Times, draw_times, share_reached, times_of
@@ -40,7 +40,7 @@ def evaluated(run: Path, seeds: dict[int, Story], **how: Any) -> Path:
     return run
 
 
-def groups(*runs: Path, what: What = "evaluations") -> list[Group]:
+def groups(*runs: Path, what: What = "evaluations") -> list[PooledRuns]:
     return pool([read_run(run, what) for run in runs])
 
 
