@@ -13,7 +13,8 @@ import gymnasium as gym
 from gymnasium import error
 from gymnasium.envs.registration import EnvSpec, find_highest_version, get_env_id, parse_env_id
 
-from .. import envs as _own_envs  # noqa: F401  (registers rlbench/...)
+import rlbench.envs  # noqa: F401  (registers rlbench/...)
+
 from ..errors import RlbenchError, UsageError, first_line
 from ..process.settings import Restoring
 from ..user_code import user_files

@@ -199,7 +199,7 @@ def _solved_at(recipe: Recipe) -> float | None:
         return recipe.solved_at
     import gymnasium
 
-    from .. import envs as _own_envs  # noqa: F401  (registers rlbench/...)
+    import rlbench.envs  # noqa: F401  (registers rlbench/...)
 
     spec = gymnasium.registry.get(recipe.env)
     return None if spec is None else spec.reward_threshold

@@ -332,7 +332,7 @@ def test_a_signal_in_the_middle_of_something(
 
     monkeypatch.setattr(watch, "_panel", draw)
     monkeypatch.setattr(watch, "_keys", keys)
-    monkeypatch.setattr(watch, "Watched", Slow)
+    monkeypatch.setattr(watch, "FollowedRun", Slow)
     monkeypatch.setattr(watch, "make_console", lambda: Console(force_terminal=True, width=90, height=28))
     before = signal.getsignal(signal.SIGINT)
     with Lock(folder, patience=0):
