@@ -13,7 +13,7 @@ from rlbench.plots.curves import group_runs, pool
 from rlbench.report.facts import gather
 from rlbench.report.seeds import seeds as seeds_table
 from rlbench.runfolder.history import read_runs
-from rlbench.runfolder.pooling import Trained, count_once, experiment_of, note_of, spans
+from rlbench.runfolder.pooling import TrainedSeed, count_once, experiment_of, note_of, spans
 
 EVALUATED = ("--set", "eval_every=60", "--set", "eval_episodes=2")
 RECIPE = {"env": "CartPole-v1", "agent": "dqn", "total_steps": 100, "dqn": {"gamma": 0.99}}
@@ -65,7 +65,7 @@ def test_a_seed_of_one_experiment_counts_once_in_a_verdict(
     assert c.tables[0].agents[1].seeds == len(numbers)
     assert sorted(c.seeds["x"]["CartPole-v1"]) == list(numbers)
     assert c.to_dict()["seeds"]["x"]["CartPole-v1"] == [*c.seeds["x"]["CartPole-v1"]]
-    (group,) = [x.group for x in gather({"x": [runs / name for name in names]}).contestants]
+    (group,) = [x.scored for x in gather({"x": [runs / name for name in names]}).contestants]
     assert group is not None
     of = [seed.run.name for seed in group.seeds["CartPole-v1"]]
     assert {name: of.count(name) for name in dict.fromkeys(of)} == counts
@@ -166,9 +166,9 @@ def test_seeds_of_workers_are_the_same_seeds(runs: Path, tmp_path: Path) -> None
     assert c.tables[0].agents[0].seeds == 2
 
 
-def trained(run: str, number: int, story: list[float], *, gamma: float = 0.99, over: bool = True) -> Trained:
+def trained(run: str, number: int, story: list[float], *, gamma: float = 0.99, over: bool = True) -> TrainedSeed:
     experiment = experiment_of({**RECIPE, "dqn": {"gamma": gamma}})
-    return Trained(Path(run), experiment, number, 10.0 * len(story), over, np.array(story))
+    return TrainedSeed(Path(run), experiment, number, 10.0 * len(story), over, np.array(story))
 
 
 def test_count_once_by_hand() -> None:
