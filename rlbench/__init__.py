@@ -6,7 +6,7 @@ The names below load on first use, so that ``import rlbench`` (and with it ``rlb
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .process import mode as _mode
+from .process import mkl as _mode
 from .version import __version__ as __version__
 
 _mode.choose()  # before MKL first runs

@@ -255,7 +255,7 @@ def test_a_planted_arrow_is_caught(path: str, source: str, name: str) -> None:
     ("path", "source"),
     [
         ("rlbench/replay.py", "import torch\nfrom .types import Batch\nfrom rlbench import rng\nfrom .nn import flat"),
-        ("rlbench/border/make.py", "from .. import envs\nfrom ..user_code.refs import Ref\nfrom . import leaves"),
+        ("rlbench/border/make.py", "from .. import envs\nfrom ..user_code.refs import Ref\nfrom . import observations"),
         ("rlbench/report/page.py", "from ..trained.load import load\nfrom ..plots import curves\nfrom .facts import x"),
         ("rlbench/__init__.py", "from .training.train import train"),
         ("agents/dqn.py", "from rlbench.replay import Replay\nfrom . import random\nfrom ..nn import mlp"),

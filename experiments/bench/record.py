@@ -90,7 +90,7 @@ def record_one(name: str, part: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         session = Session(made, Watcher(), alone=False)
         session.start(Path(folder))
-        milestones.evaluate = lambda run, trials, only=None: None
+        milestones.evaluate = lambda run, evaluations, only=None: None
         began = time.perf_counter()
         session._loop(Interrupts())
         whole = time.perf_counter() - began

@@ -26,7 +26,7 @@ def journal(
     from rlbench.recipe import Recipe
     from rlbench.recipe.shares import cores
     from rlbench.runfolder.journal import files
-    from rlbench.trained.episodes import open_recording
+    from rlbench.trained.recording import open_recording
     from rlbench.trained.verify import check_seeds, read_tables
     from rlbench.training import train as training
 

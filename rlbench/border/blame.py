@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 
 from ..errors import EnvError, RlbenchError, first_line
-from .leaves import Unfit
+from .observations import Unfit
 
 _PASSED_OVER = ("gymnasium.core", "gymnasium.wrappers", "gymnasium.envs.registration", "gymnasium.utils")
 _LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")

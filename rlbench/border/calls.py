@@ -17,7 +17,7 @@ import torch
 from ..errors import UsageError
 from ..process.settings import Restoring
 from .blame import OLD_API, OR_WRAP, foreign, four_values, in_one_line
-from .leaves import Unfit, as_array, kind
+from .observations import Unfit, as_array, kind
 from .spaces import declared, obs_codec
 
 _QUIET = ("gymnasium.", "rlbench.envs.")  # modules whose environments leave the process's settings alone

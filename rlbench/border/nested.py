@@ -1,6 +1,6 @@
 """Observations that are put together of others, as flat numbers: where each part of a Dict, Tuple or OneOf goes.
 
-Between `leaves`, which checks the parts, and `spaces`. The places are those of Gymnasium's `flatten`; that checks
+Between `observations`, which checks the parts, and `spaces`. The places are those of Gymnasium's `flatten`; that checks
 nothing itself, so that a part of another size or range would land where another belongs.
 """
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from . import leaves
-from .leaves import Check, TooLarge, Unfit
+from . import observations
+from .observations import Check, TooLarge, Unfit
 
 Write = Callable[[np.ndarray, Any], None]  # a value into its place among the flat numbers
 
@@ -31,14 +31,14 @@ def writer(
         return _choice_writer(space, name, at, large)
     end = at + spaces.flatdim(space)
     if isinstance(space, spaces.Discrete):
-        index = leaves.index(space, name)
+        index = observations.index(space, name)
 
         def write_index(out: np.ndarray, obs: Any) -> None:
             out[at + index(obs)] = 1.0
 
         return write_index, end
     if isinstance(space, spaces.MultiDiscrete):
-        ones = leaves.ones(space, name)
+        ones = observations.ones(space, name)
 
         def write_ones(out: np.ndarray, obs: Any) -> None:
             out[at + ones(obs)] = 1.0
@@ -46,15 +46,15 @@ def writer(
         return write_ones, end
     check: Check
     if isinstance(space, spaces.Box):
-        check = leaves.box(space, name, large)
+        check = observations.box(space, name, large)
     elif isinstance(space, spaces.MultiBinary):
-        check = leaves.bits(space, name)
+        check = observations.bits(space, name)
     elif isinstance(space, spaces.Text):
-        check = leaves.letters(space, name)
+        check = observations.letters(space, name)
     else:  # a space of a third party, which knows how to flatten itself
 
         def check(obs: Any) -> np.ndarray:
-            flat = leaves.as_array(spaces.flatten(space, obs), name)
+            flat = observations.as_array(spaces.flatten(space, obs), name)
             if flat.shape != (end - at,):
                 raise Unfit(f"{name} was flattened to shape {flat.shape} where {(end - at,)} was declared")
             return flat
@@ -74,7 +74,7 @@ def _dict_writer(space: spaces.Dict, name: str, at: int, large: TooLarge, spare:
 
     def write_all(out: np.ndarray, obs: Any) -> None:
         if not isinstance(obs, Mapping):
-            raise Unfit(f"{name} is {leaves.kind(obs)} where a dict was declared")
+            raise Unfit(f"{name} is {observations.kind(obs)} where a dict was declared")
         if obs.keys() != keys:
             missing, extra = [k for k in keys if k not in obs], [k for k in obs if k not in keys and k not in spare]
             if missing or extra:
@@ -94,7 +94,7 @@ def _tuple_writer(space: spaces.Tuple, name: str, at: int, large: TooLarge) -> t
 
     def write_all(out: np.ndarray, obs: Any) -> None:
         if not isinstance(obs, (tuple, list, np.ndarray)) or len(obs) != len(parts):
-            raise Unfit(f"{name} is {leaves.kind(obs)} where a tuple of {len(parts)} was declared")
+            raise Unfit(f"{name} is {observations.kind(obs)} where a tuple of {len(parts)} was declared")
         for write, part in zip(parts, obs, strict=True):
             write(out, part)
 
@@ -107,8 +107,8 @@ def _choice_writer(space: spaces.OneOf, name: str, at: int, large: TooLarge) -> 
 
     def write_chosen(out: np.ndarray, obs: Any) -> None:
         if not isinstance(obs, (tuple, list)) or len(obs) != 2:
-            raise Unfit(f"{name} is {leaves.kind(obs)} where (number of the part, its value) was declared")
-        which = leaves.whole(obs[0], f"{name}[0]", f"one of {len(parts)} parts")
+            raise Unfit(f"{name} is {observations.kind(obs)} where (number of the part, its value) was declared")
+        which = observations.whole(obs[0], f"{name}[0]", f"one of {len(parts)} parts")
         if not 0 <= which < len(parts):
             raise Unfit(f"{name}[0] is {which} where one of {len(parts)} parts was declared")
         out[at] = which

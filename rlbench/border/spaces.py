@@ -11,9 +11,9 @@ from gymnasium import spaces
 
 from ..errors import UsageError
 from ..types import Spec
-from . import leaves
-from .leaves import Check, TooLarge
+from . import observations
 from .nested import writer
+from .observations import Check, TooLarge
 
 MOST = 2**20  # indicators that indices become at most, and actions to choose from: networks have a column for each
 _DTYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.uint8): torch.uint8, np.dtype(np.int64): torch.int64}
@@ -24,7 +24,7 @@ class ObsCodec(NamedTuple):
     """How observations of one space are stored.
 
     ``shape`` and ``dtype`` are of the stored observation. ``encode`` turns one observation into something that NumPy
-    stores as it is in an array of ``dtype``, or raises `leaves.Unfit`; what it gives may be the environment's own
+    stores as it is in an array of ``dtype``, or raises `observations.Unfit`; what it gives may be the environment's own
     memory, to be copied at once. ``too_large`` is filled by it.
     """
 
@@ -46,17 +46,19 @@ def obs_codec(space: spaces.Space[Any], env_id: str) -> ObsCodec:
     large = TooLarge()
     if isinstance(space, spaces.Discrete):
         _few(int(space.n), str(space), "observations", env_id)
-        check = leaves.index(space, _OBS)
+        check = observations.index(space, _OBS)
         return ObsCodec(space, (), np.dtype(np.int64), int(space.n), "one-hot", check, large)
     if isinstance(space, spaces.Box):
         _some(math.prod(space.shape), space, "observations", env_id)
         if space.dtype == np.uint8 and len(space.shape) in (2, 3):
             if (space.low == 0).all() and (space.high == 255).all():
-                check = leaves.box(space, _OBS, large)
+                check = observations.box(space, _OBS, large)
                 return ObsCodec(space, space.shape, np.dtype(np.uint8), None, "image", check, large)
-            note = f"observations of whole numbers from {leaves.bounds(space)} are no pictures: they are scaled to 0..1"
-            return ObsCodec(space, space.shape, leaves.F32, None, note, leaves.board(space, _OBS), large)
-        return ObsCodec(space, space.shape, leaves.F32, None, "vector", leaves.box(space, _OBS, large), large)
+            limits = observations.bounds(space)
+            note = f"observations of whole numbers from {limits} are no pictures: they are scaled to 0..1"
+            return ObsCodec(space, space.shape, observations.F32, None, note, observations.board(space, _OBS), large)
+        check = observations.box(space, _OBS, large)
+        return ObsCodec(space, space.shape, observations.F32, None, "vector", check, large)
     kept, left_out = _fixed_size(space)
     if kept is not None:
         width = spaces.flatdim(kept)
@@ -72,7 +74,7 @@ def obs_codec(space: spaces.Space[Any], env_id: str) -> ObsCodec:
             write(out, obs)
             return out
 
-        return ObsCodec(kept, (width,), leaves.F32, None, note, encode, large)
+        return ObsCodec(kept, (width,), observations.F32, None, note, encode, large)
     where, part = _without_size(space, "")
     what = f"observations with a part{where} of type" if where else "observations of type"
     raise UsageError(

@@ -209,7 +209,7 @@ def _training(
 ) -> None:
     from rlbench.play import recorded
     from rlbench.trained import rerun
-    from rlbench.trained.episodes import choose, open_recording
+    from rlbench.trained.recording import choose, open_recording
 
     recording = open_recording(path, agent=agent, imports=imports)
     options.tell(recording.notes)

@@ -10,8 +10,8 @@ from ..units import byte_size
 
 if TYPE_CHECKING:
     from rlbench.play.greedy import Played
-    from rlbench.trained.episodes import Chosen, Recording
     from rlbench.trained.load import Trained
+    from rlbench.trained.recording import Chosen, Recording
     from rlbench.trained.rerun import Replayed
 
 

@@ -86,7 +86,7 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: Path | None, 
             imports = options.with_env(imports, given.pop("env"))
         _check_resume(given, sets)
     from rlbench.live.progress import watcher_for
-    from rlbench.process import mode
+    from rlbench.process import mkl
     from rlbench.process.places import shown
     from rlbench.recipe import Recipe
     from rlbench.recipe.build import on_cpu
@@ -98,7 +98,7 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: Path | None, 
     from rlbench.user_code.commands import code, command
 
     def width_lost(found: "Width") -> None:
-        if slower := mode.slower():
+        if slower := mkl.slower():
             raise _Restart(slower)
 
     watcher = watcher_for(progress)
@@ -145,10 +145,10 @@ def _restarting() -> Iterator[None]:
     try:
         yield
     except _Restart as e:
-        from rlbench.process import mode
+        from rlbench.process import mkl
 
         click.echo(f"seeds would not be exact in MKL's fastest mode on this CPU: starting again in {e}", err=True)
-        mode.restart(str(e))
+        mkl.restart(str(e))
 
 
 def _check_resume(given: dict[str, Any], sets: tuple[str, ...]) -> None:

@@ -42,7 +42,7 @@ def verify(
     from rlbench.process.places import shown
     from rlbench.runfolder.journal import advice
     from rlbench.trained import verify as checks
-    from rlbench.trained.episodes import open_recording
+    from rlbench.trained.recording import open_recording
     from rlbench.user_code.commands import ref
 
     if episodes is not None and episodes != "all" and not (episodes.isascii() and episodes.isdigit() and int(episodes)):

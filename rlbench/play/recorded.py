@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..numbers import number
 from ..rollout.camera import Film, filming, frame_rate
 from ..rollout.display import sdl_driver
-from ..trained.episodes import Chosen, Recording
+from ..trained.recording import Chosen, Recording
 from ..trained.rerun import OnReplayed, Replayed, lead_in, states, title
 from . import video
 from .greedy import HOLD

@@ -19,9 +19,9 @@ from ..recipe.registry import agent_code
 from ..rollout.camera import Film, draws, filming, frame_rate
 from ..rollout.display import sdl_driver
 from ..rollout.evaluation import EVAL_COPIES
-from ..trained.episodes import Chosen, Recording
 from ..trained.explain import Insight, discount, insight, number, returns_that_followed
 from ..trained.load import Trained
+from ..trained.recording import Chosen, Recording
 from ..trained.rerun import Replayed, lead_in, states, title
 from .greedy import OnPlayed, scenes
 from .webp import Pictures
@@ -155,7 +155,7 @@ def training_reels(
 
     Args:
         recording: of the run.
-        chosen: from `episodes.choose`, up to `MOST`.
+        chosen: from `recording.choose`, up to `MOST`.
         trained: of the episodes' seed; None: no Q-values.
         on_episode: called with each episode when it ends.
         why_not: why there is no ``trained``, for the page; ends a sentence.

@@ -3,6 +3,6 @@
 Whoever trains or opens a run comes through here; it knows no run folder.
 """
 
-from .files import recipe_names as recipe_names
+from .find import recipe_names as recipe_names
 from .recipe import Recipe as Recipe
 from .recipe import validate_hyper as validate_hyper

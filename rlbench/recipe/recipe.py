@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..user_code.commands import code_words
 from ..user_code.commands import ref as shown_ref
 from ..user_code.refs import HANDED, confirmed, is_env_class, parse, placed, runs_user_code
-from .files import _read
+from .find import _read
 from .overrides import Bare, Keys, put, read
 from .problems import check_types, first_problem, shown
 from .registry import AgentEntry, agent_names, find_agent, table_name

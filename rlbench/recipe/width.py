@@ -1,7 +1,7 @@
 """Whether products on this machine give a seed the same bits alone and among others, tried on a run's own shapes.
 
 `products` avoids the shapes that are known to fail. Whether the rest hold depends on the CPU and on the code path that
-MKL has taken (`mode`): a run looks, in a few milliseconds, before it begins, and puts what it saw into run.json.
+MKL has taken (`mkl`): a run looks, in a few milliseconds, before it begins, and puts what it saw into run.json.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ from torch import Tensor
 from .. import nn
 from ..agent import Agent
 from ..nn.products import affine, product
-from ..process import mode
+from ..process import mkl
 from ..rollout.evaluation import EVAL_COPIES
 from .recipe import Recipe
 
@@ -45,7 +45,7 @@ class Width(NamedTuple):
         return (
             f"on this CPU ({self.cpu}, MKL mode {self.mkl_mode}) the last bits of a seed's numbers depend on how many "
             f"train beside it: of {self.tried} products tried, {len(self.strayed)} differ. Another mode may be exact: "
-            f"start again with {mode.VARIABLE}=COMPATIBLE before the command."
+            f"start again with {mkl.VARIABLE}=COMPATIBLE before the command."
         )
 
 
@@ -55,12 +55,12 @@ def check(agent: Agent, recipe: Recipe, device: torch.device) -> Width:
     Width is promised on a CPU with one thread; elsewhere nothing is tried.
     """
     if device.type != "cpu" or recipe.threads > 1:
-        return Width(mode.cpu() if device.type == "cpu" else name_of(device), mkl_mode(), 0, promised=False)
+        return Width(mkl.cpu() if device.type == "cpu" else name_of(device), mkl_mode(), 0, promised=False)
     batch_size = recipe.hyper.get("batch_size")
     rows = dict.fromkeys([recipe.num_envs, EVAL_COPIES, batch_size if isinstance(batch_size, int) else 1])
     sizes = [(n, *layer) for layer in dict.fromkeys(_layers(agent)) for n in rows]
     seeds = -(-recipe.seeds // max(1, recipe.workers))  # in one process
-    return Width(mode.cpu(), mkl_mode(), len(sizes), tuple(size for size in sizes if not keeps(seeds, *size)))
+    return Width(mkl.cpu(), mkl_mode(), len(sizes), tuple(size for size in sizes if not keeps(seeds, *size)))
 
 
 def name_of(device: torch.device) -> str:
@@ -74,7 +74,7 @@ def recorded_mode(folder: Path) -> str:
         recorded = json.loads((folder / "run.json").read_text(encoding="utf-8"))["numerics"]["mkl_mode"]
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-    return recorded if recorded in mode.modes() else ""
+    return recorded if recorded in mkl.modes() else ""
 
 
 def keeps(seeds: int, rows: int, inner: int, columns: int) -> bool:

@@ -12,7 +12,7 @@ from ..units import duration
 from ..user_code.commands import place
 from ..user_code.refs import runs_user_code
 from ..version import __version__
-from .facts import Findings, Folder
+from .findings import Findings, Folder
 from .results import plural
 
 _UNKNOWN = "not known"

@@ -16,7 +16,7 @@ from ..plots.look import Look
 from ..plots.scores import draw_scores, scores_of
 from ..plots.threshold import draw_times, times_of
 from ..runfolder.history import What
-from .facts import ContestantRuns
+from .findings import ContestantRuns
 
 LOOK = Look(width=3.1)  # inches: no wider than a phone, so that its letters are legible there
 

@@ -16,8 +16,8 @@ from ..units import duration
 from ..version import __version__
 from .appendix import method, recipes, reproduce, setting
 from .charts import Chart, charts
-from .episodes import EnvReels, env_reels
-from .facts import Findings, gather
+from .findings import Findings, gather
+from .reels import EnvReels, env_reels
 from .results import listed, numbers, plural, verdict
 from .seeds import seeds
 

@@ -8,7 +8,7 @@ from ..judge.comparison import AgentResult, Contrast, Table
 from ..judge.verdict import interval
 from ..numbers import exact, number
 from ..stats.estimates import Estimate
-from .facts import Findings
+from .findings import Findings
 
 _TONE = {"better": "good", "worse": "bad"}
 _WORDS = {"better": "better", "worse": "worse", "same seeds": "the same seeds"}

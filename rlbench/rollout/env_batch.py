@@ -15,9 +15,9 @@ from ..feed import away, send
 from ..packing import Packed, Page, Rows, Twofold
 from ..types import Spec, Transition
 from .array_pool import Pages
-from .comeback import Before, bring_back, state_of
 from .episodes import Episode as Episode
 from .episodes import Episodes
+from .restore_envs import Before, bring_back, state_of
 from .stepper import Copies, Ended
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
@@ -249,11 +249,11 @@ class EnvBatch:
         self.copies.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """Where every copy stands: see `comeback.state_of`."""
+        """Where every copy stands: see `restore_envs.state_of`."""
         return state_of(self.episodes)
 
     def load_state_dict(self, state: dict[str, Any], before: Before | None = None) -> tuple[Tensor, list[int]]:
-        """Bring every copy back to where it stood: see `comeback.bring_back`.
+        """Bring every copy back to where it stood: see `restore_envs.bring_back`.
 
         Args:
             state: from `state_dict`.

@@ -2,7 +2,7 @@
 
 Every episode starts with ``env.reset(seed=...)`` where the seed is a hash of (seed, env, episode). The actions of the
 episode under way are kept, so that an environment which is deterministic given its seed can be brought back to where it
-stood by resetting it and replaying them: `comeback`.
+stood by resetting it and replaying them: `restore_envs`.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import rng
-from ..border import leaves
+from ..border import observations
 from ..border.blame import ForeignError, in_one_line
 from ..border.make import EnvMaker
 from ..errors import AgentError, EnvError, NotFiniteError
@@ -233,7 +233,7 @@ class Episodes:
     def _odd(self, i: int, step: int, name: str, value: np.ndarray) -> str:
         """What to say of numbers that are not finite, or not in float32."""
         large = self.copies.obs_codec.too_large
-        shown, what = leaves.shown(value), "is not finite"
+        shown, what = observations.shown(value), "is not finite"
         if large or np.isfinite(value).all():
             shown, what = (f"{large[0]:g}" if large else shown), "is too large for float32"
             large.clear()

@@ -11,7 +11,7 @@ from ..border.blame import ForeignError
 from ..errors import EnvError
 from ..runfolder import journal
 from ..runfolder.journal import Entry, Moment
-from .episodes import Chosen, Recording
+from .recording import Chosen, Recording
 
 
 class Replayed(NamedTuple):

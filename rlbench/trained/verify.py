@@ -15,7 +15,7 @@ from ..runfolder.journal import Entry
 from ..runfolder.layout import FAULTS, worker_folders
 from ..runfolder.reader import Reader
 from ..runfolder.tables import Columns, Table
-from .episodes import Recording
+from .recording import Recording
 from .rerun import lead_in, states, title
 
 #: The files that `checkpoint_file.save` writes, from a run folder or a worker's; those of a save that was cut off begin

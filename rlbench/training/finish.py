@@ -12,8 +12,8 @@ from ..files import write_json
 from ..record.summary import summarise
 from ..record.watcher import Watcher
 from ..rollout.evaluation import FINAL_ROUND
-from .narrow import all_seeds
-from .trials import Paused, Trials, mean_of
+from .evaluations import Evaluations, Paused, mean_of
+from .stopped_seeds import all_seeds
 from .underway import Underway
 
 
@@ -26,7 +26,7 @@ class Figures(NamedTuple):
     best_episodes: list[int]
 
 
-def finish(run: Underway, trials: Trials) -> dict[str, Any]:
+def finish(run: Underway, evaluations: Evaluations) -> dict[str, Any]:
     """Evaluate the final and the best weights on fresh episodes, unless a signal came or comes; write summary.json.
 
     Returns:
@@ -37,7 +37,7 @@ def finish(run: Underway, trials: Trials) -> dict[str, Any]:
         run.watcher.note("no update was due in so few steps: these are the weights that training began with.")
     updates = agent.updates  # before the best weights, of fewer updates, are put in its place
     ends = [state.env_steps if at is None else at for at in state.scores.stopped_at]
-    found = figures(run, trials, ends)
+    found = figures(run, evaluations, ends)
     summary = summarise(
         run.recipe,
         state.scores,
@@ -54,18 +54,18 @@ def finish(run: Underway, trials: Trials) -> dict[str, Any]:
     )
     write_json(run.folder / "summary.json", summary, sync=True)
     if not run.stopping:
-        trials.done()
+        evaluations.done()
     return summary
 
 
-def figures(run: Underway, trials: Trials, ends: Sequence[int]) -> Figures:
+def figures(run: Underway, evaluations: Evaluations, ends: Sequence[int]) -> Figures:
     """The final and the best weights on fresh episodes; where a signal came or comes, what was known before.
 
     The agent of the run holds afterwards what it held before, whatever happens meanwhile.
 
     Args:
         run: at its end.
-        trials: plays its evaluations.
+        evaluations: plays its evaluations.
         ends: env steps that each seed took.
     """
     scores, parts = run.scores, run.parts
@@ -77,7 +77,7 @@ def figures(run: Underway, trials: Trials, ends: Sequence[int]) -> Figures:
     agent = all_seeds(parts.agent, parts.made, parts.streams, run.recipe.seed_numbers)
     held = run.own_state() if agent is parts.agent else None
     try:
-        return _scored(run, trials, agent, ends)
+        return _scored(run, evaluations, agent, ends)
     except Paused:
         return known
     finally:
@@ -85,22 +85,22 @@ def figures(run: Underway, trials: Trials, ends: Sequence[int]) -> Figures:
             agent.load_state_dict(held)
 
 
-def _scored(run: Underway, trials: Trials, agent: Agent, ends: Sequence[int]) -> Figures:
+def _scored(run: Underway, evaluations: Evaluations, agent: Agent, ends: Sequence[int]) -> Figures:
     """With ``agent`` holding the final weights, and then the best ones. Raises Paused."""
     at, best_state = run.scores.best_at, run.state.best
-    final, counts = _score(run, trials, agent, run.agent_state(), ends)
+    final, counts = _score(run, evaluations, agent, run.agent_state(), ends)
     same = [best_at == end for best_at, end in zip(at, ends, strict=True)]
     if best_state is None or all(same):
         return Figures(final, final, counts, counts)
     skip = [s for s, is_final in enumerate(same) if is_final]
-    best, best_counts = _score(run, trials, agent, best_state, ends, skip)
+    best, best_counts = _score(run, evaluations, agent, best_state, ends, skip)
     chosen = [counts[s] if is_final else best_counts[s] for s, is_final in enumerate(same)]
     return Figures(final, np.where(same, final, best), counts, chosen)
 
 
 def _score(
     run: Underway,
-    trials: Trials,
+    evaluations: Evaluations,
     agent: Agent,
     weights: dict[str, Any],
     ends: Sequence[int],
@@ -110,7 +110,7 @@ def _score(
     r = run.recipe
     agent.load_state_dict(weights)
     bounds = [int(r.eval_share * end) for end in ends]
-    returns, _ = trials(agent, r.final_eval_episodes, FINAL_ROUND, bounds, skip)
+    returns, _ = evaluations(agent, r.final_eval_episodes, FINAL_ROUND, bounds, skip)
     for what in run.evaluator.broken.values():
         run.watcher.note(f"in the final evaluation: {what}: this seed has no final score.")
     return mean_of(returns), np.isfinite(returns).sum(1).tolist()

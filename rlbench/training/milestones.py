@@ -4,17 +4,17 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import AgentError, DivergedError, RlbenchError
+from .evaluations import Evaluations, mean_of
 from .faults import diverged, dump
-from .trials import Trials, mean_of
 from .underway import Underway
 
 
-def reach(run: Underway, trials: Trials, before: int, *, finished: bool, last: bool) -> None:
+def reach(run: Underway, evaluations: Evaluations, before: int, *, finished: bool, last: bool) -> None:
     """Do what is due at the step that a run has just recorded; may be done again where it was cut off.
 
     Args:
         run: at this step.
-        trials: plays its evaluations.
+        evaluations: plays its evaluations.
         before: its env steps before it.
         finished: whether an episode ended in it.
         last: whether the run ends with it.
@@ -26,22 +26,22 @@ def reach(run: Underway, trials: Trials, before: int, *, finished: bool, last: b
     """
     r, state = run.recipe, run.state
     if (state.due(r.eval_every, before) or last) and state.evaluated_at != state.env_steps:
-        evaluate(run, trials)
+        evaluate(run, evaluations)
     if state.due(r.video_every, before):
         film(run)
     if finished or state.evaluated_at == state.env_steps:
-        stop_rules(run, trials)
+        stop_rules(run, evaluations)
     if run.envs.broken or state.due(r.log_every, before) or last:
         check_numbers(run)
 
 
-def evaluate(run: Underway, trials: Trials, only: list[bool] | None = None) -> None:
+def evaluate(run: Underway, evaluations: Evaluations, only: list[bool] | None = None) -> None:
     """A greedy evaluation of the seeds that still train (or ``only`` some); keeps each seed's best weights."""
     r, state, at = run.recipe, run.state, run.env_steps
     playing = only or [why is None for why in state.scores.stopped]
     skip = [s for s, plays in enumerate(playing) if not plays]
     bounds = [int(r.eval_share * min(at, r.eval_every or at))] * r.seeds
-    returns, lengths = trials(run.agent, r.eval_episodes, at, bounds, skip)
+    returns, lengths = evaluations(run.agent, r.eval_episodes, at, bounds, skip)
     run.recorder.evaluation(at, returns, lengths)
     _show(run)
     improved = state.scores.evaluation(mean_of(returns), at, np.isfinite(returns).sum(1).tolist())
@@ -71,7 +71,7 @@ def film(run: Underway) -> None:
     run.recorder.tracker.video(path, title, run.env_steps)
 
 
-def stop_rules(run: Underway, trials: Trials) -> None:
+def stop_rules(run: Underway, evaluations: Evaluations) -> None:
     """Stop the seeds that have solved the environment, if asked, or had all their episodes."""
     r, state, reasons = run.recipe, run.state, {}
     for s in state.training:
@@ -80,7 +80,7 @@ def stop_rules(run: Underway, trials: Trials) -> None:
         elif 0 < r.max_episodes <= state.scores.episodes[s]:
             reasons[s] = "max_episodes"
     if reasons and state.evaluated_at != state.env_steps:
-        evaluate(run, trials, only=[s in reasons for s in range(r.seeds)])
+        evaluate(run, evaluations, only=[s in reasons for s in range(r.seeds)])
     stop(run, {s: why for s, why in reasons.items() if s in state.training})
 
 

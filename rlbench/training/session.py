@@ -24,12 +24,12 @@ from ..runfolder.checkpoints import Keeper, Kept
 from ..runfolder.create import disk_error, write_recipe
 from ..runfolder.layout import whole_run
 from ..track.open import check_trackers, open_tracker
+from .evaluations import Evaluations, Paused
 from .finish import draw, finish
 from .milestones import check_metrics, check_numbers, reach
-from .narrow import leave_out
 from .rescue import rescued, saved_before_step
-from .standing import stand
-from .trials import Paused, Trials
+from .restore import stand
+from .stopped_seeds import leave_out
 from .underway import Underway
 
 TICK_SECONDS = 0.2  # between calls of the watcher
@@ -46,14 +46,14 @@ class Session:
 
     Attributes:
         now: what is at work, and where it stands.
-        trials: plays the evaluations.
+        evaluations: plays the evaluations.
     """
 
     def __init__(self, recipe: Recipe, watcher: Watcher, *, alone: bool = True) -> None:
         check_trackers(recipe.track)
         self.recipe, self.watcher = recipe, watcher
         self.now = Underway(recipe, watcher, alone=alone)
-        self.trials = Trials(self.now, self._keep_up, TICK_SECONDS)
+        self.evaluations = Evaluations(self.now, self._keep_up, TICK_SECONDS)
         self._obs: Tensor | None = None  # what to act on next, if the run was resumed
         self._told_limit = False
 
@@ -127,14 +127,14 @@ class Session:
                 try:
                     with agent_code(self.recipe.agent):
                         self._loop(interrupts)
-                        ended = run.summary = finish(run, self.trials)
+                        ended = run.summary = finish(run, self.evaluations)
                 except (EnvError, AgentError) as e:
                     raise rescued(run, e) from e
                 except KeyboardInterrupt:
                     if interrupts.signal or not saved_before_step(run):  # the user insists, or there is no telling
                         raise
                     interrupts.take()
-                    ended = run.summary = finish(run, self.trials)
+                    ended = run.summary = finish(run, self.evaluations)
                 except SystemExit as e:  # of code that an agent called; it would end the program without a word
                     raise rescued(run, AgentError(f"something called sys.exit({e.code!r})")) from e
             if run.alone:
@@ -219,7 +219,7 @@ class Session:
         """Do what is due at this step. Where that fails or is cut off, a resumed run does it again."""
         state = self.now.state
         state.pending = (before, finished)
-        reach(self.now, self.trials, before, finished=finished, last=state.env_steps >= self.recipe.total_steps)
+        reach(self.now, self.evaluations, before, finished=finished, last=state.env_steps >= self.recipe.total_steps)
         state.pending = None
 
     def _keep_up(self) -> None:

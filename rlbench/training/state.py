@@ -1,7 +1,7 @@
 """What a run knows of itself between two steps: what its checkpoint keeps of it, and a resume brings back.
 
 Weights, buffers, random streams and environments keep what is theirs: `underway` puts all of it into a checkpoint, and
-`standing` brings all of it back.
+`restore` brings all of it back.
 """
 
 from dataclasses import dataclass, field

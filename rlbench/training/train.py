@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import CheckpointError, NoRun, UsageError, first_line
-from ..process import mode
+from ..process import mkl
 from ..process.places import absolute, shown, staying
 from ..recipe import Recipe
 from ..recipe.build import Parts, code_changes
@@ -148,7 +148,7 @@ def resume(
     """
     refuse_again()
     folder = absolute(folder)
-    mode.choose(recorded_mode(folder))
+    mkl.choose(recorded_mode(folder))
     agent = given_class(agent) if isinstance(agent, type) else agent
     path = folder / "checkpoint.pth"
     workers = worker_folders(folder)

@@ -1,6 +1,6 @@
 """What is at work in a run: its agent, environments and record, with the `RunState`. What acts on a run is given this.
 
-`session` drives it from step to step; `milestones`, `trials`, `narrow`, `rescue` and `finish` do what comes up.
+`session` drives it from step to step; `milestones`, `evaluations`, `narrow`, `rescue` and `finish` do what comes up.
 """
 
 from pathlib import Path

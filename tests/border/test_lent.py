@@ -23,7 +23,7 @@ from rlbench.recipe.build import maker_of
 from rlbench.rollout.env_batch import EnvBatch
 from rlbench.runfolder import journal
 from rlbench.runfolder.reader import Reader
-from rlbench.trained.episodes import open_recording
+from rlbench.trained.recording import open_recording
 from rlbench.trained.verify import check_seeds, read_tables
 
 

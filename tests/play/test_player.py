@@ -29,8 +29,8 @@ from rlbench.play.key_table import ACTIONS, KEYS, action_names
 from rlbench.play.reel import Reel
 from rlbench.play.webp import LARGEST, Pictures
 from rlbench.rng import episode_seed
-from rlbench.trained.episodes import choose, open_recording
 from rlbench.trained.explain import insight, returns_that_followed
+from rlbench.trained.recording import choose, open_recording
 
 HOSTILE = "</script><img src=x onerror=alert(1)>&\"'<b>"
 

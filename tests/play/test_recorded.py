@@ -22,7 +22,7 @@ from rlbench.play import mosaic, recorded
 from rlbench.play.greedy import HOLD
 from rlbench.play.mosaic import GAP, Mosaic, Tile
 from rlbench.trained import rerun
-from rlbench.trained.episodes import Chosen, Recording, choose, open_recording
+from rlbench.trained.recording import Chosen, Recording, choose, open_recording
 
 
 class Moody(Drawn):

@@ -15,7 +15,7 @@ import rlbench
 from rlbench.runfolder import checkpoint_file, journal
 from rlbench.runfolder.checkpoints import newest
 from rlbench.runfolder.reader import Reader
-from rlbench.trained.episodes import open_recording
+from rlbench.trained.recording import open_recording
 from rlbench.trained.verify import check_seeds, read_tables
 from rlbench.training import train as training
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rlbench.process import mode
+from rlbench.process import mkl
 
 HERE = Path(__file__).parents[1]
 FILES = [
@@ -20,11 +20,11 @@ FILES = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chosen", ["", *mode.modes()])
+@pytest.mark.parametrize("chosen", ["", *mkl.modes()])
 def test_the_promises_hold(chosen: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if name not in (mode.VARIABLE, mode.OURS)}
+    environment = {name: value for name, value in os.environ.items() if name not in (mkl.VARIABLE, mkl.OURS)}
     if chosen:
-        environment[mode.VARIABLE] = chosen
+        environment[mkl.VARIABLE] = chosen
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(HERE / name) for name in FILES)]
     done = subprocess.run(command, env=environment, cwd=HERE.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]

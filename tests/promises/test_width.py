@@ -14,7 +14,7 @@ from rlbench.agents.dqn import DQN, DQNConfig
 
 from rlbench.cli import main
 from rlbench.nn import products
-from rlbench.process import mode
+from rlbench.process import mkl
 from rlbench.recipe import Recipe, width
 from rlbench.record.watcher import Watcher
 from rlbench.rng import Streams
@@ -65,13 +65,13 @@ def test_a_product_that_strays_is_found(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_with_several_threads_nothing_is_promised() -> None:
-    assert look(threads=2).facts() == {"cpu": mode.cpu(), "mkl_mode": width.mkl_mode(), "width": "none"}
+    assert look(threads=2).facts() == {"cpu": mkl.cpu(), "mkl_mode": width.mkl_mode(), "width": "none"}
 
 
 def test_a_run_says_what_it_saw(tmp_path: Path) -> None:
     run = train(out=tmp_path / "run", **SMALL)
     numerics = json.loads((run.folder / "run.json").read_text())["numerics"]
-    assert numerics == {"cpu": mode.cpu(), "mkl_mode": width.mkl_mode(), "width": "kept", "products_tried": 9}
+    assert numerics == {"cpu": mkl.cpu(), "mkl_mode": width.mkl_mode(), "width": "kept", "products_tried": 9}
 
 
 def test_a_run_without_width_says_so_and_asks_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,8 +93,8 @@ def test_the_command_starts_again_in_a_slower_mode(tmp_path: Path, monkeypatch: 
 
     started = []
     monkeypatch.setattr(width, "product", careless)
-    monkeypatch.setattr(mode, "slower", lambda: "COMPATIBLE")
-    monkeypatch.setattr(mode, "restart", started.append)
+    monkeypatch.setattr(mkl, "slower", lambda: "COMPATIBLE")
+    monkeypatch.setattr(mkl, "restart", started.append)
     arguments = ["train", "--env", "CartPole-v1", "--seeds", "2", "--workers", "1", "--out", str(tmp_path / "run")]
     result = CliRunner().invoke(main, arguments)
     assert started == ["COMPATIBLE"]
@@ -105,7 +105,7 @@ def test_the_command_starts_again_in_a_slower_mode(tmp_path: Path, monkeypatch: 
 def test_a_resume_in_another_mode_is_not_called_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = train(out=tmp_path / "run", **SMALL)
     notes = Notes()
-    monkeypatch.setattr("rlbench.training.standing.mkl_mode", lambda: "ANOTHER")
+    monkeypatch.setattr("rlbench.training.restore.mkl_mode", lambda: "ANOTHER")
     again = resume(run.folder, total_steps=200, watcher=notes)
     assert again.summary["inexact_resumes_at"] == [120]
     assert any("this resume is not exact" in note for note in notes.notes)
@@ -121,33 +121,33 @@ def test_a_resume_in_another_mode_is_not_called_exact(tmp_path: Path, monkeypatc
     ],
 )
 def test_modes_of_a_cpu(flags: str, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mode, "_cpu", lambda field: flags)
-    assert mode.modes() == expected
+    monkeypatch.setattr(mkl, "_cpu", lambda field: flags)
+    assert mkl.modes() == expected
     monkeypatch.setattr(os, "environ", {})
-    mode.choose()
-    steps = [os.environ[mode.VARIABLE]]
-    while slower := mode.slower():
-        mode.choose(slower)
-        steps.append(os.environ[mode.VARIABLE])
+    mkl.choose()
+    steps = [os.environ[mkl.VARIABLE]]
+    while slower := mkl.slower():
+        mkl.choose(slower)
+        steps.append(os.environ[mkl.VARIABLE])
     assert steps == expected
 
 
 def test_the_users_own_choice_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", {mode.VARIABLE: "COMPATIBLE"})
-    mode.choose()
-    mode.choose("AVX2")
-    assert os.environ == {mode.VARIABLE: "COMPATIBLE"}
-    assert mode.slower() == ""
+    monkeypatch.setattr(os, "environ", {mkl.VARIABLE: "COMPATIBLE"})
+    mkl.choose()
+    mkl.choose("AVX2")
+    assert os.environ == {mkl.VARIABLE: "COMPATIBLE"}
+    assert mkl.slower() == ""
 
 
 @pytest.mark.slow
 def test_a_restart_runs_the_same_command_with_the_mode_asked_for() -> None:
     script = (
-        "import os, sys; from rlbench.process import mode\n"
+        "import os, sys; from rlbench.process import mkl\n"
         "if len(os.environ.get('SEEN', '')) < 1:\n"
-        "    os.environ['SEEN'] = 'yes'; mode.restart('COMPATIBLE')\n"
+        "    os.environ['SEEN'] = 'yes'; mkl.restart('COMPATIBLE')\n"
         "from rlbench.recipe import width\n"
-        "print(sys.argv[1:], os.environ['MKL_CBWR'], width.mkl_mode(), mode.slower() == '')"
+        "print(sys.argv[1:], os.environ['MKL_CBWR'], width.mkl_mode(), mkl.slower() == '')"
     )
     done = subprocess.run([sys.executable, "-c", script, "a b"], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[0] in ("['a b'] COMPATIBLE COMPATIBLE True", "['a b'] COMPATIBLE none True")

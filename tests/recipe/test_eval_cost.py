@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_trials import recipe
+from test_evaluations import recipe
 
 import rlbench
 from rlbench.recipe import Recipe
@@ -47,7 +47,7 @@ def on_a_clock(monkeypatch: pytest.MonkeyPatch, training: float, evaluating: flo
         return step(self, action)
 
     monkeypatch.setattr(EnvBatch, "step", slow)
-    for module in ("session", "trials"):
+    for module in ("session", "evaluations"):
         monkeypatch.setattr(f"rlbench.training.{module}.time", clock)
 
 

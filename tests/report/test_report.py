@@ -20,10 +20,10 @@ from rlbench.judge.comparison import compare
 from rlbench.judge.verdict import interval
 from rlbench.report.appendix import reproduce
 from rlbench.report.charts import inline
-from rlbench.report.episodes import LONGEST, env_reels
-from rlbench.report.facts import gather
+from rlbench.report.findings import gather
 from rlbench.report.page import write_report
-from rlbench.trained.episodes import choose, open_recording
+from rlbench.report.reels import LONGEST, env_reels
+from rlbench.trained.recording import choose, open_recording
 
 VOID = {"meta", "br", "img", "input", "link"}
 
@@ -405,7 +405,7 @@ def test_long_episodes_are_left_out(runs: Path, monkeypatch: pytest.MonkeyPatch)
     found = gather([runs / "a"])
     assert len(env_reels(found.contestants, "CartPole-v1", (), (), 1).reels) >= 2
     assert LONGEST > 500
-    monkeypatch.setattr("rlbench.report.episodes.LONGEST", 3)
+    monkeypatch.setattr("rlbench.report.reels.LONGEST", 3)
     none = env_reels(found.contestants, "CartPole-v1", (), (), 1)
     assert none.reels == []
     assert "too many for this page" in none.notes[0]

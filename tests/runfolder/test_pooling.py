@@ -10,7 +10,7 @@ from command import CARTPOLE, rlbench, succeeds
 
 from rlbench.judge.comparison import compare
 from rlbench.plots.curves import group_runs, pool
-from rlbench.report.facts import gather
+from rlbench.report.findings import gather
 from rlbench.report.seeds import seeds as seeds_table
 from rlbench.runfolder.history import read_runs
 from rlbench.runfolder.pooling import TrainedSeed, count_once, experiment_of, note_of, spans

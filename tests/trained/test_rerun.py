@@ -12,7 +12,7 @@ from test_promises import assert_same_run, recipe
 import rlbench
 from rlbench.runfolder import journal
 from rlbench.runfolder.reader import Reader
-from rlbench.trained.episodes import choose, open_recording
+from rlbench.trained.recording import choose, open_recording
 from rlbench.trained.rerun import Replayed, check, replay_returns
 from rlbench.trained.verify import check_seeds, read_tables
 from rlbench.training import train as training

@@ -19,8 +19,8 @@ from rlbench.runfolder.index import find_runs
 from rlbench.runfolder.journal import Entry
 from rlbench.runfolder.reader import Reader
 from rlbench.trained import verify
-from rlbench.trained.episodes import Recording, open_recording
-from rlbench.training import trials
+from rlbench.trained.recording import Recording, open_recording
+from rlbench.training import evaluations
 
 SMALL: dict[str, Any] = {"eval_every": 0, "final_eval_episodes": 0, "dqn": {"hidden": [8], "learning_starts": 40}}
 
@@ -390,6 +390,6 @@ def test_a_run_that_is_writing(run: Path) -> None:
 def test_an_evaluation_that_was_cut_off_is_no_damage(content: str, run: Path) -> None:
     """A half one, of a crash, is played again."""
     before = find_runs(run)
-    (run / trials.FILE).write_text(content)
+    (run / evaluations.FILE).write_text(content)
     succeeds("verify", run)
     assert find_runs(run) == before

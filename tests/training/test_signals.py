@@ -192,7 +192,7 @@ def test_resume_where_not_every_worker_had_saved(whole: Path, tmp_path: Path) ->
 def test_a_run_cut_off_in_its_last_evaluation_can_be_finished(whole: Path, tmp_path: Path) -> None:
     script = (
         "import sys; from rlbench.training import session; from rlbench.cli import main\n"
-        "def finish(run, trials): raise KeyboardInterrupt\n"
+        "def finish(run, evaluations): raise KeyboardInterrupt\n"
         "session.finish = finish\n"
         "main(sys.argv[1:], prog_name='rlbench')"
     )

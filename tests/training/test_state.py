@@ -15,9 +15,9 @@ from rlbench.record.watcher import Watcher
 from rlbench.rollout.env_batch import Episode
 from rlbench.training.finish import figures
 from rlbench.training.milestones import stop
-from rlbench.training.narrow import Narrowed, leave_out
 from rlbench.training.session import Session
 from rlbench.training.state import RunState
+from rlbench.training.stopped_seeds import Narrowed, leave_out
 
 
 def in_mid_run() -> RunState:
@@ -80,7 +80,7 @@ def test_figures_leave_the_weights_of_the_agent_as_they_were(narrowed: bool, tmp
         leave_out(run)
     agent, held = run.agent, snapshot(run.agent.state_dict())
     assert isinstance(agent, Narrowed) is narrowed
-    found = figures(run, session.trials, [200, 200, 200])
+    found = figures(run, session.evaluations, [200, 200, 200])
     assert found.final.shape == found.best.shape == (3,)
     assert found.final_episodes == found.best_episodes == [2, 2, 2]
     assert run.agent is agent

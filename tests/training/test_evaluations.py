@@ -15,8 +15,8 @@ from rlbench.record.watcher import Watcher
 from rlbench.rollout.env_batch import EnvBatch
 from rlbench.rollout.evaluation import Plan
 from rlbench.rollout.signals import Interrupted
+from rlbench.training import evaluations
 from rlbench.training import train as training
-from rlbench.training import trials
 
 HYPER = {"hidden": (8,), "batch_size": 8, "learning_starts": 16, "capacity": 200, "epsilon_steps": 50}
 
@@ -63,7 +63,7 @@ def killed() -> None:
 def test_cut_off_anywhere_the_result_is_the_same(
     how: str, cut: int, whole: rlbench.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trials, "KEEP_SECONDS", -1.0)
+    monkeypatch.setattr(evaluations, "KEEP_SECONDS", -1.0)
     monkeypatch.setattr("rlbench.training.session.SAVE_SHARE", 1e9)
     run = tmp_path / "run"
     with monkeypatch.context() as patched:
@@ -83,7 +83,7 @@ def test_cut_off_anywhere_the_result_is_the_same(
 
 
 def test_what_was_played_is_not_played_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trials, "KEEP_SECONDS", -1.0)
+    monkeypatch.setattr(evaluations, "KEEP_SECONDS", -1.0)
     keys = {"eval_every": 0, "eval_episodes": 1, "seeds": 1, "final_eval_episodes": 40, "eval_share": 100.0}
     with monkeypatch.context() as patched:
         steps = evaluating_steps(patched, 60, killed)

@@ -23,7 +23,7 @@ from rlbench.packing import Packed
 from rlbench.record.watcher import Watcher
 from rlbench.rollout.signals import Interrupted
 from rlbench.runfolder.layout import worker_folders
-from rlbench.training import narrow, session
+from rlbench.training import session, stopped_seeds
 from rlbench.training import train as training
 
 TABLES = ("episodes.csv", "evaluations.csv", "updates.csv")
@@ -386,7 +386,7 @@ def test_buffers_that_do_not_fit_into_memory_twice_stay_where_they_are(
 ) -> None:
     made = recipe(hyper=MORE, **DIFFERING)
     run = train(made, tmp_path / "run").folder
-    monkeypatch.setattr(narrow, "free_memory", lambda: 20_000)
+    monkeypatch.setattr(stopped_seeds, "free_memory", lambda: 20_000)
     told = Notes()
     wide = train(made, tmp_path / "wide", told).folder
     notes = [note for note in told.notes if "still computed" in note]
@@ -409,7 +409,7 @@ def test_what_stands_for_all_seeds() -> None:
     spec = Spec((4,), torch.float32, None, 2, num_seeds=4, num_envs=2)
     made = made_of(spec, DQNConfig(hidden=(8,), learning_starts=0, batch_size=4, epsilon_decay=0.9))
     whole, streams = made([5, 6, 7, 8])
-    two, drawn = narrow.narrow(whole, made, streams, [5, 6, 7, 8], [1, 3])
+    two, drawn = stopped_seeds.narrow(whole, made, streams, [5, 6, 7, 8], [1, 3])
     obs = torch.rand(4, 3, 4)
     values = two.explain(obs)["q_values"]
     assert values.shape == (4, 3, 2)
@@ -448,8 +448,8 @@ def test_what_stands_for_all_seeds() -> None:
         assert torch.equal(held["rows"][s], were["rows"][s])
         assert_same(pick(two.state_dict()["q_net"], s, 4), pick(whole.state_dict()["q_net"], s, 4))
 
-    one, _ = narrow.narrow(two, made, drawn, [5, 6, 7, 8], [3])
-    assert isinstance(one, narrow.Narrowed)
+    one, _ = stopped_seeds.narrow(two, made, drawn, [5, 6, 7, 8], [3])
+    assert isinstance(one, stopped_seeds.Narrowed)
     assert isinstance(one.inner, DQN)  # not one around another
     assert same(one.state_dict(), two.state_dict())
     assert same(one.replay.state_dict(), held)  # type: ignore[union-attr]

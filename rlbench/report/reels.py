@@ -9,11 +9,11 @@ from ..play.reel import Reel, training_reels
 from ..recipe.registry import table_name
 from ..rollout.camera import draws
 from ..runfolder.reader import read_recipe
-from ..trained.episodes import Chosen, Recording, choose, open_recording
 from ..trained.load import Trained, load
+from ..trained.recording import Chosen, Recording, choose, open_recording
 from ..trained.rerun import Replayed, check
 from ..user_code.refs import confirmed
-from .facts import ContestantRuns
+from .findings import ContestantRuns
 
 BUDGET = 2_500_000  # bytes of pictures in the page, before base64 makes a third more of them
 LONGEST = 3000  # steps of an episode: more takes a minute to draw, and nobody watches it to its end

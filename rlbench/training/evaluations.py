@@ -23,7 +23,7 @@ class Paused(Exception):
     """A signal came in the middle of an evaluation; what it had played is kept."""
 
 
-class Trials:
+class Evaluations:
     """Plays the evaluations of a run, and tells it how far they are and what they have cost.
 
     Args:
