@@ -1,4 +1,4 @@
-"""From the host's memory to a device without waiting for it.
+"""Tensors copied from the host's memory to a card without waiting for it.
 
 A copy out of ordinary memory makes the host stand still until the device has done all it was asked for before. Out of
 pinned memory it does not: what was written there is fetched in its turn, and must stay as it is until then.

@@ -1,4 +1,4 @@
-"""On a card: a function of tensors as one graph, launched at once and not operation by operation.
+"""CUDA graphs: a function of tensors that a card runs at once, and not operation by operation.
 
 Small networks leave a card idle between one operation and the next: launching costs the host several microseconds,
 computing costs the card fewer. CUDA records what a function launches, and then replays all of it with one call.

@@ -1,4 +1,4 @@
-"""Replay buffer: ring storage, uniform sampling, n-step returns.
+"""The replay buffer: ring storage, uniform sampling, n-step returns. One of another kind gets a file beside this one.
 
 A transition is packed into one row of float32 (images into two rows of bytes beside it), so that sampling is one
 gather. Rows lie as (S, T, E, width): time is a ring of T = capacity // E. The ring is held by NumPy in the host's

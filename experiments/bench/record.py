@@ -108,8 +108,7 @@ def buffer(transitions: int, side: int, where: Path | None) -> None:
 
     from rlbench.replay import Replay
     from rlbench.rng import Streams
-    from rlbench.runfolder.checkpoints import Keeper, newest
-    from rlbench.training.session import SAVE_SHARE
+    from rlbench.runfolder.checkpoints import SAVE_SHARE, Keeper, newest
     from rlbench.types import Spec
     from rlbench.units import byte_size
 

@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ TRAIN = (
 
 
 @click.command()
-@click.option("--megabytes", default=1, show_default=True, help="Size of the disk.")
+@click.option("--megabytes", default=1, show_default=True, help="What is left of the disk once a run has begun.")
 def disk(megabytes: int) -> None:
     """Train on a full and on a read-only disk; go on when there is room; compare with a run that always had it."""
     from rlbench.errors import RlbenchError
@@ -26,10 +27,10 @@ def disk(megabytes: int) -> None:
     from .kill import same_ending
 
     wrong = []
-    with tempfile.TemporaryDirectory() as scratch, _tmpfs(Path(scratch) / "disk", megabytes) as mount:
+    with tempfile.TemporaryDirectory() as scratch, _tmpfs(Path(scratch) / "disk") as mount:
         whole, run = Path(scratch) / "whole", mount / "run"
         _rlbench("train", *TRAIN, "--out", str(whole))
-        full = _rlbench("train", *TRAIN, "--out", str(run))
+        full = _squeezed(mount, megabytes, "train", *TRAIN, "--out", str(run))
         click.echo(f"disk of {megabytes} MiB: exit code {full.returncode}: {full.stderr.strip()}")
         try:
             click.echo(f"the newest checkpoint is whole, of step {newest(run).content['env_steps']:,}")
@@ -68,11 +69,22 @@ def _rlbench(*args: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-m", "rlbench", *args], capture_output=True, text=True, check=False)
 
 
+def _squeezed(mount: Path, megabytes: int, *args: str) -> "subprocess.CompletedProcess[str]":
+    """As `_rlbench`, of a run that found room enough when it looked, before it began; then others filled the disk."""
+    command = [sys.executable, "-m", "rlbench", *args]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not list(mount.glob("*/episodes.csv")):
+            time.sleep(0.01)
+        subprocess.run(["mount", "-o", f"remount,size={megabytes}m", str(mount)], check=True)
+        out, err = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
 @contextlib.contextmanager
-def _tmpfs(mount: Path, megabytes: int) -> Iterator[Path]:
+def _tmpfs(mount: Path) -> Iterator[Path]:
     mount.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(mount)],
+        ["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(mount)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:

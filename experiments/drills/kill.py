@@ -83,11 +83,11 @@ def _start(folder: Path, workers: int) -> Any:
 
 def _train(folder: Path, workers: int) -> None:
     from rlbench.recipe import Recipe
-    from rlbench.training import session
+    from rlbench.runfolder import checkpoints
     from rlbench.training import train as training
 
     os.setpgrp()
-    session.SAVE_SHARE = 1e9  # save as often as asked, whatever it costs: that is the point here
+    checkpoints.SAVE_SHARE = 1e9  # save as often as asked, whatever it costs: that is the point here
     places = list(folder.glob("workers/*/checkpoint.pth")) or list(folder.glob("checkpoint.pth"))
     if places and (folder / "summary.json").exists():  # killed after its very end
         return

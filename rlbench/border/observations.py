@@ -1,4 +1,4 @@
-"""The numbers that an environment returns, checked against its space: every part of an observation, at every depth.
+"""Observations checked against their space: every number that an environment returns, at every depth.
 
 Below `nested` and `spaces`, which put the parts together. Each function here makes a checker for one space once; it
 then takes one value and gives it as NumPy stores it, or raises `Unfit`. What is stored is what was returned: a value

@@ -1,4 +1,4 @@
-"""A run as its folder shows it, whoever trains it: a `Status` read from the CSV files, again and again."""
+"""A run that another process trains, followed by its files: what is new in them becomes a `Status`, again and again."""
 
 import math
 from array import array

@@ -1,4 +1,4 @@
-"""`rlbench watch`: the panel of a run in another process, or of one that has ended."""
+"""The loop of `rlbench watch`: look at a run folder, draw its panel, wait for a key or for the run's end."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Stacked layers: S networks of one shape, held along a leading axis and computed together.
+"""Networks of S seeds at once: layers, whole networks, and their parameters as one tensor.
 
 Part of the kit: agents build their networks of what is listed here.
 """

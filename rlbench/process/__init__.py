@@ -1,4 +1,4 @@
 """This process and its machine: where its user stands, its streams, its settings, how its CPU computes.
 
-Knows errors alone; agents need none of it.
+Every room above may ask it; agents need none of it.
 """

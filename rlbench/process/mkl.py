@@ -1,4 +1,4 @@
-"""Which code path MKL takes: the fastest of this CPU that is the same wherever an operand lies. Imports nothing heavy.
+"""The code path of MKL, torch's maths on a CPU: the fastest that gives the same bits wherever an operand lies.
 
 MKL takes its path when it first runs, from MKL_CBWR in the environment, and keeps it. Left to itself it chooses anew
 for every operand, by where that lies in memory, and with it the last bits of a product. What a user has set stays.

@@ -1,4 +1,4 @@
-"""Recipes as files: those that come with rlbench, found by name, and those of a user's own, by path."""
+"""Finds recipes and reads their TOML: those that come with rlbench by name, those of a user's own by path."""
 
 import tomllib
 from importlib import resources

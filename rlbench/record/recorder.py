@@ -1,4 +1,7 @@
-"""What a run writes down: CSV files and the journal are the record; trackers, TensorBoard and others, are views."""
+"""Writes episodes.csv, evaluations.csv, updates.csv and the journal while a run trains, and tells its trackers.
+
+The files are the record; trackers, TensorBoard and others, are views of it.
+"""
 
 import contextlib
 import csv

@@ -1,4 +1,4 @@
-"""Who looks on while a run is under way, and what there is to see."""
+"""The interface of whoever looks on while a run trains (a panel, plain lines, a test), and what there is to see."""
 
 from pathlib import Path
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""`rlbench report`: everything about runs on one page to send to somebody.
+"""One page about runs to send to somebody: what it says is gathered first, then written as HTML.
 
-Nobody but the command stands above.
+For the command `report` alone, which is all that stands above.
 """

@@ -1,4 +1,4 @@
-"""S x E Gymnasium environments as tensors: actions in, transitions out. What their episodes are is `episodes`' part."""
+"""S x E Gymnasium environments as tensors: actions in, transitions out. When their episodes end is `episodes`' part."""
 
 from collections.abc import Sequence
 from typing import Any

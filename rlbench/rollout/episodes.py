@@ -1,4 +1,4 @@
-"""Copies of an environment in the midst of their episodes, in NumPy. The only file that knows when to reset.
+"""When an episode begins, ends and is cut: copies of an environment, in NumPy. The only file that knows when to reset.
 
 Every episode starts with ``env.reset(seed=...)`` where the seed is a hash of (seed, env, episode). The actions of the
 episode under way are kept, so that an environment which is deterministic given its seed can be brought back to where it

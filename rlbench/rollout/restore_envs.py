@@ -1,4 +1,4 @@
-"""Where copies stand in the midst of their episodes, and how others come to stand there: by doing it all again.
+"""Environments are brought back to mid-episode: each is reset with its seed, and takes the same actions again.
 
 Nothing of an environment is pickled: it is reset with the seed of its episode, and takes the same actions.
 """

@@ -1,4 +1,4 @@
-"""Signals: the first one ends the loop at the next step, so that everything is saved; the second one ends at once."""
+"""Ctrl-C and other signals: the first ends the loop at the next step, with everything saved; the second at once."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The checkpoints of a run folder: the newest pair, the ones before it, and the best weights.
+"""The checkpoints of a run folder: how often one is written, which ones stay, and the newest that is whole.
 
 ``checkpoint.pth`` and ``replay.pth`` are one step's, and so are the pairs in ``checkpoints/STEP/``, which are kept as
 links to the same files: a damaged file is passed over for the pair before it. As resuming is exact, that costs time
@@ -18,6 +18,7 @@ from . import checkpoint_file
 
 OLDER = "checkpoints"
 NEXT_REPLAY = "replay.next.pth"  # while a checkpoint is being written
+SAVE_SHARE = 0.02  # of the time, at most, goes into checkpoints; one that is due waits until it may cost so much
 
 
 class Kept(NamedTuple):
@@ -84,7 +85,7 @@ class Keeper:
 
 
 class Pace:
-    """Keeps the time that goes into checkpoints a small share of all.
+    """How often a checkpoint is written: as the recipe asks, but that the time for them stays a small share of all.
 
     Attributes:
         seconds: since the last checkpoint, or since `begin`.
@@ -102,13 +103,17 @@ class Pace:
     def seconds(self) -> float:
         return time.perf_counter() - self._at
 
-    def affords(self, env_steps: int, share: float) -> bool:
-        """Whether a checkpoint now would take less than ``share`` of the time since the last one.
+    def due(self, minutes: float) -> bool:
+        """Whether more than ``minutes`` have gone by since the last one; never for 0."""
+        return self.seconds > 60 * minutes > 0
+
+    def affords(self, env_steps: int) -> bool:
+        """Whether a checkpoint now would take less than `SAVE_SHARE` of the time since the last one.
 
         It is judged by the last one, and by how much the replay buffer may have grown since.
         """
         seconds, then = self._last
-        return seconds * env_steps / then < share * self.seconds
+        return seconds * env_steps / then < SAVE_SHARE * self.seconds
 
     @contextlib.contextmanager
     def saving(self, env_steps: int) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The flight recorder: seed and actions of every training episode, from which each can be run again.
+"""The journal, written and read: seed and actions of every training episode, from which each can be run again.
 
 ``journal/K.bin`` in the run folder holds the episodes of seed K: a line of JSON that says what an action is, then one
 record after the other: a head of fixed size, its checksum, the actions, and a checksum of all. Records are appended and

@@ -1,4 +1,4 @@
-"""One process at a time writes to a run folder."""
+"""The lock of a run folder: one process at a time writes there."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The files of a run whose seeds were split over processes become those of one run."""
+"""Joins the files that several processes of one run wrote, each about its seeds, to those of one run."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Opens the trackers that a recipe asks for; the only one that knows which there are."""
+"""Opens the trackers that a recipe asks for; the only file that knows which there are: a new one is entered here."""
 
 import importlib.util
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,7 @@
-"""What a tracker is: told what a run records, a view of the record that can be lost without harm."""
+"""What a tracker is: it is given what a run records, and shows it elsewhere. It can be lost without harm.
+
+A new one is a file beside this one, with an entry in `open`.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

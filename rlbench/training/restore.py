@@ -1,4 +1,4 @@
-"""How a run comes to stand where a checkpoint of it was written, and what is said where it does not do so exactly."""
+"""A run is brought back to where its checkpoint was written; what keeps it from being exact is said."""
 
 from functools import partial
 from typing import Any

@@ -1,4 +1,4 @@
-"""One run under way, driven: the loop with its record, evaluations, checkpoints and stop rules."""
+"""Drives a run from step to step: records what happened, and does what is due, checkpoints among it."""
 
 import contextlib
 import time
@@ -33,7 +33,6 @@ from .stopped_seeds import leave_out
 from .underway import Underway
 
 TICK_SECONDS = 0.2  # between calls of the watcher
-SAVE_SHARE = 0.02  # of the time, at most, goes into checkpoints; one that is due waits until it may cost so much
 
 
 class Session:
@@ -182,8 +181,8 @@ class Session:
             last = state.env_steps >= r.total_steps
             state.train_seconds = paused - began - aside
             self._reach(before, bool(step.finished))
-            due = due or state.due(r.checkpoint_every, before) or run.pace.seconds > 60 * r.checkpoint_minutes > 0
-            if due and not last and run.pace.affords(state.env_steps, SAVE_SHARE):
+            due = due or state.due(r.checkpoint_every, before) or run.pace.due(r.checkpoint_minutes)
+            if due and not last and run.pace.affords(state.env_steps):
                 check_numbers(run)  # a checkpoint is something to go on from
                 run.save()
                 due = False
@@ -225,7 +224,7 @@ class Session:
     def _keep_up(self) -> None:
         """In the middle of a long evaluation: write a checkpoint that goes on with it, if there is none."""
         run = self.now
-        if run.state.pending and run.saved_at != run.env_steps and run.pace.affords(run.env_steps, SAVE_SHARE):
+        if run.state.pending and run.saved_at != run.env_steps and run.pace.affords(run.env_steps):
             run.save()
 
     def _record(self, step: Step, before: int) -> None:

@@ -1,4 +1,4 @@
-"""Seeds that have stopped are left out of the agent, so that they no longer cost anything.
+"""Seeds that have stopped are left out of the agent, which is built anew for the others: they cost nothing any more.
 
 Stands between a run and its agent. `narrow` builds the agent anew for the seeds that still train and hands it what
 these seeds have learned; `Narrowed` stands in its place towards the run, its environments and its record, for which

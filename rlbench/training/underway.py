@@ -1,4 +1,4 @@
-"""What is at work in a run: its agent, environments and record, with the `RunState`. What acts on a run is given this.
+"""The parts of a run under way: its agent, environments, record and `RunState`. Whatever acts on a run is given this.
 
 `session` drives it from step to step; `milestones`, `evaluations`, `narrow`, `rescue` and `finish` do what comes up.
 """

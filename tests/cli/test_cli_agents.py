@@ -169,7 +169,7 @@ def test_a_full_disk_in_mid_run(where: str, tmp_path: Path, monkeypatch: pytest.
                     monkeypatch.setattr("rlbench.training.finish.write_json", full)
 
     monkeypatch.setattr(Underway, "save", save)
-    monkeypatch.setattr("rlbench.training.session.SAVE_SHARE", 1e9)  # save when it is due, whatever that costs
+    monkeypatch.setattr("rlbench.runfolder.checkpoints.SAVE_SHARE", 1e9)  # save when it is due, whatever that costs
     said = one_line(rlbench(*CARTPOLE, "--set", "checkpoint_every=30", "--out", tmp_path / "run"))
     assert "No space left on device" in said
     assert f"rlbench train --resume {tmp_path}/run" in said

@@ -16,7 +16,7 @@ from rlbench.recipe import Recipe
 from rlbench.record.summary import combine
 from rlbench.record.watcher import Watcher
 from rlbench.rollout.signals import Interrupted
-from rlbench.runfolder import checkpoint_file
+from rlbench.runfolder import checkpoint_file, checkpoints
 from rlbench.training import session
 from rlbench.training import train as training
 
@@ -218,7 +218,7 @@ def test_resume_after_a_signal(env: str, at: int, tmp_path: Path, monkeypatch: p
 def test_resume_twice_after_crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is saved on the way out: the records run ahead of the checkpoint, and are cut back to it."""
     monkeypatch.setattr(session, "TICK_SECONDS", -1.0)
-    monkeypatch.setattr(session, "SAVE_SHARE", 1e9)  # save when it is due, whatever that costs
+    monkeypatch.setattr(checkpoints, "SAVE_SHARE", 1e9)  # save when it is due, whatever that costs
     whole = rlbench.train(recipe=recipe(hyper=MORE, **FULL), out=tmp_path / "whole").folder
     often = recipe(hyper=MORE, **{**FULL, "checkpoint_every": 90})
     with pytest.raises(MemoryError):

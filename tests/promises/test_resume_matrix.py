@@ -13,7 +13,7 @@ from torch import Tensor
 
 import rlbench
 from rlbench.rollout.signals import Interrupted
-from rlbench.runfolder import checkpoint_file
+from rlbench.runfolder import checkpoint_file, checkpoints
 from rlbench.runfolder.layout import worker_folders
 from rlbench.training import session
 from rlbench.training import train as training
@@ -29,7 +29,7 @@ KEYS: dict[str, Any] = {
 
 def keep_every_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "TICK_SECONDS", -1.0)
-    monkeypatch.setattr(session, "SAVE_SHARE", 1e9)
+    monkeypatch.setattr(checkpoints, "SAVE_SHARE", 1e9)
 
 
 @pytest.mark.slow

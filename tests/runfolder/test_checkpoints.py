@@ -109,7 +109,7 @@ class Notes(Watcher):
 def test_resuming_past_a_damaged_checkpoint_ends_the_same(
     workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlbench.training.session.SAVE_SHARE", 1e9)
+    monkeypatch.setattr("rlbench.runfolder.checkpoints.SAVE_SHARE", 1e9)
     recipe = Recipe(
         env="CartPole-v1", seeds=2, workers=workers, total_steps=400, checkpoint_every=100, eval_every=150,
         eval_episodes=2, final_eval_episodes=2, log_every=50, device="cpu",

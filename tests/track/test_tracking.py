@@ -24,6 +24,7 @@ from rlbench.errors import UsageError
 from rlbench.recipe import Recipe
 from rlbench.record.watcher import Watcher
 from rlbench.rollout.signals import Interrupted
+from rlbench.runfolder import checkpoints
 from rlbench.track import open as opening
 from rlbench.track.tensorboard import TensorBoard
 from rlbench.track.tfrecord import crc32c
@@ -90,7 +91,7 @@ def test_epsilon_is_recorded_as_it_falls(tmp_path: Path) -> None:
 def test_tensorboard_of_a_resumed_run(how: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that was stopped, or that crashed long after its checkpoint, and one that never was: every point, once."""
     monkeypatch.setattr(session, "TICK_SECONDS", -1.0)
-    monkeypatch.setattr(session, "SAVE_SHARE", 1e9)
+    monkeypatch.setattr(checkpoints, "SAVE_SHARE", 1e9)
     keys = {**FULL, "checkpoint_every": 90}
     whole = rlbench.train(recipe=recipe(hyper=MORE, **keys), out=tmp_path / "whole").folder
     cut = tmp_path / "cut"
@@ -250,7 +251,7 @@ def test_services_are_told_once_by_a_resumed_run(
     how: Any, services: dict[str, FakeService], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "TICK_SECONDS", -1.0)
-    monkeypatch.setattr(session, "SAVE_SHARE", 1e9)
+    monkeypatch.setattr(checkpoints, "SAVE_SHARE", 1e9)
     keys: Any = {**FULL, "checkpoint_every": 90, "track": "wandb,trackio"}
     rlbench.train(recipe=recipe(**keys), out=tmp_path / "whole")
     whole = {name: list(service.logged) for name, service in services.items()}

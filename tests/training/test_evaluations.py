@@ -64,7 +64,7 @@ def test_cut_off_anywhere_the_result_is_the_same(
     how: str, cut: int, whole: rlbench.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluations, "KEEP_SECONDS", -1.0)
-    monkeypatch.setattr("rlbench.training.session.SAVE_SHARE", 1e9)
+    monkeypatch.setattr("rlbench.runfolder.checkpoints.SAVE_SHARE", 1e9)
     run = tmp_path / "run"
     with monkeypatch.context() as patched:
         evaluating_steps(patched, cut, (lambda: signal.raise_signal(signal.SIGINT)) if how == "interrupt" else killed)

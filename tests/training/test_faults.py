@@ -77,7 +77,7 @@ def diverge(monkeypatch: pytest.MonkeyPatch) -> None:
         return metrics
 
     monkeypatch.setattr(DQN, "update", spoiled)
-    monkeypatch.setattr("rlbench.training.session.SAVE_SHARE", 1e9)
+    monkeypatch.setattr("rlbench.runfolder.checkpoints.SAVE_SHARE", 1e9)
 
 
 def test_which_metrics_are_losses() -> None:

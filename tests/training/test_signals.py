@@ -14,8 +14,7 @@ import pytest
 from command import CARTPOLE, assert_same_record, process, rlbench, succeeds, timeless
 from test_promises import assert_same, rows_of_seeds
 
-from rlbench.runfolder import checkpoint_file
-from rlbench.training import session
+from rlbench.runfolder import checkpoint_file, checkpoints
 from rlbench.training.underway import Underway
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="watches processes through /proc")
@@ -134,7 +133,7 @@ def test_an_end_between_the_files_of_a_checkpoint(at: int, tmp_path: Path, monke
         saved.append(self.env_steps)
         save(self)
 
-    monkeypatch.setattr(session, "SAVE_SHARE", 1e9)  # whatever they cost
+    monkeypatch.setattr(checkpoints, "SAVE_SHARE", 1e9)  # whatever they cost
     monkeypatch.setattr(os, "replace", counted)
     monkeypatch.setattr(Underway, "save", save_and_count)
     flags = ("--set", "checkpoint_every=30", "--set", "eval_every=40")

@@ -55,11 +55,10 @@ def warm_up() -> None:
         importlib.import_module(name)
     import torch
 
-    from rlbench.training import session
+    from rlbench.runfolder import checkpoints
 
     torch.set_num_threads(1)
-    if hasattr(session, "SAVE_SHARE"):
-        session.SAVE_SHARE = 1e9  # checkpoints as often as asked, whatever they cost
+    checkpoints.SAVE_SHARE = 1e9  # checkpoints as often as asked, whatever they cost
 
 
 def call(args: Sequence[str], cwd: Path, env: dict[str, str], patience: float = PATIENCE) -> Said:
