@@ -6,10 +6,11 @@ Import the builders with ``from conftest import make_spec, random_transitions``.
 import rlbench  # noqa: F401  (first of all: it chooses MKL's code path, which MKL reads once)
 
 # isort: split
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import hypothesis
 import numpy as np
 import pytest
@@ -50,6 +51,20 @@ def _no_card(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """Tests are of the CPU, whatever there is besides; those with the marker ``cuda`` are of a card."""
     if request.node.get_closest_marker("cuda") is None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+def registering(envs: Mapping[str, Any]) -> Any:
+    """A fixture for all tests of a module: these environments, ids and classes, have names while they run."""
+
+    @pytest.fixture(scope="module", autouse=True)
+    def registered() -> Iterator[None]:
+        for env_id, entry_point in envs.items():
+            gym.register(env_id, entry_point=entry_point, max_episode_steps=50)
+        yield
+        for env_id in envs:
+            del gym.registry[env_id]
+
+    return registered
 
 
 def make_spec(

@@ -19,11 +19,11 @@ def greedy(
     opened: "Trained", path: Path, episodes: int, speed: float, tell: "Callable[[Played], Any]"
 ) -> "tuple[list[Played], str]":
     """Write greedy episodes; the episodes, and what to say of the file."""
-    from rlbench.play import player, reel
+    from rlbench.play import html_page, player, reel
     from rlbench.process.places import shown
     from rlbench.user_code.commands import ref
 
-    player.check_name(path)
+    html_page.check_name(path, "--html out.html")
     played: list[Played] = []
 
     def on_episode(one: "Played") -> None:
@@ -35,7 +35,8 @@ def greedy(
         f"Seed {opened.seeds[0]} of {shown(opened.path)}, {opened.env_steps:,} env steps of training. Greedy episodes."
     )
     title = f"{ref(opened.recipe.agent)} on {opened.recipe.env}"
-    size = player.write_page(path, player.page(reels, opened.recipe.env, title, about, speed=speed))
+    html = player.page(reels, opened.recipe.env, title, about, speed=speed)
+    size = html_page.write_page(path, html, "--html FILE")
     return played, f"; {shown(path)}: {_size(size, [one.pictures for one in reels])}"
 
 
@@ -51,12 +52,12 @@ def training(
 ) -> None:
     """Write episodes of training, with the estimates of the run's own checkpoint where it can be loaded."""
     from rlbench.errors import RlbenchError
-    from rlbench.play import player, reel
+    from rlbench.play import html_page, player, reel
     from rlbench.process.places import shown
     from rlbench.trained import load as trained
     from rlbench.user_code.commands import ref
 
-    player.check_name(path)
+    html_page.check_name(path, "--html out.html")
     opened, why_not = None, ""
     try:
         seed = chosen[0].entry.seed
@@ -67,7 +68,8 @@ def training(
     reels = reel.training_reels(recording, chosen, opened, on_episode, why_not)
     title = f"{ref(recording.recipe.agent)} on {recording.recipe.env}: episodes of training"
     about = f"Seed {chosen[0].entry.seed} of {shown(recording.folder)}."
-    size = player.write_page(path, player.page(reels, recording.recipe.env, title, about, speed=speed))
+    html = player.page(reels, recording.recipe.env, title, about, speed=speed)
+    size = html_page.write_page(path, html, "--html FILE")
     click.echo(f"{shown(path)}: {_size(size, [one.pictures for one in reels])}")
 
 

@@ -4,18 +4,13 @@
 there are. What they show is made by `reel`.
 """
 
-import base64
-import hashlib
 import json
 from collections.abc import Sequence
 from html import escape
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
-from ..files import exporting
 from ..version import __version__
+from .html_page import asset, document
 from .key_table import action_names
 from .reel import Reel
 
@@ -37,12 +32,12 @@ footer { margin: 18px 0 0; font-size: 12.5px; }
 
 def style() -> str:
     """CSS, for one ``<style>``. Everything in it stands under ``.rlb-player``."""
-    return _asset("player.css")
+    return asset("player.css")
 
 
 def script() -> str:
     """JavaScript, for one ``<script>`` at the end of the body: it starts every section before it."""
-    return _asset("player.js")
+    return asset("player.js")
 
 
 def section(reels: Sequence[Reel], env_id: str, *, speed: float = 1.0, whole_page: bool = False) -> str:
@@ -84,56 +79,10 @@ def page(reels: Sequence[Reel], env_id: str, title: str, about: str = "", *, spe
         about: a sentence under it.
         speed: as for `section`.
     """
-    code, head = script(), PAGE_STYLE + style()
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy(code)}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>{head}</style>
-</head>
-<body>
-<main>
-<header><h1>{escape(title)}</h1><p>{escape(about)}</p></header>
+    main = f"""<header><h1>{escape(title)}</h1><p>{escape(about)}</p></header>
 {section(reels, env_id, speed=speed, whole_page=True)}
-<footer>rlbench {__version__}. One file, without network: save it, send it, open it anywhere.</footer>
-</main>
-<script>{code}</script>
-</body>
-</html>
-"""
-
-
-def policy(*scripts: str) -> str:
-    """A Content-Security-Policy: inline styles, data URIs as images, these inline scripts, and nothing else."""
-    hashes = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in scripts]
-    allowed = " ".join(f"'sha256-{one}'" for one in hashes)
-    rest = "base-uri 'none'; form-action 'none'"
-    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed}; {rest}"
-
-
-def check_name(path: str | Path) -> None:
-    """Raises UsageError where a page is not to be called that."""
-    if Path(path).suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{path} is no name for a page: --html out.html")
-
-
-def write_page(path: str | Path, html: str) -> int:
-    """Write a page, whole or not at all; its folder is made if need be. Returns its size in bytes.
-
-    Raises:
-        RunFolderError: it cannot be written.
-    """
-    content = html.encode()
-    with exporting(Path(path), "--html FILE") as temporary:
-        temporary.write_bytes(content)
-    return len(content)
-
-
-def _asset(name: str) -> str:
-    return (resources.files("rlbench") / "assets" / name).read_text(encoding="utf-8")
+<footer>rlbench {__version__}. One file, without network: save it, send it, open it anywhere.</footer>"""
+    return document(title, PAGE_STYLE + style(), main, script())
 
 
 def _json(reel: Reel) -> dict[str, Any]:

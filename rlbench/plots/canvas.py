@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -10,7 +10,21 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 
+from ..errors import UsageError
 from .look import Look, as_typed, inches_of
+
+
+class Labelled(Protocol):
+    """What is drawn into a panel: of one environment, under a label."""
+
+    @property
+    def env(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+
+T = TypeVar("T", bound=Labelled)
 
 
 class LegendLine(NamedTuple):
@@ -19,6 +33,21 @@ class LegendLine(NamedTuple):
     label: str
     seeds: int  # 0: the label stands alone
     planned: int
+
+
+def by_env(found: Sequence[T]) -> dict[str, list[T]]:
+    """What each panel shows. Raises UsageError where there is nothing."""
+    if not found:
+        raise UsageError("there is no run to draw.")
+    panels: dict[str, list[T]] = {}
+    for one in found:
+        panels.setdefault(one.env, []).append(one)
+    return panels
+
+
+def numbered(found: Sequence[Labelled]) -> dict[str, int]:
+    """A number for each label, by which it has the same colour and mark in every panel."""
+    return {label: i for i, label in enumerate(dict.fromkeys(one.label for one in found))}
 
 
 class Canvas(NamedTuple):

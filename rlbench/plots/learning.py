@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from ..errors import UsageError
 from ..files import exporting
 from ..runfolder.history import Axis, What
-from .canvas import LegendLine, canvas, finish, legends
+from .canvas import LegendLine, by_env, canvas, finish, legends, numbered
 from .curves import Curve, Stat, group_runs
 from .look import CROWDED, SCREEN, Look, axis_name, end_bars, level_line, short_numbers, step_marks
 
@@ -79,28 +79,23 @@ def figure(
 
 def draw(curves: Sequence[Curve], *, title: str | None = None, look: Look = SCREEN) -> Figure:
     """`figure` of curves that are at hand; at least one, all of the same kind."""
-    if not curves:
-        raise UsageError("there is no run to draw.")
-    by_env: dict[str, list[Curve]] = {}
-    for curve in curves:
-        by_env.setdefault(curve.env, []).append(curve)
-    numbers = {label: i for i, label in enumerate(dict.fromkeys(curve.label for curve in curves))}
+    panels, numbers = by_env(curves), numbered(curves)
     entries = {
         env: [LegendLine(curve.label, len(curve.seeds), curve.planned) for curve in group]
-        for env, group in by_env.items()
+        for env, group in panels.items()
     }
     made = canvas(entries, look)
     label, unit = axis_name(curves[0].axis, max(float(curve.x[-1]) for curve in curves))
     legends(
         made,
-        [_panel(ax, group, numbers, unit, look) for ax, group in zip(made.panels, by_env.values(), strict=True)],
+        [_panel(ax, group, numbers, unit, look) for ax, group in zip(made.panels, panels.values(), strict=True)],
     )
     first = curves[0]
     if first.what == "evaluations":
         y, detail = "greedy return", "mean of an evaluation"
     else:
         y, detail = "episode return", f"mean of last {first.window} episodes"
-    caption = _caption(curves, by_env)
+    caption = _caption(curves, panels)
     if look.width is None:
         y += f"\n({detail})"
     else:  # a small panel has no room for it
@@ -185,18 +180,18 @@ def _limits(curves: list[Curve]) -> tuple[float, float]:
     return float(low - margin), float(high + margin)
 
 
-def _caption(curves: Sequence[Curve], by_env: dict[str, list[Curve]]) -> str:
+def _caption(curves: Sequence[Curve], panels: dict[str, list[Curve]]) -> str:
     """What the marks mean, for a picture that is seen without its text."""
     if all(len(curve.seeds) == 1 for curve in curves):
         return "One seed: it takes several to tell an effect from luck."
     stat = curves[0].stat
     how = "Student's t" if stat == "mean" else "bootstrap"
     text = f"Line: {STATS[stat]} over seeds."
-    if any(len(group) <= CROWDED for group in by_env.values()):
+    if any(len(group) <= CROWDED for group in panels.values()):
         text += f"  Band: its 95 % interval ({how})."
-    if any(len(group) > CROWDED for group in by_env.values()):
+    if any(len(group) > CROWDED for group in panels.values()):
         text += f"  Bars at the right: its 95 % interval at the end ({how})."
-    if any(len(group) <= CROWDED and len(curve.seeds) > 1 for group in by_env.values() for curve in group):
+    if any(len(group) <= CROWDED and len(curve.seeds) > 1 for group in panels.values() for curve in group):
         text += "  Thin lines: single seeds."
     if any(curve.early for curve in curves):
         text += "\nA seed that stopped early counts with its last value from there on."

@@ -9,10 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from ..errors import UsageError
 from ..stats.estimates import Estimate, aggregate
 from ..stats.survival import wilson
-from .canvas import LegendLine, canvas, finish, legends
+from .canvas import LegendLine, by_env, canvas, finish, legends, numbered
 from .curves import PooledRuns, recent, usual_window
 from .look import CROWDED, SCREEN, Look, as_typed, fitted, solved_mark, step_band, step_marks
 
@@ -90,29 +89,27 @@ def profile(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
 
 def draw_profiles(found: Sequence[FinalScores], *, title: str | None = None, look: Look = SCREEN) -> Figure:
     """Performance profiles, one panel per environment: of two curves the upper one is better at that score."""
-    by_env = _by_env(found)
-    numbers = _numbers(found)
-    made = canvas({env: [_entry(s) for s in group] for env, group in by_env.items()}, look)
-    handles = [_profile_panel(ax, group, numbers, look) for ax, group in zip(made.panels, by_env.values(), strict=True)]
+    panels, numbers = by_env(found), numbered(found)
+    made = canvas({env: [_entry(s) for s in group] for env, group in panels.items()}, look)
+    handles = [_profile_panel(ax, group, numbers, look) for ax, group in zip(made.panels, panels.values(), strict=True)]
     legends(made, handles)
     caption = f"{_sources(found)}"
-    if any(len(group) <= CROWDED for group in by_env.values()):
+    if any(len(group) <= CROWDED for group in panels.values()):
         caption += "  Band: 95 % interval of the share (Wilson)."
-    if any(len(group) > CROWDED for group in by_env.values()):
+    if any(len(group) > CROWDED for group in panels.values()):
         caption += f"  More than {CROWDED} curves: without intervals."
     return finish(made, x=f"{found[0].name} τ", y="share of seeds\nscoring above τ", caption=caption, title=title)
 
 
 def draw_scores(found: Sequence[FinalScores], *, title: str | None = None, look: Look = SCREEN) -> Figure:
     """Mean, interquartile mean and median of the final scores with their 95 % intervals, over a dot for each seed."""
-    by_env = _by_env(found)
-    numbers = _numbers(found)
-    most = max(map(len, by_env.values()))
-    entries = {env: [LegendLine(name, 0, 0) for name in _NAMES.values()] for env in by_env}
+    panels, numbers = by_env(found), numbered(found)
+    most = max(map(len, panels.values()))
+    entries = {env: [LegendLine(name, 0, 0) for name in _NAMES.values()] for env in panels}
     made = canvas(entries, look, tall=1.3 + 0.85 * most, shelved=True)
     handles = [
         _scores_panel(ax, group, made.each, most, numbers, look)
-        for ax, group in zip(made.panels, by_env.values(), strict=True)
+        for ax, group in zip(made.panels, panels.values(), strict=True)
     ]
     legends(made, handles)
     caption = _sources(found) + "  Bars: 95 % intervals (bootstrap).  Small dots: single seeds."
@@ -213,19 +210,6 @@ def _scores_panel(
 def _sources(found: Sequence[FinalScores]) -> str:
     text = f"{found[0].name.capitalize()}: {', or '.join(dict.fromkeys(s.source for s in found))}."
     return text + ("  Dashed: solved." if any(s.solved_at is not None for s in found) else "")
-
-
-def _by_env(found: Sequence[FinalScores]) -> dict[str, list[FinalScores]]:
-    if not found:
-        raise UsageError("there is no run to draw.")
-    by_env: dict[str, list[FinalScores]] = {}
-    for s in found:
-        by_env.setdefault(s.env, []).append(s)
-    return by_env
-
-
-def _numbers(found: Sequence[FinalScores]) -> dict[str, int]:
-    return {label: i for i, label in enumerate(dict.fromkeys(s.label for s in found))}
 
 
 def _entry(s: FinalScores) -> LegendLine:

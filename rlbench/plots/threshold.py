@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..numbers import exact
 from ..runfolder.history import Axis, History, Seed
 from ..stats.survival import kaplan_meier
-from .canvas import LegendLine, canvas, finish, legends
+from .canvas import LegendLine, by_env, canvas, finish, legends, numbered
 from .curves import PooledRuns, usual_window
 from .look import CROWDED, SCREEN, Look, axis_name, end_bars, short_numbers, step_band, step_marks
 
@@ -104,16 +104,11 @@ def share_reached(times: Times) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
 
 def draw_times(found: Sequence[Times], *, title: str | None = None, look: Look = SCREEN) -> Figure:
     """The share of seeds that have reached the threshold, as steps, one panel per environment."""
-    if not found:
-        raise UsageError("there is no run to draw.")
-    by_env: dict[str, list[Times]] = {}
-    for times in found:
-        by_env.setdefault(times.env, []).append(times)
-    numbers = {label: i for i, label in enumerate(dict.fromkeys(times.label for times in found))}
-    entries = {env: [LegendLine(t.label, len(t.at), t.planned) for t in group] for env, group in by_env.items()}
+    panels, numbers = by_env(found), numbered(found)
+    entries = {env: [LegendLine(t.label, len(t.at), t.planned) for t in group] for env, group in panels.items()}
     made = canvas(entries, look)
     label, unit = axis_name(found[0].axis, max(float(times.at.max()) for times in found))
-    handles = [_panel(ax, group, numbers, unit, look) for ax, group in zip(made.panels, by_env.values(), strict=True)]
+    handles = [_panel(ax, group, numbers, unit, look) for ax, group in zip(made.panels, panels.values(), strict=True)]
     legends(made, handles)
     levels = {times.threshold for times in found}
     y = (
@@ -121,11 +116,11 @@ def draw_times(found: Sequence[Times], *, title: str | None = None, look: Look =
         if len(levels) == 1
         else "share of seeds\nthat have solved it"
     )
-    caption = f"Reached: by {found[0].by}.  {_band(by_env.values())}: 95 % interval (Wilson)."
+    caption = f"Reached: by {found[0].by}.  {_band(panels.values())}: 95 % interval (Wilson)."
     if not all(times.reached.all() for times in found):
         caption += "  Upright marks: seeds end there without having reached it (Kaplan-Meier)."
     if len({times.threshold for times in found}) > 1:
-        caption += f"\nSolved: {', '.join(f'{env} at {exact(group[0].threshold)}' for env, group in by_env.items())}."
+        caption += f"\nSolved: {', '.join(f'{env} at {exact(group[0].threshold)}' for env, group in panels.items())}."
     return finish(made, x=label, y=y, caption=caption, title=title)
 
 

@@ -3,14 +3,12 @@
 import datetime
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import UsageError
-from ..files import exporting
 from ..judge.contestants import Spec
 from ..play import player
+from ..play.html_page import asset, check_name, document, write_page
 from ..process.places import absolute, staying
 from ..units import duration
 from ..version import __version__
@@ -55,23 +53,19 @@ def write_report(
         RunFolderError: ``out`` cannot be written.
     """
     path = absolute(out)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{path} is no name for a page: --out report.html")
+    check_name(path, "--out report.html")
     found = gather(groups)
     with staying():
         films = (
             [env_reels(found.contestants, env, agents, imports, len(found.envs)) for env in found.envs] if video else []
         )
-    html = page(found, films, title).encode()
-    with exporting(path, "--out FILE") as temporary:
-        temporary.write_bytes(html)
-    return Report(path, len(html), found, tuple(note for one in films for note in one.notes))
+    size = write_page(path, page(found, films, title), "--out FILE")
+    return Report(path, size, found, tuple(note for one in films for note in one.notes))
 
 
 def page(found: Findings, films: Sequence[EnvReels] = (), title: str | None = None) -> str:
     """The page itself."""
     title = title or _title(found)
-    scripts = [player.script(), _asset("report.js")]
     parts = [
         ("verdict", "Verdict", verdict(found)),
         ("curves", "Curves", _charts(found)),
@@ -85,26 +79,11 @@ def page(found: Findings, films: Sequence[EnvReels] = (), title: str | None = No
     ]
     body = "".join(f'<section id="{name}"><h2>{head}</h2>{html}</section>' for name, head, html in parts if html)
     links = "".join(f'<a href="#{name}">{head}</a>' for name, head, html in parts if html)
-    code = "".join(f"<script>{script}</script>" for script in scripts)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{player.policy(*scripts)}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>{player.style()}{_asset("report.css")}</style>
-</head>
-<body>
-<main>
-<header><h1>{escape(title)}</h1><p>{escape(_about(found))}</p><nav aria-label="Contents">{links}</nav></header>
+    about = f'<p>{escape(_about(found))}</p><nav aria-label="Contents">{links}</nav>'
+    main = f"""<header><h1>{escape(title)}</h1>{about}</header>
 {body}
-<footer>Made by rlbench {__version__}. One file, without network: save it, send it, open it anywhere.</footer>
-</main>
-{code}
-</body>
-</html>
-"""
+<footer>Made by rlbench {__version__}. One file, without network: save it, send it, open it anywhere.</footer>"""
+    return document(title, player.style() + asset("report.css"), main, player.script(), asset("report.js"))
 
 
 def _title(found: Findings) -> str:
@@ -154,7 +133,3 @@ def _films(films: Sequence[EnvReels]) -> str:
         notes = "".join(f'<p class="missing">{escape(note)}</p>' for note in one.notes)
         parts.append(head + shown + notes)
     return "".join(parts)
-
-
-def _asset(name: str) -> str:
-    return (resources.files("rlbench") / "assets" / name).read_text(encoding="utf-8")

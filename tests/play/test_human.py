@@ -15,6 +15,7 @@ import numpy as np
 import pygame
 import pytest
 from command import mistake, rlbench
+from conftest import registering
 from test_play import Drawn, without_display
 
 import rlbench as package
@@ -65,18 +66,11 @@ class Fails(Taped):
         raise KeyError("no such key")
 
 
-ENVS = {"human/Taped-v0": Taped, "human/Mapped-v0": Mapped, "human/Box-v0": Box, "human/Fails-v0": Fails}
+_registered = registering(
+    {"human/Taped-v0": Taped, "human/Mapped-v0": Mapped, "human/Box-v0": Box, "human/Fails-v0": Fails}
+)
 KEYED = KeyMap({frozenset({LEFT}): 0, frozenset({RIGHT}): 1}, (0,), 1.0, "keys")
 WAITS = KEYED._replace(idle=())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _registered() -> Iterator[None]:
-    for env_id, entry_point in ENVS.items():
-        gym.register(env_id, entry_point=entry_point, max_episode_steps=50)
-    yield
-    for env_id in ENVS:
-        del gym.registry[env_id]
 
 
 @pytest.fixture(autouse=True)

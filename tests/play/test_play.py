@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from conftest import registering
 from PIL import Image
 from test_video import read_mp4
 
@@ -63,16 +64,7 @@ class Grey(Drawn):
         return super().render()[..., 0]
 
 
-ENVS = {"test/Drawn-v0": Drawn, "test/Blind-v0": Blind, "test/Grey-v0": Grey}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _registered() -> Iterator[None]:
-    for env_id, entry_point in ENVS.items():
-        gym.register(env_id, entry_point=entry_point, max_episode_steps=50)
-    yield
-    for env_id in ENVS:
-        del gym.registry[env_id]
+_registered = registering({"test/Drawn-v0": Drawn, "test/Blind-v0": Blind, "test/Grey-v0": Grey})
 
 
 def trained_on(env_id: str, folder: Path) -> Path:

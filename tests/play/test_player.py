@@ -17,6 +17,7 @@ import pytest
 import torch
 from browser import Browser, browser, needs_chromium
 from command import mistake, rlbench, succeeds
+from conftest import registering
 from PIL import Image
 from test_play import Blind, Drawn
 
@@ -63,16 +64,7 @@ class Odd(Learner):
         return Odd.says(obs)
 
 
-ENVS = {"page/Drawn-v0": Drawn, "page/Blind-v0": Blind, "page/Continuous-v0": Continuous}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _registered() -> Iterator[None]:
-    for env_id, entry_point in ENVS.items():
-        gym.register(env_id, entry_point=entry_point, max_episode_steps=50)
-    yield
-    for env_id in ENVS:
-        del gym.registry[env_id]
+_registered = registering({"page/Drawn-v0": Drawn, "page/Blind-v0": Blind, "page/Continuous-v0": Continuous})
 
 
 def trained_on(env_id: str, folder: Path, **keys: Any) -> Path:

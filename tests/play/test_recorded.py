@@ -3,14 +3,13 @@
 import csv
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 from command import mistake, rlbench, succeeds
+from conftest import registering
 from PIL import Image
 from test_play import FPS, HEIGHT, WIDTH, Blind, Drawn, FakeWindow
 from test_video import read_mp4
@@ -45,16 +44,9 @@ class Fragile(Drawn):
         return super().step(action)
 
 
-ENVS = {"travel/Drawn-v0": Drawn, "travel/Blind-v0": Blind, "travel/Moody-v0": Moody, "travel/Fragile-v0": Fragile}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _registered() -> Iterator[None]:
-    for env_id, entry_point in ENVS.items():
-        gym.register(env_id, entry_point=entry_point, max_episode_steps=50)
-    yield
-    for env_id in ENVS:
-        del gym.registry[env_id]
+_registered = registering(
+    {"travel/Drawn-v0": Drawn, "travel/Blind-v0": Blind, "travel/Moody-v0": Moody, "travel/Fragile-v0": Fragile}
+)
 
 
 def trained_on(env_id: str, folder: Path, **keys: Any) -> Path:

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from command import mistake, rlbench, succeeds
+from conftest import registering
 from rlbench.envs.probe import ConstantReward
 
 import rlbench as package
@@ -48,16 +49,7 @@ class Fragile(ConstantReward):
         return super().reset(**how)
 
 
-ENVS = {"verify/Fickle-v0": Fickle, "verify/Fragile-v0": Fragile}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _registered() -> Iterator[None]:
-    for env_id, entry_point in ENVS.items():
-        gym.register(env_id, entry_point=entry_point, max_episode_steps=50)
-    yield
-    for env_id in ENVS:
-        del gym.registry[env_id]
+_registered = registering({"verify/Fickle-v0": Fickle, "verify/Fragile-v0": Fragile})
 
 
 @pytest.fixture(scope="module")
