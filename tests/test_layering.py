@@ -62,7 +62,7 @@ BANS = {
     "cli": Ban(("rlbench/cli/*.py",), ("torch", "matplotlib", "gymnasium"), only_top=True),
     "runs": Ban(
         tuple(f"rlbench/runfolder/{name}.py" for name in
-              ("__init__", "documents", "facts", "index", "layout", "lock", "reader", "tables", "values")),
+              ("__init__", "documents", "facts", "index", "layout", "lock", "reader", "tables")),
         ("torch", "numpy"), only_top=True,
     ),
     # As top-level names these belong to other packages; ours are rlbench.agents, rlbench.envs, rlbench.experiments.

@@ -61,7 +61,7 @@ def training(
     opened, why_not = None, ""
     try:
         seed = chosen[0].entry.seed
-        opened = trained.load(recording.folder, seed=seed, agent=agent, imports=imports, device=device or "auto")
+        opened = trained.load(recording.reader, seed=seed, agent=agent, imports=imports, device=device or "auto")
     except RlbenchError as e:  # the record is worth seeing without them
         why_not = f", and no others could be loaded: {e}"
         click.echo(f"no Q-values: {e}", err=True)

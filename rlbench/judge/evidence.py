@@ -12,10 +12,9 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from ..errors import RunFolderError, UsageError
-from ..runfolder.documents import ended, numbers_of
+from ..runfolder.documents import ended, finite, numbers_of
 from ..runfolder.pooling import Experiment, TrainedSeed, experiment_of, story_of
 from ..runfolder.reader import Reader, reader_of, sound
-from ..runfolder.values import finite
 
 Score = Literal["final", "best", "auc"]
 SCORES: tuple[str, ...] = get_args(Score)

@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -17,8 +16,6 @@ from ..process.settings import Restoring
 from ..rng import Streams
 from ..rollout.env_batch import EnvBatch
 from ..types import Spec
-from ..user_code import user_files
-from ..user_code.refs import code_of
 from .device import SMALL, resolve_device, worth_a_card
 from .memory import Need, check_memory, within_memory
 from .recipe import Recipe, validate_hyper
@@ -49,11 +46,6 @@ def maker_of(recipe: Recipe) -> EnvMaker:
         os.chdir(kept.folder)
     limit = recipe.max_episode_steps
     return env_maker(recipe.env, recipe.env_kwargs, limit, anew=recipe.fresh_envs, classes=classes)
-
-
-def code_changes(folder: Path, recipe: Recipe) -> list[str]:
-    """Notes about code of the user's that is not what it was when the run in ``folder`` began; it is imported."""
-    return user_files.changes(folder, code_of(recipe.agent, recipe.imports))
 
 
 def build(

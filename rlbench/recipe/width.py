@@ -6,8 +6,7 @@ MKL has taken (`mkl`): a run looks, in a few milliseconds, before it begins, and
 
 import ctypes
 import functools
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,11 +67,11 @@ def name_of(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def recorded_mode(folder: Path) -> str:
-    """The mode that the run in ``folder`` was trained in, where this CPU has it too; else the fastest."""
+def recorded_mode(about: Mapping[str, Any]) -> str:
+    """The mode that a run was trained in, by its run.json, where this CPU has it too; else "", the fastest."""
     try:
-        recorded = json.loads((folder / "run.json").read_text(encoding="utf-8"))["numerics"]["mkl_mode"]
-    except (OSError, ValueError, KeyError, TypeError):
+        recorded = about["numerics"]["mkl_mode"]
+    except (KeyError, TypeError):
         return ""
     return recorded if recorded in mkl.modes() else ""
 

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import PurePath
 from typing import Any
 
-from ..runfolder.values import finite
+from ..runfolder.documents import finite
 from ..units import duration
 from ..user_code.commands import place
 from ..user_code.refs import runs_user_code

@@ -12,10 +12,10 @@ from ..judge.contestants import Contestant, Spec, find_contestants, read_contest
 from ..judge.evidence import score_of, time_to
 from ..judge.fairness import find_differences, find_warnings
 from ..judge.scales import reference
+from ..runfolder.documents import finite
 from ..runfolder.facts import Facts, read_facts, status_of
 from ..runfolder.history import History, What, read_runs
 from ..runfolder.reader import Reader, no_run, resume_of
-from ..runfolder.values import finite
 from ..stats.estimates import aggregate, optimality_gap
 from ..stats.survival import median_time, wilson
 

@@ -1,14 +1,13 @@
 """The moving part of a report: episodes of training, run again out of the journal, for the player."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import RlbenchError, UsageError, first_line
 from ..play.reel import Reel, training_reels
 from ..recipe.registry import table_name
 from ..rollout.camera import draws
-from ..runfolder.reader import read_recipe
+from ..runfolder.reader import Reader
 from ..trained.load import Trained, load
 from ..trained.recording import Chosen, Recording, choose, open_recording
 from ..trained.rerun import Replayed, check
@@ -55,9 +54,7 @@ def env_reels(
         why = ""
         for folder in (f for f in contestant.folders if f.facts.env == env):
             try:
-                found, more = _of_run(
-                    str(folder.path), which, agents, imports, BUDGET // (share * min(room, len(here)))
-                )
+                found, more = _of_run(folder.reader, which, agents, imports, BUDGET // (share * min(room, len(here))))
             except RlbenchError as e:
                 why = why or str(e)
                 continue
@@ -72,9 +69,9 @@ def env_reels(
 
 
 def _of_run(
-    run: str, which: str, agents: Sequence[str], imports: Sequence[str], budget: int
+    run: Reader, which: str, agents: Sequence[str], imports: Sequence[str], budget: int
 ) -> tuple[list[Reel], list[str]]:
-    imports = confirmed(read_recipe(Path(run)).imports, imports).used  # the others are for other runs
+    imports = confirmed(run.model().imports, imports).used  # the others are for other runs
     recording = open_recording(run, imports=imports)
     if not draws(recording.maker):
         raise UsageError(f"{recording.recipe.env} draws no pictures.")
@@ -103,6 +100,6 @@ def _agent(
     wanted = recording.recipe.agent
     given = next((agent for agent in agents if table_name(agent) == table_name(wanted)), None)
     try:
-        return load(recording.folder, seed=chosen[0].entry.seed, agent=given, imports=imports, device="cpu"), ""
+        return load(recording.reader, seed=chosen[0].entry.seed, agent=given, imports=imports, device="cpu"), ""
     except RlbenchError as e:
         return None, f": {first_line(e).rstrip('.')}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..judge.evidence import SeedEvidence, time_to
 from ..numbers import exact
-from ..runfolder.values import finite
+from ..runfolder.documents import finite
 from .findings import ContestantRuns, Findings, Folder, of_seed, threshold
 from .results import short
 

@@ -16,7 +16,8 @@ import torch
 from ..errors import CheckpointError, NoRun, first_line
 from ..files import replacing_all, unwritable
 from ..process.places import shown
-from ..user_code.commands import resume_of
+from .documents import unreadable
+from .reader import resume_of
 
 FORMAT = 1
 
@@ -70,25 +71,26 @@ def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str,
     try:
         file = path.open("rb")
     except OSError as e:
-        raise CheckpointError(f"cannot read {path}: {e}") from e
+        raise CheckpointError(f"{unreadable(shown(path), e)}.") from e
     with file:
         content = _opened(path, file, kind, device)
     if not isinstance(content, dict) or content.get("rlbench") != kind:
         found = content.get("rlbench") if isinstance(content, dict) else None
         what = f"it is a {found}" if found else "it was not written by rlbench"
-        raise CheckpointError(f"{path} is no {kind}: {what}.")
+        raise CheckpointError(f"{shown(path)} is no {kind}: {what}.")
     if not isinstance(content.get("format"), int) or content["format"] > FORMAT:
         raise CheckpointError(
-            f"{path} has format {content.get('format')}, this rlbench reads up to {FORMAT}. Upgrade rlbench to open it."
+            f"{shown(path)} has format {content.get('format')}, this rlbench reads up to {FORMAT}. "
+            "Upgrade rlbench to open it."
         )
     size, digest = path.stat().st_size, content.pop("digest", None)
     held = {key: value for key, value in content.items() if key not in ("rlbench", "format")}
     try:
         sound = digest == _digest(held, limit=size)
     except (RuntimeError, RecursionError, ValueError, TypeError, MemoryError) as e:
-        raise CheckpointError(f"{path} is damaged: {first_line(e)}.{_offer(path)}") from e
+        raise CheckpointError(f"{shown(path)} is damaged: {first_line(e)}.{_offer(path)}") from e
     if not sound:
-        raise CheckpointError(f"{path} is damaged: its content does not match its digest.{_offer(path)}")
+        raise CheckpointError(f"{shown(path)} is damaged: its content does not match its digest.{_offer(path)}")
     return content
 
 
@@ -100,11 +102,11 @@ def _opened(path: Path, file: BinaryIO, kind: str, device: torch.device | str) -
                 raise ValueError("its members are compressed, which rlbench never does")
             damaged = archive.testzip()
     except OSError as e:
-        raise CheckpointError(f"cannot read {path}: {e}") from e
+        raise CheckpointError(f"{unreadable(shown(path), e)}.") from e
     except Exception as e:  # by where the damage is: BadZipFile, zlib.error, UnicodeDecodeError, "is encrypted", ...
-        raise CheckpointError(f"{path} is damaged or is no checkpoint: {e}.{_offer(path)}") from e
+        raise CheckpointError(f"{shown(path)} is damaged or is no checkpoint: {e}.{_offer(path)}") from e
     if damaged:
-        raise CheckpointError(f"{path} is damaged: the checksum of {damaged} does not match.{_offer(path)}")
+        raise CheckpointError(f"{shown(path)} is damaged: the checksum of {damaged} does not match.{_offer(path)}")
     file.seek(0)
     try:
         with warnings.catch_warnings():
@@ -115,7 +117,7 @@ def _opened(path: Path, file: BinaryIO, kind: str, device: torch.device | str) -
         reason = (str(e) or type(e).__name__).splitlines()[0]
         if "Weights only load failed" in reason:
             reason = "it holds objects other than tensors and plain values, which could run code"
-        raise CheckpointError(f"{path} was refused: {reason}.") from e
+        raise CheckpointError(f"{shown(path)} was refused: {reason}.") from e
 
 
 def on_cpu(value: Any) -> Any:
@@ -183,4 +185,4 @@ def _offer(path: Path) -> str:
         *path.parent.glob("checkpoints/*/*point.pth"),
     ]
     others = [p for p in beside if p != path and p.is_file()]
-    return f" There is also {others[0]}." if others else ""
+    return f" There is also {shown(others[0])}." if others else ""

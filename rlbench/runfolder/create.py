@@ -15,10 +15,10 @@ from ..files import unwritable, write_json, write_text
 from ..process.places import home, shown
 from ..recipe import Recipe
 from ..recipe.registry import table_name
-from ..user_code.commands import resume_of
 from ..user_code.refs import code_of
 from ..user_code.user_files import facts
 from .layout import TABLES, WORKERS, worker_folders
+from .reader import resume_of
 
 LEFT = ("journal", "tb", "videos", "evaluation.json")  # besides the tables, of a run that ended too early
 

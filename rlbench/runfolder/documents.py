@@ -4,13 +4,13 @@ Cheap to import. Nothing here raises for a damaged file; whoever asked decides w
 """
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..errors import first_line
-from .values import finite
 
 T = TypeVar("T")
 
@@ -114,6 +114,16 @@ def summary_of(found: Read[dict[str, Any]], name: str) -> Read[dict[str, Any]]:
             if not seed.isdecimal() or (value is not None and finite(value) is None):
                 return Read({}, _no_number(name, key, value))
     return found
+
+
+def finite(value: Any) -> float | None:
+    """A finite number, or None for whatever else it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # an integer beyond all floats
+        return None
 
 
 def ended(summary: Mapping[str, Any]) -> bool:

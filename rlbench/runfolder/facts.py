@@ -7,10 +7,9 @@ then says what is wrong.
 import datetime
 from typing import Any, NamedTuple
 
-from .documents import ended, numbers_of
+from .documents import ended, finite, numbers_of
 from .lock import holder
 from .reader import Reader
-from .values import finite
 
 #: The files that a row depends on.
 FILES = ("recipe.toml", "run.json", "summary.json", "episodes.csv", "evaluations.csv")

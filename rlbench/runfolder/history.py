@@ -12,11 +12,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ..errors import RlbenchError, UsageError
-from .documents import ended, numbers_of
+from .documents import ended, finite, numbers_of
 from .pooling import SHAPING, Experiment, experiment_of, story_of
 from .reader import Reader, reader_of, readers_of, sound
 from .tables import Columns
-from .values import finite
 
 Axis = Literal["steps", "episodes", "time"]
 What = Literal["returns", "evaluations"]

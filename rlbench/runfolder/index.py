@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 from ..errors import UsageError
 from ..process.places import shown
+from .documents import finite
 from .facts import FILES, Facts, read_facts, status_of
 from .layout import worker_folders
 from .reader import Reader
-from .values import finite
 
 NAME = ".rlbench-index.sqlite"
 VERSION = 3  # of the rows: an index of another one is made anew

@@ -10,9 +10,10 @@ import json
 import os
 import re
 import struct
+import weakref
 import zlib
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -21,7 +22,9 @@ import numpy as np
 
 from ..border.spaces import ActionCodec
 from ..errors import CheckpointError
+from ..process.places import shown
 from ..rollout.env_batch import Episode
+from .documents import unreadable
 from .layout import worker_folders
 
 FOLDER = "journal"
@@ -52,7 +55,7 @@ class Entry(NamedTuple):
     env_steps: int
     episode_return: float
     terminated: bool
-    place: tuple[Path, int]
+    place: tuple["JournalFile", int]
 
     @property
     def end(self) -> Moment:
@@ -146,24 +149,95 @@ def files(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.stem))
 
 
-def entries(path: Path) -> Iterator[Entry]:
-    """The episodes of one file, in the order in which they ended.
+class JournalFile:
+    """One file of a journal, to read as often as need be: it is opened when that is asked for first, and stays open.
 
-    Raises:
-        CheckpointError: the file is damaged, or no journal; where it is damaged, the episodes before came first.
+    Episodes come one by one, there may be millions. The file is closed once nobody holds one of them any more; whoever
+    goes through many files closes those that were read.
     """
-    return (entry for entry, _ in _records(path))
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: BinaryIO | None = None
+        self._finish: Callable[[], Any] = lambda: None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JournalFile) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def entries(self) -> Iterator[Entry]:
+        """The episodes, in the order in which they ended.
+
+        Raises:
+            CheckpointError: the file is damaged, or no journal; where it is damaged, the episodes before came first.
+        """
+        return (entry for entry, _ in self.records())
+
+    def actions(self, entry: Entry) -> list[Any]:
+        """What the agent did in an episode, as the environment takes it."""
+        file = self._opened()
+        file.seek(0)
+        dtype, shape, _ = _form(self.path, file)
+        file.seek(entry.place[1])
+        data = file.read(entry.episode_length * _width(dtype, shape))
+        taken = np.frombuffer(data, dtype).reshape(entry.episode_length, *shape)
+        return taken.tolist() if not shape and dtype.kind in "iu" else list(taken.copy())  # some write to what they get
+
+    def records(self) -> Iterator[tuple[Entry, int]]:
+        """The episodes, each with the byte where its record ends. Errors as of `entries`."""
+        try:
+            yield from self._records(self._opened())
+        except OSError as e:
+            raise CheckpointError(f"{unreadable(shown(self.path), e)}.") from e
+
+    def close(self) -> None:
+        """Give the file back; it is opened again when it is read again."""
+        self._finish()
+        self._file = None
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            self._file = self.path.open("rb")
+            self._finish = weakref.finalize(self, self._file.close)
+        return self._file
+
+    def _records(self, file: BinaryIO) -> Iterator[tuple[Entry, int]]:
+        seed, path = int(self.path.stem), self.path
+        size = os.fstat(file.fileno()).st_size
+        file.seek(0)
+        if not _begun(file):
+            return
+        dtype, shape, checked = _form(path, file)
+        width, at = _width(dtype, shape), file.tell()
+        while size - at >= _HEAD.size + _SUM.size:
+            file.seek(at)  # somebody else may have read meanwhile
+            head = file.read(_HEAD.size)
+            (head_sum,), checked_head = _SUM.unpack(file.read(_SUM.size)), zlib.crc32(head, checked)
+            env, episode, reset_seed, length, env_steps, total, terminated = _HEAD.unpack(head)
+            place = at + _HEAD.size + _SUM.size
+            if head_sum == checked_head:
+                if size - place < length * width + _SUM.size:
+                    return  # cut off while it was written
+                checked_all = zlib.crc32(file.read(length * width), checked_head)
+            if head_sum != checked_head or _SUM.unpack(file.read(_SUM.size))[0] != checked_all:
+                raise CheckpointError(
+                    f"{shown(path)} is damaged: the record at byte {at:,} does not match its checksum."
+                )
+            at = file.tell()
+            made = Entry(seed, env, episode, reset_seed, length, env_steps, total, bool(terminated), (self, place))
+            yield made, at
+
+
+def entries(path: Path) -> Iterator[Entry]:
+    """`JournalFile.entries` of a file."""
+    return JournalFile(path).entries()
 
 
 def actions(entry: Entry) -> list[Any]:
     """What the agent did in an episode, as the environment takes it."""
-    path, at = entry.place
-    with path.open("rb") as file:
-        dtype, shape, _ = _form(path, file)
-        file.seek(at)
-        data = file.read(entry.episode_length * _width(dtype, shape))
-    taken = np.frombuffer(data, dtype).reshape(entry.episode_length, *shape)
-    return taken.tolist() if not shape and dtype.kind in "iu" else list(taken.copy())  # some write to what they get
+    return entry.place[0].actions(entry)
 
 
 def advice(fresh_envs: bool) -> str:
@@ -218,38 +292,11 @@ def _in_words(end: Moment) -> str:
     return f"return {end.episode_return!r} after {end.step:,} steps ({'terminated' if end.terminated else 'cut off'})"
 
 
-def _records(path: Path) -> Iterator[tuple[Entry, int]]:
-    """The episodes of one file, each with the byte where its record ends."""
-    seed = int(path.stem)
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if not _begun(file):
-                return
-            dtype, shape, checked = _form(path, file)
-            width = _width(dtype, shape)
-            while size - (at := file.tell()) >= _HEAD.size + _SUM.size:
-                head = file.read(_HEAD.size)
-                (head_sum,), checked_head = _SUM.unpack(file.read(_SUM.size)), zlib.crc32(head, checked)
-                env, episode, reset_seed, length, env_steps, total, terminated = _HEAD.unpack(head)
-                place = (path, file.tell())
-                if head_sum == checked_head:
-                    if size - file.tell() < length * width + _SUM.size:
-                        return  # cut off while it was written
-                    checked_all = zlib.crc32(file.read(length * width), checked_head)
-                if head_sum != checked_head or _SUM.unpack(file.read(_SUM.size))[0] != checked_all:
-                    raise CheckpointError(f"{path} is damaged: the record at byte {at:,} does not match its checksum.")
-                entry = Entry(seed, env, episode, reset_seed, length, env_steps, total, bool(terminated), place)
-                yield entry, file.tell()
-    except OSError as e:
-        raise CheckpointError(f"cannot read {path}: {e.strerror or e}.") from e
-
-
 def _whole(path: Path) -> int:
     """Length of a file up to the end of its last whole record; 0 where there is none."""
     ends = [0]
     with contextlib.suppress(CheckpointError):
-        ends.extend(end for _, end in _records(path))
+        ends.extend(end for _, end in JournalFile(path).records())
     return ends[-1]
 
 
@@ -269,13 +316,15 @@ def _form(path: Path, file: BinaryIO) -> tuple[np.dtype[Any], tuple[int, ...], i
             raise ValueError
         if about["format"] > FORMAT:
             number = about["format"]
-            raise CheckpointError(f"{path} has format {number}, this rlbench reads up to {FORMAT}. Upgrade rlbench.")
+            raise CheckpointError(
+                f"{shown(path)} has format {number}, this rlbench reads up to {FORMAT}. Upgrade rlbench."
+            )
         name, shape = about["dtype"], tuple(about["shape"])
         if not re.fullmatch(r"[|<>=][iufb]\d\d?", name) or any(type(n) is not int or not 0 <= n < 2**20 for n in shape):
             raise ValueError
         return np.dtype(name), shape, zlib.crc32(line)
     except (ValueError, KeyError, TypeError, RecursionError) as e:
-        raise CheckpointError(f"{path} is no journal, or its first line is damaged.") from e
+        raise CheckpointError(f"{shown(path)} is no journal, or its first line is damaged.") from e
 
 
 def _width(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:

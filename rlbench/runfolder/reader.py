@@ -4,7 +4,7 @@ A command makes a `Reader` of every run folder that it is given and hands it dow
 once, and said in the same words. Cheap to import.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -139,6 +139,16 @@ class Reader:
             return Recipe.from_content({**known, "hyper": plan.hyper}, name)
         except UsageError as e:
             raise RunFolderError(f"{name} is damaged: {str(e).removeprefix(f'{name}: ')}") from e
+
+    def code_notes(self, refs: Sequence[str]) -> list[str]:
+        """What is to be known of code of the user's, which has been imported: whether it has changed since."""
+        from ..user_code import user_files  # for whoever runs such code
+
+        if not refs:
+            return []
+        about, problem = self.about
+        unknown = [f"{problem}: whether code has changed since is not known"] if problem else []
+        return unknown + user_files.changes(about, self.folder, refs)
 
     def _document(self, name: str) -> Read[dict[str, Any]]:
         if name not in self._documents:

@@ -13,12 +13,14 @@ from ..border.make import EnvMaker
 from ..errors import CheckpointError, NoRun, RlbenchError, UsageError, first_line
 from ..process.places import absolute, shown, staying
 from ..recipe import Recipe
-from ..recipe.build import Parts, build, code_changes
+from ..recipe.build import Parts, build
 from ..recipe.registry import given_class
 from ..rollout.evaluation import FINAL_ROUND, Evaluator, Plan
 from ..runfolder import checkpoint_file
 from ..runfolder.layout import under_way, whole_run
+from ..runfolder.reader import Reader, no_run
 from ..runfolder.workers import joined
+from ..user_code.refs import code_of
 
 
 class Trained(NamedTuple):
@@ -45,7 +47,7 @@ class Trained(NamedTuple):
 
 
 def load(
-    path: str | Path,
+    path: str | Path | Reader,
     *,
     seed: int | Literal["best", "all"] = "all",
     agent: str | type | None = None,
@@ -55,7 +57,7 @@ def load(
     """Open a checkpoint, or the best one of a run folder.
 
     Args:
-        path: ``checkpoint.pth``, ``best.pth`` or a run folder (its ``best.pth`` if there is one).
+        path: ``checkpoint.pth``, ``best.pth`` or a run folder (its ``best.pth`` if there is one), or one's reader.
         seed: one seed number, the one with the best evaluation during training, or all of them.
         agent: needed where the agent is code of your own: file.py:Class, package.module:Class or the class itself.
         imports: modules to import for the environment; needed where the run needed them.
@@ -66,12 +68,14 @@ def load(
         UsageError: no such seed, or code to run that was not confirmed.
     """
     agent = given_class(agent) if isinstance(agent, type) else agent
-    path, content = _open(absolute(path))
+    given = path if isinstance(path, Reader) else None
+    file, content = _open(absolute(path.folder if isinstance(path, Reader) else path))
     with staying():
-        return _load(path, content, seed, agent, imports, device)
+        return _load(given or Reader(whole_run(file.parent)), file, content, seed, agent, imports, device)
 
 
 def _load(
+    reader: Reader,
     path: Path,
     content: dict[str, Any],
     seed: int | Literal["best", "all"],
@@ -95,15 +99,15 @@ def _load(
         raise
     except Exception as e:  # an agent may check its state as it likes, by assert too
         raise CheckpointError(f"{where} does not fit its agent or environment: {first_line(e)}") from e
-    notes = tuple(code_changes(whole_run(path.parent), recipe))
+    notes = tuple(reader.code_notes(code_of(recipe.agent, recipe.imports)))
     return Trained(path, recipe, parts.agent, parts.maker, parts, chosen, env_steps, returns, notes)
 
 
 def _open(path: Path) -> tuple[Path, dict[str, Any]]:
     """The checkpoint meant by ``path``: that file, or the best one of a run folder, which may be under way."""
     if not path.is_dir():
-        if path.is_file() and path.suffix != ".pth":
-            raise NoRun(f"{shown(path)} is neither a run folder nor a .pth file. Runs lie under runs/.")
+        if path.suffix != ".pth":
+            raise NoRun(no_run(path))
         return path, checkpoint_file.load(path, "checkpoint")
     workers = under_way(path)
     for name in ("best.pth", "checkpoint.pth"):
@@ -111,7 +115,9 @@ def _open(path: Path) -> tuple[Path, dict[str, Any]]:
             return path / name, joined(path, name)
         if (path / name).is_file():
             return path / name, checkpoint_file.load(path / name, "checkpoint")
-    raise NoRun(f"{shown(path)} holds no checkpoint. Give a run folder or a .pth file; runs lie under runs/.")
+    if not (path / "recipe.toml").is_file():
+        raise NoRun(no_run(path))
+    raise NoRun(f"{shown(path)} holds no checkpoint yet.")
 
 
 def evaluate(

@@ -11,9 +11,8 @@ from ..process.places import absolute, shown, staying
 from ..recipe import Recipe
 from ..recipe.build import maker_of
 from ..runfolder import journal
-from ..runfolder.journal import Entry
+from ..runfolder.journal import Entry, JournalFile
 from ..runfolder.reader import Reader
-from ..user_code import user_files
 
 #: An episode by what it was; of several that fit, the earliest.
 WORDS: dict[str, Callable[[Sequence[Entry]], Entry]] = {
@@ -30,7 +29,7 @@ class Recording(NamedTuple):
     reader: Reader
     recipe: Recipe
     maker: EnvMaker
-    journals: dict[int, Path]
+    journals: dict[int, JournalFile]
     notes: tuple[str, ...] = ()  # what whoever opens it should know
 
     @property
@@ -44,14 +43,14 @@ class Recording(NamedTuple):
             UsageError: there is no such seed.
             CheckpointError: its journal is damaged.
         """
-        return list(journal.entries(self.journal(seed)))
+        return list(self.journal(seed).entries())
 
     def before(self, entry: Entry) -> Entry | None:
         """The episode that the same environment copy had just before ``entry``."""
         wanted = entry.env, entry.episode - 1
-        return next((e for e in self.entries(entry.seed) if (e.env, e.episode) == wanted), None)
+        return next((e for e in self.journal(entry.seed).entries() if (e.env, e.episode) == wanted), None)
 
-    def journal(self, seed: int) -> Path:
+    def journal(self, seed: int) -> JournalFile:
         """The file of a seed. Raises UsageError."""
         if seed in self.journals:
             return self.journals[seed]
@@ -83,12 +82,12 @@ def open_recording(folder: str | Path | Reader, *, agent: str | None = None, imp
     folder, name = reader.folder, reader.name
     recipe = reader.model()  # its hyper-parameters are of no use here
     recipe = recipe.trusting(agent or recipe.agent, imports, reader.called(folder / "recipe.toml"))
-    journals = {int(file.stem): file for file in journal.files(folder)}
+    journals = {int(file.stem): JournalFile(file) for file in journal.files(folder)}
     if not journals:
         raise RunFolderError(f"{name} has no journal: {_why_none(reader)}.")
     with staying():
         maker = maker_of(recipe)
-    return Recording(reader, recipe, maker, journals, tuple(user_files.changes(folder, recipe.imports)))
+    return Recording(reader, recipe, maker, journals, tuple(reader.code_notes(recipe.imports)))
 
 
 def choose(recording: Recording, which: str, seed: int | None = None) -> list[Chosen]:
@@ -141,13 +140,18 @@ def _numbered(recording: Recording, entries: Sequence[Entry], name: str) -> Entr
 
 
 def _best_seed(recording: Recording) -> int:
-    best = {}
-    for seed in recording.journals:
-        if entries := recording.entries(seed):
-            best[seed] = max(entry.episode_return for entry in entries)
-    if not best:
+    best: tuple[float, int] | None = None
+    for seed, file in recording.journals.items():  # more of them than may be open at once, perhaps
+        highest = max((entry.episode_return for entry in file.entries()), default=None)
+        if highest is None or (best and highest <= best[0]):
+            file.close()
+            continue
+        if best:
+            recording.journals[best[1]].close()
+        best = highest, seed
+    if best is None:
         raise UsageError(f"no episode has finished yet in {shown(recording.folder)}.")
-    return max(best, key=lambda seed: best[seed])
+    return best[1]
 
 
 def _why_none(reader: Reader) -> str:

@@ -69,7 +69,7 @@ def check_seeds(
             entries: list[Entry] = []
             damaged, differences, table = "", list[str](), "not compared"
             try:
-                entries.extend(journal.entries(recording.journals[seed]) if seed in recording.journals else [])
+                entries.extend(recording.journals[seed].entries() if seed in recording.journals else [])
             except CheckpointError as e:  # the episodes before the damage are there
                 damaged = str(e)
             chosen = spread(entries, most)
@@ -87,6 +87,8 @@ def check_seeds(
                 recorded = [_row(entry) for entry in entries]
                 table, differences = _compared(seed, recorded, _rows(rows.get(seed, {})), ended)
             problems = [damaged] * bool(damaged) + wrong + differences
+            if seed in recording.journals:
+                recording.journals[seed].close()
             yield SeedReport(seed, len(entries), len(chosen), len(chosen) - len(wrong), table, problems, led)
     finally:
         env.close()

@@ -1,15 +1,14 @@
 """`train` and `resume`: from a request to a finished run."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import CheckpointError, NoRun, UsageError, first_line
+from ..errors import CheckpointError, UsageError, first_line
 from ..process import mkl
 from ..process.places import absolute, shown, staying
 from ..recipe import Recipe
-from ..recipe.build import Parts, code_changes
+from ..recipe.build import Parts
 from ..recipe.memory import NoRoom, check_disk, check_memory
 from ..recipe.registry import agent_code, given_class
 from ..recipe.shares import shares
@@ -17,11 +16,13 @@ from ..recipe.width import Width, check, recorded_mode
 from ..record.watcher import Watcher
 from ..runfolder.checkpoints import newest
 from ..runfolder.create import free_folder, new_folder
+from ..runfolder.documents import ended
 from ..runfolder.layout import worker_folders
 from ..runfolder.lock import Lock
-from ..runfolder.reader import read_recipe
+from ..runfolder.reader import Reader
 from ..runfolder.workers import join_checkpoints
 from ..user_code.commands import begin_command, resume_command
+from ..user_code.refs import code_of
 from .session import Session
 from .trainable import Trainable
 from .workers import Workers, refuse_again
@@ -148,26 +149,27 @@ def resume(
     """
     refuse_again()
     folder = absolute(folder)
-    mkl.choose(recorded_mode(folder))
+    reader = Reader(folder)
+    mkl.choose(recorded_mode(reader.about.value))
     agent = given_class(agent) if isinstance(agent, type) else agent
     path = folder / "checkpoint.pth"
     workers = worker_folders(folder)
     saved = [place / path.name for place in workers or [folder] if (place / path.name).exists()]
-    _check_begun(folder, saved)
+    _check_begun(reader, saved)
     with staying(), Lock(folder):
         changes = {"total_steps": total_steps, "on_nan": on_nan, "track": track, "video_every": video_every}
         changes |= {"device": device}
         given = {key: value for key, value in changes.items() if value is not None}
         watcher = watcher or Watcher()
-        session = _restored(folder, saved, agent, imports, given, watcher)
-        for note in code_changes(folder, session.recipe):
+        session = _restored(reader, saved, agent, imports, given, watcher)
+        for note in reader.code_notes(code_of(session.recipe.agent, session.recipe.imports)):
             watcher.note(note)
         with agent_code(session.recipe.agent):
             return Run(folder, session.run())
 
 
 def _restored(
-    folder: Path,
+    reader: Reader,
     saved: Sequence[Path],
     agent: str | None,
     imports: Sequence[str],
@@ -178,6 +180,7 @@ def _restored(
 
     What was read from the files is let go of on return: the old buffer's file keeps its place on the disk until then.
     """
+    folder = reader.folder
     path, workers = folder / "checkpoint.pth", worker_folders(folder)
     partly = len(saved) < len(workers)  # killed when only some workers had saved: the others begin anew
     try:
@@ -189,7 +192,7 @@ def _restored(
             content = parts[0] if partly else join_checkpoints(parts, folder)
         recipe = Recipe.from_content(content["recipe"], str(path)).trusting(agent, imports, str(path))
         if partly:
-            written = Recipe.load(folder / "recipe.toml", agent=agent, imports=imports)
+            written = reader.model().trusting(agent, imports, reader.called(folder / "recipe.toml"))
             recipe = written.replace(total_steps=recipe.total_steps)
         done = int(content["env_steps"])
         stopped = not workers and all(content["training"]["scores"]["stopped"])
@@ -201,13 +204,15 @@ def _restored(
             f"{shown(folder)} has done {done:,} steps already, so it cannot end at {recipe.total_steps:,}. "
             f"To go on, raise them: {resume_command(folder, recipe, '--total-steps', 2 * done)}"
         )
-    ended = _ended(folder)
-    if ended and done >= recipe.total_steps:
+    if problem := reader.summary.problem:
+        watcher.note(f"{problem}: done without it")
+    over = ended(reader.summary.value)
+    if over and done >= recipe.total_steps:
         raise UsageError(
             f"{shown(folder)} has done its {done:,} steps. To go on, raise them: "
             f"{resume_command(folder, recipe, '--total-steps', 2 * done)}"
         )
-    if ended and stopped:
+    if over and stopped:
         raise UsageError(
             f"every seed of {shown(folder)} has stopped (solved, or max_episodes); there is nothing to resume."
         )
@@ -221,23 +226,12 @@ def _restored(
     return session
 
 
-def _check_begun(folder: Path, saved: Sequence[Path]) -> None:
+def _check_begun(reader: Reader, saved: Sequence[Path]) -> None:
     """Say what to do about a folder that holds no checkpoint."""
     if saved:
         return
-    toml = folder / "recipe.toml"
-    if not toml.is_file():
-        raise NoRun(f"{shown(folder)} is no run folder: it holds no checkpoint.pth. Runs lie under runs/.")
+    reader.check()
     raise CheckpointError(
-        f"{shown(folder)} ended before its first checkpoint. "
-        f"Start it again with: {begin_command(folder, read_recipe(folder))}"
+        f"{reader.name} ended before its first checkpoint. "
+        f"Start it again with: {begin_command(reader.folder, reader.model())}"
     )
-
-
-def _ended(folder: Path) -> bool:
-    """Whether the run came to its end, final evaluation included."""
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        return "interrupted" not in summary["stopped_because"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

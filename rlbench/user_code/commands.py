@@ -6,9 +6,7 @@ A `Path` among the words is a file or folder: it is named from where the user st
 elsewhere, and as ``./-x`` where it begins with a hyphen. All words are quoted for a shell where they need it.
 """
 
-import contextlib
 import shlex
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -84,18 +82,6 @@ def changed_words(changes: Mapping[str, object]) -> list[object]:
                 value = ",".join(map(str, value)) or "none"
             words += [f"--{key.replace('_', '-')}", value]
     return words
-
-
-def resume_of(folder: str | Path) -> str:
-    """As `resume_command`, where there is no recipe at hand: it names the code that recipe.toml says the run needs."""
-    folder = absolute(folder)
-    folder = folder.parents[1] if folder.parent.name == "workers" else folder  # it is the whole run that goes on
-    words: list[str] = []
-    with contextlib.suppress(OSError, ValueError, RecursionError):  # damaged: without, and resuming says what it needs
-        found = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
-        imports = found.get("imports", [])
-        words = code_words(str(found.get("agent", "")), list(map(str, imports)) if isinstance(imports, list) else [])
-    return command("train", "--resume", folder, *words)
 
 
 def again_command(folder: str | Path, recipe: NamesCode) -> str:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -76,17 +76,17 @@ def facts(refs: Sequence[str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def changes(folder: Path, refs: Sequence[str]) -> list[str]:
-    """Notes about code whose content is not what it was when the run in ``folder`` began, as its run.json says.
+def changes(about: Mapping[str, Any], folder: Path, refs: Sequence[str]) -> list[str]:
+    """Notes about code whose content is not what it was when the run in ``folder`` began.
 
     Args:
-        folder: a run folder; one without a record of its code, as of older versions, gives no notes.
+        about: what its run.json holds; where that has no record of code, as of older versions, there are no notes.
+        folder: the run folder.
         refs: the code that the run is opened with; it has been imported.
     """
     try:
-        then = json.loads((folder / "run.json").read_text(encoding="utf-8"))["code"]
-        recorded = {str(text): str(one["sha256"]) for text, one in then.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        recorded = {str(text): str(one["sha256"]) for text, one in about["code"].items()}
+    except (KeyError, TypeError, AttributeError):
         return []
     notes = []
     for text, now in facts(refs).items():

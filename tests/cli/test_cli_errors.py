@@ -233,7 +233,7 @@ def test_what_cannot_change_on_resume(run: Path, tmp_path: Path) -> None:
         assert done in mistake("train", "--resume", run, *flags)
     assert "has done 120 steps already" in mistake("train", "--resume", run, "--total-steps", "60")
     for folder in (tmp_path, tmp_path / "none", run / "run.json"):
-        assert "is no run folder: it holds no checkpoint.pth" in mistake("train", "--resume", folder)
+        assert "is no run folder: " in mistake("train", "--resume", folder)
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
 
 

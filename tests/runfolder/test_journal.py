@@ -182,7 +182,7 @@ def test_not_a_journal(content: Any, says: str, tmp_path: Path) -> None:
 def test_an_empty_journal_and_none(tmp_path: Path) -> None:
     (tmp_path / "0.bin").write_bytes(b"")
     assert list(journal.entries(tmp_path / "0.bin")) == []
-    with pytest.raises(CheckpointError, match=r"cannot read .*1\.bin: No such file"):
+    with pytest.raises(CheckpointError, match=r"1\.bin cannot be read: No such file"):
         list(journal.entries(tmp_path / "1.bin"))
     (tmp_path / "journal").mkdir()
     (tmp_path / "journal" / "notes.bin").touch()
