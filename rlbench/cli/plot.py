@@ -123,16 +123,21 @@ def _read(runs: Sequence[Path], what: Any) -> tuple[list["History"], list[str]]:
     if what is not None:
         return read_runs(readers, what)
     try:
-        evaluated = read_runs(readers, "evaluations")
+        evaluated, notes = read_runs(readers, "evaluations")
     except RlbenchError:
-        return read_runs(readers, "returns")
+        evaluated, notes = [], []
     try:
-        trained, notes = read_runs(readers, "returns")
+        trained, more = read_runs(readers, "returns")
     except RlbenchError:
-        return evaluated
-    if len(evaluated[0]) >= len(trained):
-        return evaluated
-    return trained, [*notes, "not every run has greedy evaluations: these are training returns."]
+        if not evaluated:
+            raise
+        trained, more = [], []
+    if len(evaluated) >= len(trained):
+        return evaluated, notes
+    damage = [f"{problem}." for reader in readers for problem in reader.problems]
+    unsaid = [problem for problem in damage if not any(problem in note for note in more)]
+    why = ["not every run has greedy evaluations: these are training returns."] if evaluated else []
+    return trained, [*more, *unsaid, *why]
 
 
 def _curve(histories: Any, x: Any, window: Any, stat: Any, **how: Any) -> tuple["Figure", list[str], list[str]]:

@@ -20,13 +20,9 @@ from ..rollout.env_batch import Episode
 from ..runfolder.create import disk_error
 from ..runfolder.journal import Journal, cut_back
 from ..runfolder.layout import TABLES
+from ..runfolder.tables import COLUMNS
 from ..track.tracker import Tracker
 
-EPISODES = ("seed", "env", "episode", "env_steps", "episode_return", "episode_length", "wall_seconds")
-EVALUATIONS = (
-    "seed", "env_steps", "episodes", "mean_return", "std_return", "min_return", "max_return", "mean_length",
-    "wall_seconds",
-)  # fmt: skip
 FLUSH_SECONDS = 1.0
 
 
@@ -66,9 +62,9 @@ class Recorder:
                 self._open(name, None if resume is None else resume.get(name, 0))
         except OSError as e:
             raise unwritable(folder, e) from e
-        for name, header in (("episodes.csv", EPISODES), ("evaluations.csv", EVALUATIONS)):
+        for name in ("episodes.csv", "evaluations.csv"):
             if self._files[name].tell() == 0:
-                self._writers[name].writerow(header)
+                self._writers[name].writerow(COLUMNS[name])
 
     @property
     def wall_seconds(self) -> float:
@@ -115,7 +111,7 @@ class Recorder:
             if self._metric_names is None:
                 self._metric_names = sorted(values)
                 if self._files["updates.csv"].tell() == 0:
-                    self._writers["updates.csv"].writerow(("seed", "env_steps", "updates", *self._metric_names))
+                    self._writers["updates.csv"].writerow((*COLUMNS["updates.csv"], *self._metric_names))
             for s in training:
                 row = (f"{values[name][s]:.6g}" if name in values else "" for name in self._metric_names)
                 self._writers["updates.csv"].writerow((self.seeds[s], env_steps, updates, *row))
@@ -162,8 +158,9 @@ class Recorder:
         path = self.folder / name
         if size is not None and path.exists():
             os.truncate(path, min(size, path.stat().st_size))
-        file = path.open("a", newline="", encoding="utf-8")
+        file = path.open("a+", newline="", encoding="utf-8")
         self._files[name], self._writers[name] = file, csv.writer(file, lineterminator="\n")
         if name == "updates.csv" and file.tell():
-            with path.open(encoding="utf-8") as old:
-                self._metric_names = old.readline().rstrip("\n").split(",")[3:]
+            file.seek(0)
+            self._metric_names = file.readline().rstrip("\n").split(",")[3:]
+            file.seek(0, os.SEEK_END)

@@ -1,5 +1,6 @@
 """What a report is made of: contestants, their run folders in whatever state, and the numbers about them. No HTML."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -155,14 +156,12 @@ def _contestant(label: str, readers: Sequence[Reader]) -> ContestantRuns:
         problems.append(_sentence(str(e).removeprefix(f"nothing to compare of {label}: ")))
     histories: dict[What, list[History]] = {}
     for what in ("returns", "evaluations"):
-        try:
-            histories[what], notes = read_runs(readers, what)
-        except RlbenchError as e:
-            histories[what], notes = [], [str(e)]
-        if what == "returns":
-            problems += [_sentence(note) for note in notes if "damaged" in note or "cannot be read" in note]
+        histories[what] = []
+        with contextlib.suppress(RlbenchError):  # there is nothing of the kind, or what is wrong is told below
+            histories[what], _ = read_runs(readers, what)
     folders = tuple(map(_folder, readers))
     for reader in readers:
+        problems += reader.problems
         reader.forget_tables()
     return ContestantRuns(label, folders, group, histories, tuple(dict.fromkeys(problems)))
 
@@ -179,7 +178,7 @@ def _sentence(text: str) -> str:
 
 
 def _unfinished(folder: Folder, group: Contestant | None) -> str:
-    """What the state of a run means for its numbers; nothing where it came to its end."""
+    """What the state of a run means for its numbers; nothing where it came to its end, and of damage, told besides."""
     path, facts = folder.path, folder.facts
     scored = group is not None and any(run.path == path for run in group.runs)
     newest = "its scores are of its newest evaluations" if scored else "it has no score yet"
@@ -189,7 +188,6 @@ def _unfinished(folder: Folder, group: Contestant | None) -> str:
         "running": f"{path} is still training, {where}",
         "interrupted": f"{path} was interrupted {where}. {go_on}",
         "crashed": f"{path} broke off {where}. {go_on}",
-        "damaged": facts.damage.replace("\n", "; "),
         "no run": _sentence(no_run(path)),
     }.get(folder.status, "")
 

@@ -51,6 +51,9 @@ class Plan(NamedTuple):
         return range(self.seed, self.seed + self.seeds)
 
 
+NO_PLAN = Plan("?", "?", 0, 0, 0, 0, {})
+
+
 def read_text(path: Path, name: str) -> Read[str | None]:
     """A file as text, None where there is none; bytes that are no UTF-8 are damage, and replaced."""
     try:
@@ -80,19 +83,19 @@ def parsed(text: Read[str | None], name: str) -> Read[dict[str, Any]]:
 
 def plan_of(recipe: Read[dict[str, Any]], name: str) -> Read[Plan]:
     """What a parsed recipe.toml asks for; of a damaged one nothing that counts."""
-    found, none = recipe.value, Plan("?", "?", 0, 0, 0, 0, {})
+    found = recipe.value
     if recipe.problem:
-        return Read(none, recipe.problem)
+        return Read(NO_PLAN, recipe.problem)
     for key, kind in (("env", str), ("agent", str), ("seeds", int)):
         if key not in found:
-            return Read(none, f"{name} is damaged: there is no {key!r}")
+            return Read(NO_PLAN, f"{name} is damaged: there is no {key!r}")
         if type(found[key]) is not kind:
-            return Read(none, f"{name} is damaged: {key} is {str(found[key])[:20]!r}")
+            return Read(NO_PLAN, f"{name} is damaged: {key} is {str(found[key])[:20]!r}")
     bounds = {"seed": 2**63 - 1, "seeds": MOST_SEEDS, "total_steps": MOST_STEPS, "max_episodes": MOST_STEPS}
     for key, most in bounds.items():
         value = found.get(key, 0)
         if type(value) is not int or not (key == "seeds") <= value <= most:
-            return Read(none, f"{name} is damaged: {key} is {str(value)[:20]}")
+            return Read(NO_PLAN, f"{name} is damaged: {key} is {str(value)[:20]}")
     hyper = found.get(found["agent"].rpartition(":")[2], {})
     numbers = {key: found.get(key, 0) for key in bounds}
     return Read(Plan(env=found["env"], agent=found["agent"], hyper=hyper if isinstance(hyper, dict) else {}, **numbers))

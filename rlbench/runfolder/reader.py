@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import NoRun, RunFolderError, UsageError
 from ..process.places import absolute, shown
 from ..user_code.commands import code_words, command
-from .documents import Plan, Read, parsed, plan_of, read_text, summary_of
+from .documents import NO_PLAN, Plan, Read, parsed, plan_of, read_text, summary_of
 from .layout import under_way, whole_run
 from .tables import Row, Table, read_last, read_table
 
@@ -76,6 +76,8 @@ class Reader:
     @property
     def plan(self) -> Read[Plan]:
         """What recipe.toml asks for."""
+        if self.recipe_text == (None, ""):  # no file is no damage
+            return Read(NO_PLAN)
         return plan_of(self.recipe, self.called(self.folder / "recipe.toml"))
 
     @property
@@ -115,6 +117,13 @@ class Reader:
         table, problem = self._tables[path]
         ends = [{key: column[-1] for key, column in columns.items()} for columns in table.values()]
         return Read(max(ends, key=lambda row: row["env_steps"], default={}), problem)
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with the files that were read so far."""
+        told = [self.plan.problem, *(read.problem for read in self._documents.values())]
+        told += [read.problem for read in self._tables.values()]
+        return list(dict.fromkeys(filter(None, told)))
 
     def forget_tables(self) -> None:
         """Let go of the tables, which may have millions of rows."""
