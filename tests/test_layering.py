@@ -1,6 +1,7 @@
 """Who may import whom, held by a short walk over the syntax trees (import linters do not follow our folder mapping)."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -211,6 +212,36 @@ def test_rooms_hide_no_public_function() -> None:
     """Importing a submodule rlbench.train would put it in the place of the function."""
     hidden = {"train", "resume", "evaluate", "load", "compare", "run"}
     assert not hidden & {path.stem for path in (ROOT / "rlbench").iterdir()}
+
+
+def names_defined(source: str) -> list[str]:
+    """Classes at a module's top, and names given to types there."""
+    body = ast.parse(source).body
+    classes = [node.name for node in body if isinstance(node, ast.ClassDef)]
+    assigned = [t.id for node in body if isinstance(node, ast.Assign) for t in node.targets if isinstance(t, ast.Name)]
+    return [name for name in (*classes, *assigned) if name[0].isupper() and not name.isupper()]
+
+
+def test_no_two_things_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in files_of(("rlbench/**/*.py", "agents/*.py")):
+        for name in names_defined((ROOT / path).read_text("utf-8")):
+            places.setdefault(name, []).append(str(path))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+ONE_PLACE = {  # what is done in these files alone -> what it looks like
+    ("rlbench/files.py", "rlbench/runfolder/checkpoints.py"): r"os\.(replace|rename)\(|mkstemp|NamedTemporaryFile",
+    ("rlbench/files.py", "rlbench/cli/options.py", "rlbench/play/html_page.py"): r"\.write_(text|bytes)\(",
+    ("rlbench/units.py",): r"\b(3600|86400)\b|\} ?[KMG]i?B\b",
+}
+
+
+@pytest.mark.parametrize("places", ONE_PLACE, ids=["replacing", "writing", "units"])
+def test_what_has_one_place_is_done_nowhere_else(places: tuple[str, ...]) -> None:
+    pattern = re.compile(ONE_PLACE[places])
+    found = {str(path) for path in files_of(("rlbench/**/*.py",)) if pattern.search((ROOT / path).read_text("utf-8"))}
+    assert found == set(places)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from rlbench.live.progress import Plain
+from rlbench.live.progress import PlainLines
 from rlbench.recipe import Recipe
 from rlbench.recipe.build import build, make_envs
 from rlbench.record.watcher import Status
@@ -78,7 +78,7 @@ def rlbench_rate(work: Workload, seeds: int, steps: int) -> float:
     return seeds * steps / seconds
 
 
-class _Clock(Plain):
+class _Clock(PlainLines):
     """Reads the clock whenever a run reports, which is a few times a second, besides printing what users see."""
 
     def __init__(self) -> None:

@@ -1,4 +1,7 @@
-"""The command line: one file per command. Nothing heavy is imported before a command runs."""
+"""The command line: one file per command. Nothing heavy is imported before a command runs.
+
+Stands above all other rooms: none of them imports it.
+"""
 
 import os
 import sys

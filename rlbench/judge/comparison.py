@@ -21,7 +21,7 @@ from ..stats.estimates import (
     seeds_needed,
 )
 from ..stats.survival import median_time, wilson
-from .contestants import Contestant, Spec, read_contestants
+from .contestants import Contestant, RunPaths, read_contestants
 from .evidence import SCORES, Score, score_of, time_to
 from .fairness import find_differences, find_warnings, same_seeds
 from .scales import Reference, reference
@@ -65,7 +65,7 @@ class Contrast(NamedTuple):
     sentence: str
 
 
-class Table(NamedTuple):
+class EnvTable(NamedTuple):
     """One environment, or all."""
 
     env: str
@@ -82,15 +82,15 @@ class Comparison(NamedTuple):
     labels: tuple[str, ...]
     runs: dict[str, tuple[str, ...]]  # label -> run folders
     seeds: dict[str, dict[str, tuple[int, ...]]]  # label -> environment -> the numbers of the seeds that count
-    tables: tuple[Table, ...]  # per environment
-    overall: Table | None  # over all, normalised scores; None where there is one environment
+    tables: tuple[EnvTable, ...]  # per environment
+    overall: EnvTable | None  # over all, normalised scores; None where there is one environment
     verdicts: tuple[str, ...]  # a sentence per contestant after the first
     differences: tuple[str, ...]  # why the runs are not comparable
     warnings: tuple[str, ...]  # what else weakens the verdict
     notes: tuple[str, ...]  # what was left out or filled in, per run, and how to read the numbers
 
     @property
-    def decisive(self) -> Table:
+    def decisive(self) -> EnvTable:
         """The table that the verdicts are about."""
         return self.overall or self.tables[0]
 
@@ -100,7 +100,7 @@ class Comparison(NamedTuple):
 
 
 def compare(
-    groups: Mapping[str, Spec] | Sequence[Spec],
+    groups: Mapping[str, RunPaths] | Sequence[RunPaths],
     *,
     score: Score = "final",
     references: Mapping[str, tuple[float, float]] | None = None,
@@ -173,7 +173,7 @@ def compare_contestants(
                 )
             )
         contrasts = _contrasts([[x] for x in scores], contestants, same, confidence, reps)
-        tables.append(Table(env, scale, tuple(agents), contrasts))
+        tables.append(EnvTable(env, scale, tuple(agents), contrasts))
     overall = None
     if len(envs) > 1:
         whole = [
@@ -188,7 +188,7 @@ def compare_contestants(
             )
             for group, x in zip(contestants, normalised, strict=True)
         ]
-        overall = Table(OVERALL, None, tuple(whole), _contrasts(normalised, contestants, same, confidence, reps))
+        overall = EnvTable(OVERALL, None, tuple(whole), _contrasts(normalised, contestants, same, confidence, reps))
         notes.append("over all environments every environment counts the same, and scores are normalised")
     if len(contestants) > 2:
         notes.append(

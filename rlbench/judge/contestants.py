@@ -11,7 +11,7 @@ from ..runfolder.pooling import TrainedSeed, count_once, note_of
 from ..runfolder.reader import Reader, no_run
 from .evidence import RunEvidence, SeedEvidence, read_run, trained_seed
 
-Spec = str | Path | Sequence[str | Path]
+RunPaths = str | Path | Sequence[str | Path]
 
 
 class Contestant(NamedTuple):
@@ -34,7 +34,7 @@ class Contestant(NamedTuple):
         return [trained_seed(by_path[seed.run], seed) for seed in self.seeds.get(env, ())]
 
 
-def read_contestants(specs: Mapping[str, Spec] | Sequence[Spec]) -> list[Contestant]:
+def read_contestants(specs: Mapping[str, RunPaths] | Sequence[RunPaths]) -> list[Contestant]:
     """Find and read the runs of every contestant.
 
     Args:
@@ -47,7 +47,7 @@ def read_contestants(specs: Mapping[str, Spec] | Sequence[Spec]) -> list[Contest
     return [read_contestant(label, readers) for label, readers in find_contestants(specs).items()]
 
 
-def find_contestants(specs: Mapping[str, Spec] | Sequence[Spec]) -> dict[str, list[Reader]]:
+def find_contestants(specs: Mapping[str, RunPaths] | Sequence[RunPaths]) -> dict[str, list[Reader]]:
     """The run folders of every contestant, by its name, unread; one that several name has one reader.
 
     Args and errors as for `read_contestants`.
@@ -64,7 +64,7 @@ def find_contestants(specs: Mapping[str, Spec] | Sequence[Spec]) -> dict[str, li
     return dict(zip(_labels(given), found, strict=True))
 
 
-def _split_label(spec: Spec) -> tuple[str | None, Spec]:
+def _split_label(spec: RunPaths) -> tuple[str | None, RunPaths]:
     if not isinstance(spec, str) or "=" not in spec or Path(spec).exists():
         return None, spec
     label, _, rest = spec.partition("=")
@@ -73,7 +73,7 @@ def _split_label(spec: Spec) -> tuple[str | None, Spec]:
     return label.strip(), rest
 
 
-def _paths(spec: Spec) -> list[Path]:
+def _paths(spec: RunPaths) -> list[Path]:
     """The run folders meant by ``spec``, each once."""
     if isinstance(spec, str):
         parts: list[str | Path] = [spec] if Path(spec).exists() else [part for part in spec.split(",") if part.strip()]

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ..numbers import exact
 from ..stats.estimates import Estimate
-from .comparison import AgentResult, Comparison, Table
+from .comparison import AgentResult, Comparison, EnvTable
 from .verdict import interval
 
 LINE_LENGTH = 100  # of wrapped sentences
@@ -69,7 +69,7 @@ def latex(comparison: Comparison) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
-def _table(comparison: Comparison, table: Table) -> str:
+def _table(comparison: Comparison, table: EnvTable) -> str:
     """Agents side by side, then each against the first."""
     unit = "return" if table.reference else "normalised score"
     what = {

@@ -27,9 +27,9 @@ def watcher_for(progress: str) -> "Progress":
     if progress == "none":
         return Progress()
     if progress == "plain" or not sys.stdout.isatty():
-        return Plain()
+        return PlainLines()
     console = make_console()
-    return Plain() if console.is_dumb_terminal else Live(console)
+    return PlainLines() if console.is_dumb_terminal else Live(console)
 
 
 def make_console() -> "Console":
@@ -52,7 +52,7 @@ class Progress(Watcher):
         print(f"Note: {text}", file=err())
 
 
-class Plain(Progress):
+class PlainLines(Progress):
     """A line every few seconds, for pipes and log files."""
 
     def __init__(self) -> None:

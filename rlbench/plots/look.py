@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
 from ..numbers import exact
+from ..units import SECONDS
 
 # Told apart by colour-blind readers (Okabe & Ito 2008), without the yellow that vanishes on white, and in an order in
 # which neighbours differ in lightness. Marks tell them apart in greyscale.
@@ -121,8 +122,8 @@ def axis_name(axis: str, longest: float) -> tuple[str, float]:
     """Label of an x axis, and what one of its units is. ``longest`` is the largest x, in seconds for time."""
     if axis != "time":
         return ("env steps per seed" if axis == "steps" else "finished episodes per seed"), 1.0
-    name, unit = ("hours", 3600.0) if longest > 7200 else ("minutes", 60.0) if longest > 120 else ("seconds", 1.0)
-    return f"wall-clock time ({name}), all seeds of a run together", unit
+    name = "hours" if longest > 2 * SECONDS["h"] else "minutes" if longest > 2 * SECONDS["m"] else "seconds"
+    return f"wall-clock time ({name}), all seeds of a run together", float(SECONDS[name[0]])
 
 
 def short_numbers(ax: Axes) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union
 
 from ..errors import UsageError
 
-Keys = tuple[str, ...]  # ("dqn", "gamma")
+KeyPath = tuple[str, ...]  # ("dqn", "gamma")
 LONG = 200  # characters; what is longer is not repeated in a message
 _BOOLEANS = {"true": "true", "yes": "true", "on": "true", "false": "false", "no": "false", "off": "false"}
 _NOTHING = ("none", "null", "nil", "undefined")
@@ -65,7 +65,7 @@ class Bare(NamedTuple):
         return f"--set {shlex.quote(f'{self.key}={value}')}"
 
 
-def read(overrides: Iterable[str] | Mapping[Any, Any]) -> dict[Keys, Any]:
+def read(overrides: Iterable[str] | Mapping[Any, Any]) -> dict[KeyPath, Any]:
     """Overrides by the path of their key; values are as they are, or `Bare`.
 
     Args:
@@ -79,7 +79,7 @@ def read(overrides: Iterable[str] | Mapping[Any, Any]) -> dict[Keys, Any]:
     return dict(map(_assignment, overrides))
 
 
-def put(content: dict[str, Any], path: Keys, value: Any) -> None:
+def put(content: dict[str, Any], path: KeyPath, value: Any) -> None:
     """Set the value at ``path``; the tables on the way are made.
 
     Raises:
@@ -105,7 +105,7 @@ def wants_text(annotation: Any) -> bool:
     return annotation in (str, Any)
 
 
-def _assignment(text: str) -> tuple[Keys, Any]:
+def _assignment(text: str) -> tuple[KeyPath, Any]:
     key, equals, value = _parted(text)
     path = _path(key) if key else None
     if not equals or path is None:
@@ -121,7 +121,7 @@ def _parted(text: str) -> tuple[str, str, str]:
     return found[1].strip(), found[2], found[3]
 
 
-def _path(key: str) -> Keys | None:
+def _path(key: str) -> KeyPath | None:
     """The names that a dotted key is made of, as TOML has it."""
     try:
         inner: Any = tomllib.loads(f"{key} = 0")

@@ -17,7 +17,7 @@ from ..user_code.commands import code_words
 from ..user_code.commands import ref as shown_ref
 from ..user_code.refs import HANDED, confirmed, is_env_class, parse, placed, runs_user_code
 from .find import _read
-from .overrides import Bare, Keys, put, read
+from .overrides import Bare, KeyPath, put, read
 from .problems import check_types, first_problem, shown
 from .registry import AgentEntry, agent_names, find_agent, table_name
 
@@ -261,7 +261,7 @@ def _text(value: Any) -> str:
     return value.text if isinstance(value, Bare) else str(value or "")
 
 
-def _wanted(path: Keys, entry: AgentEntry) -> Any:
+def _wanted(path: KeyPath, entry: AgentEntry) -> Any:
     """The annotation of a key; `Any` where nobody knows what it wants."""
     fields: Any = Recipe.model_fields if len(path) == 1 else {}
     if len(path) == 2 and path[0] == entry.name:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import RlbenchError, UsageError
-from ..judge.comparison import AgentResult, Attainment, Comparison, Table, compare_contestants
-from ..judge.contestants import Contestant, Spec, find_contestants, read_contestant
+from ..judge.comparison import AgentResult, Attainment, Comparison, EnvTable, compare_contestants
+from ..judge.contestants import Contestant, RunPaths, find_contestants, read_contestant
 from ..judge.evidence import score_of, time_to
 from ..judge.fairness import find_differences, find_warnings
 from ..judge.scales import reference
@@ -72,7 +72,7 @@ class Findings(NamedTuple):
 
     contestants: tuple[ContestantRuns, ...]
     comparison: Comparison | None
-    tables: tuple[Table, ...]  # the comparison's, or one per environment without contrasts
+    tables: tuple[EnvTable, ...]  # the comparison's, or one per environment without contrasts
     warnings: tuple[str, ...]  # what weakens the verdict, or cannot be told
     notes: tuple[str, ...]
 
@@ -88,7 +88,7 @@ class Findings(NamedTuple):
         return [folder for contestant in self.contestants for folder in contestant.folders]
 
 
-def gather(groups: Mapping[str, Spec] | Sequence[Spec]) -> Findings:
+def gather(groups: Mapping[str, RunPaths] | Sequence[RunPaths]) -> Findings:
     """Read all that can be read.
 
     Args:
@@ -192,7 +192,7 @@ def _unfinished(folder: Folder, group: Contestant | None) -> str:
     }.get(folder.status, "")
 
 
-def _table(env: str, groups: Sequence[Contestant]) -> Table:
+def _table(env: str, groups: Sequence[Contestant]) -> EnvTable:
     """The numbers of `compare`, where there is nothing to compare."""
     horizon = min(run.horizon for group in groups for run in group.runs_on(env))
     scores = [np.array([score_of(seed, "final", horizon) for seed in group.seeds[env]]) for group in groups]
@@ -219,4 +219,4 @@ def _table(env: str, groups: Sequence[Contestant]) -> Table:
                 attainment=attainment,
             )
         )
-    return Table(env, scale, tuple(agents), ())
+    return EnvTable(env, scale, tuple(agents), ())

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from ..judge.contestants import Spec
+from ..judge.contestants import RunPaths
 from ..play import player
 from ..play.html_page import asset, check_name, document, write_page
 from ..process.places import absolute, staying
@@ -30,7 +30,7 @@ class Report(NamedTuple):
 
 
 def write_report(
-    groups: Mapping[str, Spec] | Sequence[Spec],
+    groups: Mapping[str, RunPaths] | Sequence[RunPaths],
     out: Path | str = "report.html",
     *,
     title: str | None = None,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from ..judge.comparison import AgentResult, Contrast, Table
+from ..judge.comparison import AgentResult, Contrast, EnvTable
 from ..judge.verdict import interval
 from ..numbers import exact, number
 from ..stats.estimates import Estimate
@@ -80,7 +80,7 @@ def _bar(chance: Estimate, name: str) -> str:
     )
 
 
-def _alone(table: Table, agent: AgentResult, name: str, *, compared: bool = False) -> str:
+def _alone(table: EnvTable, agent: AgentResult, name: str, *, compared: bool = False) -> str:
     """How good one contestant is on one environment; where it is compared, its numbers stand in the table below."""
     found, reached = agent.aggregates.iqm, agent.attainment
     tone, mark, sentence = "open", "", f"{name} scores {interval(found)} on {table.env}"
@@ -114,7 +114,7 @@ def _alone(table: Table, agent: AgentResult, name: str, *, compared: bool = Fals
     return f'<div class="verdict {tone}"><p>{marked}{escape(sentence + tail)}</p>{tiled}</div>'
 
 
-def _numbers(found: Findings, of: Table) -> str:
+def _numbers(found: Findings, of: EnvTable) -> str:
     """Agents side by side, then each against the first."""
     unit = "return" if of.reference else "normalised score"
     agents = of.agents

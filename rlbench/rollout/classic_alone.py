@@ -14,7 +14,7 @@ import numpy as np
 from .classic_control import known
 
 # a state, changed in place, and an action -> obs, reward, terminated
-Law = Callable[[list[float], int], tuple[list[float], float, bool]]
+LawOfOne = Callable[[list[float], int], tuple[list[float], float, bool]]
 
 
 class NativeOne:
@@ -45,7 +45,7 @@ def native_one(envs: Sequence[gym.Env[Any, Any]]) -> NativeOne | None:
     return NativeOne(envs[0])
 
 
-def _cartpole(env: Any) -> Law:
+def _cartpole(env: Any) -> LawOfOne:
     """State: x, x_dot, theta, theta_dot."""
     force_mag, gravity, length, tau = float(env.force_mag), env.gravity, env.length, env.tau
     moment, mass, masspole = env.polemass_length, env.total_mass, env.masspole
@@ -67,7 +67,7 @@ def _cartpole(env: Any) -> Law:
     return step
 
 
-def _mountain_car(env: Any) -> Law:
+def _mountain_car(env: Any) -> LawOfOne:
     """State: position, velocity."""
     force, gravity, speed = env.force, env.gravity, env.max_speed
     left, right, goal, goal_velocity = env.min_position, env.max_position, env.goal_position, env.goal_velocity
@@ -85,4 +85,4 @@ def _mountain_car(env: Any) -> Law:
     return step
 
 
-LAWS: Mapping[str, Callable[[Any], Law]] = {"CartPoleEnv": _cartpole, "MountainCarEnv": _mountain_car}
+LAWS: Mapping[str, Callable[[Any], LawOfOne]] = {"CartPoleEnv": _cartpole, "MountainCarEnv": _mountain_car}

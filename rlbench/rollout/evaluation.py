@@ -18,10 +18,10 @@ EVAL_COPIES = 10  # copies per seed that play at the same time, and the fewest e
 ROUND = 1_000_000  # episode numbers of one evaluation stay below this
 FEW = 2  # copies per seed that play at the same time where a step may take long
 
-Played = dict[tuple[int, int], tuple[float, int]]  # position of the seed, episode -> its return and length
+PlayedReturns = dict[tuple[int, int], tuple[float, int]]  # position of the seed, episode -> its return and length
 
 
-class Plan:
+class EvaluationPlan:
     """Which episodes an evaluation plays, and what came of those that it has played.
 
     How many a seed plays may be bounded by env steps: when its first ten are known, as many follow as fit, by their
@@ -45,7 +45,7 @@ class Plan:
         playing: Sequence[int],
         episodes: int,
         most_steps: Sequence[int] | None = None,
-        played: Played | None = None,
+        played: PlayedReturns | None = None,
         room: int = EVAL_COPIES,
     ) -> None:
         self.episodes, self._most, self.copies, self._room = episodes, most_steps, 0, room
@@ -192,7 +192,7 @@ class Evaluator:
         skip: Sequence[int] = (),
         most_steps: Sequence[int] | None = None,
         played: Mapping[tuple[int, int], tuple[float, int]] | None = None,
-        look: Callable[[Plan], None] = lambda plan: None,
+        look: Callable[[EvaluationPlan], None] = lambda plan: None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Play ``episodes`` episodes per seed.
 
@@ -201,7 +201,7 @@ class Evaluator:
             episodes: per seed, at least 1.
             round: another number gives other episodes.
             skip: positions of seeds that do not play; their numbers are NaN.
-            most_steps: bounds of the seeds, as for `Plan`.
+            most_steps: bounds of the seeds, as for `EvaluationPlan`.
             played: what an evaluation that was cut off had played.
             look: called before every step; what it raises ends the evaluation.
 
@@ -212,7 +212,9 @@ class Evaluator:
             raise ValueError("an evaluation needs at least one episode")
         playing = [s for s in range(len(self.seeds)) if s not in skip]
         envs = self._made(min(EVAL_COPIES, episodes))
-        plan = Plan(playing, episodes, most_steps, dict(played or {}), EVAL_COPIES if envs.copies.known else FEW)
+        plan = EvaluationPlan(
+            playing, episodes, most_steps, dict(played or {}), EVAL_COPIES if envs.copies.known else FEW
+        )
         self.broken = {}
         if not plan.ready:
             return plan.numbers(len(self.seeds))
@@ -237,7 +239,7 @@ class Evaluator:
     def _number(self, done: Episode, round: int) -> int:
         return (done.episode - round * ROUND) * EVAL_COPIES + done.env
 
-    def _drop_broken(self, envs: EnvBatch, plan: Plan) -> None:
+    def _drop_broken(self, envs: EnvBatch, plan: EvaluationPlan) -> None:
         for s in envs.broken.keys() - self.broken.keys():
             self.broken[s] = envs.broken[s]
             plan.drop(s)

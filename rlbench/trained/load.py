@@ -15,7 +15,7 @@ from ..process.places import absolute, shown, staying
 from ..recipe import Recipe
 from ..recipe.build import Parts, build
 from ..recipe.registry import given_class
-from ..rollout.evaluation import FINAL_ROUND, Evaluator, Plan
+from ..rollout.evaluation import FINAL_ROUND, EvaluationPlan, Evaluator
 from ..runfolder import checkpoint_file
 from ..runfolder.layout import under_way, whole_run
 from ..runfolder.reader import Reader, no_run
@@ -121,7 +121,11 @@ def _open(path: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def evaluate(
-    trained: Trained | str | Path, episodes: int = 100, *, look: Callable[[Plan], None] = lambda plan: None, **how: Any
+    trained: Trained | str | Path,
+    episodes: int = 100,
+    *,
+    look: Callable[[EvaluationPlan], None] = lambda plan: None,
+    **how: Any,
 ) -> np.ndarray:
     """Greedy returns on environments of their own.
 

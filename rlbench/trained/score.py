@@ -8,7 +8,7 @@ import numpy as np
 
 from ..process.outputs import err
 from ..recipe.registry import agent_code
-from ..rollout.evaluation import Plan
+from ..rollout.evaluation import EvaluationPlan
 from ..rollout.signals import Interrupts
 from .load import Trained, evaluate
 
@@ -57,12 +57,12 @@ class _Progress:
     """Looks at an evaluation between two steps."""
 
     def __init__(self, interrupts: Interrupts) -> None:
-        self.plan: Plan | None = None
+        self.plan: EvaluationPlan | None = None
         self._interrupts, self._over = interrupts, err().isatty()
         self._next = time.perf_counter() + FIRST
         self._drawn = False
 
-    def __call__(self, plan: Plan) -> None:
+    def __call__(self, plan: EvaluationPlan) -> None:
         self.plan = plan
         if self._interrupts.signal:
             raise _Cut

@@ -23,7 +23,7 @@ from .rerun import lead_in, states, title
 FILES = ("checkpoint.pth", "best.pth", "replay*.pth", "checkpoints/*/[!.]*.pth", f"{FAULTS}/[!.]*.pth")
 FEW = 200  # episodes of a seed; of more, as many are run again unless all are asked for
 
-Row = tuple[int, int, int, int, float]  # env, episode, env_steps, length, return
+EpisodeRow = tuple[int, int, int, int, float]  # env, episode, env_steps, length, return
 
 
 class SeedReport(NamedTuple):
@@ -149,17 +149,17 @@ def _replayed(recording: Recording, env: gym.Env, entry: Entry) -> str:
     return f"episode {title(recording, entry)} gave {wrong}" if wrong else ""
 
 
-def _row(entry: Entry) -> Row:
+def _row(entry: Entry) -> EpisodeRow:
     total = float(f"{entry.episode_return:.10g}")  # as episodes.csv has it
     return entry.env, entry.episode, entry.env_steps, entry.episode_length, total
 
 
-def _rows(columns: Columns) -> list[Row]:
+def _rows(columns: Columns) -> list[EpisodeRow]:
     names = ("env", "episode", "env_steps", "episode_length", "episode_return")
     return list(zip(*(columns[name] for name in names), strict=True)) if columns else []
 
 
-def _compared(seed: int, recorded: list[Row], rows: list[Row], ended: bool) -> tuple[str, list[str]]:
+def _compared(seed: int, recorded: list[EpisodeRow], rows: list[EpisodeRow], ended: bool) -> tuple[str, list[str]]:
     """How episodes.csv compares with the journal, in a few words, and the differences that are none of a cut-off run.
 
     The two are written one after the other: a run that is under way, or was killed, may have brought more of one to the

@@ -11,7 +11,7 @@ import numpy as np
 from ..agent import Agent
 from ..files import write_json
 from ..recipe.eval_cost import advice
-from ..rollout.evaluation import Plan, Played
+from ..rollout.evaluation import EvaluationPlan, PlayedReturns
 from ..runfolder import checkpoint_file
 from .underway import Underway
 
@@ -61,7 +61,7 @@ class Evaluations:
         kept, before = self._read(name), run.state.cost
         self._kept_at = began = time.perf_counter()
 
-        def look(plan: Plan) -> None:
+        def look(plan: EvaluationPlan) -> None:
             played = max(0, len(plan.played) - len(kept)) / max(1, len(plan.wanted))
             run.state.cost = before.more(time.perf_counter() - began, played, final=not round)
             self._look(plan, name)
@@ -76,7 +76,7 @@ class Evaluations:
         """Nothing is to be gone on with."""
         (self._run.folder / FILE).unlink(missing_ok=True)
 
-    def _look(self, plan: Plan, name: Callable[[], str]) -> None:
+    def _look(self, plan: EvaluationPlan, name: Callable[[], str]) -> None:
         run, now = self._run, time.perf_counter()
         if run.stopping:
             self._write(plan, name())
@@ -106,13 +106,13 @@ class Evaluations:
         self._key = self._key or f"{round} {checkpoint_file.digest_of(agent.state_dict()):08x}"
         return self._key
 
-    def _read(self, name: Callable[[], str]) -> Played:
+    def _read(self, name: Callable[[], str]) -> PlayedReturns:
         """What an evaluation of the same weights had played when it was cut off."""
         kept = self._load()
         found = kept.get(name(), []) if kept else []
         return {(s, k): (float(value), int(length)) for s, k, value, length in found}
 
-    def _write(self, plan: Plan, name: str) -> None:
+    def _write(self, plan: EvaluationPlan, name: str) -> None:
         """Keep what has been played, beside what others of the same round have: the end has two."""
         round = name.partition(" ")[0]
         others = {key: value for key, value in self._load().items() if key.partition(" ")[0] == round}

@@ -19,7 +19,7 @@ from test_promises import recipe
 import rlbench
 from rlbench.live import progress, textchart
 from rlbench.live.panel import Size, panel
-from rlbench.live.progress import Live, Plain, Screen
+from rlbench.live.progress import Live, PlainLines, Screen
 from rlbench.live.recent_curve import MOST_POINTS, RECENT, RecentCurve, recent_means
 from rlbench.live.words import Clock, mean_text, score_text
 from rlbench.numbers import interval
@@ -299,10 +299,10 @@ def test_no_colour() -> None:
 
 def test_which_display(monkeypatch: pytest.MonkeyPatch) -> None:
     assert type(progress.watcher_for("none")) is progress.Progress
-    assert isinstance(progress.watcher_for("auto"), Plain)  # standard output is no terminal here
+    assert isinstance(progress.watcher_for("auto"), PlainLines)  # standard output is no terminal here
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    assert isinstance(progress.watcher_for("plain"), Plain)
-    for term, display in (("xterm", Live), ("dumb", Plain)):
+    assert isinstance(progress.watcher_for("plain"), PlainLines)
+    for term, display in (("xterm", Live), ("dumb", PlainLines)):
         monkeypatch.setattr(progress, "make_console", lambda term=term: console(_environ={"TERM": term}))
         assert isinstance(progress.watcher_for("auto"), display)
 
@@ -311,7 +311,7 @@ def test_plain_lines_say_no_rate_before_there_is_one(capsys: pytest.CaptureFixtu
     run, _ = trained(2, steps=1000)
     run.summary = {"updates": 7, "env_steps_per_second": 2000.0, "wall_seconds": 1.0, "stopped_because": "total_steps"}
     run.summary |= {name: {} for name in ("final_eval_return", "best_eval_return", "solved_at_env_steps")}
-    plain = Plain()
+    plain = PlainLines()
     plain.tick(run)
     run.go_to(30_000, [500.0, 500.0])
     plain.done(run)
@@ -355,7 +355,7 @@ def test_a_run_whose_seeds_have_all_stopped_is_done_too(capsys: pytest.CaptureFi
     words = " ".join(ESCAPE.sub("", said(terminal)).split())
     assert "9,000 to 24,900 env steps per seed" in words
     assert "All seeds stopped before their 30,000 steps: nothing was left to train." in words
-    Plain().done(run)
+    PlainLines().done(run)
     assert " left" not in capsys.readouterr().out.splitlines()[0]
 
 

@@ -20,7 +20,7 @@ from rlbench.recipe import Recipe
 from rlbench.recipe.build import build
 from rlbench.rng import episode_seed
 from rlbench.rollout.env_batch import EnvBatch
-from rlbench.rollout.evaluation import Evaluator, Plan
+from rlbench.rollout.evaluation import EvaluationPlan, Evaluator
 from rlbench.rollout.loop import run
 
 
@@ -180,7 +180,7 @@ def test_an_agent_that_draws_is_evaluated_alike_alone_and_among_others_and_after
 
 
 def test_copies_of_a_seed_wait_for_each_other_where_steps_may_take_long() -> None:
-    plan = Plan([0, 1], 13, room=2)
+    plan = EvaluationPlan([0, 1], 13, room=2)
     assert [plan.take() for _ in range(4)] == [(0, 0), (1, 0), (0, 1), (1, 1)]
     assert not plan.ready
     plan.count(1, 1, 0.0, 5)

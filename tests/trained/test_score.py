@@ -8,7 +8,7 @@ import pytest
 from command import CARTPOLE, rlbench, succeeds
 
 from rlbench.numbers import number
-from rlbench.rollout.evaluation import Plan
+from rlbench.rollout.evaluation import EvaluationPlan
 from rlbench.trained import score
 
 
@@ -24,7 +24,7 @@ def cut(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A signal comes when as many episodes have ended as the first entry says."""
     at, look = [7], score._Progress.__call__
 
-    def called(self: score._Progress, plan: Plan) -> None:
+    def called(self: score._Progress, plan: EvaluationPlan) -> None:
         if len(plan.played) >= at[0] and not self._interrupts.signal:
             signal.raise_signal(signal.SIGINT)
         look(self, plan)

@@ -13,7 +13,7 @@ import rlbench
 from rlbench.recipe import Recipe
 from rlbench.record.watcher import Watcher
 from rlbench.rollout.env_batch import EnvBatch
-from rlbench.rollout.evaluation import Plan
+from rlbench.rollout.evaluation import EvaluationPlan
 from rlbench.rollout.signals import Interrupted
 from rlbench.training import evaluations
 from rlbench.training import train as training
@@ -103,20 +103,20 @@ def test_what_was_played_is_not_played_again(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_plan_is_bounded_by_the_seeds_own_first_episodes() -> None:
-    plan = Plan([0, 2], 100, [1_000, 10**9, 1_000])
+    plan = EvaluationPlan([0, 2], 100, [1_000, 10**9, 1_000])
     while plan.ready:
         s, k = plan.take()
         plan.count(s, k, 1.0, 20 if s == 0 else 500)
     returns, lengths = plan.numbers(3)
     assert np.isfinite(returns).sum(1).tolist() == [50, 0, 10]  # 1000 / 20; none; the fewest
     assert np.nansum(lengths, 1).tolist() == [1_000, 0, 5_000]
-    alone = Plan([0], 100, [1_000])
+    alone = EvaluationPlan([0], 100, [1_000])
     while alone.ready:
         alone.count(*alone.take(), 1.0, 20)
     assert alone.wanted == {0: 50}
-    assert Plan([0], 4, [0]).wanted == {0: 4}
-    assert Plan([0], 40).wanted == {0: 40}
-    dropped = Plan([0, 1], 3)
+    assert EvaluationPlan([0], 4, [0]).wanted == {0: 4}
+    assert EvaluationPlan([0], 40).wanted == {0: 40}
+    dropped = EvaluationPlan([0, 1], 3)
     dropped.drop(0)
     assert [dropped.take() for _ in range(3)] == [(1, 0), (1, 1), (1, 2)]
     assert not dropped.ready
