@@ -135,7 +135,7 @@ def test_those_of_an_interrupted_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_those_of_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> None:
+    def full(*_: Any, **how: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
