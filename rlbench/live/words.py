@@ -10,6 +10,9 @@ from ..stats.intervals import mean_interval
 from ..units import duration
 
 
+SHORTEST = 0.1  # seconds of training that a rate rests on: several processes report steps and time at odd moments
+
+
 class Clock:
     """Rate of env steps, smoothed over the last ticks, and the time left."""
 
@@ -20,10 +23,12 @@ class Clock:
 
     def tick(self, status: Status) -> None:
         now = (status.train_seconds, status.env_steps)
-        if self._last is not None and now[0] > self._last[0]:
-            rate = status.recipe.seeds * (now[1] - self._last[1]) / (now[0] - self._last[0])
+        if self._last is None:
+            self._last = now
+        elif (passed := now[0] - self._last[0]) >= SHORTEST:
+            rate = status.recipe.seeds * (now[1] - self._last[1]) / passed
             self.rate = rate if not self.rate else 0.8 * self.rate + 0.2 * rate
-        self._last = now
+            self._last = now
 
     def left(self, status: Status) -> str:
         if not self.rate:
