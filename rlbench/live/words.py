@@ -9,7 +9,6 @@ from ..stats.estimates import aggregate
 from ..stats.intervals import mean_interval
 from ..units import duration
 
-
 SHORTEST = 0.1  # seconds of training that a rate rests on: several processes report steps and time at odd moments
 
 
