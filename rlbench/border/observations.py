@@ -58,9 +58,9 @@ def kind(value: Any) -> str:
         return str(value)
     if isinstance(value, np.ndarray) or isinstance(getattr(value, "shape", None), tuple):
         return f"an array of shape {tuple(value.shape)} and type {getattr(value, 'dtype', '?')}"
-    shown = repr(value)
-    if isinstance(value, (int, float, complex, str, np.generic)) and len(shown) <= 60:
-        return f"{shown} ({type(value).__name__})"
+    text = repr(value)
+    if isinstance(value, (int, float, complex, str, np.generic)) and len(text) <= 60:
+        return f"{text} ({type(value).__name__})"
     return f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, (list, tuple, dict)) else "")
 
 
@@ -119,7 +119,7 @@ def _whole_numbers(space: spaces.Box, name: str) -> Check:
             return found.astype(dtype)
         if found.dtype.kind == "f":
             if not np.isfinite(found).all():
-                raise Unfit(f"{name} is not finite: {shown(found)}")
+                raise Unfit(f"{name} is not finite: {array_text(found)}")
             odd = found[found != np.rint(found)]
             if odd.size:
                 raise Unfit(f"{name} holds {odd.flat[0]!s} where whole numbers ({dtype}) were declared")
@@ -199,10 +199,10 @@ def ones(space: spaces.MultiDiscrete, name: str) -> Check:
     def check(obs: Any) -> np.ndarray:
         found = _shaped(obs, sizes.shape, name)
         if found.dtype.kind == "f" and not (np.isfinite(found) & (found == np.rint(found))).all():
-            raise Unfit(f"{name} is {shown(found)} where whole numbers were declared")
+            raise Unfit(f"{name} is {array_text(found)} where whole numbers were declared")
         at = found.astype(np.int64) - start
         if ((at < 0) | (at >= sizes)).any():
-            raise Unfit(f"{name} is {shown(found)} where {' '.join(str(space).split())} was declared")
+            raise Unfit(f"{name} is {array_text(found)} where {' '.join(str(space).split())} was declared")
         return first + at.ravel()
 
     return check
@@ -214,7 +214,7 @@ def bits(space: spaces.MultiBinary, name: str) -> Check:
     def check(obs: Any) -> np.ndarray:
         found = _shaped(obs, space.shape, name)
         if not ((found == 0) | (found == 1)).all():
-            raise Unfit(f"{name} is {shown(found)} where {space} was declared, zeros and ones")
+            raise Unfit(f"{name} is {array_text(found)} where {space} was declared, zeros and ones")
         return found
 
     return check
@@ -238,6 +238,6 @@ def letters(space: spaces.Text, name: str) -> Check:
     return check
 
 
-def shown(array: np.ndarray) -> str:
+def array_text(array: np.ndarray) -> str:
     """An array in one short line."""
     return " ".join(np.array2string(array, threshold=8).split()) if array.ndim else str(array.item())

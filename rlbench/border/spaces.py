@@ -84,7 +84,7 @@ def obs_codec(space: spaces.Space[Any], env_id: str) -> ObsCodec:
     )
 
 
-def short(space: Any) -> str:
+def space_text(space: Any) -> str:
     """A space in one line of a bearable length."""
     text = " ".join(str(space).split())
     return text if len(text) <= 100 else f"{text[:97]}..."
@@ -101,7 +101,7 @@ def _few(n: int, what: str, of: str, env_id: str) -> None:
 def _some(n: int, space: Any, of: str, env_id: str) -> None:
     if not n:
         raise UsageError(
-            f"{env_id!r} has {of} without a single number ({short(space)}): there is nothing to learn "
+            f"{env_id!r} has {of} without a single number ({space_text(space)}): there is nothing to learn "
             "from. Declare a space with at least one."
         )
 

@@ -89,7 +89,7 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: Path | None, 
     from rlbench.process import mkl
     from rlbench.process.places import shown
     from rlbench.recipe import Recipe
-    from rlbench.recipe.build import on_cpu
+    from rlbench.recipe.build import trains_on_cpu
     from rlbench.recipe.device import SMALL, resolve_device
     from rlbench.recipe.shares import cores
     from rlbench.rollout.display import advising
@@ -125,7 +125,7 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: Path | None, 
                 imports=imports,
                 overrides=overrides,
             )
-            if not recipe.workers and on_cpu(recipe, processes := min(cores(), recipe.seeds)):
+            if not recipe.workers and trains_on_cpu(recipe, processes := min(cores(), recipe.seeds)):
                 if resolve_device(recipe.device).type != "cpu":  # each process would choose for its few seeds
                     watcher.note(SMALL)
                     recipe = recipe.replace(device="cpu")

@@ -159,19 +159,8 @@ def compare_contestants(
         notes += [f"{env}: score {scale.words()}", *remarks]
         agents = []
         for group, x, y in zip(contestants, scores, scaled, strict=True):
-            area = np.array([score_of(seed, "auc", horizon) for seed in group.seeds[env]])
-            agents.append(
-                AgentResult(
-                    label=group.label,
-                    seeds=len(x),
-                    scores=tuple(x.tolist()),
-                    aggregates=aggregate([x], confidence, reps),
-                    optimality_gap=optimality_gap([y], confidence, reps),
-                    auc=None if np.isnan(area).any() else aggregate([area], confidence, reps).iqm,
-                    attainment=None if threshold is None else _attainment(group, env, threshold, confidence),
-                    episodes=() if score == "auc" else _episodes(group, env, score),
-                )
-            )
+            one = result_of(group, env, x, y, horizon, threshold, confidence, reps)
+            agents.append(one._replace(episodes=() if score == "auc" else _episodes(group, env, score)))
         contrasts = _contrasts([[x] for x in scores], contestants, same, confidence, reps)
         tables.append(EnvTable(env, scale, tuple(agents), contrasts))
     overall = None
@@ -209,6 +198,40 @@ def compare_contestants(
         differences=differences,
         warnings=tuple(find_warnings(contestants, envs, same, score)),
         notes=tuple(notes),
+    )
+
+
+def result_of(
+    contestant: Contestant,
+    env: str,
+    scores: np.ndarray,
+    normalised: np.ndarray,
+    horizon: float,
+    threshold: float | None,
+    confidence: float,
+    reps: int = REPS,
+) -> AgentResult:
+    """What one contestant reached on an environment.
+
+    Args:
+        contestant: who.
+        env: where.
+        scores: (n,) of its seeds.
+        normalised: (n,) likewise, on the environment's scale.
+        horizon: env steps that all have trained for.
+        threshold: a return that counts as solved, if there is one.
+        confidence: of the intervals.
+        reps: of the bootstrap.
+    """
+    area = np.array([score_of(seed, "auc", horizon) for seed in contestant.seeds[env]])
+    return AgentResult(
+        label=contestant.label,
+        seeds=len(scores),
+        scores=tuple(scores.tolist()),
+        aggregates=aggregate([scores], confidence, reps),
+        optimality_gap=optimality_gap([normalised], confidence, reps),
+        auc=None if np.isnan(area).any() else aggregate([area], confidence, reps).iqm,
+        attainment=None if threshold is None else _attainment(contestant, env, threshold, confidence),
     )
 
 

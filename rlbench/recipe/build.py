@@ -103,7 +103,7 @@ def build(
     return Parts(maker, agent, streams, place, *codecs, notes, need, made, spec)
 
 
-def on_cpu(recipe: Recipe, processes: int) -> bool:
+def trains_on_cpu(recipe: Recipe, processes: int) -> bool:
     """Whether training is to be on the CPU, where its seeds may be split over as many ``processes``."""
     if resolve_device(recipe.device).type == "cpu":
         return True

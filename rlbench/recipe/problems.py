@@ -15,7 +15,7 @@ def check_types(content: Mapping[str, Any], where: str) -> None:
         ("agent", str, "a text"), ("imports", list, "a list of module names"), ("env_kwargs", dict, "a table")
     ):  # fmt: skip
         if not isinstance(content.get(key, kind()), kind):
-            raise UsageError(f"{where}: {key}: must be {what}, got {shown(content[key])}")
+            raise UsageError(f"{where}: {key}: must be {what}, got {value_text(content[key])}")
     if "hyper" in content:
         raise UsageError(f"{where}: unknown key 'hyper'. The agent's table is named after the agent.")
 
@@ -32,10 +32,12 @@ def first_problem(e: ValidationError, where: str, known: Iterable[str], prefix: 
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "string_pattern_mismatch" and isinstance(known, Mapping):
         message = f"must be {known[key].description}"  # kinder than a regular expression
-    return f"{where}: {prefix}{key}: {message}, got {shown(problem['input'])}" if key else f"{where}: {prefix}{message}"
+    if not key:
+        return f"{where}: {prefix}{message}"
+    return f"{where}: {prefix}{key}: {message}, got {value_text(problem['input'])}"
 
 
-def shown(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A short text of ``value``, which may be anything that a file can hold."""
     try:
         text = repr(value)

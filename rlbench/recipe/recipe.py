@@ -18,7 +18,7 @@ from ..user_code.commands import ref as shown_ref
 from ..user_code.refs import HANDED, confirmed, is_env_class, parse, placed, runs_user_code
 from .find import _read
 from .overrides import Bare, KeyPath, put, read
-from .problems import check_types, first_problem, shown
+from .problems import check_types, first_problem, value_text
 from .registry import AgentEntry, agent_names, find_agent, table_name
 
 
@@ -187,7 +187,7 @@ class Recipe(BaseModel):
                 raise UsageError(f"--set {key}: unknown table {path[0]!r}; the agent's is {entry.name!r}.{more}")
         hyper, content["env_kwargs"] = tables[entry.name], tables["env_kwargs"]
         if not isinstance(hyper, dict):
-            raise UsageError(f"{entry.name} must be a table, not {shown(hyper)}")
+            raise UsageError(f"{entry.name} must be a table, not {value_text(hyper)}")
         content["hyper"] = validate_hyper(entry, hyper, where).model_dump(mode="json")
         return cls._validated(content, where)
 
@@ -292,7 +292,7 @@ def _hyper_table(content: dict[str, Any], entry: AgentEntry, named: str) -> dict
     """
     hyper: Any = content.pop(entry.name, {})
     if not isinstance(hyper, dict):
-        raise UsageError(f"{entry.name} must be a table, [{entry.name}], not {shown(hyper)}")
+        raise UsageError(f"{entry.name} must be a table, [{entry.name}], not {value_text(hyper)}")
     for other in {table_name(named), *agent_names()} - {entry.name}:
         if isinstance(content.get(other), dict):
             del content[other]

@@ -3,7 +3,7 @@
 import itertools
 import os
 
-from .build import on_cpu
+from .build import trains_on_cpu
 from .device import resolve_device
 from .recipe import Recipe
 
@@ -20,10 +20,10 @@ def shares(recipe: Recipe) -> list[Recipe]:
     ]
 
 
-def placed(recipe: Recipe) -> tuple[list[Recipe], bool]:
+def placed_shares(recipe: Recipe) -> tuple[list[Recipe], bool]:
     """The recipes of the workers, and whether they compute on the CPU: all in one place, however few seeds each has."""
     parts = shares(recipe)
-    cpu = on_cpu(recipe, len(parts))
+    cpu = trains_on_cpu(recipe, len(parts))
     if recipe.device == "auto" and (card := resolve_device("auto")).type != "cpu":
         parts = [share.replace(device="cpu" if cpu else str(card)) for share in parts]
     return parts, cpu

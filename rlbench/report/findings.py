@@ -8,17 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import RlbenchError, UsageError
-from ..judge.comparison import AgentResult, Attainment, Comparison, EnvTable, compare_contestants
+from ..judge.comparison import Comparison, EnvTable, compare_contestants, result_of
 from ..judge.contestants import Contestant, RunPaths, find_contestants, read_contestant
-from ..judge.evidence import score_of, time_to
+from ..judge.evidence import score_of
 from ..judge.fairness import find_differences, find_warnings
 from ..judge.scales import reference
 from ..runfolder.documents import finite
 from ..runfolder.facts import Facts, read_facts, status_of
 from ..runfolder.history import History, What, read_runs
 from ..runfolder.reader import Reader, no_run, resume_of
-from ..stats.estimates import aggregate, optimality_gap
-from ..stats.survival import median_time, wilson
 
 CONFIDENCE = 0.95
 
@@ -200,23 +198,8 @@ def _table(env: str, groups: Sequence[Contestant]) -> EnvTable:
     unusual = any(c["env_kwargs"] != "{}" or c["max_episode_steps"] != "0" for c in conditions)
     scale = reference(env, None, unusual, scores)
     level = threshold(groups, env)
-    agents = []
-    for group, x in zip(groups, scores, strict=True):
-        area = np.array([score_of(seed, "auc", horizon) for seed in group.seeds[env]])
-        attainment = None
-        if level is not None:
-            times, reached = zip(*(time_to(seed, level) for seed in group.seeds[env]), strict=True)
-            share = wilson(sum(reached), len(reached), CONFIDENCE)
-            attainment = Attainment(level, sum(reached), len(reached), share, median_time(times, reached))
-        agents.append(
-            AgentResult(
-                label=group.label,
-                seeds=len(x),
-                scores=tuple(x.tolist()),
-                aggregates=aggregate([x], CONFIDENCE),
-                optimality_gap=optimality_gap([scale.normalise(x)], CONFIDENCE),
-                auc=None if np.isnan(area).any() else aggregate([area], CONFIDENCE).iqm,
-                attainment=attainment,
-            )
-        )
+    agents = [
+        result_of(group, env, x, scale.normalise(x), horizon, level, CONFIDENCE)
+        for group, x in zip(groups, scores, strict=True)
+    ]
     return EnvTable(env, scale, tuple(agents), ())

@@ -45,7 +45,7 @@ def estimate(e: Estimate | None, *, signed: bool = False, digits: int | None = N
     if e is None:
         return "–"
     if math.isnan(e.low) or math.isnan(e.high):
-        return f"<b>{escape(short(e.value))}</b>"
+        return f"<b>{escape(score_cell(e.value))}</b>"
     value, _, limits = interval(e, signed=signed, digits=digits).partition(" ")
     return f'<b>{escape(value)}</b> <span class="limits">{escape(limits)}</span>'
 
@@ -54,7 +54,7 @@ def plural(n: int, thing: str) -> str:
     return f"{n:,} {thing}{'s' * (n != 1)}"
 
 
-def short(value: float | None) -> str:
+def score_cell(value: float | None) -> str:
     """A score for a table."""
     return "–" if value is None or not math.isfinite(value) else number(value).replace("-", "−")
 

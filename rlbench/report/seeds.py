@@ -9,7 +9,7 @@ from ..judge.evidence import SeedEvidence, time_to
 from ..numbers import exact
 from ..runfolder.documents import finite
 from .findings import ContestantRuns, Findings, Folder, of_seed, threshold
-from .results import short
+from .results import score_cell
 
 
 def seeds(found: Findings) -> str:
@@ -85,7 +85,7 @@ def _planned(recipe: Mapping[str, Any]) -> list[int]:
 
 def _score(one: SeedEvidence | None, which: str) -> tuple[str, float]:
     value = (one.final if which == "final" else one.best) if one else None
-    return short(value), -math.inf if value is None else value
+    return score_cell(value), -math.inf if value is None else value
 
 
 def _reached(one: SeedEvidence | None, level: float) -> tuple[str, float]:

@@ -233,7 +233,7 @@ class Episodes:
     def _odd(self, i: int, step: int, name: str, value: np.ndarray) -> str:
         """What to say of numbers that are not finite, or not in float32."""
         large = self.copies.obs_codec.too_large
-        shown, what = observations.shown(value), "is not finite"
+        shown, what = observations.array_text(value), "is not finite"
         if large or np.isfinite(value).all():
             shown, what = (f"{large[0]:g}" if large else shown), "is too large for float32"
             large.clear()

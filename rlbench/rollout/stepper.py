@@ -12,7 +12,7 @@ from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
 from ..border.calls import Border, flag, number, stepped
 from ..border.make import EnvMaker
-from ..border.spaces import action_codec, declared, obs_codec, short
+from ..border.spaces import action_codec, declared, obs_codec, space_text
 from ..errors import UsageError
 from ..process.settings import quick, restore
 from .classic_alone import native_one
@@ -225,7 +225,7 @@ def _check_alike(env: gym.Env[Any, Any], first: Sequence[Any], env_id: str) -> N
         other = declared(env, name, env_id)
         if type(other) is not type(one) or (other != one and type(one).__module__.startswith("gymnasium.")):
             raise UsageError(
-                f"{env_id!r} has another {name} each time it is made: {short(one)}, then {short(other)}. "
+                f"{env_id!r} has another {name} each time it is made: {space_text(one)}, then {space_text(other)}. "
                 "All copies of a run need the same."
             )
 

@@ -22,7 +22,7 @@ from ..process.places import home
 from ..recipe import Recipe
 from ..recipe.build import Parts, build, maker_of
 from ..recipe.eval_cost import advice
-from ..recipe.shares import placed, shares
+from ..recipe.shares import placed_shares, shares
 from ..record.scoreboard import Scoreboard
 from ..record.summary import combine
 from ..record.watcher import Watcher
@@ -88,7 +88,7 @@ class Workers:
     def run(self) -> dict[str, Any]:
         """Train all shares, join their files and draw the curve. As `Session.run`."""
         began = time.perf_counter()
-        parts, cpu = placed(self.recipe)
+        parts, cpu = placed_shares(self.recipe)
         # A fork is instant, but a card is out of its reach, and it must not copy a process with a pool of threads.
         forks = sys.platform == "linux" and cpu and self.recipe.threads == 1
         context: Any = multiprocessing.get_context("fork" if forks else "spawn")

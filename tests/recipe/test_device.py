@@ -20,11 +20,11 @@ def test_workers_compute_in_one_place_however_few_seeds_each_has(
 ) -> None:
     made = recipe(workers=10, hyper={"hidden": hidden})
     monkeypatch.setattr(dealing, "resolve_device", build.resolve_device)
-    shares, cpu = dealing.placed(made)
+    shares, cpu = dealing.placed_shares(made)
     assert {share.device for share in shares} == {place}
     assert cpu is (place == "cpu")
     monkeypatch.undo()
-    shares, cpu = dealing.placed(made)
+    shares, cpu = dealing.placed_shares(made)
     assert {share.device for share in shares} == {"auto"}
     assert cpu
 
@@ -38,7 +38,7 @@ def test_a_few_small_networks_stay_on_the_cpu_and_that_is_said(card: None) -> No
     assert parts.device == torch.device("cpu")
     assert parts.notes == [device.SMALL]
     assert parts.spec.device == torch.device("cpu")
-    assert build.on_cpu(recipe(), 8)
+    assert build.trains_on_cpu(recipe(), 8)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,6 @@ def test_what_is_worth_a_card(changes: dict[str, Any], processes: int, worth: bo
     made = recipe(**changes)
     parts = build.build(made, [0], "cpu")
     assert device.worth_a_card(parts.agent, parts.spec, made.seeds, processes) is worth
-    assert build.on_cpu(made, processes) is not worth
-    assert build.on_cpu(made.replace(device="cpu"), processes)
-    assert not build.on_cpu(made.replace(device="cuda"), processes)
+    assert build.trains_on_cpu(made, processes) is not worth
+    assert build.trains_on_cpu(made.replace(device="cpu"), processes)
+    assert not build.trains_on_cpu(made.replace(device="cuda"), processes)
