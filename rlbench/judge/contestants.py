@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..errors import RlbenchError, UsageError
 from ..runfolder.layout import WORKERS
 from ..runfolder.pooling import TrainedSeed, count_once, note_of
-from ..runfolder.reader import Reader, no_run
+from ..runfolder.reader import Reader, no_run, readers_of
 from .evidence import RunEvidence, SeedEvidence, read_run, trained_seed
 
 RunPaths = str | Path | Sequence[str | Path]
@@ -59,7 +59,7 @@ def find_contestants(specs: Mapping[str, RunPaths] | Sequence[RunPaths]) -> dict
         for spec in specs:
             label, rest = _split_label(spec)
             given.append((label, _paths(rest)))
-    readers = {path.resolve(): Reader(path) for _, paths in given for path in paths}
+    readers = {reader.folder.resolve(): reader for reader in readers_of([path for _, paths in given for path in paths])}
     found = ([readers[path.resolve()] for path in paths] for _, paths in given)
     return dict(zip(_labels(given), found, strict=True))
 

@@ -175,7 +175,10 @@ def reader_of(run: "Path | str | Reader") -> Reader:
 def readers_of(runs: "Path | str | Reader | Iterable[Path | str | Reader]") -> list[Reader]:
     """One reader for each folder; one named twice counts once."""
     given = [runs] if isinstance(runs, str | Path | Reader) else runs
-    return list({one.folder.resolve(): one for one in map(reader_of, given)}.values())
+    found: dict[Path, Reader] = {}
+    for reader in map(reader_of, given):
+        found.setdefault(reader.folder.resolve(), reader)
+    return list(found.values())
 
 
 def sound(read: Read[T]) -> T:
