@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RunFolderError
-from ..files import unwritable, write_json, write_text
+from ..files import remove_leftovers, unwritable, write_json, write_text
 from ..process.places import home, shown
 from ..recipe import Recipe
 from ..recipe.registry import table_name
@@ -56,6 +56,7 @@ def new_folder(recipe: Recipe, folder: Path, more: dict[str, Any] | None = None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _check_free(folder)
+        remove_leftovers(folder)
         for name in (*TABLES, WORKERS, *LEFT):
             shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink(missing_ok=True)
         write_recipe(folder, recipe)

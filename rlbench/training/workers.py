@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RlbenchError, UsageError
-from ..files import write_json
+from ..files import remove_leftovers, write_json
 from ..process.places import home
 from ..recipe import Recipe
 from ..recipe.build import Parts, build, maker_of
@@ -163,6 +163,7 @@ class Workers:
         self._awaited.discard(k)
         if self._awaited:
             return
+        remove_leftovers(self.folder)
         (self.folder / "summary.json").unlink(missing_ok=True)  # of a run that has not ended
         write_recipe(self.folder, self.recipe)
         for pipe in pipes:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import rlbench
 from rlbench import files
 from rlbench.errors import RunFolderError
 
@@ -108,3 +109,16 @@ def test_leftovers_of_a_process_that_was_killed_go_and_nothing_else(tmp_path: Pa
     assert len(list(tmp_path.iterdir())) == 3
     files.remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".my-own.tmp", "checkpoint.pth"]
+
+
+def test_a_run_begun_or_resumed_removes_them(tmp_path: Path) -> None:
+    """At the top of one on several processes too, which are the ones that clear their own folders."""
+    left = tmp_path / "run" / ".summary.json.0123abcd.tmp"
+    left.parent.mkdir()
+    left.touch()
+    keys = {"seeds": 2, "eval_every": 0, "final_eval_episodes": 0, "workers": 2, "device": "cpu"}
+    run = rlbench.train("CartPole-v1", agent="random", total_steps=20, out=left.parent, **keys)
+    assert not left.exists()
+    left.touch()
+    rlbench.resume(run.folder, total_steps=40)
+    assert not left.exists()
