@@ -4,6 +4,7 @@ A command makes a `Reader` of every run folder that it is given and hands it dow
 once, and said in the same words. Cheap to import.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,6 +38,7 @@ class Reader:
         self._tables: dict[Path, Read[Table]] = {}
         self._recipe_text: Read[str | None] | None = None
         self._places: list[Path] | None = None
+        self._plan: Read[Plan] | None = None
 
     @property
     def name(self) -> str:
@@ -45,7 +47,7 @@ class Reader:
 
     def called(self, path: Path) -> str:
         """What a file in the folder is called."""
-        inside = str(path.relative_to(self.folder))
+        inside = os.fspath(path).removeprefix(f"{self.folder}{os.sep}")  # a thousand runs have many files
         return f"{self.name}/{inside}" if self.name else inside
 
     @property
@@ -76,9 +78,11 @@ class Reader:
     @property
     def plan(self) -> Read[Plan]:
         """What recipe.toml asks for."""
-        if self.recipe_text == (None, ""):  # no file is no damage
-            return Read(NO_PLAN)
-        return plan_of(self.recipe, self.called(self.folder / "recipe.toml"))
+        if self._plan is None:
+            known = self.recipe_text != (None, "")  # no file is no damage
+            path = self.folder / "recipe.toml"
+            self._plan = plan_of(self.recipe, self.called(path)) if known else Read(NO_PLAN)
+        return self._plan
 
     @property
     def about(self) -> Read[dict[str, Any]]:

@@ -21,7 +21,7 @@ MORE: dict[str, dict[str, tuple[int, str]]] = {
     "verify": {"*replay.pth": (2, MAPPED)},
     "resume": {
         "replay.pth": (2, MAPPED),
-        "recipe.toml": (2, "read before, or brought up to date, and in the end the curve is drawn"),
+        "recipe.toml": (2, "in the end the curve is drawn, and the command is printed that plays the run"),
         "summary.json": (2, "read before, and in the end the curve is drawn of the new one"),
         "episodes.csv": (2, "rows are appended, and in the end the curve is drawn of all"),
         "journal/*.bin": (2, "read where an episode is in its midst, and appended to"),
