@@ -19,15 +19,20 @@ class Clock:
         self.rate = 0.0  # env steps a second, of all seeds together
         self.over = False  # nothing is left to wait for
         self._last: tuple[float, int] | None = None
+        self._sound = False  # whether the rate rests on enough
 
     def tick(self, status: Status) -> None:
         now = (status.train_seconds, status.env_steps)
         if self._last is None:
             self._last = now
-        elif (passed := now[0] - self._last[0]) >= SHORTEST:
-            rate = status.recipe.seeds * (now[1] - self._last[1]) / passed
-            self.rate = rate if not self.rate else 0.8 * self.rate + 0.2 * rate
-            self._last = now
+            return
+        passed = now[0] - self._last[0]
+        if passed <= 0 or (self._sound and passed < SHORTEST):
+            return
+        rate = status.recipe.seeds * (now[1] - self._last[1]) / passed
+        self.rate = 0.8 * self.rate + 0.2 * rate if self._sound else rate
+        if passed >= SHORTEST:
+            self._last, self._sound = now, True
 
     def left(self, status: Status) -> str:
         if not self.rate:

@@ -426,3 +426,17 @@ def test_train_in_a_terminal(env: dict[str, str], tmp_path: Path) -> None:
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") > 0
     if env:
         assert text.isascii()
+
+
+def test_a_rate_rests_on_a_moment_of_training() -> None:
+    """Several processes report steps and time one after the other: between two reports there may be next to nothing."""
+    clock, run = Clock(), Run(2)
+    run.train_seconds, run.env_steps = 0.0, 0
+    clock.tick(run)
+    run.train_seconds, run.env_steps = 0.02, 20
+    clock.tick(run)
+    assert clock.rate == pytest.approx(2 * 1_000)  # better than none
+    for passed, steps in ((1.0, 1_000), (1.00001, 1_100), (2.0, 2_000), (2.0, 2_100)):
+        run.train_seconds, run.env_steps = passed, steps
+        clock.tick(run)
+        assert clock.rate == pytest.approx(2 * 1_000)
