@@ -6,6 +6,7 @@ Import the builders with ``from conftest import make_spec, random_transitions``.
 import rlbench  # noqa: F401  (first of all: it chooses MKL's code path, which MKL reads once)
 
 # isort: split
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from matplotlib.figure import Figure
 from rlbench.plots import learning
 from rlbench.types import Spec, Transition
 
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:  # of a shell that starts tests in the background, or of nohup
+        signal.signal(number, usual)
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("rlbench", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("rlbench")
