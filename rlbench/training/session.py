@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import AgentError, EnvError
 from ..files import remove_leftovers
 from ..play import clips
+from ..process.garbage import set_apart
 from ..recipe import Recipe
 from ..recipe.build import Parts
 from ..recipe.registry import agent_code
@@ -154,7 +155,8 @@ class Session:
 
     def _loop(self, interrupts: Interrupts) -> None:
         try:
-            self._train(interrupts)
+            with set_apart():
+                self._train(interrupts)
         except Paused:
             self.now.save()
 
