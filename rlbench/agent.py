@@ -1,7 +1,7 @@
 """The interface that every agent fits, and nothing else.
 
-The runner calls, for every vector step: ``act``, then ``observe`` with what came of it, then ``update`` once. Whatever
-an agent learns from (a replay buffer, a rollout, an episode) it collects in ``observe``.
+The runner calls, for every vector step: ``begin`` where episodes begin, ``act``, then ``observe`` with what came of it,
+then ``update`` once. Whatever an agent learns from (a replay buffer, a rollout, an episode) it collects in ``observe``.
 """
 
 from abc import ABC, abstractmethod
@@ -48,14 +48,32 @@ class Agent(ABC):
     Attributes:
         updates: gradient steps taken so far by each seed; an agent counts them itself.
         replay: the replay buffer, if there is one. It is saved in a file of its own, apart from ``state_dict``.
+        wants: what the agent makes use of besides observations, where the environment says it, such as
+            ``("action_mask",)``: a key of its ``info``, a key of its Dict observation (which is then no longer part of
+            what is observed), or, for a mask, its method ``action_masks()``. ``spec.extras`` has what was found. Where
+            anything was, ``act`` and ``explain`` are given it as ``extras=``, and transitions and batches carry it.
     """
 
     Config: ClassVar[type[AgentConfig]] = AgentConfig
+    wants: ClassVar[tuple[str, ...]] = ()
     replay: Saveable | None = None
     updates: int = 0
 
     @abstractmethod
     def __init__(self, spec: Spec, config: Any, streams: Streams) -> None: ...
+
+    def begin(self, started: Tensor, *, explore: bool) -> None:  # noqa: B027  (may be left out)
+        """Episodes begin: what an agent with memory remembers of the ones before is to be forgotten there.
+
+        Called before the ``act`` that sees the first observation of an episode, by whoever lets the agent act. Those
+        who act without ``explore`` (evaluations, films, ...) take turns, each with an E of its own, and begin with a
+        call in which ``started`` is True everywhere: only that much has to be remembered of them. What is remembered
+        for ``explore`` lives on beside it, and belongs in ``state_dict``.
+
+        Args:
+            started: (S, E) bool: whose next observation is the first one of an episode.
+            explore: as in the calls of ``act`` that follow.
+        """
 
     @abstractmethod
     def act(self, obs: Tensor, *, explore: bool) -> Tensor:
@@ -66,8 +84,12 @@ class Agent(ABC):
             explore: True while collecting experience. False asks for the best policy known, and must leave no trace
                 in anything that learning depends on.
 
+        An agent that ``wants`` more takes ``extras`` too, a dict of (S, E, ...) with what ``spec.extras`` lists; it is
+        left out where that is empty.
+
         Returns:
-            (S, E) int64, or (S, E, *action_shape) float32 for continuous actions.
+            (S, E) int64, or (S, E, *action_shape) float32 for continuous actions. Or a pair: that, and a dict of
+            tensors (S, E, ...), which come back as ``extras`` of the transition (a log-probability, a value).
         """
 
     @abstractmethod

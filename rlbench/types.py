@@ -1,12 +1,27 @@
 """What passes between the parts: named tuples of tensors, without behaviour.
 
 Axes: S seeds, E envs per seed, B batch, A actions, *O observation shape. The S axis is always there.
+
+What an environment says besides its observations, and what an agent says besides its actions, are *extras*: by name,
+and apart from the tuple's own fields, so that an agent which asks for none sees none.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+Extras = Mapping[str, Tensor]  # name -> (S, E, ...), or (S, B, ...) of a batch
+NO_EXTRAS: Extras = MappingProxyType({})
+
+
+class Extra(NamedTuple):
+    """What one thing looks like that an environment says of a copy besides its observation."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
 
 
 class Spec(NamedTuple):
@@ -30,14 +45,10 @@ class Spec(NamedTuple):
     device: torch.device = torch.device("cpu")
     total_steps: int = 0  # env steps per seed that the run is to take; 0: not known
     whole_actions: bool = False  # of a Box of whole numbers: what lies between two of them is rounded to the nearer
+    extras: Mapping[str, Extra] = MappingProxyType({})  # of what `Agent.wants`: that which this environment says
 
 
-class Transition(NamedTuple):
-    """What happened in one step of every env; each leaf starts with (S, E).
-
-    ``next_obs`` is the true next observation, also at an episode's end, never the first one of the next episode.
-    """
-
+class _Transition(NamedTuple):
     obs: Tensor  # (S, E, *O)
     action: Tensor  # (S, E) int64, or (S, E, *action_shape) float32
     reward: Tensor  # (S, E) float32
@@ -46,11 +57,67 @@ class Transition(NamedTuple):
     truncated: Tensor  # (S, E) bool: a time limit cut the episode; its value goes on
 
 
-class Batch(NamedTuple):
-    """What is learned from; each leaf starts with (S, B). ``discount`` is gamma**k * (1 - terminated)."""
+class Transition(_Transition):
+    """What happened in one step of every env; each leaf starts with (S, E).
 
+    ``next_obs`` is the true next observation, also at an episode's end, never the first one of the next episode.
+
+    Attributes:
+        extras: what the environment said with ``obs`` of that which the agent ``wants``, and what ``act`` returned
+            beside the action. Not one of the six fields: unpacking and `_make` leave it out.
+        next_extras: what the environment said with ``next_obs``.
+    """
+
+    extras: Extras
+    next_extras: Extras
+
+    def __new__(
+        cls,
+        obs: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        next_obs: Tensor,
+        terminated: Tensor,
+        truncated: Tensor,
+        *,
+        extras: Extras = NO_EXTRAS,
+        next_extras: Extras = NO_EXTRAS,
+    ) -> "Transition":
+        self = super().__new__(cls, obs, action, reward, next_obs, terminated, truncated)
+        self.extras, self.next_extras = extras, next_extras
+        return self
+
+
+class _Batch(NamedTuple):
     obs: Tensor  # (S, B, *O)
     action: Tensor  # (S, B) int64, or (S, B, *action_shape) float32
     reward: Tensor  # (S, B) float32: the sum over k steps of gamma**i * r
     discount: Tensor  # (S, B) float32
     next_obs: Tensor  # (S, B, *O): the observation k steps later
+
+
+class Batch(_Batch):
+    """What is learned from; each leaf starts with (S, B). ``discount`` is gamma**k * (1 - terminated).
+
+    Attributes:
+        extras: what the environment said with ``obs``. Not one of the five fields, as with `Transition`.
+        next_extras: what it said with ``next_obs``.
+    """
+
+    extras: Extras
+    next_extras: Extras
+
+    def __new__(
+        cls,
+        obs: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        discount: Tensor,
+        next_obs: Tensor,
+        *,
+        extras: Extras = NO_EXTRAS,
+        next_extras: Extras = NO_EXTRAS,
+    ) -> "Batch":
+        self = super().__new__(cls, obs, action, reward, discount, next_obs)
+        self.extras, self.next_extras = extras, next_extras
+        return self
