@@ -11,16 +11,22 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("rlbench", "agents", "envs", "experiments")
 
-# What the kit holds besides the stacked layers of rlbench/nn/: all that the author of an agent needs.
+# What the kit holds besides stacked layers and buffers: all that the author of an agent needs.
 KIT = (
-    "agent", "agent_state", "errors", "feed", "files", "functional", "graphs", "learner", "numbers", "optim", "packing",
-    "replay", "rng", "types", "units", "version",
+    "agent", "agent_state", "errors", "feed", "files", "functional", "graphs", "learner", "numbers", "optim", "rng",
+    "types", "units", "version",
 )  # fmt: skip
 
 # The house, from the bottom up: room -> its files. A room imports from those below it alone, in functions and under
 # TYPE_CHECKING too; those of one row never import each other.
 HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
-    {"kit": (*(f"rlbench/{name}.py" for name in KIT), "rlbench/nn/*.py"), "envs": ("envs/*.py",)},
+    {
+        "kit": (*(f"rlbench/{name}.py" for name in KIT), "rlbench/nn/*.py", "rlbench/replay/*.py"),
+        "envs": ("envs/*.py",),
+    },
+        "kit": (*(f"rlbench/{name}.py" for name in KIT), "rlbench/nn/*.py", "rlbench/replay/*.py"),
+        "envs": ("envs/*.py",),
+    },
     {"process": ("rlbench/process/*.py",)},
     {"stats": ("rlbench/stats/*.py",)},
     {"user_code": ("rlbench/user_code/*.py",)},
@@ -87,7 +93,7 @@ def room_of(name: str) -> str:
     if package != "rlbench":
         return ""
     first = rest.partition(".")[0]
-    if first in KIT or first == "nn":
+    if first in KIT or first in ("nn", "replay"):
         return "kit"
     return first if first in FLOOR else "face"
 
@@ -247,8 +253,8 @@ def test_what_has_one_place_is_done_nowhere_else(places: tuple[str, ...]) -> Non
 @pytest.mark.parametrize(
     ("path", "source", "name"),
     [
-        ("rlbench/replay.py", "from .stats.intervals import iqm", "rlbench.stats.intervals.iqm"),
-        ("rlbench/replay.py", "from rlbench import Agent", "rlbench.Agent"),
+        ("rlbench/replay/ring.py", "from ..stats.intervals import iqm", "rlbench.stats.intervals.iqm"),
+        ("rlbench/replay/ring.py", "from rlbench import Agent", "rlbench.Agent"),
         ("rlbench/optim.py", "def f():\n    from . import envs", "rlbench.envs"),
         ("rlbench/nn/layers.py", "from ..rollout import env_batch", "rlbench.rollout.env_batch"),
         ("rlbench/nn/layers.py", "import rlbench.agents.dqn", "rlbench.agents.dqn"),
@@ -285,7 +291,7 @@ def test_a_planted_arrow_is_caught(path: str, source: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("rlbench/replay.py", "import torch\nfrom .types import Batch\nfrom rlbench import rng\nfrom .nn import flat"),
+        ("rlbench/optim.py", "import torch\nfrom .types import Batch\nfrom rlbench import rng\nfrom .nn import flat"),
         ("rlbench/border/make.py", "from .. import envs\nfrom ..user_code.refs import Ref\nfrom . import observations"),
         ("rlbench/report/page.py", "from ..trained.load import load\nfrom ..plots import curves\nfrom .facts import x"),
         ("rlbench/__init__.py", "from .training.train import train"),
@@ -300,7 +306,7 @@ def test_what_is_allowed_passes(path: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("label", "path", "source", "name"),
     [
-        ("kit", "rlbench/replay.py", "import gymnasium as gym", "gymnasium"),
+        ("kit", "rlbench/replay/ring.py", "import gymnasium as gym", "gymnasium"),
         ("kit", "rlbench/nn/layers.py", "def f():\n    from gymnasium.spaces import Box", "gymnasium.spaces.Box"),
         ("agent", "rlbench/agent.py", "from torch.optim import Adam", "torch.optim.Adam"),
         ("agent", "rlbench/agent.py", "from torch import optim", "torch.optim"),
@@ -322,7 +328,7 @@ def test_a_planted_import_is_caught(label: str, path: str, source: str, name: st
 @pytest.mark.parametrize(
     ("label", "path", "source"),
     [
-        ("kit", "rlbench/replay.py", "import torch\nimport numpy"),
+        ("kit", "rlbench/replay/ring.py", "import torch\nimport numpy"),
         ("agent", "rlbench/agent.py", "import torch\nfrom torch import Tensor"),
         ("envs", "envs/catch.py", "import gymnasium\nfrom .probe import Probe"),
         ("cli", "rlbench/cli/train.py", "def train():\n    import torch\nif TYPE_CHECKING:\n    import gymnasium"),

@@ -12,7 +12,7 @@ from ..border.make import EnvMaker
 from ..border.spaces import spec_of
 from ..errors import AgentError
 from ..feed import away, send
-from ..packing import Packed, Page, Rows, Twofold
+from ..replay.packing import Packed, Page, Rows, Twofold
 from ..types import Spec, Transition
 from .array_pool import Pages
 from .episodes import Episode as Episode

@@ -18,8 +18,8 @@ from torch import Tensor
 from ..agent import Agent, Saveable
 from ..agent_state import nbytes, same, split, widen
 from ..errors import NoMemory, first_line
-from ..packing import Packed
 from ..process.resources import free_memory
+from ..replay.packing import Packed
 from ..rng import Streams
 from ..types import Transition
 from ..units import byte_size

@@ -10,8 +10,8 @@ from gymnasium import spaces
 
 from rlbench import rng
 from rlbench.border.make import EnvMaker
-from rlbench.packing import Packed
 from rlbench.replay import Replay
+from rlbench.replay.packing import Packed
 from rlbench.rollout.env_batch import EnvBatch
 from rlbench.types import Transition
 

@@ -19,8 +19,8 @@ import rlbench
 from rlbench import Agent, AgentConfig, Recipe, Spec, Streams, Transition, rng
 from rlbench.agent_state import pick, same
 from rlbench.errors import EnvError
-from rlbench.packing import Packed
 from rlbench.record.watcher import Watcher
+from rlbench.replay.packing import Packed
 from rlbench.rollout.signals import Interrupted
 from rlbench.runfolder.layout import worker_folders
 from rlbench.training import session, stopped_seeds

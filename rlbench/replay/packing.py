@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .feed import memory
-from .types import Spec, Transition
+from ..feed import memory
+from ..types import Spec, Transition
 
 _BYTES = 2**16  # allocated at once, unless one row is larger
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from .errors import NoMemory
-from .feed import Feed, away
+from ..errors import NoMemory
+from ..feed import Feed, away
+from ..rng import Stream
+from ..types import Batch, Spec, Transition
+from ..units import byte_size
 from .packing import Packed, Twofold, layout
-from .rng import Stream
-from .types import Batch, Spec, Transition
-from .units import byte_size
 
 _EXACT = 2**24  # integers up to here survive float32
 
