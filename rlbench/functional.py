@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def td_target(reward: Tensor, discount: Tensor, next_value: Tensor) -> Tensor:
@@ -69,6 +70,32 @@ def huber_loss(td_error: Tensor, delta: float = 1.0) -> tuple[Tensor, Tensor]:
     """
     slope = td_error.clamp(-delta, delta)
     return slope * (td_error - 0.5 * slope), slope
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """1 / (1 + exp(-x)), any shape, written as 0.5 + 0.5 tanh(x / 2).
+
+    A seed has the same bits alone and among others, gradients too: `torch.sigmoid` rounds the last few numbers of a
+    tensor in another way than those before them, so that they depend on how many seeds lie before. Right to 6e-8 of 1;
+    of a probability near 0 take the logarithm as `torch.nn.functional.logsigmoid`, which is safe.
+    """
+    return torch.tanh(x * 0.5) * 0.5 + 0.5
+
+
+def softplus(x: Tensor) -> Tensor:
+    """log(1 + exp(x)), any shape, written as -logsigmoid(-x): a seed has the same bits alone and among others.
+
+    `torch.nn.functional.softplus` has not, for the reason that `sigmoid` gives.
+    """
+    return -F.logsigmoid(-x)
+
+
+def silu(x: Tensor) -> Tensor:
+    """x * sigmoid(x), any shape (Elfwing et al. 2018, arXiv:1702.03118), as `torch.nn.functional.silu`.
+
+    Made of `sigmoid` above, and so a seed has the same bits alone and among others.
+    """
+    return x * sigmoid(x)
 
 
 def linear_schedule(start: float, end: float, steps: int, step: int) -> float:

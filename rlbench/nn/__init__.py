@@ -12,7 +12,10 @@ from .layers import Linear as Linear
 from .layers import OneHot as OneHot
 from .layers import Pixels as Pixels
 from .layers import ReLU as ReLU
+from .layers import SiLU as SiLU
+from .layers import Tanh as Tanh
 from .networks import Network as Network
 from .networks import cnn as cnn
 from .networks import mlp as mlp
 from .networks import network as network
+from .recurrent import GRUCell as GRUCell

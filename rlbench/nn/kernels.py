@@ -75,6 +75,17 @@ def relu_back_in_parts(grad: Tensor, y: Tensor) -> Tensor:
     return torch.where(y > 0, grad, 0.0)
 
 
+def tanh_back(grad: Tensor, y: Tensor) -> Tensor:
+    """The gradient below a hyperbolic tangent that gave ``y``; any shape."""
+    below: Tensor = torch.ops.aten.tanh_backward(grad, y)
+    return below
+
+
+def tanh_back_in_parts(grad: Tensor, y: Tensor) -> Tensor:
+    """`tanh_back`."""
+    return grad * (1 - y * y)
+
+
 def layer_norm(x: Tensor, epsilon: float = 1e-5) -> tuple[Tensor, Tensor, Tensor]:
     """``x`` normalised over its last axis, the mean, and one over the deviation, both with a last axis of 1."""
     normed, mean, rstd = torch.native_layer_norm(x, x.shape[-1:], None, None, epsilon)
@@ -115,5 +126,7 @@ if not _has("_fused_adam_"):
     adam_step = adam_step_in_parts
 if not _has("ops.aten.threshold_backward"):
     relu_back = relu_back_in_parts
+if not _has("ops.aten.tanh_backward"):
+    tanh_back = tanh_back_in_parts
 if not (_has("native_layer_norm") and _has("ops.aten.native_layer_norm_backward")):
     layer_norm, layer_norm_back = layer_norm_in_parts, layer_norm_back_in_parts

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .. import functional
 from ..rng import Stream
 from . import kernels
 from .flat import Flat as Flat
@@ -54,10 +55,10 @@ class Linear(Layer):
         super().__init__()
         seeds = len(init.seeds)
         bound = 1 / math.sqrt(n_in)
-        weight = _uniform(init, bound, n_in * n_out).view(seeds, n_in, n_out)
+        weight = uniform(init, bound, n_in * n_out).view(seeds, n_in, n_out)
         self.narrow = n_out < n_in
         self.weight = nn.Parameter(weight.mT.contiguous() if self.narrow else weight)
-        self.bias = nn.Parameter(_uniform(init, bound, n_out).view(seeds, 1, n_out))
+        self.bias = nn.Parameter(uniform(init, bound, n_out).view(seeds, 1, n_out))
         self._both = (self.weight, self.bias)  # a module looks its parameters up slowly
 
     @property
@@ -119,6 +120,37 @@ class ReLU(Layer):
         return kernels.relu_back(grad, kept[0]) if wanted else None
 
 
+class Tanh(Layer):
+    """The hyperbolic tangent, any shape, as `torch.nn.Tanh`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(x)
+
+    def keep(self, x: Tensor) -> tuple[Tensor, Residuals]:
+        y = torch.tanh(x)
+        return y, (y,)
+
+    def pull(self, kept: Residuals, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+        return kernels.tanh_back(grad, kept[0]) if wanted else None
+
+
+class SiLU(Layer):
+    """x * sigmoid(x), any shape, as `torch.nn.SiLU`, whose last bits for a seed depend on those beside it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.silu(x)
+
+    def keep(self, x: Tensor) -> tuple[Tensor, Residuals]:
+        gate = functional.sigmoid(x)
+        return x * gate, (x, gate)
+
+    def pull(self, kept: Residuals, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+        if not wanted:
+            return None
+        x, gate = kept
+        return (1 - gate).mul_(x).add_(1).mul_(gate).mul_(grad)  # gate * (1 + x * (1 - gate))
+
+
 class Conv2d(Layer):
     """S convolutions without padding: (S, N, C_in, H, W) -> (S, N, C_out, H', W')."""
 
@@ -127,8 +159,8 @@ class Conv2d(Layer):
         seeds, fan_in = len(init.seeds), n_in * kernel * kernel
         bound = 1 / math.sqrt(fan_in)
         self.kernel, self.stride = kernel, stride
-        self.weight = nn.Parameter(_uniform(init, bound, fan_in * n_out).view(seeds, fan_in, n_out))
-        self.bias = nn.Parameter(_uniform(init, bound, n_out).view(seeds, 1, n_out))
+        self.weight = nn.Parameter(uniform(init, bound, fan_in * n_out).view(seeds, fan_in, n_out))
+        self.bias = nn.Parameter(uniform(init, bound, n_out).view(seeds, 1, n_out))
 
     def forward(self, x: Tensor) -> Tensor:
         return self._planes(affine(self._patches(x), self.weight, self.bias), x)
@@ -200,5 +232,6 @@ class Flatten(Layer):
         return grad.view(kept[0].shape)
 
 
-def _uniform(init: Stream, bound: float, n: int) -> Tensor:
+def uniform(init: Stream, bound: float, n: int) -> Tensor:
+    """(S, n) float32, uniform in +-bound."""
     return (init.uniform(n) * 2 - 1).mul_(bound).float()

@@ -57,6 +57,24 @@ def test_huber_loss_by_hand() -> None:
     assert functional.huber_loss(t(3.0), delta=2.0)[0].tolist() == [4.0]
 
 
+def test_smooth_functions_are_torchs_with_their_gradients() -> None:
+    inner = torch.nn.functional
+    pairs = (
+        (functional.sigmoid, torch.sigmoid),
+        (functional.softplus, inner.softplus),
+        (functional.silu, inner.silu),
+    )
+    for ours, torchs in pairs:
+        for bound in (3.0, 100.0):
+            x = torch.linspace(-bound, bound, 101).requires_grad_()
+            torch.testing.assert_close(ours(x), torchs(x), rtol=1e-5, atol=bound * 1e-7)
+            for own, oracle in zip(*(torch.autograd.grad(f(x).sum(), x) for f in (ours, torchs)), strict=True):
+                torch.testing.assert_close(own, oracle, rtol=1e-5, atol=bound * 1e-7)
+    assert functional.sigmoid(t(-200.0, 0.0, 200.0)).tolist() == [0.0, 0.5, 1.0]
+    assert functional.softplus(t(-200.0, 0.0, 200.0)).tolist() == pytest.approx([0.0, math.log(2), 200.0])
+    assert functional.silu(t(-200.0, 0.0, 200.0)).tolist() == [0.0, 0.0, 200.0]
+
+
 @pytest.mark.parametrize("delta", [0.5, 1.0, 3.0])
 def test_huber_loss_and_its_gradient_are_torchs(delta: float) -> None:
     error = torch.cat([torch.linspace(-5, 5, 201), t(-delta, delta, 0.0)]).requires_grad_()

@@ -18,6 +18,14 @@ from rlbench.types import Spec
 Build = Callable[[Stream], nn.Network]
 
 
+PLAIN: dict[type[nn.Layer], type[torch.nn.Module]] = {
+    nn.Flatten: torch.nn.Flatten,
+    nn.ReLU: torch.nn.ReLU,
+    nn.Tanh: torch.nn.Tanh,
+    nn.SiLU: torch.nn.SiLU,
+}
+
+
 def stacked(build: Build, seeds: list[int]) -> nn.Network:
     return build(Streams(seeds)["init"])
 
@@ -40,13 +48,21 @@ def plain(module: nn.Network, s: int) -> torch.nn.Sequential:
             own.weight.data = layer.weight[s].T.detach().reshape(own.weight.shape).clone()
             own.bias.data = layer.bias[s, 0].detach().clone()  # type: ignore[union-attr]
         else:
-            own = torch.nn.Flatten() if isinstance(layer, nn.Flatten) else torch.nn.ReLU()
+            own = PLAIN[type(layer)]()
         layers.append(own)
     return torch.nn.Sequential(*layers)
 
 
 def mlp(n_in: int, hidden: list[int], n_out: int, layer_norm: bool = False) -> Build:
     return lambda init: nn.Network(nn.mlp(n_in, hidden, n_out, init, layer_norm=layer_norm))
+
+
+def smooth(n_in: int, width: int, n_out: int) -> Build:
+    """A network that bends by `Tanh` and by `SiLU`, also where nothing lies below that could be differentiated."""
+    return lambda init: nn.Network([
+        nn.Tanh(), nn.Linear(n_in, width, init), nn.SiLU(), nn.Linear(width, width + 1, init), nn.Tanh(),
+        nn.LayerNorm(width + 1, init), nn.SiLU(), nn.Linear(width + 1, n_out, init), nn.Tanh(), nn.SiLU(),
+    ])  # fmt: skip
 
 
 def trunk(shape: tuple[int, int, int]) -> Build:
@@ -65,6 +81,7 @@ ORACLE: dict[str, tuple[Build, tuple[int, ...]]] = {
     "mlp": (mlp(3, [5, 7], 2), (3,)),
     "linear": (mlp(3, [], 2), (3,)),
     "layer norm": (mlp(3, [6], 4, layer_norm=True), (3,)),
+    "smooth": (smooth(3, 6, 4), (3,)),
     "small cnn": (trunk((4, 10, 9)), (4, 10, 9)),
     "atari cnn": (trunk((2, 36, 40)), (2, 36, 40)),
     "tiny image": (trunk((1, 2, 5)), (1, 2, 5)),
@@ -173,6 +190,12 @@ def test_width_of_narrow_and_of_normalised_layers_to_the_last_bit(batch: int) ->
     assert_width(mlp(2, [], 18), (2,), batch, 3)
     for hidden in (5, 33, 64):
         assert_width(mlp(5, [hidden, hidden], 3, layer_norm=True), (5,), batch, 3)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 33, 50])
+def test_width_of_smooth_activations_to_the_last_bit(batch: int) -> None:
+    for width in (1, 3, 33, 50):
+        assert_width(smooth(5, width, 3), (5,), batch, 3, autograd=width > 1)
 
 
 @pytest.mark.parametrize(("shape", "batch", "seeds"), [((10, 10, 4), 5, 3), ((7, 5), 3, 2), ((3, 36, 36), 2, 2)])

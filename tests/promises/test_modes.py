@@ -13,6 +13,7 @@ HERE = Path(__file__).parents[1]
 FILES = [
     "nn/test_products.py",
     "nn/test_nn.py",
+    "nn/test_recurrent.py",
     "kit/test_optim.py",
     "promises/test_width.py",
     "promises/test_promises.py::test_width",
