@@ -16,6 +16,7 @@ __all__ = ["FAULTY_IDS", "IDS"]
 # Entry points are strings, so that importing this package imports no environment before one is made.
 _ENTRY_POINTS = {
     "rlbench/Catch-v0": "rlbench.envs.catch:Catch",
+    "rlbench/TMaze-v0": "rlbench.envs.t_maze:TMaze",
     "rlbench/ProbeConstantReward-v0": "rlbench.envs.probe:ConstantReward",
     "rlbench/ProbeObsReward-v0": "rlbench.envs.probe:ObsReward",
     "rlbench/ProbeDelayedReward-v0": "rlbench.envs.probe:DelayedReward",
@@ -26,6 +27,9 @@ _ENTRY_POINTS = {
     "rlbench/ProbeNan-v0": "rlbench.envs.probe:NanObs",
     "rlbench/ProbeWrongShape-v0": "rlbench.envs.probe:WrongShape",
 }
+
+# The return that counts as solved, where Gymnasium is to know one.
+_SOLVED = {"rlbench/TMaze-v0": 0.95}
 
 #: Every id registered here.
 IDS: tuple[str, ...] = tuple(_ENTRY_POINTS)
@@ -39,7 +43,7 @@ def _register() -> None:
     for env_id, entry_point in _ENTRY_POINTS.items():
         if env_id not in gymnasium.registry:
             # No max_episode_steps: each of them ends its episodes itself.
-            gymnasium.register(env_id, entry_point=entry_point)
+            gymnasium.register(env_id, entry_point=entry_point, reward_threshold=_SOLVED.get(env_id))
 
 
 _register()

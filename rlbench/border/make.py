@@ -188,7 +188,7 @@ def env_maker(
         env_id: a Gymnasium id.
         kwargs: for the environment's constructor.
         max_episode_steps: cut episodes (truncation) after so many steps; 0 leaves it to the environment, or to a limit
-            of 1000 where it has none.
+            of 1000 where neither Gymnasium nor an attribute ``max_episode_steps`` of its own knows of one.
         anew: make every copy again for every episode.
         classes: what `import_modules` gave, which goes before Gymnasium's ids.
 
@@ -204,11 +204,21 @@ def env_maker(
     notes = []
     limit = max_episode_steps
     if not limit and own is None:
+        limit = _own_limit(env)
+    if not limit and own is None:
         limit = NO_LIMIT
         notes.append(
             f"{env_id} sets no time limit: episodes are cut after {NO_LIMIT} steps (change it with max_episode_steps)."
         )
     return EnvMaker(env_id, kwargs, limit, tuple(notes), spec.reward_threshold if spec else None, anew, registered)
+
+
+def _own_limit(env: gym.Env[Any, Any]) -> int:
+    """After how many steps an environment says that it cuts its episodes itself; 0: it does not say."""
+    with contextlib.suppress(Exception):
+        limit = env.unwrapped.max_episode_steps  # type: ignore[attr-defined]
+        return limit if type(limit) is int and limit > 0 else 0
+    return 0
 
 
 def _make(env_id: str, kwargs: dict[str, Any], spec: EnvSpec | None) -> gym.Env[Any, Any]:

@@ -20,6 +20,7 @@ KNOWN = {
     "MountainCar-v0": (-200.0, -110.0),
     "Taxi-v4": (-764.0, 8.0),
     "rlbench/Catch-v0": (-0.58, 1.0),
+    "rlbench/TMaze-v0": (-2.95, 0.95),
 }
 
 

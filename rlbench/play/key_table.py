@@ -29,6 +29,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "Taxi": ("south", "north", "east", "west", "pick up", "drop off"),
     "Blackjack": ("stick", "hit"),
     "rlbench/Catch": ("left", "stay", "right"),
+    "rlbench/TMaze": ("north", "east", "south", "west"),
 }
 
 _LAKE = Keys({"left": 0, "down": 1, "right": 2, "up": 3})
@@ -49,6 +50,7 @@ KEYS: dict[str, Keys] = {
     "Taxi": Keys({"down": 0, "up": 1, "right": 2, "left": 3, "p": 4, "d": 5}),
     "Blackjack": Keys({"s": 0, "h": 1}),
     "rlbench/Catch": Keys({"left": 0, "right": 2}, (1,), 0.4),
+    "rlbench/TMaze": Keys({"up": 0, "right": 1, "down": 2, "left": 3}),
 }
 
 

@@ -39,7 +39,7 @@ def rollout(env: gymnasium.Env[Any, Any], actions: Any, seed: int | None = None)
 
 def test_ids_are_registered_and_importing_twice_changes_nothing_and_warns_of_nothing() -> None:
     before = {env_id: gymnasium.spec(env_id) for env_id in envs.IDS}
-    assert len(before) == 10
+    assert len(before) == 11
     assert set(envs.FAULTY_IDS) < set(envs.IDS)
     assert all(spec.max_episode_steps is None and isinstance(spec.entry_point, str) for spec in before.values())
     importlib.reload(envs)  # warnings are errors here, and Gymnasium warns where an id is overridden
@@ -243,7 +243,9 @@ def test_faulty_environments_fail_where_they_say_and_only_there(env_id: str, at:
         assert seen.shape == (2,) if "Shape" in env_id else np.isnan(seen).all()
 
 
-@pytest.mark.parametrize("wrong", ["Catch rows 1", "Catch columns 0", "ProbeTruncated max_steps 0", "ProbeNan at 0"])
+@pytest.mark.parametrize(
+    "wrong", ["Catch rows 1", "Catch columns 0", "TMaze length 0", "ProbeTruncated max_steps 0", "ProbeNan at 0"]
+)
 def test_impossible_arguments_are_refused(wrong: str) -> None:
     name, argument, value = wrong.split()
     with pytest.raises(ValueError, match="at least"):
