@@ -21,7 +21,7 @@ from rlbench.feed import sent
 from rlbench.graphs import Graph
 from rlbench.optim import Adam
 from rlbench.replay import Replay
-from rlbench.rng import Streams
+from rlbench.rng import Stream, Streams
 from rlbench.types import Batch, Spec, Transition
 
 
@@ -80,9 +80,7 @@ class DQN(Agent):
                 f"capacity to {config.n_step * spec.num_envs} or more"
             )
         self.spec, self.config = spec, config
-        self.q_net = nn.network(
-            spec, config.hidden, spec.num_actions, streams["init"], layer_norm=config.layer_norm
-        ).requires_grad_(False)  # (S, N, *O) -> (S, N, A); differentiated by hand
+        self.q_net = self.make_network(spec, spec.num_actions, streams["init"]).requires_grad_(False)
         self.target_net = copy.deepcopy(self.q_net)
         self.online, self.target = nn.Flat(self.q_net), nn.Flat(self.target_net)
         self.adam = Adam(self.online.data, config.learning_rate, epsilon=config.adam_epsilon)
@@ -97,6 +95,20 @@ class DQN(Agent):
         self._epsilon: np.ndarray | None = None  # kept while no episode ends
         self._newest_q: Tensor | None = None  # (S, B, A) of the newest batch, for diagnostics
         self._greedy, self._step = Graph(self._argmax, spec.device), Graph(self._gradient_step, spec.device)
+
+    def make_network(self, spec: Spec, num_actions: int, init: Stream) -> torch.nn.Module:
+        """The network of action values, (S, N, *O) -> (S, N, A). For a network of your own, override it in a subclass.
+
+        Any module will do whose parameters have the leading S axis, and whose row s depends on row s of them alone. An
+        `rlbench.nn.Network` is differentiated by hand, any other by autograd, as are layers that have nothing but
+        ``forward``: see `rlbench.nn.vjp`.
+
+        Args:
+            spec: what is observed; ``self.config`` has the hyper-parameters.
+            num_actions: A.
+            init: the random numbers for its weights, one sequence per seed.
+        """
+        return nn.network(spec, self.config.hidden, num_actions, init, layer_norm=self.config.layer_norm)
 
     def epsilon(self) -> float | np.ndarray:
         """Share of random actions now: one number, or (S, 1) where it falls with each seed's own episodes."""
@@ -178,7 +190,7 @@ class DQN(Agent):
             next_value = functional.max_value(next_q)
         target = functional.td_target(reward, discount, next_value)  # (S, B)
 
-        q_all, pull = self.q_net.vjp(obs)  # (S, B, A), and the way back from dloss/dq to the parameters
+        q_all, pull = nn.vjp(self.q_net, obs)  # (S, B, A), and the way back from dloss/dq to the parameters
         action = action.unsqueeze(-1)  # (S, B, 1)
         q_values = q_all.gather(-1, action).squeeze(-1)  # (S, B)
         loss, slope = self.loss(q_values - target)  # (S, B) both: the loss and its derivative

@@ -3,6 +3,7 @@
 Part of the kit: agents build their networks of what is listed here.
 """
 
+from .by_autograd import vjp as vjp
 from .flat import Flat as Flat
 from .layers import Conv2d as Conv2d
 from .layers import Flatten as Flatten

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from .. import functional
 from ..rng import Stream
-from . import kernels
+from . import by_autograd, kernels
 from .flat import Flat as Flat
 from .products import affine, product
 
@@ -25,12 +25,13 @@ Residuals = tuple[Tensor, ...]  # what a layer needs for its way back
 class Layer(nn.Module):
     """A layer that can also be differentiated without autograd, whose bookkeeping costs more than small layers do.
 
+    A layer of one's own needs no more than ``forward``: `keep` and `pull` are autograd's where none are written.
     Layers look their parameters up once: write into them in place. `torch.func.functional_call` would go unnoticed.
     """
 
     def keep(self, x: Tensor) -> tuple[Tensor, Residuals]:
         """The output for ``x``, and what `pull` needs."""
-        raise TypeError(f"{type(self).__name__} can only be differentiated by autograd")
+        return by_autograd.keep(self, x)
 
     def pull(self, kept: Residuals, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
         """Pull a gradient back through the layer (a vector-Jacobian product).
@@ -41,7 +42,7 @@ class Layer(nn.Module):
             into: one tensor for each parameter, into which that parameter's gradient is written.
             wanted: whether to return the gradient at the input, too; else None is returned.
         """
-        raise TypeError(f"{type(self).__name__} can only be differentiated by autograd")
+        return by_autograd.pull(self, kept, grad, into, wanted)
 
 
 class Linear(Layer):
