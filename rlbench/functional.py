@@ -43,6 +43,73 @@ def double_value(next_q_online: Tensor, next_q_target: Tensor) -> Tensor:
     return next_q_target.gather(-1, next_q_online.argmax(-1, keepdim=True)).squeeze(-1)
 
 
+def gae(
+    reward: Tensor,
+    value: Tensor,
+    next_value: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    *,
+    gamma: float,
+    lambda_: float,
+) -> Tensor:
+    """Generalised advantage estimation over T steps in a row.
+
+    A_t = d_t + gamma * lambda * A_t+1,  d_t = r_t + gamma * V(s_t+1) - V(s_t)        (Schulman et al. 2016, eq. 16,
+    arXiv:1506.02438). A termination takes V(s_t+1) for 0, a time limit does not (Pardo et al. 2018, arXiv:1712.00378);
+    at both the sum ends, for A_t+1 is of another episode. With V added it is `lambda_return`.
+
+    Args:
+        reward: (S, T, E) float32.
+        value: (S, T, E), of the observation of each step.
+        next_value: (S, T, E), of its true next observation, also at an episode's end: `rlbench.Rollout.next_value`.
+            Where an episode terminated it is not looked at.
+        terminated: (S, T, E) bool.
+        truncated: (S, T, E) bool.
+        gamma: discount per step.
+        lambda_: 0 looks one step ahead, 1 to the last one.
+
+    Returns:
+        (S, T, E).
+    """
+    _same_shape(reward, value, next_value, terminated, truncated)
+    td_error = reward + gamma * next_value.masked_fill(terminated, 0.0) - value
+    goes_on = ~(terminated | truncated)
+    return _summed_backwards(td_error, goes_on * (gamma * lambda_))
+
+
+def lambda_return(
+    reward: Tensor, next_value: Tensor, terminated: Tensor, truncated: Tensor, *, gamma: float, lambda_: float
+) -> Tensor:
+    """Returns over T steps in a row, those of every length weighed by powers of lambda.
+
+    G_t = r_t + gamma * ((1 - lambda) * V(s_t+1) + lambda * G_t+1)        (Sutton & Barto 2018, section 12.1; with
+    max_a Q for V: Gallici et al. 2024, arXiv:2407.04811). An episode's end, and the last step, have G_t+1 = V(s_t+1),
+    and a termination has 0 for both.
+
+    Args:
+        reward, next_value, terminated, truncated, gamma, lambda_: as for `gae`.
+
+    Returns:
+        (S, T, E).
+    """
+    _same_shape(reward, next_value, terminated, truncated)
+    share = ~(terminated | truncated) * lambda_  # (S, T, E) float32: what of the future lies in G_t+1
+    share[:, -1] = 0.0
+    one_step = reward + gamma * (1 - share) * next_value.masked_fill(terminated, 0.0)
+    return _summed_backwards(one_step, gamma * share)
+
+
+def _summed_backwards(x: Tensor, decay: Tensor) -> Tensor:
+    """y_t = x_t + decay_t * y_t+1 along axis 1, with nothing after the last."""
+    y = torch.zeros_like(x[:, 0])
+    steps = []
+    for now, kept in zip(reversed(x.unbind(1)), reversed(decay.unbind(1)), strict=True):
+        y = torch.addcmul(now, kept, y)
+        steps.append(y)
+    return torch.stack(steps[::-1], 1)
+
+
 def squared_loss(td_error: Tensor) -> tuple[Tensor, Tensor]:
     """Squared error per element and its derivative: x**2 and 2 x, as `torch.nn.functional.mse_loss` has it.
 

@@ -69,10 +69,30 @@ class Stream:
         """(S, n) int64 in [0, high), from the next n numbers."""
         return torch.from_numpy((self.host(n) * high).astype(np.int64)).to(self.device)
 
-    def normal(self, n: int) -> Tensor:
-        """(S, n) float32 from the standard normal, by the inverse of its distribution function."""
-        u = self.uniform(n).clamp(min=2.0**-53)
-        return (torch.erfinv(2 * u - 1) * math.sqrt(2)).float()
+    def normal(self, *shape: int) -> Tensor:
+        """(S, *shape) float32 from the standard normal, by the inverse of its distribution function."""
+        u = self.uniform(math.prod(shape)).clamp(min=2.0**-53)
+        return (torch.erfinv(2 * u - 1) * math.sqrt(2)).float().view(-1, *shape)
+
+    def permutation(self, n: int) -> Tensor:
+        """(S, n) int64: each seed's own order of 0 to n - 1, every order as likely, from the next n numbers."""
+        return torch.from_numpy(self.host(n).argsort(1, kind="stable")).to(self.device)
+
+    def categorical(self, probabilities: Tensor) -> Tensor:
+        """Draw one of A with the chances given, from the next number for each draw.
+
+        What has no chance is never drawn. Of logits, give ``logits.log_softmax(-1).exp()``; of a network's, see
+        `rlbench.distributions.Categorical`.
+
+        Args:
+            probabilities: (S, ..., A), none below 0 and one above; they need not sum to 1.
+
+        Returns:
+            (S, ...) int64.
+        """
+        below = probabilities.double().cumsum(-1)
+        u = self.uniform(math.prod(below.shape[1:-1])).view(*below.shape[:-1], 1)
+        return (u * below[..., -1:] >= below).sum(-1)  # u < 1, so that the product is below the sum in float64 too
 
     def _take(self, n: int) -> int:
         """Advance by n numbers; where they begin in the block."""

@@ -1,6 +1,6 @@
 """The parameters of a stacked module as one flat tensor: an optimiser step or a soft update is then one operation."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,15 @@ class Flat:
         module: every parameter has the leading S axis.
 
     Attributes:
+        names: of the parameters, as ``module.named_parameters()`` has them.
         data: (S, P) float32. Write to it in place only.
         grad: (S, P), zero where no parameter lies; yours to fill.
         grads: views into ``grad``, one for each parameter and of its shape.
     """
 
     def __init__(self, module: nn.Module) -> None:
-        self.params = list(module.parameters())
+        named = dict(module.named_parameters())
+        self.names, self.params = list(named), list(named.values())
         first = self.params[0]
         width = sum(-(-p[0].numel() // ALIGN) * ALIGN for p in self.params)
         self.data = torch.zeros(first.shape[0], width, device=first.device)
@@ -33,6 +35,17 @@ class Flat:
         for param, view in zip(self.params, _views(self.params, self.data), strict=True):
             view.copy_(param.detach())
             param.data = view
+
+    def columns(self, value: Callable[[str, nn.Parameter], float]) -> Tensor:
+        """(P,) float32: for each column what ``value`` says of the parameter there, by its name and by itself.
+
+        Step sizes and weight decay of groups of parameters, for `rlbench.optim`: ``columns(lambda name, p: 0.1 if
+        name.startswith("value.") else 1.0)``. Where no parameter lies it is 0.
+        """
+        flat = torch.zeros(1, self.data.shape[1], device=self.data.device)
+        for name, param, view in zip(self.names, self.params, _views(self.params, flat), strict=True):
+            view.fill_(value(name, param))
+        return flat[0]
 
     def gradient(self, loss: Tensor) -> Tensor:
         """(S, P) gradient of the scalar ``loss``, by autograd. Sum it over seeds: then each row is that seed's own."""

@@ -138,3 +138,80 @@ def test_no_limit_changes_nothing(max_norm: float) -> None:
     grad = t([3.0, 4.0])
     assert functional.clip_norm_(grad, max_norm).tolist() == [5.0]
     assert grad.tolist() == [[3.0, 4.0]]
+
+
+def steps(*rows: list[float]) -> Tensor:
+    """(S, T, E) of one seed: each row is one env over time."""
+    return torch.tensor(rows).T.unsqueeze(0)
+
+
+# One env over four steps each: nothing ends; the second step terminates; the second step is cut by a time limit.
+REWARD = steps([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0])
+VALUE = steps([10.0, 20.0, 30.0, 40.0], [10.0, 20.0, 30.0, 40.0], [10.0, 20.0, 30.0, 40.0])
+NEXT_VALUE = steps([20.0, 30.0, 40.0, 50.0], [20.0, math.nan, 40.0, 50.0], [20.0, 70.0, 40.0, 50.0])
+TERMINATED = steps([0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]).bool()
+TRUNCATED = steps([0, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]).bool()
+
+
+def test_gae_by_hand() -> None:
+    found = functional.gae(REWARD, VALUE, NEXT_VALUE, TERMINATED, TRUNCATED, gamma=0.5, lambda_=0.5)
+    # Without an end, the TD errors are 1 + 10 - 10, 2 + 15 - 20, 3 + 20 - 30 and 4 + 25 - 40, that is 1, -3, -7, -11;
+    # from the last: -11, -7 - 11/4 = -9.75, -3 - 9.75/4 = -5.4375, 1 - 5.4375/4 = -0.359375.
+    # A termination at the second: 2 - 20 = -18, and 1 - 18/4 = -3.5. A limit there: 2 + 35 - 20 = 17, and 1 + 17/4.
+    expected = steps([-0.359375, -5.4375, -9.75, -11.0], [-3.5, -18.0, -9.75, -11.0], [5.25, 17.0, -9.75, -11.0])
+    assert torch.equal(found, expected)
+
+
+def test_lambda_returns_by_hand() -> None:
+    found = functional.lambda_return(REWARD, NEXT_VALUE, TERMINATED, TRUNCATED, gamma=0.5, lambda_=0.5)
+    # From the last: 4 + 50/2 = 29; 3 + (40/2 + 29/2)/2 = 20.25; 2 + (30/2 + 20.25/2)/2 = 14.5625; ...
+    # A termination at the second: 2, and 1 + (20/2 + 2/2)/2 = 6.5. A limit there: 2 + 70/2 = 37, and 15.25 above it.
+    expected = steps([9.640625, 14.5625, 20.25, 29.0], [6.5, 2.0, 20.25, 29.0], [15.25, 37.0, 20.25, 29.0])
+    assert torch.equal(found, expected)
+
+
+def naive_return(
+    reward: Tensor, next_value: Tensor, ends: Tensor, deaths: Tensor, gamma: float, lambda_: float
+) -> float:
+    """By the definition, of one env from its first step on: all lengths, the longest with what weight is left."""
+    total, weight, so_far = 0.0, 1.0, 0.0
+    for k in range(len(reward)):
+        so_far += gamma**k * float(reward[k])
+        whole = so_far + (0.0 if deaths[k] else gamma ** (k + 1) * float(next_value[k]))
+        if ends[k] or k == len(reward) - 1:
+            return total + weight * whole
+        total += weight * (1 - lambda_) * whole
+        weight *= lambda_
+    raise AssertionError
+
+
+@pytest.mark.parametrize("lambda_", [0.0, 0.9, 1.0])
+@pytest.mark.parametrize(("seeds", "length", "envs"), [(1, 1, 1), (3, 7, 5), (2, 33, 3)])
+def test_returns_and_advantages_by_the_definition(lambda_: float, seeds: int, length: int, envs: int) -> None:
+    source = torch.Generator().manual_seed(length)
+    shape = (seeds, length, envs)
+    reward, value, next_value = (torch.randn(shape, generator=source) for _ in range(3))
+    chance = torch.rand(shape, generator=source)
+    terminated, truncated = chance < 0.1, (chance > 0.05) & (chance < 0.2)  # some are both
+    next_value[:, :-1] = torch.where((terminated | truncated)[:, :-1], next_value[:, :-1], value[:, 1:])
+    rest = (reward, next_value, terminated, truncated)
+    returns = functional.lambda_return(*rest, gamma=0.95, lambda_=lambda_)
+    advantage = functional.gae(reward, value, *rest[1:], gamma=0.95, lambda_=lambda_)
+    torch.testing.assert_close(advantage + value, returns, rtol=1e-4, atol=1e-5)
+    ends = terminated | truncated
+    for s in range(seeds):
+        for e in range(envs):
+            for t in range(length):
+                at = (s, slice(t, None), e)
+                naive = naive_return(reward[at], next_value[at], ends[at], terminated[at], 0.95, lambda_)
+                assert returns[s, t, e].item() == pytest.approx(naive, rel=1e-4, abs=1e-5)
+        one = slice(s, s + 1)
+        alone = [x[one].clone() for x in rest]
+        assert torch.equal(functional.lambda_return(*alone, gamma=0.95, lambda_=lambda_)[0], returns[s])
+        own = functional.gae(alone[0], value[one].clone(), *alone[1:], gamma=0.95, lambda_=lambda_)
+        assert torch.equal(own[0], advantage[s])
+
+
+def test_advantages_are_not_broadcast() -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        functional.gae(REWARD, VALUE[:, :1], NEXT_VALUE, TERMINATED, TRUNCATED, gamma=0.5, lambda_=0.5)

@@ -195,3 +195,66 @@ def test_the_names_that_are_told_are_those_in_use() -> None:
     told = re.search(r"Names in use: ([\w, ]+)\.", Streams.__doc__ or "")
     assert told is not None
     assert set(told[1].split(", ")) == used
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=10))
+def test_normals_of_any_shape_are_the_same_in_a_row(shape: list[int]) -> None:
+    shape = shape[:3]
+    n = int(np.prod(shape))
+    assert torch.equal(Stream([3, 8], "x").normal(*shape), Stream([3, 8], "x").normal(n).view(2, *shape))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 33, 1000, BLOCK + 3])
+def test_permutations_are_each_seeds_own(n: int) -> None:
+    stream = Stream([3, 8, 5], "x")
+    first, second = stream.permutation(n), stream.permutation(n)
+    assert stream.position == 2 * n
+    for order in (first, second):
+        assert order.dtype == torch.int64
+        assert order.sort(1)[0].tolist() == [list(range(n))] * 3
+    if n > 30:
+        assert len({tuple(row.tolist()) for row in (*first, *second)}) == 6
+    assert torch.equal(Stream([8], "x").permutation(n)[0], first[1])
+    stream.position = n
+    assert torch.equal(stream.permutation(n), second)
+
+
+def test_every_order_is_as_likely() -> None:
+    stream = Stream([3], "x")
+    counts: dict[tuple[int, ...], int] = {}
+    for _ in range(12_000):
+        order = tuple(stream.permutation(3)[0].tolist())
+        counts[order] = counts.get(order, 0) + 1
+    assert len(counts) == 6
+    assert sum((n - 2000) ** 2 / 2000 for n in counts.values()) < 20.5  # 5 degrees of freedom, p = 0.001
+
+
+def test_categorical_draws_with_the_chances_given() -> None:
+    weights = torch.tensor([[1.0, 0.0, 2.0, 5.0, 0.0], [0.0, 3.0, 3.0, 0.0, 2.0]]).unsqueeze(1)  # (S, 1, A)
+    stream = Stream([3, 8], "x")
+    drawn = stream.categorical(weights.expand(2, 16_000, 5))
+    assert (drawn.shape, drawn.dtype, stream.position) == ((2, 16_000), torch.int64, 16_000)
+    for row, weight in zip(drawn, weights[:, 0], strict=True):
+        counts, expected = torch.bincount(row, minlength=5), 2000 * weight
+        assert not counts[weight == 0].any()
+        assert ((counts - expected)[weight > 0] ** 2 / expected[weight > 0]).sum() < 13.8  # 2 degrees, p = 0.001
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 33])
+@pytest.mark.parametrize("choices", [1, 2, 5, 17, 33])
+def test_categorical_keeps_width(size: int, choices: int) -> None:
+    seeds = [3, 8, 5]
+    weights = Stream(seeds, "w").uniform(size * choices).view(3, size, choices).float() ** 4
+    together = Stream(seeds, "x").categorical(weights)
+    for s, seed in enumerate(seeds):
+        assert torch.equal(Stream([seed], "x").categorical(weights[s : s + 1])[0], together[s])
+
+
+def test_categorical_never_draws_what_has_no_chance_at_either_end_of_the_unit_interval() -> None:
+    for u in (0.0, 1 - 2.0**-53):
+        for total in (1.0, 0.3, 3e-30, 7e20, 1 + 2.0**-23):
+            stream = Stream([0], "x")
+            stream.uniform(1)
+            stream._block.fill_(u)
+            weights = torch.tensor([[[0.0, 0.0, total / 3, total / 3, total / 3, 0.0, 0.0]]])
+            assert stream.categorical(weights).item() == (2 if u == 0 else 4)
