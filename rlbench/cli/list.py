@@ -7,7 +7,7 @@ from . import options
 
 
 @click.command("list")
-@click.argument("what", type=click.Choice(["agents", "recipes", "envs", "keys"]))
+@click.argument("what", type=click.Choice(["agents", "recipes", "envs", "keys", "operations"]))
 @click.option(
     "--agent",
     metavar="NAME",
@@ -18,11 +18,14 @@ from . import options
 )
 @options.imports
 def list_(what: str, agent: str, imports: tuple[str, ...]) -> None:
-    """List agents, recipes, environments, or the keys that a recipe may hold.
+    """List agents, recipes, environments, the keys that a recipe may hold, or operations of torch for agents.
+
+    Of operations, it is tried on this machine whether a seed's numbers have the same bits alone and among others.
 
     \b
     rlbench list envs
     rlbench list keys --agent dqn
+    rlbench list operations
     """
     match what:
         case "agents":
@@ -33,6 +36,8 @@ def list_(what: str, agent: str, imports: tuple[str, ...]) -> None:
             _envs(imports)
         case "keys":
             _keys(agent)
+        case "operations":
+            _operations()
 
 
 def _agents() -> None:
@@ -75,6 +80,27 @@ def _keys(agent: str) -> None:
                 continue
             default = "" if field.is_required() else f"[{_shown(field.get_default())}]"
             click.echo(f"{prefix + name:28} {default:14} {field.description or ''}".rstrip())
+
+
+def _operations() -> None:
+    import torch
+
+    from rlbench.nn.operations import OPERATIONS
+    from rlbench.nn.strays import shapes, strays
+
+    torch.set_num_threads(1)  # with several, nothing is promised
+    tried = shapes()
+    click.echo(
+        f"torch {torch.__version__} on {torch.backends.cpu.get_cpu_capability()}, one seed alone and among three:"
+    )
+    click.echo(f"for how many of {len(tried)} shapes its last bits differ, forward and in autograd's gradient.\n")
+    click.echo(f"{'':42} {'forward':>8} {'gradient':>9}  {'safe instead'}")
+    for name, function, instead, substitute in OPERATIONS:
+        forward, gradient, _ = strays(function, tried)
+        if substitute is not None and any(strays(substitute, tried)[:2]):
+            instead += "   (not on this machine)"
+        counts = f"{len(forward) or 'kept':>8} {len(gradient) or 'kept':>9}"
+        click.echo(f"{name:42} {counts}  {instead}".rstrip())
 
 
 def _shown(value: object) -> str:

@@ -19,4 +19,6 @@ from .networks import Network as Network
 from .networks import cnn as cnn
 from .networks import mlp as mlp
 from .networks import network as network
+from .products import affine as affine
+from .products import product as product
 from .recurrent import GRUCell as GRUCell

@@ -83,7 +83,8 @@ def test_cuda_where_there_is_none(device: str, run: Path, tmp_path: Path) -> Non
 def test_commands_that_do_not_exist() -> None:
     assert "name an environment (--env ID) or a recipe (--recipe NAME)" in mistake("train")
     assert "No such command 'trian'" in mistake("trian")
-    assert "'everything' is not one of 'agents', 'recipes', 'envs', 'keys'" in mistake("list", "everything")
+    wrong = mistake("list", "everything")
+    assert "'everything' is not one of 'agents', 'recipes', 'envs', 'keys', 'operations'" in wrong
     assert "Missing argument" in mistake("plot")
 
 

@@ -14,6 +14,7 @@ FILES = [
     "nn/test_products.py",
     "nn/test_nn.py",
     "nn/test_recurrent.py",
+    "nn/test_operations.py",
     "kit/test_optim.py",
     "promises/test_width.py",
     "promises/test_promises.py::test_width",
