@@ -15,10 +15,14 @@ from .layers import Pixels as Pixels
 from .layers import ReLU as ReLU
 from .layers import SiLU as SiLU
 from .layers import Tanh as Tanh
+from .moments import RewardScale as RewardScale
+from .moments import RunningMoments as RunningMoments
+from .networks import Activation as Activation
 from .networks import Network as Network
 from .networks import cnn as cnn
 from .networks import mlp as mlp
 from .networks import network as network
+from .orthogonal import orthogonal_ as orthogonal_
 from .products import affine as affine
 from .products import product as product
 from .recurrent import GRUCell as GRUCell

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,11 @@ from torch import Tensor, nn
 from ..rng import Stream
 from ..types import Spec
 from .flat import Flat as Flat
-from .layers import Conv2d, Flatten, Layer, LayerNorm, Linear, OneHot, Pixels, ReLU
+from .layers import Conv2d, Flatten, Layer, LayerNorm, Linear, OneHot, Pixels, ReLU, SiLU, Tanh
+from .orthogonal import orthogonal_
+
+Activation = Literal["relu", "tanh", "silu"]
+ACTIVATIONS: dict[str, type[Layer]] = {"relu": ReLU, "tanh": Tanh, "silu": SiLU}
 
 
 class Network(nn.Module):
@@ -53,19 +58,27 @@ class Network(nn.Module):
         return x, pull_all
 
 
-def mlp(n_in: int, hidden: Sequence[int], n_out: int, init: Stream, *, layer_norm: bool = False) -> list[Layer]:
-    """Layers of S multilayer perceptrons with ReLU, (S, N, n_in) -> (S, N, n_out); LayerNorm before ReLU if asked."""
+def mlp(
+    n_in: int,
+    hidden: Sequence[int],
+    n_out: int,
+    init: Stream,
+    *,
+    layer_norm: bool = False,
+    activation: Activation = "relu",
+) -> list[Layer]:
+    """Layers of S multilayer perceptrons, (S, N, n_in) -> (S, N, n_out); LayerNorm before ``activation`` if asked."""
     layers: list[Layer] = []
     for width in hidden:
         layers.append(Linear(n_in, width, init))
         if layer_norm:
             layers.append(LayerNorm(width, init))
-        layers.append(ReLU())
+        layers.append(ACTIVATIONS[activation]())
         n_in = width
     return [*layers, Linear(n_in, n_out, init)]
 
 
-def cnn(shape: tuple[int, int, int], init: Stream) -> tuple[list[Layer], int]:
+def cnn(shape: tuple[int, int, int], init: Stream, *, activation: Activation = "relu") -> tuple[list[Layer], int]:
     """Convolutional trunk for images of ``shape`` (C, H, W); returns its layers and the number of features it gives.
 
     From 36 pixels on, the three layers of Mnih et al. 2015 (Methods, doi:10.1038/nature14236); below, one 3x3 layer
@@ -75,23 +88,51 @@ def cnn(shape: tuple[int, int, int], init: Stream) -> tuple[list[Layer], int]:
     plan = [(32, 8, 4), (64, 4, 2), (64, 3, 1)] if min(high, wide) >= 36 else [(16, min(3, high, wide), 1)]
     layers: list[Layer] = []
     for filters, kernel, stride in plan:
-        layers += [Conv2d(channels, filters, kernel, stride, init), ReLU()]
+        layers += [Conv2d(channels, filters, kernel, stride, init), ACTIVATIONS[activation]()]
         channels, high, wide = filters, (high - kernel) // stride + 1, (wide - kernel) // stride + 1
     return [*layers, Flatten()], channels * high * wide
 
 
-def network(spec: Spec, hidden: Sequence[int], n_out: int, init: Stream, *, layer_norm: bool = False) -> Network:
+def network(
+    spec: Spec,
+    hidden: Sequence[int],
+    n_out: int,
+    init: Stream,
+    *,
+    layer_norm: bool = False,
+    activation: Activation = "relu",
+    orthogonal: bool = False,
+    head_gain: float = 1.0,
+) -> Network:
     """S networks from observations as ``spec`` describes them, (S, N, *O), to (S, N, n_out).
 
     Images go through `cnn`, indices become one-hot, vectors enter as they are; an `mlp` follows.
+
+    Args:
+        spec: what is observed.
+        hidden: widths of the hidden layers.
+        n_out: numbers that come out.
+        init: random numbers for the weights.
+        layer_norm: LayerNorm before each activation of the `mlp`.
+        activation: "relu", "tanh" or "silu".
+        orthogonal: see `orthogonal_`; else uniform, as `torch.nn` has it.
+        head_gain: what the weights and biases of the last layer are multiplied by. With 0.01 a policy begins with
+            actions that are nearly all as likely.
     """
     layers: list[Layer]
     if spec.num_obs is not None:
         layers, features = [OneHot(spec.num_obs)], spec.num_obs
     elif spec.obs_dtype == torch.uint8:
         pixels = Pixels(spec.obs_shape)
-        trunk, features = cnn(pixels.shape, init)
+        trunk, features = cnn(pixels.shape, init, activation=activation)
         layers = [pixels, *trunk]
     else:
         layers, features = [Flatten()] if len(spec.obs_shape) != 1 else [], math.prod(spec.obs_shape)
-    return Network([*layers, *mlp(features, hidden, n_out, init, layer_norm=layer_norm)])
+    body = mlp(features, hidden, n_out, init, layer_norm=layer_norm, activation=activation)
+    whole = Network([*layers, *body])
+    if orthogonal:
+        orthogonal_(whole, init, head_gain=head_gain)
+    elif head_gain != 1:
+        for parameter in body[-1].parameters():
+            parameter.data.mul_(head_gain)
+    return whole
