@@ -21,6 +21,7 @@ _HOME = {
     "Recipe": "recipe",
     "Replay": "replay",
     "RlbenchError": "errors",
+    "Rollout": "replay",
     "UsageError": "errors",
     "resume": "training.train",
     "Run": "training.train",
@@ -36,8 +37,8 @@ _HOME = {
 }
 __all__ = [  # noqa: RUF022  (in the order a reader meets them)
     "train", "resume", "evaluate", "load", "compare", "Comparison", "Run", "Trained", "Recipe", "Agent", "AgentConfig",
-    "Learner", "Spec", "Transition", "Batch", "Replay", "Streams", "EnvBatch", "run", "RlbenchError", "UsageError",
-    "__version__",
+    "Learner", "Spec", "Transition", "Batch", "Replay", "Rollout", "Streams", "EnvBatch", "run", "RlbenchError",
+    "UsageError", "__version__",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from .learner import Learner as Learner
     from .recipe import Recipe as Recipe
     from .replay import Replay as Replay
+    from .replay import Rollout as Rollout
     from .rng import Streams as Streams
     from .rollout.env_batch import EnvBatch as EnvBatch
     from .rollout.loop import run as run
