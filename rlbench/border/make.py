@@ -22,6 +22,7 @@ from ..user_code.commands import ref as shown_ref
 from ..user_code.refs import Ref, is_env_class, parse, placed
 from .blame import culprit, in_one_line
 from .calls import Border
+from .wrappers import Wrap, pays_as_told
 
 NO_LIMIT = 1000  # steps after which an episode is cut where the environment itself sets no limit
 _REGISTERED: dict[str, dict[str, EnvSpec]] = {}  # what files of users' own have registered, by the file's module name
@@ -31,7 +32,8 @@ class EnvMaker(NamedTuple):
     """A recipe's environment: call it for a new copy.
 
     ``limit`` is the number of steps after which `EnvBatch` truncates an episode, 0 where the environment's own time
-    limit comes first. ``notes`` are sentences for the user. ``reward_threshold`` is Gymnasium's own.
+    limit comes first. ``notes`` are sentences for the user. ``reward_threshold`` is Gymnasium's own, and None where a
+    wrapper changes what is paid.
     """
 
     env_id: str
@@ -41,10 +43,11 @@ class EnvMaker(NamedTuple):
     reward_threshold: float | None
     anew: bool = False
     spec: EnvSpec | None = None  # as it was when the environment was looked up, whatever is registered later
+    wraps: tuple[Wrap, ...] = ()  # around what Gymnasium makes, the innermost first
 
     def __call__(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         kwargs = {**self.kwargs, **({"render_mode": render_mode} if render_mode else {})}
-        made = (self.env_id, kwargs, self.spec)
+        made = (self.env_id, kwargs, self.spec, self.wraps)
         with Restoring() as kept:
             env = _Anew(*made) if self.anew else _make(*made)
         return Border(env, self.env_id, kept.folder)
@@ -53,9 +56,9 @@ class EnvMaker(NamedTuple):
 class _Anew(gym.Wrapper[Any, Any, Any, Any]):
     """An environment that is made again for every episode, so that none knows of those before it."""
 
-    def __init__(self, env_id: str, kwargs: dict[str, Any], spec: EnvSpec | None) -> None:
-        super().__init__(_make(env_id, kwargs, spec))
-        self._args, self._used = (env_id, kwargs, spec), False
+    def __init__(self, *args: Any) -> None:
+        super().__init__(_make(*args))
+        self._args, self._used = args, False
 
     def reset(self, **kwargs: Any) -> Any:
         if self._used:
@@ -181,6 +184,7 @@ def env_maker(
     *,
     anew: bool = False,
     classes: Mapping[str, EnvSpec] | None = None,
+    wraps: Sequence[Wrap] = (),
 ) -> EnvMaker:
     """Look up ``env_id`` and try one copy.
 
@@ -191,13 +195,16 @@ def env_maker(
             of 1000 where neither Gymnasium nor an attribute ``max_episode_steps`` of its own knows of one.
         anew: make every copy again for every episode.
         classes: what `import_modules` gave, which goes before Gymnasium's ids.
+        wraps: wrappers to put around it, the innermost first.
 
     Raises:
-        UsageError: no such environment, a missing dependency, or arguments that it does not take.
+        UsageError: no such environment, a missing dependency, arguments that it does not take, or a wrapper that does
+            not fit.
     """
     kwargs = _own(kwargs or {})
     registered = (classes or {}).get(env_id) or gym.registry.get(env_id)
-    env = EnvMaker(env_id, kwargs, 0, (), None, anew, registered)()
+    maker = EnvMaker(env_id, kwargs, 0, (), None, anew, registered, tuple(wraps))
+    env = maker()
     spec = env.spec
     env.close()
     own = spec.max_episode_steps if spec else None
@@ -210,7 +217,8 @@ def env_maker(
         notes.append(
             f"{env_id} sets no time limit: episodes are cut after {NO_LIMIT} steps (change it with max_episode_steps)."
         )
-    return EnvMaker(env_id, kwargs, limit, tuple(notes), spec.reward_threshold if spec else None, anew, registered)
+    threshold = spec.reward_threshold if spec and pays_as_told(env) else None
+    return maker._replace(limit=limit, notes=tuple(notes), reward_threshold=threshold)
 
 
 def _own_limit(env: gym.Env[Any, Any]) -> int:
@@ -221,7 +229,15 @@ def _own_limit(env: gym.Env[Any, Any]) -> int:
     return 0
 
 
-def _make(env_id: str, kwargs: dict[str, Any], spec: EnvSpec | None) -> gym.Env[Any, Any]:
+def _make(env_id: str, kwargs: dict[str, Any], spec: EnvSpec | None, wraps: Sequence[Wrap] = ()) -> gym.Env[Any, Any]:
+    """One copy, in its wrappers."""
+    env = _bare(env_id, kwargs, spec)
+    for wrap in wraps:
+        env = wrap.around(env, env_id)
+    return env
+
+
+def _bare(env_id: str, kwargs: dict[str, Any], spec: EnvSpec | None) -> gym.Env[Any, Any]:
     if ":" in env_id:
         known_as(env_id, ())  # says what to type instead
         raise UsageError(f"{env_id!r} would import code by its name. Say: {_say('--env', env_id)}")

@@ -62,6 +62,15 @@ CHANGEABLE = ("agent", "total_steps", "on_nan", "track", "video_every", "device"
 @options.device
 @options.out("Run folder.  [default: runs/ENV/AGENT-DATE-TIME]", metavar="DIR")
 @click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Any recipe key, such as dqn.gamma=0.98.")
+@click.option(
+    "--wrapper",
+    "wrappers",
+    metavar="WRAPPER",
+    type=options.Word(),
+    multiple=True,
+    help="Put around the environment, the first one innermost: 'gymnasium.wrappers:CLASS(name=value)', "
+    "file.py:CLASS or package.module:CLASS. May be repeated.",
+)
 @options.imports
 @click.option("--resume", metavar="RUN", type=options.Place(), help="Go on with the run in this folder.")
 @click.option(
@@ -70,13 +79,21 @@ CHANGEABLE = ("agent", "total_steps", "on_nan", "track", "video_every", "device"
     default="auto",
     help="auto: a live display on a terminal, plain lines elsewhere.",
 )
-def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: Path | None, progress: str, **flags: Any) -> None:
+def train(
+    sets: tuple[str, ...],
+    wrappers: tuple[str, ...],
+    imports: tuple[str, ...],
+    resume: Path | None,
+    progress: str,
+    **flags: Any,
+) -> None:
     """Train an agent on an environment and record the run.
 
     \b
     rlbench train --env CartPole-v1
     rlbench train --recipe classic --seeds 10
     rlbench train --env my_env.py:MyEnv --set env_kwargs.size=5
+    rlbench train --env CartPole-v1 --wrapper "gymnasium.wrappers:FrameStackObservation(stack_size=4)"
     rlbench train --env FrozenLake-v1 --agent my_agent.py:MyAgent --set MyAgent.learning_rate=0.1
     rlbench train --resume runs/CartPole-v1/dqn-20260101-120000
     """
@@ -84,7 +101,7 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: Path | None, 
     if resume is not None:
         if is_env_class(given.get("env", "")):
             imports = options.with_env(imports, given.pop("env"))
-        _check_resume(given, sets)
+        _check_resume({**given, **({"wrapper": wrappers} if wrappers else {})}, sets)
     from rlbench.live.progress import watcher_for
     from rlbench.process import mkl
     from rlbench.process.places import shown
@@ -118,6 +135,7 @@ def train(sets: tuple[str, ...], imports: tuple[str, ...], resume: Path | None, 
         else:
             names = ("seed", "seeds", "num_envs", "total_steps", "workers", "device", "on_nan", "track", "video_every")
             overrides = [*sets, *(f"{name}={_toml(given[name])}" for name in names if name in given)]
+            overrides += [f"wrappers={_toml(list(wrappers))}"] if wrappers else []
             recipe = Recipe.load(
                 given.get("recipe"),
                 env=given.get("env"),
@@ -160,4 +178,4 @@ def _check_resume(given: dict[str, Any], sets: tuple[str, ...]) -> None:
 
 
 def _toml(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, str) else str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (str, list)) else str(value)

@@ -22,7 +22,7 @@ from ..stats.estimates import (
 )
 from ..stats.survival import median_time, wilson
 from .contestants import Contestant, RunPaths, read_contestants
-from .evidence import SCORES, Score, score_of, time_to
+from .evidence import SCORES, Score, is_changed, score_of, time_to
 from .fairness import find_differences, find_warnings, same_seeds
 from .scales import Reference, reference
 from .verdict import Outcome, judge, sentence
@@ -151,7 +151,8 @@ def compare_contestants(
     for env in envs:
         horizon = min(run.horizon for group in contestants for run in group.runs_on(env))
         scores = [_scores(group, env, score, horizon, notes) for group in contestants]
-        scale = reference(env, references.get(env), _unusual(contestants, env), scores)
+        changed = any(is_changed(run) for one in contestants for run in one.runs_on(env))
+        scale = reference(env, references.get(env), changed, scores)
         scaled = [scale.normalise(x) for x in scores]
         for own, x in zip(normalised, scaled, strict=True):
             own.append(x)
@@ -262,12 +263,6 @@ def _common_envs(groups: Sequence[Contestant]) -> list[str]:
         has = "; ".join(f"{group.label} has {', '.join(group.seeds)}" for group in groups)
         raise UsageError(f"no environment on which all were trained: {has}. Give runs on the same environment.")
     return envs
-
-
-def _unusual(groups: Sequence[Contestant], env: str) -> bool:
-    """Whether the environment is not as everybody knows it."""
-    conditions = [run.conditions for group in groups for run in group.runs_on(env)]
-    return any(c["env_kwargs"] != "{}" or c["max_episode_steps"] != "0" for c in conditions)
 
 
 def _threshold(groups: Sequence[Contestant], env: str, given: float | None) -> tuple[float | None, list[str]]:

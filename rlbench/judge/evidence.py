@@ -15,6 +15,7 @@ from ..errors import RunFolderError, UsageError
 from ..runfolder.documents import ended, finite, numbers_of
 from ..runfolder.pooling import Experiment, TrainedSeed, experiment_of, story_of
 from ..runfolder.reader import Reader, reader_of, sound
+from ..user_code.wrapping import told
 
 Score = Literal["final", "best", "auc"]
 SCORES: tuple[str, ...] = get_args(Score)
@@ -22,6 +23,7 @@ SCORES: tuple[str, ...] = get_args(Score)
 #: What has to be the same for two scores to be of one kind, and what it is where a recipe does not say.
 CONDITIONS: dict[str, Any] = {
     "env_kwargs": {},
+    "wrappers": [],
     "max_episode_steps": 0,
     "fresh_envs": False,
     "total_steps": None,
@@ -116,6 +118,7 @@ def read_run(run: Path | Reader) -> RunEvidence:
         reached = f"{horizon:,}" if horizon == max(ends) else f"{horizon:,} to {max(ends):,}"
         notes.insert(0, f"has not ended: scores are of its newest evaluations, at step {reached} of {budget:,}")
     conditions = {key: _text(recipe.get(key, other)) for key, other in CONDITIONS.items()}
+    conditions["wrappers"] = _text(told(recipe.get("wrappers", []), facts.get("code")))
     settings = {"num_envs": recipe.get("num_envs", 1)} | plan.hyper
     versions = facts.get("versions")
     return RunEvidence(
@@ -134,6 +137,11 @@ def read_run(run: Path | Reader) -> RunEvidence:
         notes=tuple(notes),
         damage=tuple(damage),
     )
+
+
+def is_changed(run: RunEvidence) -> bool:
+    """Whether the environment is not as everybody knows it: scores that are known of it do not apply then."""
+    return any(run.conditions[key] != _text(CONDITIONS[key]) for key in ("env_kwargs", "wrappers", "max_episode_steps"))
 
 
 def trained_seed(run: RunEvidence, seed: SeedEvidence) -> TrainedSeed:

@@ -11,6 +11,7 @@ FEW = 10  # seeds
 
 _WORDS = {
     "env_kwargs": "arguments of the environment",
+    "wrappers": "wrappers of the environment",
     "max_episode_steps": "time limit",
     "fresh_envs": "way to begin an episode",
     "total_steps": "budget",

@@ -11,6 +11,7 @@ from ..agent import Agent, AgentConfig
 from ..border.calls import Border
 from ..border.make import EnvMaker, env_maker, import_modules
 from ..border.spaces import ActionCodec, ObsCodec, action_codec, obs_codec, spec_of
+from ..border.wrappers import find_wraps, lasting
 from ..errors import RlbenchError, UsageError
 from ..process.settings import Restoring
 from ..rng import Streams
@@ -39,13 +40,20 @@ class Parts(NamedTuple):
 
 
 def maker_of(recipe: Recipe) -> EnvMaker:
-    """The recipe's environment; imports the modules that register it."""
+    """The recipe's environment in its wrappers; imports the modules that they need."""
     with Restoring() as kept:
         classes = import_modules(recipe.imports)
+        wraps = find_wraps(recipe.wrappers, recipe.imports)
     if kept.folder is not None:  # where a module went, its environments look for their files
         os.chdir(kept.folder)
-    limit = recipe.max_episode_steps
-    return env_maker(recipe.env, recipe.env_kwargs, limit, anew=recipe.fresh_envs, classes=classes)
+    return env_maker(
+        recipe.env,
+        recipe.env_kwargs,
+        recipe.max_episode_steps,
+        anew=recipe.fresh_envs,
+        classes=classes,
+        wraps=wraps,
+    )
 
 
 def build(
@@ -95,6 +103,7 @@ def build(
     agent, streams, need = within_memory(made, seeds, train, recipe, wide=_wide(spec))
     note = codecs[0].note
     notes += [f"{recipe.env}: {note}."] if "flattened" in note or "scaled" in note else []
+    notes += [] if recipe.fresh_envs else lasting(maker.wraps)
     notes += [env.problem] if isinstance(env, Border) and env.problem else []
     if spec.num_obs is not None and spec.num_obs >= MANY_OBS:
         notes.append(f"{recipe.env}: {spec.num_obs:,} distinct observations: networks have a column for each of them.")

@@ -16,10 +16,12 @@ from ..errors import UsageError
 from ..user_code.commands import code_words
 from ..user_code.commands import ref as shown_ref
 from ..user_code.refs import HANDED, confirmed, is_env_class, parse, placed, runs_user_code
+from ..user_code.wrapping import canonical, relocated
 from .find import _read
 from .overrides import Bare, KeyPath, put, read
 from .problems import check_types, first_problem, value_text
 from .registry import AgentEntry, agent_names, find_agent, table_name
+from .wrapped import with_code, wrapped
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
@@ -44,6 +46,13 @@ def _names(value: Any) -> Any:
     return [name for name in dict.fromkeys(value) if name != "none"] if isinstance(value, (list, tuple)) else value
 
 
+def _wrappers(value: Any) -> Any:
+    """Wrappers, each in one spelling; a text is one of them."""
+    texts = [value] if isinstance(value, str) else value
+    return canonical(texts) if isinstance(texts, (list, tuple)) and all(isinstance(t, str) for t in texts) else value
+
+
+Wrappers = Annotated[tuple[str, ...], BeforeValidator(_wrappers)]
 Trackers = Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], BeforeValidator(_names)]
 
 
@@ -59,6 +68,10 @@ class Recipe(BaseModel):
     env_kwargs: Plain = Field({}, description="arguments of the environment's constructor")
     imports: tuple[str, ...] = Field(
         (), description="modules, file.py or file.py:Class of the environment; run only if named by --import or --env"
+    )
+    wrappers: Wrappers = Field(
+        (),
+        description="put around it, the first innermost: gymnasium.wrappers:CLASS(name=value), file.py:CLASS, ...",
     )
     agent: str = Field("dqn", description="name, package.module:Class or file.py:Class")
     seed: int = Field(0, ge=0, lt=2**63, description="the first seed")
@@ -150,7 +163,8 @@ class Recipe(BaseModel):
         where, content = _read(source, env, agent)
         named = content.get("agent", "dqn")
         check_types({**content, **{path[0]: value for path, value in extra.items() if len(path) == 1}}, where)
-        code = confirmed(content.get("imports", ()), imports)
+        typed, written = extra.pop(("wrappers",), None), content.get("wrappers", ())
+        content["wrappers"], code = wrapped(written, typed, content.get("imports", ()), imports, where)
         if agent is None and runs_user_code(named):
             say = shlex.join(code_words(named, code.missing))
             raise UsageError(f"{where} names agent code to run. If you trust it, say so: {say}")
@@ -220,7 +234,7 @@ class Recipe(BaseModel):
                 f"{where} was made by a class {name} that a program handed over. Hand it over again: agent={name}; or "
                 f"to a command, from a file: --agent FILE.py:{name}"
             )
-        code = confirmed(self.imports, imports)
+        code = confirmed(with_code(self.imports, self.wrappers), imports)
         if agent is None and runs_user_code(self.agent):
             say = shlex.join(code_words(self.agent, code.missing))
             raise UsageError(f"{where} was made by agent code of your own. To run it, say so: {say}")
@@ -229,12 +243,14 @@ class Recipe(BaseModel):
         if code.missing:
             say = shlex.join(code_words(None, code.missing))
             raise UsageError(f"{where} needs a module imported for its environment. Say: {say}")
-        return self.replace(agent=placed(agent) if agent else self.agent, imports=code.given)
+        wrappers = relocated(self.wrappers, code.given)
+        return self.replace(agent=placed(agent) if agent else self.agent, imports=code.given, wrappers=wrappers)
 
     def placed(self) -> Self:
         """This recipe, with the files that it names as seen from the working folder, and its environment as a name."""
-        env, imports = known_as(self.env, self.imports) if ":" in self.env else (self.env, self.imports)
-        return self.replace(env=env, imports=[placed(text) for text in imports], agent=placed(self.agent))
+        env, named = known_as(self.env, self.imports) if ":" in self.env else (self.env, self.imports)
+        imports = with_code([placed(text) for text in named], self.wrappers)
+        return self.replace(env=env, imports=imports, agent=placed(self.agent))
 
     def content(self) -> dict[str, Any]:
         """Plain values, for checkpoints: `from_content` reads them."""

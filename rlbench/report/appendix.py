@@ -182,6 +182,8 @@ def _facts(folder: Folder) -> dict[str, str]:
     out = {"run": str(folder.path), "environment": facts.env}
     if recipe.get("env_kwargs"):
         out["its arguments"] = json.dumps(recipe["env_kwargs"], ensure_ascii=False)
+    if recipe.get("wrappers"):
+        out["its wrappers"] = json.dumps(recipe["wrappers"], ensure_ascii=False)
     if finite(recipe.get("max_episode_steps")):
         out["time limit"] = plural(int(finite(recipe["max_episode_steps"]) or 0), "step")
     out |= {

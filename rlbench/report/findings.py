@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import RlbenchError, UsageError
 from ..judge.comparison import Comparison, EnvTable, compare_contestants, result_of
 from ..judge.contestants import Contestant, RunPaths, find_contestants, read_contestant
-from ..judge.evidence import score_of
+from ..judge.evidence import is_changed, score_of
 from ..judge.fairness import find_differences, find_warnings
 from ..judge.scales import reference
 from ..runfolder.documents import finite
@@ -194,9 +194,8 @@ def _table(env: str, groups: Sequence[Contestant]) -> EnvTable:
     """The numbers of `compare`, where there is nothing to compare."""
     horizon = min(run.horizon for group in groups for run in group.runs_on(env))
     scores = [np.array([score_of(seed, "final", horizon) for seed in group.seeds[env]]) for group in groups]
-    conditions = [run.conditions for group in groups for run in group.runs_on(env)]
-    unusual = any(c["env_kwargs"] != "{}" or c["max_episode_steps"] != "0" for c in conditions)
-    scale = reference(env, None, unusual, scores)
+    changed = any(is_changed(run) for group in groups for run in group.runs_on(env))
+    scale = reference(env, None, changed, scores)
     level = threshold(groups, env)
     agents = [
         result_of(group, env, x, scale.normalise(x), horizon, level, CONFIDENCE)

@@ -18,7 +18,13 @@ from .tables import Columns
 
 #: Run keys that shape what a seed learns, and what they are where a recipe does not say. Budgets, stop rules, when to
 #: evaluate, save or film, devices and processes do not: they decide how far a seed comes and what is kept of it.
-SHAPING: dict[str, Any] = {"env_kwargs": {}, "max_episode_steps": 0, "fresh_envs": False, "num_envs": 1}
+SHAPING: dict[str, Any] = {
+    "env_kwargs": {},
+    "wrappers": [],  # of code of one's own, by the path of the file
+    "max_episode_steps": 0,
+    "fresh_envs": False,
+    "num_envs": 1,
+}
 
 
 class Experiment(NamedTuple):
