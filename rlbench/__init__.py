@@ -23,28 +23,36 @@ _HOME = {
     "RlbenchError": "errors",
     "Rollout": "replay",
     "UsageError": "errors",
-    "resume": "training.train",
-    "Run": "training.train",
+    "resume": "api.train",
+    "Run": "training.run",
     "Spec": "types",
     "Streams": "rng",
+    "RunWarning": "errors",
     "Trained": "trained.load",
+    "TrainedAgent": "api.trained",
     "Transition": "types",
     "compare": "judge.comparison",
-    "evaluate": "trained.load",
-    "load": "trained.load",
+    "evaluate": "api.trained",
+    "load": "api.trained",
     "run": "rollout.loop",
-    "train": "training.train",
+    "train": "api.train",
 }
 __all__ = [  # noqa: RUF022  (in the order a reader meets them)
-    "train", "resume", "evaluate", "load", "compare", "Comparison", "Run", "Trained", "Recipe", "Agent", "AgentConfig",
-    "Learner", "Spec", "Transition", "Batch", "Replay", "Rollout", "Streams", "EnvBatch", "run", "RlbenchError",
-    "UsageError", "__version__",
+    "train", "resume", "evaluate", "load", "compare", "Comparison", "Run", "Trained", "TrainedAgent", "Recipe", "Agent",
+    "AgentConfig", "Learner", "Spec", "Transition", "Batch", "Replay", "Rollout", "Streams", "EnvBatch", "run",
+    "RlbenchError", "UsageError", "RunWarning", "__version__",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from .agent import Agent as Agent
     from .agent import AgentConfig as AgentConfig
+    from .api.train import resume as resume
+    from .api.train import train as train
+    from .api.trained import TrainedAgent as TrainedAgent
+    from .api.trained import evaluate as evaluate
+    from .api.trained import load as load
     from .errors import RlbenchError as RlbenchError
+    from .errors import RunWarning as RunWarning
     from .errors import UsageError as UsageError
     from .judge.comparison import Comparison as Comparison
     from .judge.comparison import compare as compare
@@ -56,11 +64,7 @@ if TYPE_CHECKING:
     from .rollout.env_batch import EnvBatch as EnvBatch
     from .rollout.loop import run as run
     from .trained.load import Trained as Trained
-    from .trained.load import evaluate as evaluate
-    from .trained.load import load as load
-    from .training.train import Run as Run
-    from .training.train import resume as resume
-    from .training.train import train as train
+    from .training.run import Run as Run
     from .types import Batch as Batch
     from .types import Spec as Spec
     from .types import Transition as Transition

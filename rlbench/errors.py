@@ -3,6 +3,8 @@
 The command line prints the message alone; a traceback is for defects of ours.
 """
 
+import os
+import traceback
 from pathlib import Path
 
 MOST_SAID = 500  # letters of somebody else's error
@@ -12,6 +14,16 @@ class RlbenchError(Exception):
     """Something that the user, and not rlbench, has to mend. ``exit_code`` is what the command line exits with."""
 
     exit_code = 1
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook prints in place of a traceback through our code; RLBENCH_DEBUG=1 brings that back."""
+        if os.environ.get("RLBENCH_DEBUG"):
+            return traceback.format_exception(self)
+        return [f"{type(self).__name__}: {self}"]
+
+
+class RunWarning(UserWarning):
+    """Something that the user should know of a run, and that stops nothing."""
 
 
 class UsageError(RlbenchError):

@@ -41,7 +41,7 @@ HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
     {"record": ("rlbench/record/*.py",)},
     {"training": ("rlbench/training/*.py",)},
     {"live": ("rlbench/live/*.py",), "report": ("rlbench/report/*.py",)},
-    {"cli": ("rlbench/cli/*.py",)},
+    {"cli": ("rlbench/cli/*.py",), "api": ("rlbench/api/*.py",)},
     # The face gives away what lies in the house, and nothing in the house goes by way of it; agents are found by name.
     {"face": ("rlbench/__init__.py", "rlbench/__main__.py"), "agents": ("agents/*.py",)},
     {"experiments": ("experiments/**/*.py",)},

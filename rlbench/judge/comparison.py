@@ -10,9 +10,6 @@ from ..errors import UsageError
 from ..numbers import exact
 from ..stats.estimates import (
     REPS,
-    Aggregates,
-    Difference,
-    Estimate,
     Scores,
     aggregate,
     difference,
@@ -21,61 +18,20 @@ from ..stats.estimates import (
     seeds_needed,
 )
 from ..stats.survival import median_time, wilson
+from .cell import cell
 from .contestants import Contestant, RunPaths, read_contestants
 from .evidence import SCORES, Score, is_changed, score_of, time_to
 from .fairness import find_differences, find_warnings, same_seeds
-from .scales import Reference, reference
-from .verdict import Outcome, judge, sentence
+from .results import AgentResult, Attainment, Contrast, EnvTable
+from .scales import reference
+from .text import text
+from .verdict import judge, sentence
 
 OVERALL = "all environments"
 
 
-class Attainment(NamedTuple):
-    """Who reached a return in a greedy evaluation, and when."""
-
-    threshold: float
-    reached: int
-    seeds: int
-    share: Estimate  # of the seeds, with Wilson's interval
-    median_steps: float  # env steps by which half had, by Kaplan and Meier; infinite if that never happened
-
-
-class AgentResult(NamedTuple):
-    """One contestant on one environment, or over all."""
-
-    label: str
-    seeds: int
-    scores: tuple[float, ...]  # of the seeds; normalised where the table is over several environments
-    aggregates: Aggregates  # of ``scores``
-    optimality_gap: Estimate  # of the normalised scores
-    auc: Estimate | None  # IQM over seeds of the mean return while learning; None over all
-    attainment: Attainment | None  # None over all, or where no return counts as solved
-    episodes: tuple[int, ...] = ()  # greedy ones that the score of each seed rests on; () where that is not known
-
-
-class Contrast(NamedTuple):
-    """A contestant against the first one."""
-
-    label: str
-    baseline: str
-    difference: Difference
-    p_holm: float  # adjusted for the number of contestants
-    more_seeds: float  # per agent, that would show the difference seen four times of five; infinite: none is seen
-    outcome: Outcome
-    sentence: str
-
-
-class EnvTable(NamedTuple):
-    """One environment, or all."""
-
-    env: str
-    reference: Reference | None  # None over all
-    agents: tuple[AgentResult, ...]  # the first is the baseline
-    contrasts: tuple[Contrast, ...]  # of the others
-
-
 class Comparison(NamedTuple):
-    """What `compare` found."""
+    """What `compare` found. Printed, it is the tables of `rlbench compare`; a notebook shows it as a page."""
 
     score: Score
     confidence: float
@@ -97,6 +53,17 @@ class Comparison(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, texts and finite numbers; None for what is not a number or infinite."""
         return dict(_plain(self))
+
+    def __str__(self) -> str:
+        return text(self)
+
+    def __repr__(self) -> str:
+        count = len(self.differences) + len(self.warnings)
+        beware = f" ({count} warnings)" if count > 1 else " (1 warning)" if count else ""
+        return f"<comparison on {self.decisive.env}: {' '.join(self.verdicts)}{beware}>"
+
+    def _repr_html_(self) -> str:
+        return cell(self)
 
 
 def compare(

@@ -4,11 +4,11 @@ import math
 import re
 import textwrap
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..numbers import exact
 from ..stats.estimates import Estimate
-from .comparison import AgentResult, Comparison, EnvTable
+from .results import AgentResult, Compared, EnvTable
 from .verdict import interval
 
 LINE_LENGTH = 100  # of wrapped sentences
@@ -25,7 +25,7 @@ def plain(text: str, *, fg: str | None = None, bold: bool | None = None) -> str:
     return text
 
 
-def text(comparison: Comparison, style: Style = plain) -> str:
+def text(comparison: Compared, style: Style = plain) -> str:
     """What has to be said first, the verdicts, a table over all environments and one for each, and notes."""
     parts = []
     if comparison.differences:
@@ -41,7 +41,7 @@ def text(comparison: Comparison, style: Style = plain) -> str:
     return "\n\n".join(parts)
 
 
-def latex(comparison: Comparison) -> str:
+def latex(comparison: Compared) -> str:
     """A ``tabular`` of all environments; needs the package booktabs. The verdicts and warnings stand in comments."""
     sentences = [*comparison.differences, *comparison.warnings, *comparison.verdicts]
     lines = [f"% {line}" for line in sentences]
@@ -69,7 +69,15 @@ def latex(comparison: Comparison) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
-def _table(comparison: Comparison, table: EnvTable) -> str:
+class Block(NamedTuple):
+    """A table: a title, or none; its header and its rows, the first cell of each of which names it."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def blocks(comparison: Compared, table: EnvTable) -> list[Block]:
     """Agents side by side, then each against the first."""
     unit = "return" if table.reference else "normalised score"
     what = {
@@ -89,7 +97,7 @@ def _table(comparison: Comparison, table: EnvTable) -> str:
     if table.reference:
         rows.append(["area under curve", *(_or_dash(agent.auc) for agent in table.agents)])
         rows += _attainments(table.agents)
-    lines = [f"{table.env}: {what}, {percent} intervals", *_aligned([["", *comparison.labels], *rows])]
+    found = [Block(f"{table.env}: {what}, {percent} intervals", ["", *comparison.labels], rows)]
     if table.contrasts:
         header = ["against " + table.contrasts[0].baseline, *(c.label for c in table.contrasts)]
         contrasts = [
@@ -99,7 +107,14 @@ def _table(comparison: Comparison, table: EnvTable) -> str:
             ["p" + " (Holm)" * (len(table.contrasts) > 1), *(_p(c.p_holm) for c in table.contrasts)],
             ["verdict", *(c.outcome for c in table.contrasts)],
         ]
-        lines += ["", *_aligned([header, *contrasts])]
+        found.append(Block("", header, contrasts))
+    return found
+
+
+def _table(comparison: Compared, table: EnvTable) -> str:
+    lines: list[str] = []
+    for block in blocks(comparison, table):
+        lines += [block.title, *_aligned([block.header, *block.rows])]
     return "\n".join(lines)
 
 

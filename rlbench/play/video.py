@@ -132,6 +132,15 @@ def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: float) -> tuple[in
     return count, True
 
 
+def writes_mp4() -> bool:
+    """Whether ffmpeg is there."""
+    try:
+        _ffmpeg()
+    except UsageError:
+        return False
+    return True
+
+
 def _ffmpeg() -> Any:
     try:
         import imageio_ffmpeg

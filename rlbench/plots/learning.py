@@ -121,6 +121,13 @@ def to_svg(fig: Figure) -> str:
     return text[text.index("<svg") :]
 
 
+def to_png(fig: Figure, dots: float) -> bytes:
+    """The figure as a PNG file, with ``dots`` per inch."""
+    file = io.BytesIO()
+    fig.savefig(file, format="png", dpi=dots)
+    return file.getvalue()
+
+
 def check_format(out: Path | str) -> str:
     """The format that ``out`` ends in. Raises UsageError if we do not write it."""
     ending = Path(out).suffix.lower().removeprefix(".")

@@ -45,7 +45,11 @@ class Watcher:
     """Told what happens during a run. This one keeps quiet; none can change anything that is learned."""
 
     def note(self, text: str) -> None:
-        """Something that the user should know."""
+        """Something that the user should know: what came of the run is not what it may be taken for."""
+
+    def remark(self, text: str) -> None:
+        """Something worth knowing that weakens no result: what it costs, how it is done. By default told as a note."""
+        self.note(text)
 
     def tick(self, status: Status) -> None:
         """Called a few times a second."""

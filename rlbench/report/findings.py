@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import RlbenchError, UsageError
-from ..judge.comparison import Comparison, EnvTable, compare_contestants, result_of
+from ..judge.comparison import Comparison, compare_contestants, result_of
 from ..judge.contestants import Contestant, RunPaths, find_contestants, read_contestant
 from ..judge.evidence import is_changed, score_of
 from ..judge.fairness import find_differences, find_warnings
+from ..judge.results import EnvTable
 from ..judge.scales import reference
 from ..runfolder.documents import finite
 from ..runfolder.facts import Facts, read_facts, status_of

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from ..judge.comparison import AgentResult, Contrast, EnvTable
+from ..judge.results import AgentResult, Contrast, EnvTable
 from ..judge.verdict import interval
 from ..numbers import exact, number
 from ..stats.estimates import Estimate

@@ -99,7 +99,7 @@ class Evaluations:
             note = advice(run.recipe, run.state.cost, run.env_steps, run.train_seconds)
             if note:
                 self._told_cost = True
-                run.watcher.note(note)
+                run.watcher.remark(note)
 
     def _name(self, agent: Agent, round: int) -> str:
         """Of an evaluation of these weights: what it gives follows from them, the round and the seeds."""

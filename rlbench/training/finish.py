@@ -123,4 +123,4 @@ def draw(folder: Path, watcher: Watcher) -> None:
     try:
         plot_runs([folder], folder / "curve.png")
     except RlbenchError as e:
-        watcher.note(str(e))
+        watcher.remark(str(e))

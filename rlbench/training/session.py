@@ -69,7 +69,7 @@ class Session:
         tracker = open_tracker(self.recipe, folder, note=self.watcher.note)
         run.recorder = Recorder(folder, seeds, run.parts.action_codec, tracker=tracker)
         for note in run.parts.notes:
-            self.watcher.note(note)
+            self.watcher.remark(note)
 
     def restore(
         self,

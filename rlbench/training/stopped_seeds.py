@@ -45,7 +45,7 @@ def leave_out(run: Underway) -> None:
     except Exception as e:  # the agent's own code may raise anything; it has trained so far, and can go on
         run.undivided = True
         why = first_line(e).rstrip(".")
-        run.watcher.note(f"seeds that have stopped are still computed beside the others, which costs time: {why}.")
+        run.watcher.remark(f"seeds that have stopped are still computed beside the others, which costs time: {why}.")
     else:
         run.parts = parts._replace(agent=agent, streams=streams)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import CheckpointError, UsageError, first_line
 from ..process import mkl
@@ -22,25 +22,13 @@ from ..runfolder.lock import Lock
 from ..runfolder.reader import Reader
 from ..runfolder.workers import join_checkpoints
 from ..user_code.commands import begin_command, resume_command
-from ..user_code.refs import code_of
+from ..user_code.refs import code_of, runs_user_code
+from .run import Run
 from .session import Session
 from .trainable import Trainable
 from .workers import Workers, refuse_again
 
 GLANCE = 0.5  # seconds; longer than others take to ask who is at work in a folder
-
-
-class Run(NamedTuple):
-    """A finished, or interrupted, run."""
-
-    folder: Path
-    summary: dict[str, Any]
-
-    def plot(self, out: str | Path | None = None) -> Path:
-        """Draw the learning curve; to ``curve.png`` in the run folder unless ``out`` says otherwise."""
-        from ..plots.learning import plot_runs
-
-        return plot_runs([self.folder], Path(out) if out else self.folder / "curve.png")
 
 
 def train(
@@ -99,9 +87,16 @@ def train(
         with Lock(place, patience=GLANCE):
             new_folder(recipe, place, {"numerics": found.facts()})
             for note in notes:
-                session.watcher.note(note)
+                session.watcher.remark(note)
             session.start(place)
-            return Run(place, session.run())
+            return _ended(place, session)
+
+
+def _ended(folder: Path, session: Trainable) -> Run:
+    """What the run gives, once it has; the code that it needs was named by whoever began it."""
+    summary, recipe = session.run(), session.recipe
+    agent = recipe.agent if runs_user_code(recipe.agent) else None
+    return Run(folder, summary, recipe, agent, recipe.imports)
 
 
 def _trainable(recipe: Recipe, watcher: Watcher, *, several: bool) -> Trainable:
@@ -165,7 +160,7 @@ def resume(
         for note in reader.code_notes(code_of(session.recipe.agent, session.recipe.imports)):
             watcher.note(note)
         with agent_code(session.recipe.agent):
-            return Run(folder, session.run())
+            return _ended(folder, session)
 
 
 def _restored(

@@ -33,6 +33,9 @@ class _Reporter(Watcher):
     def note(self, text: str) -> None:
         self._send("note", text)
 
+    def remark(self, text: str) -> None:
+        self._send("remark", text)
+
     def tick(self, status: Status) -> None:
         self._report("tick", status)
 

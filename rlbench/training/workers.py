@@ -197,10 +197,10 @@ class Workers:
             error = RlbenchError(message)
             error.exit_code = code
             raise error
-        if kind == "note":
+        if kind in ("note", "remark"):
             if content not in self._notes:  # they often say the same
                 self._notes.add(content)
-                self.watcher.note(content)
+                (self.watcher.note if kind == "note" else self.watcher.remark)(content)
         elif kind == "summary":
             self._summaries[k] = content
         else:
@@ -215,7 +215,7 @@ class Workers:
             text = advice(self.recipe, report["cost"], report["env_steps"], report["train_seconds"])
             if text:
                 self._told_cost = True
-                self.watcher.note(text)
+                self.watcher.remark(text)
 
     def _gather(self) -> None:
         """Put the workers' newest reports together."""

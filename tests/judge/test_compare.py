@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,24 @@ def test_the_result_is_plain_data(tmp_path: Path) -> None:
         c.score = "best"  # type: ignore[misc]
 
 
+def test_it_prints_and_shows_what_the_command_says(tmp_path: Path) -> None:
+    a, b = write_run(tmp_path / "a<", BAD), write_run(tmp_path / "b", GOOD)
+    c = rlbench.compare([a, b])
+    assert str(c) == text(c)
+    assert repr(c) == f"<comparison on CartPole-v1: {c.verdicts[0]}>"
+    html = c._repr_html_()
+    cells = [unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", html)]
+    rows = [re.split(r"\s{2,}", line.strip()) for line in text(c).splitlines() if line.startswith("  ")]
+    for name, *numbers in rows:  # the header of the first table names none
+        if name in ("seeds", "IQM", "mean", "area under curve", "difference of IQM", "verdict"):
+            at = cells.index(name)
+            assert cells[at + 1 : at + 1 + len(numbers)] == numbers
+    assert len(rows) > 12
+    assert f"<b>{escape(c.verdicts[0])}</b>" in html
+    assert "a&lt;" in html
+    assert "a<" not in html
+
+
 def test_few_seeds_that_cannot_tell_say_how_many_would(tmp_path: Path) -> None:
     a = write_run(tmp_path / "a", [100, 300, 200, 250, 150])
     b = write_run(tmp_path / "b", [130, 330, 230, 280, 180])
@@ -102,6 +121,8 @@ def test_few_seeds_that_cannot_tell_say_how_many_would(tmp_path: Path) -> None:
     assert "more per agent would, if the difference is what it seems" in c.verdicts[0]
     assert [w for w in c.warnings if "has 5 seeds: with fewer than 10" in w] == list(c.warnings)
     assert len(c.warnings) == 2
+    assert repr(c).endswith(" (2 warnings)>")
+    assert "<li>" in c._repr_html_().partition("Beware:")[2]
 
 
 def test_a_difference_of_next_to_nothing_and_of_nothing(tmp_path: Path) -> None:

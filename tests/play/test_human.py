@@ -18,7 +18,6 @@ from command import mistake, rlbench
 from conftest import registering
 from test_play import Drawn, without_display
 
-import rlbench as package
 from rlbench.border.make import EnvMaker, env_maker
 from rlbench.errors import EnvError, UsageError
 from rlbench.play import human
@@ -26,6 +25,7 @@ from rlbench.play.human import HumanPlayed, play_human
 from rlbench.play.key_table import KEYS
 from rlbench.play.keymap import KeyMap, key_map
 from rlbench.play.window import Window
+from rlbench.training import train as training
 
 LEFT, RIGHT, SPACE, TAB = pygame.K_LEFT, pygame.K_RIGHT, pygame.K_SPACE, pygame.K_TAB
 
@@ -286,7 +286,7 @@ def test_mistakes(tmp_path: Path) -> None:
 
 
 def test_the_keys_are_said_before_it_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    run = package.train("human/Mapped-v0", seeds=1, total_steps=20, out=tmp_path / "run", eval_every=0).folder
+    run = training.train("human/Mapped-v0", seeds=1, total_steps=20, out=tmp_path / "run", eval_every=0).folder
     Mapped.given = {"a": 0, "d": 1}
     script = Script({0: [SPACE], 4: [ord("d")], 14: [SPACE]})
     monkeypatch.setattr(human, "open_window", script.open)

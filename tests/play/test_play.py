@@ -24,6 +24,7 @@ from rlbench.errors import EnvError, UsageError
 from rlbench.numbers import number
 from rlbench.play import greedy, recorded
 from rlbench.play.window import Window
+from rlbench.training import train as training
 
 HEIGHT, WIDTH, FPS = 33, 47, 12
 
@@ -68,7 +69,7 @@ _registered = registering({"test/Drawn-v0": Drawn, "test/Blind-v0": Blind, "test
 
 
 def trained_on(env_id: str, folder: Path) -> Path:
-    rlbench.train(env_id, seeds=2, total_steps=40, out=folder, eval_every=0, eval_episodes=2, final_eval_episodes=2)
+    training.train(env_id, seeds=2, total_steps=40, out=folder, eval_every=0, eval_episodes=2, final_eval_episodes=2)
     return folder
 
 
@@ -108,7 +109,7 @@ def test_the_episodes_are_those_of_an_evaluation(drawn: Path, seed: int) -> None
 
 
 def test_a_real_agent_plays_as_it_was_evaluated(tmp_path: Path) -> None:
-    rlbench.train("CartPole-v1", seeds=2, total_steps=600, out=tmp_path / "run", eval_every=0, final_eval_episodes=1)
+    training.train("CartPole-v1", seeds=2, total_steps=600, out=tmp_path / "run", eval_every=0, final_eval_episodes=1)
     played = greedy.play_returns(rlbench.load(tmp_path / "run", seed=1), 4)
     assert [p.episode_return for p in played] == rlbench.evaluate(tmp_path / "run", 10)[1, :4].tolist()
     assert [p.episode_length for p in played] == [p.episode_return for p in played]

@@ -32,6 +32,7 @@ from rlbench.play.webp import LARGEST, Pictures
 from rlbench.rng import episode_seed
 from rlbench.trained.explain import insight, returns_that_followed
 from rlbench.trained.recording import choose, open_recording
+from rlbench.training import train as training
 
 HOSTILE = "</script><img src=x onerror=alert(1)>&\"'<b>"
 
@@ -69,7 +70,7 @@ _registered = registering({"page/Drawn-v0": Drawn, "page/Blind-v0": Blind, "page
 
 def trained_on(env_id: str, folder: Path, **keys: Any) -> Path:
     keys = {"seeds": 2, "total_steps": 60, "eval_every": 0, "eval_episodes": 2, "final_eval_episodes": 2, **keys}
-    return package.train(env_id, out=folder, **keys).folder
+    return training.train(env_id, out=folder, **keys).folder
 
 
 @pytest.fixture(scope="module")

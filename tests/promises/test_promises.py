@@ -116,11 +116,11 @@ def test_width(env: str, hyper: dict[str, Any], num_envs: int, tmp_path: Path) -
 )
 def test_width_where_seeds_stop_at_different_times(stop: dict[str, Any], tmp_path: Path) -> None:
     keys = {"total_steps": 600, **stop}
-    wide = rlbench.train(recipe=recipe(seeds=4, **keys), out=tmp_path / "wide")
+    wide = training.train(recipe=recipe(seeds=4, **keys), out=tmp_path / "wide")
     ends = wide.summary["env_steps_of_seed"]
     assert len(set(ends.values())) > 1
     for k in range(4):
-        alone = rlbench.train(recipe=recipe(seed=k, seeds=1, **keys), out=tmp_path / str(k))
+        alone = training.train(recipe=recipe(seed=k, seeds=1, **keys), out=tmp_path / str(k))
         assert alone.summary["env_steps_of_seed"][str(k)] == ends[str(k)] == alone.summary["env_steps"]
         for name in ("checkpoint", "best"):
             one = rows_of_seeds(opened(alone.folder, name)["agent"], 1)

@@ -169,7 +169,7 @@ def resumed(strays: str, place: Path) -> Any:
     """A run of two copies that was stopped at step 2 * 23, in the middle of an episode, and gone on with to step 60."""
     hyper = {"n_step": 5, "capacity": 100, "batch_size": 8, "learning_starts": 1000, "hidden": (4,)}
     keys = {"seeds": 1, "num_envs": 2, "eval_every": 0, "final_eval_episodes": 0, "env_kwargs": {"strays": strays}}
-    rlbench.train(recipe=recipe("seam/Wanders-v0", hyper=hyper, total_steps=46, **keys), out=place)
+    training.train(recipe=recipe("seam/Wanders-v0", hyper=hyper, total_steps=46, **keys), out=place)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Wanders, "odd", 2)
         return training.resume(place, total_steps=60)
@@ -215,7 +215,7 @@ class Keeps(rlbench.Learner):
 def test_an_agent_of_ones_own_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {"seeds": 1, "num_envs": 2, "eval_every": 0, "final_eval_episodes": 0, "device": "cpu"}
     how = {"agent": Keeps, "env_kwargs": {"strays": "reward"}, "out": tmp_path / "run", **keys}
-    rlbench.train("seam/Wanders-v0", total_steps=46, **how)
+    training.train("seam/Wanders-v0", total_steps=46, **how)
     assert Keeps.cuts == []
     monkeypatch.setattr(Wanders, "odd", 2)
     training.resume(tmp_path / "run", agent=Keeps, total_steps=60)

@@ -22,6 +22,7 @@ from rlbench.runfolder.reader import Reader
 from rlbench.trained import verify
 from rlbench.trained.recording import Recording, open_recording
 from rlbench.training import evaluations
+from rlbench.training import train as training
 
 SMALL: dict[str, Any] = {"eval_every": 0, "final_eval_episodes": 0, "dqn": {"hidden": [8], "learning_starts": 40}}
 
@@ -312,7 +313,7 @@ def forge(path: Path, entry: Entry, other: Entry) -> None:
 
 
 def test_an_environment_that_is_not_deterministic(tmp_path: Path) -> None:
-    run = package.train("verify/Fickle-v0", seeds=2, total_steps=40, out=tmp_path / "run", **SMALL).folder
+    run = training.train("verify/Fickle-v0", seeds=2, total_steps=40, out=tmp_path / "run", **SMALL).folder
     said, error = differs(run)
     assert said[2].split() == ["0", "40", "40", "0", "same"]
     assert said[4].startswith("80 do not: verify/Fickle-v0 is not deterministic given its seed, or has changed since.")

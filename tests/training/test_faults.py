@@ -1,6 +1,5 @@
 """Losses, rewards and observations that are not finite: the run stops with a dump, or goes on without that seed."""
 
-import contextlib
 import csv
 import math
 import shutil
@@ -17,7 +16,7 @@ from rlbench.agents.dqn import DQN
 
 import rlbench
 from rlbench import rng
-from rlbench.errors import AgentError, EnvError, RunFolderError
+from rlbench.errors import AgentError, EnvError, RunFolderError, RunWarning
 from rlbench.recipe import Recipe
 from rlbench.record.watcher import Watcher
 from rlbench.runfolder import checkpoint_file
@@ -107,7 +106,8 @@ def test_such_a_seed_can_be_left_behind_from_the_start_and_on_resume(
 ) -> None:
     clean = rlbench.train(recipe=recipe(), out=tmp_path / "clean")
     diverge(monkeypatch)
-    run = rlbench.train(recipe=recipe(on_nan="skip-seed"), out=tmp_path / "run")
+    with pytest.warns(RunWarning, match="the loss of seed 1 is nan, at step 80: left behind"):
+        run = rlbench.train(recipe=recipe(on_nan="skip-seed"), out=tmp_path / "run")
     assert run.summary["stopped_because"] == "not finite, total_steps"
     assert run.summary["env_steps_of_seed"] == {"0": 400, "1": 80, "2": 400}
     assert episodes(run.folder, ("0", "2")) == episodes(clean.folder, ("0", "2"))  # the others did not notice
@@ -124,7 +124,8 @@ def test_such_a_seed_can_be_left_behind_from_the_start_and_on_resume(
 def test_an_environments_numbers_stop_the_run_or_the_seed(tmp_path: Path) -> None:
     with pytest.raises(EnvError, match=r"reward that is not finite at step 7 of episode 2 \(seed 1, env 0\): inf"):
         rlbench.train(recipe=recipe("test/Weird-v0"), out=tmp_path / "stopped")
-    run = rlbench.train(recipe=recipe("test/Weird-v0", on_nan="skip-seed"), out=tmp_path / "run")
+    with pytest.warns(RunWarning, match="inf, at step 47: left behind"):
+        run = rlbench.train(recipe=recipe("test/Weird-v0", on_nan="skip-seed"), out=tmp_path / "run")
     assert run.summary["env_steps_of_seed"] == {"0": 400, "1": 47, "2": 400}
     assert run.summary["episodes"] == {"0": 20, "1": 2, "2": 20}
     dump = checkpoint_file.load(tmp_path / "run" / "faults" / "step-47.pth", "dump")
@@ -162,7 +163,7 @@ def test_other_files_that_are_missing_are_not_the_run_folders_fault(tmp_path: Pa
 def test_verify_opens_the_dump_as_what_it_is(tmp_path: Path, on_nan: str, monkeypatch: pytest.MonkeyPatch) -> None:
     diverge(monkeypatch)
     run = tmp_path / "run"
-    with contextlib.nullcontext() if on_nan == "skip-seed" else pytest.raises(AgentError):
+    with pytest.warns(RunWarning, match="left behind") if on_nan == "skip-seed" else pytest.raises(AgentError):
         rlbench.train(recipe=recipe(on_nan=on_nan), out=run)
     assert (run / "faults" / "step-80.pth").is_file()
     (run / "mine.pth").write_bytes(b"a file of the user's own")
