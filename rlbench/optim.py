@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .nn import kernels
+from .nn.flat import ALIGN
 
 
 class _Moments(ABC):
@@ -16,7 +17,7 @@ class _Moments(ABC):
     element by element, so a row's result does not depend on how many rows there are.
 
     Args:
-        params: (S, P) float32, updated in place.
+        params: (S, P) float32, updated in place: `rlbench.nn.Flat.data`.
         learning_rate: step size; may be reassigned between steps.
         betas: decay rates of the first and second moment.
         epsilon: added to the root of the second moment.
@@ -101,7 +102,11 @@ class Adam(_Moments):
         self._numbers[0].fill_(self.steps)  # the step count, as the fused kernel wants it
 
     def _move(self, grad: Tensor, rate: float | Tensor) -> None:
-        kernels.adam_step(  # one pass over memory: a quarter of the time of the same in single operations
+        # One pass over memory, a quarter of the time of the same in single operations. But what is left after the last
+        # whole vector is rounded otherwise, and where that lies depends on S if P is no multiple of a vector's length.
+        whole = self.params.is_cuda or self.params.shape[1] % ALIGN == 0
+        step = kernels.adam_step if whole else kernels.adam_step_in_parts
+        step(
             self.params,
             grad,
             self.first,

@@ -43,14 +43,18 @@ def test_the_first_step_by_hand() -> None:
     torch.testing.assert_close(params, torch.tensor([[-0.5 * 3 / 4, 0.5 * 1 / 2, 0.0]]))  # g / (|g| + epsilon)
 
 
-def test_a_row_alone_takes_the_same_steps_to_the_last_bit() -> None:
-    start = Streams([2, 3, 4])["start"].normal(64)
-    together, alone = start.clone(), start[1:2].clone()
-    one, other = Adam(together, 1e-2), Adam(alone, 1e-2)
-    for grad in gradients(20):
-        one.step(grad)
-        other.step(grad[1:2].clone())
-    assert torch.equal(together[1], alone[0])
+@pytest.mark.parametrize("kind", ["Adam", "RAdam"])
+@pytest.mark.parametrize("width", [1, 3, 7, 33, 64])
+def test_a_row_alone_takes_the_same_steps_to_the_last_bit(kind: str, width: int) -> None:
+    seeds = 11  # rows of 3 numbers do not fill vectors, and where one ends another begins
+    start = Streams(range(seeds))["start"].normal(width)
+    together, alone = start.clone(), [row.clone() for row in start.split(1)]
+    adam, *others = (KINDS[kind][0](params, 1e-2) for params in (together, *alone))
+    for grad in gradients(20, seeds, width):
+        adam.step(grad)
+        for own, row in zip(others, grad.split(1), strict=True):
+            own.step(row.clone())
+    assert torch.equal(together, torch.cat(alone))
 
 
 def test_a_saved_state_goes_on_to_the_last_bit() -> None:
