@@ -6,10 +6,11 @@ import numpy as np
 
 from ..record.watcher import Status, Watcher
 from ..runfolder.documents import ended
+from ..units import duration
 from ..user_code.commands import ref
 from .gauge import Gauge
 from .recent_curve import RecentCurve, recent_means
-from .words import Clock, closing_lines, mean_text, seeds_text
+from .words import Clock, mean_text, score_text, seeds_text
 
 WIDTH, HEIGHT = 320, 56  # of the curve, in pixels
 
@@ -31,10 +32,12 @@ class ShownRun(Watcher):
             self._next = time.perf_counter() + self._gauge.seldom
 
     def done(self, status: Status) -> None:
-        first = closing_lines(status)[0].partition(";")[0]
-        scores = [line.partition("   ")[0] for line in closing_lines(status) if line.startswith("Greedy")][:1]
-        share = 1.0 if ended(status.summary) else min(status.env_steps / status.recipe.total_steps, 1.0)
-        self._gauge.show(_title(status), share, ". ".join([first, *scores]))
+        summary = status.summary
+        known = [x for x in summary["final_eval_return"].values() if x is not None]
+        words = f"{summary['env_steps']:,} env steps per seed, {duration(summary['wall_seconds'])}"
+        words += f", greedy return {score_text(np.array(known))}" if known else ""
+        share = 1.0 if ended(summary) else min(status.env_steps / status.recipe.total_steps, 1.0)
+        self._gauge.show(_title(status), share, words)
 
     def close(self) -> None:
         """Whatever happened, nothing more is drawn."""

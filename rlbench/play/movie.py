@@ -19,7 +19,6 @@ from PIL import Image
 from ..errors import UsageError
 from ..files import exporting
 from ..numbers import number
-from ..process.places import absolute
 from ..recipe.registry import agent_code
 from ..rollout.camera import frame_rate
 from ..rollout.display import sdl_driver
@@ -95,13 +94,13 @@ class Movie:
             speed: 2 is twice as fast.
 
         Returns:
-            ``path``, absolute.
+            ``path``.
 
         Raises:
             UsageError: another ending, or the extra for .mp4 is not installed.
             RunFolderError: the file cannot be written.
         """
-        path = absolute(path)
+        path = Path(path)
         ending = path.suffix.lower()
         if ending not in (".mp4", ".gif", ".webp"):
             raise UsageError(

@@ -41,7 +41,7 @@ def records(reader: Reader, table: str) -> Records:
     seeds = sound(reader.table(table))
     kinds = COLUMNS[table]
     # Agents' own columns of updates.csv are numbers; several processes may not know the same ones.
-    names = list(dict.fromkeys(name for columns in seeds.values() for name in columns)) or list(kinds)
+    names = list(dict.fromkeys([*kinds, *(name for columns in seeds.values() for name in columns)]))
     rows = np.empty(
         sum(len(columns["env_steps"]) for columns in seeds.values()),
         [(name, np.int64 if kinds.get(name) == "q" else np.float64) for name in names],

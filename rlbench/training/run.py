@@ -64,7 +64,7 @@ class Run:
         """Draw the learning curve; to ``curve.png`` in the run folder unless ``out`` says otherwise."""
         from ..plots.learning import plot_runs
 
-        return plot_runs([self.folder], absolute(out) if out else self.folder / "curve.png")
+        return plot_runs([self.folder], Path(out) if out else self.folder / "curve.png")
 
     def play(
         self, episode: str | int | None = None, *, seed: int | Literal["best"] = "best", episodes: int = 1
@@ -113,9 +113,8 @@ class Run:
         return f"<run: {', '.join([self._what(), self._how_far(), *scores])}; {shown(self.folder)}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{name}</th><td>{text}</td></tr>" for name, text in self._rows()
-        )
+        left = "style='text-align:left'"
+        rows = "".join(f"<tr><th {left}>{name}</th><td {left}>{text}</td></tr>" for name, text in self._rows())
         return (
             f"<div><b>{escape(self._what())}</b>: {escape(self._how_far())}{_picture(self.folder)}"
             f"<table>{rows}</table><code>{escape(shown(self.folder))}</code></div>"

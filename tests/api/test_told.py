@@ -129,7 +129,7 @@ def test_progress_is_shown_and_ends(tmp_path: Path, drawing: Drawing) -> None:
     assert "of 120" in drawing.shown[0].words
     assert drawing.shown[-1].share == 1
     assert "120 env steps per seed" in drawing.shown[-1].words
-    assert "Greedy return" in drawing.shown[-1].words
+    assert "greedy return" in drawing.shown[-1].words
 
 
 def test_progress_is_closed_where_training_fails(tmp_path: Path, drawing: Drawing) -> None:
