@@ -68,6 +68,12 @@ class DQN(Agent):
     Config = DQNConfig
 
     def __init__(self, spec: Spec, config: DQNConfig, streams: Streams) -> None:
+        if spec.action_sizes is not None:
+            raise UsageError(
+                f"dqn chooses one of several actions; this environment takes {len(spec.action_sizes)} choices at once, "
+                f"of {', '.join(map(str, spec.action_sizes[:8]))}{', ...' if spec.action_sizes[8:] else ''}. Choose "
+                "another --agent (`rlbench list agents`), or put a --wrapper around it that makes them one."
+            )
         if spec.num_actions is None:
             raise UsageError(
                 f"dqn needs discrete actions; this environment takes {spec.action_shape} continuous ones. "

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from rlbench.agent import Agent, AgentConfig
@@ -30,6 +31,10 @@ class Random(Agent):
         envs = obs.shape[1]
         if self.spec.num_actions is not None:
             return stream.integers(envs, self.spec.num_actions)  # (S, E)
+        if self.spec.action_sizes is not None:
+            sizes = torch.tensor(self.spec.action_sizes, device=self.spec.device)
+            draws = stream.uniform(envs * len(sizes)).view(-1, envs, len(sizes))  # float64
+            return torch.minimum((draws * sizes).long(), sizes - 1)  # (S, E, n)
         draws = stream.uniform(envs * self._low.numel()).view(-1, envs, *self.spec.action_shape)  # float64
         if self.spec.whole_actions:  # every whole number, both ends among them, with the same chance
             return (self._low + (draws * (self._width + 1)).floor().clamp(max=self._width)).float()

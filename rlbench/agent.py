@@ -88,8 +88,8 @@ class Agent(ABC):
         left out where that is empty.
 
         Returns:
-            (S, E) int64, or (S, E, *action_shape) float32 for continuous actions. Or a pair: that, and a dict of
-            tensors (S, E, ...), which come back as ``extras`` of the transition (a log-probability, a value).
+            (S, E) int64, or (S, E, *action_shape) of ``spec.action_dtype``: see `rlbench.Spec`. Or a pair: that, and a
+            dict of tensors (S, E, ...), which come back as ``extras`` of the transition (a log-probability, a value).
         """
 
     @abstractmethod

@@ -35,7 +35,7 @@ class Learner(ABC):
 
     @abstractmethod
     def act(self, obs: Tensor, *, explore: bool) -> Tensor:
-        """(E, *O) -> (E,) int64, or (E, *action_shape) float32. With ``explore`` False draw nothing from ``rng``."""
+        """(E, *O) -> (E,) int64, or (E, *action_shape), as `rlbench.Spec` has it; not to explore is to draw nothing."""
 
     @abstractmethod
     def observe(self, transition: Transition) -> None:

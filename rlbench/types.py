@@ -29,8 +29,10 @@ class Spec(NamedTuple):
 
     Observations come in one of three forms, told apart by ``obs_dtype``: ``float32`` vectors of shape ``obs_shape``,
     ``uint8`` images of shape ``obs_shape`` in 0..255, and ``int64`` indices in ``[0, num_obs)`` with an empty shape.
-    Actions are indices in ``[0, num_actions)``, or, where ``num_actions`` is None, ``float32`` of ``action_shape``
-    between ``action_low`` and ``action_high``.
+    Actions do too. Where ``num_actions`` is given they are indices in ``[0, num_actions)``. Where ``action_sizes`` is,
+    an action is several indices at once, number i of them in ``[0, action_sizes[i])``: ``int64`` of ``action_shape``,
+    which is ``(len(action_sizes),)``; so come MultiDiscrete, and MultiBinary with sizes of 2. Where neither is given,
+    they are ``float32`` of ``action_shape`` between ``action_low`` and ``action_high``.
     """
 
     obs_shape: tuple[int, ...]
@@ -46,11 +48,18 @@ class Spec(NamedTuple):
     total_steps: int = 0  # env steps per seed that the run is to take; 0: not known
     whole_actions: bool = False  # of a Box of whole numbers: what lies between two of them is rounded to the nearer
     extras: Mapping[str, Extra] = MappingProxyType({})  # of what `Agent.wants`: that which this environment says
+    action_sizes: tuple[int, ...] | None = None
+    time_limit: int | None = None  # steps after which an episode is cut at the latest; None: not known
+
+    @property
+    def action_dtype(self) -> torch.dtype:
+        """int64 of indices, of one or several at once; float32 of numbers in between."""
+        return torch.float32 if self.num_actions is None and self.action_sizes is None else torch.int64
 
 
 class _Transition(NamedTuple):
     obs: Tensor  # (S, E, *O)
-    action: Tensor  # (S, E) int64, or (S, E, *action_shape) float32
+    action: Tensor  # (S, E) int64, or (S, E, *action_shape): see `Spec`
     reward: Tensor  # (S, E) float32
     next_obs: Tensor  # (S, E, *O)
     terminated: Tensor  # (S, E) bool: the task itself ended; nothing follows
@@ -90,7 +99,7 @@ class Transition(_Transition):
 
 class _Batch(NamedTuple):
     obs: Tensor  # (S, B, *O)
-    action: Tensor  # (S, B) int64, or (S, B, *action_shape) float32
+    action: Tensor  # (S, B) int64, or (S, B, *action_shape): see `Spec`
     reward: Tensor  # (S, B) float32: the sum over k steps of gamma**i * r
     discount: Tensor  # (S, B) float32
     next_obs: Tensor  # (S, B, *O): the observation k steps later

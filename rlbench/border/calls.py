@@ -103,9 +103,11 @@ def copied(value: Any) -> Any:
 
 
 def lent(action: Any, space: Any) -> Any:
-    """A copy of an action; a Python int as the NumPy number that ``space`` samples."""
+    """A copy of an action; a Python int as the NumPy number that ``space`` samples, indices in its own type."""
     if isinstance(space, gym.spaces.Discrete) and isinstance(action, int):
         return space.dtype.type(action)
+    if isinstance(space, gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
+        return np.array(action, space.dtype)
     return action.copy() if isinstance(action, np.ndarray) else copy.deepcopy(action)
 
 

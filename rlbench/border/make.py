@@ -4,7 +4,7 @@ import contextlib
 import copy
 import shlex
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -44,6 +44,7 @@ class EnvMaker(NamedTuple):
     anew: bool = False
     spec: EnvSpec | None = None  # as it was when the environment was looked up, whatever is registered later
     wraps: tuple[Wrap, ...] = ()  # around what Gymnasium makes, the innermost first
+    time_limit: int | None = None  # steps after which an episode is cut at the latest, by whomever
 
     def __call__(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         kwargs = {**self.kwargs, **({"render_mode": render_mode} if render_mode else {})}
@@ -218,7 +219,18 @@ def env_maker(
             f"{env_id} sets no time limit: episodes are cut after {NO_LIMIT} steps (change it with max_episode_steps)."
         )
     threshold = spec.reward_threshold if spec and pays_as_told(env) else None
-    return maker._replace(limit=limit, notes=tuple(notes), reward_threshold=threshold)
+    cut_after = min(filter(None, (limit, *_limits(env))), default=None)
+    return maker._replace(limit=limit, notes=tuple(notes), reward_threshold=threshold, time_limit=cut_after)
+
+
+def _limits(env: gym.Env[Any, Any]) -> Iterator[int | None]:
+    """The time limits of an environment and of all wrappers around it."""
+    layer: Any = env
+    while True:
+        yield layer.spec.max_episode_steps if layer.spec else None
+        if not isinstance(layer, gym.Wrapper):
+            return
+        layer = layer.env
 
 
 def _own_limit(env: gym.Env[Any, Any]) -> int:

@@ -133,25 +133,43 @@ def _without_size(space: spaces.Space[Any], where: str) -> tuple[str, spaces.Spa
 
 
 class ActionCodec(NamedTuple):
-    """How actions of a space are read out of a tensor: ``start`` and ``n`` of Discrete, or ``shape`` and ``dtype``."""
+    """How actions of a space are read out of a tensor: ``start`` and ``n`` of Discrete, or ``shape`` and ``dtype``.
+
+    Of several choices at once ``sizes`` says how many each is from, and ``starts`` where each begins to count.
+    """
 
     discrete: bool
     start: int
     n: int
     shape: tuple[int, ...]
     dtype: Any
+    sizes: tuple[int, ...] | None = None
+    starts: tuple[int, ...] = ()
+
+    @property
+    def counts(self) -> bool:
+        """Whether the numbers of an action are indices."""
+        return self.discrete or self.sizes is not None
 
     def decode(self, actions: torch.Tensor) -> Sequence[Any]:
         """The (S, E, ...) tensor as a list of S*E actions to keep: an int each, or an array of ``dtype``.
 
-        A space of whole numbers gets the nearest ones.
+        A Box of whole numbers gets the nearest ones.
 
         Raises:
-            ValueError: a number that ``dtype`` does not hold.
+            ValueError: a number that ``dtype`` does not hold, or one that is none of ``sizes``.
         """
         if self.discrete:
             flat: list[int] = actions.reshape(-1).tolist()
             return [a + self.start for a in flat] if self.start else flat
+        if self.sizes is not None:
+            several = actions.detach().cpu().numpy().reshape(-1, len(self.sizes))
+            if several.dtype.kind not in "iu" or not ((several >= 0) & (several < self.sizes)).all():
+                raise ValueError(
+                    f"{actions.flatten()[:8].tolist()} of {actions.dtype}, expected integers from 0 to "
+                    f"{', '.join(str(n - 1) for n in self.sizes[:8])}{', ...' if self.sizes[8:] else ''}"
+                )
+            return list((several + self.starts).reshape(-1, *self.shape).astype(self.dtype))
         chosen = actions.detach().cpu().numpy().reshape(-1, *self.shape)
         if self.dtype.kind != "f":
             low, high = (0, 1) if self.dtype.kind == "b" else (np.iinfo(self.dtype).min, np.iinfo(self.dtype).max)
@@ -164,12 +182,18 @@ class ActionCodec(NamedTuple):
         """A kept action as the space's ``sample`` gives one: a NumPy number, or an array that may be written to."""
         return self.dtype.type(action) if self.discrete else np.array(action, self.dtype)
 
+    def chosen(self, action: Any) -> Any:
+        """An action as the environment takes it, as the agent gave it: indices begin with 0 there."""
+        if self.sizes is not None:
+            return np.asarray(action).reshape(-1) - self.starts
+        return np.asarray(action) - self.start if self.discrete else action
+
 
 def action_codec(space: spaces.Space[Any], env_id: str) -> ActionCodec:
     """How to read actions of ``space``.
 
     Raises:
-        UsageError: neither Discrete nor a Box, without a number, or with too many.
+        UsageError: none of Discrete, MultiDiscrete, MultiBinary and Box, without a number, or with too many.
     """
     if isinstance(space, spaces.Discrete):
         _few(int(space.n), str(space), "actions", env_id)
@@ -177,10 +201,23 @@ def action_codec(space: spaces.Space[Any], env_id: str) -> ActionCodec:
     if isinstance(space, spaces.Box):
         _some(math.prod(space.shape), space, "actions", env_id)
         return ActionCodec(False, 0, 0, space.shape, space.dtype)
+    if isinstance(space, (spaces.MultiDiscrete, spaces.MultiBinary)):
+        sizes, starts = _choices(space)
+        _some(len(sizes), space, "actions", env_id)
+        _few(sum(sizes), space_text(space), "actions", env_id)
+        return ActionCodec(False, 0, 0, tuple(space.shape), np.dtype(space.dtype), sizes, starts)
     raise UsageError(
-        f"{env_id!r} has actions of type {type(space).__name__}; rlbench knows Discrete and Box. "
-        "Wrap the environment so that its action space is one of these, and register it under its own name."
+        f"{env_id!r} has actions of type {type(space).__name__}; rlbench knows Discrete, MultiDiscrete, MultiBinary "
+        "and Box. Put a --wrapper around the environment whose action space is one of these."
     )
+
+
+def _choices(space: spaces.MultiDiscrete | spaces.MultiBinary) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """How many there are to choose from at once, each, and where each begins to count; rows one after the other."""
+    if isinstance(space, spaces.MultiBinary):
+        n = math.prod(space.shape)
+        return (2,) * n, (0,) * n
+    return tuple(space.nvec.ravel().tolist()), tuple(space.start.ravel().tolist())
 
 
 def declared(env: gym.Env[Any, Any], name: str, env_id: str) -> spaces.Space[Any]:
@@ -211,19 +248,25 @@ def declared(env: gym.Env[Any, Any], name: str, env_id: str) -> spaces.Space[Any
 
 
 def spec_of(
-    env: gym.Env[Any, Any], env_id: str, num_seeds: int, num_envs: int, device: torch.device, total_steps: int = 0
+    env: gym.Env[Any, Any],
+    env_id: str,
+    num_seeds: int,
+    num_envs: int,
+    device: torch.device,
+    total_steps: int = 0,
+    time_limit: int | None = None,
 ) -> Spec:
     """What an agent must know of ``env``."""
     obs = obs_codec(declared(env, "observation_space", env_id), env_id)
     actions = declared(env, "action_space", env_id)
-    action_codec(actions, env_id)
+    sizes = action_codec(actions, env_id).sizes
     low, high = _inner_bounds(actions, device) if isinstance(actions, spaces.Box) else (None, None)
     return Spec(
         obs_shape=obs.shape,
         obs_dtype=_DTYPES[obs.dtype],
         num_obs=obs.num_obs,
         num_actions=int(actions.n) if isinstance(actions, spaces.Discrete) else None,
-        action_shape=tuple(actions.shape or ()),
+        action_shape=tuple(actions.shape or ()) if sizes is None else (len(sizes),),
         action_low=low,
         action_high=high,
         num_seeds=num_seeds,
@@ -231,6 +274,8 @@ def spec_of(
         device=device,
         total_steps=total_steps,
         whole_actions=isinstance(actions, spaces.Box) and actions.dtype.kind != "f",
+        action_sizes=sizes,
+        time_limit=time_limit,
     )
 
 

@@ -12,6 +12,7 @@ from ..border.spaces import declared
 from ..errors import UsageError, first_line
 from .key_table import KEYS, Keys, action_names, without_version
 
+_ARRAYS = (gym.spaces.Box, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)  # spaces whose actions are arrays
 _PYGAME_1 = {273: "up", 274: "down", 275: "right", 276: "left"}  # numbers that some environments still give
 
 
@@ -64,7 +65,7 @@ def key_map(maker: EnvMaker) -> KeyMap:
 
 
 def _as_action(space: gym.Space[Any], action: Any) -> Any:
-    return np.array(action, space.dtype) if isinstance(space, gym.spaces.Box) else action
+    return np.array(action, space.dtype) if isinstance(space, _ARRAYS) else action
 
 
 def _known(known: Keys, space: gym.Space[Any], env_id: str) -> KeyMap:
@@ -95,7 +96,7 @@ def _own(given: Any, space: gym.Space[Any], env_id: str) -> KeyMap:
     if not press:
         raise UsageError(f"get_keys_to_action of {env_id} gave no keys.")
     if not idle:  # as gymnasium.utils.play has it
-        nothing = np.zeros(space.shape or (), space.dtype) if isinstance(space, gym.spaces.Box) else 0
+        nothing = np.zeros(space.shape or (), space.dtype) if isinstance(space, _ARRAYS) else 0
         idle = (nothing,) if space.contains(nothing) else ()
     return KeyMap(press, idle, 1.0, _told(press, idle, env_id))
 

@@ -43,7 +43,7 @@ class Reel(NamedTuple):
         size: width and height of the pictures, in pixels.
         pictures: data URIs, each different from the one before it; empty where the environment draws none.
         shown: T + 1 positions in ``pictures``, one per state.
-        actions: T; an index, or the numbers of a continuous one.
+        actions: T; an index, or the numbers of a continuous one, or several indices.
         rewards: T.
         q_values: T x A.
         values: T, and what they are called in ``valued``.
@@ -182,8 +182,7 @@ def training_reels(
                 lead_in(env.env if isinstance(env, Film) else env, recording.before(entry))
                 for moment in states(witness, entry):
                     if moment.step:
-                        action = np.asarray(witness.action) - codec.start if codec.discrete else witness.action
-                        take.act(action, witness.reward, thought)
+                        take.act(codec.chosen(witness.action), witness.reward, thought)
                     thought = insight(trained.agent, _one(trained, witness.obs)) if trained else None
                     if isinstance(env, Film):
                         take.pictures.add(env.frame if moment.step else env.first())

@@ -85,7 +85,8 @@ def build(
     maker = maker_of(recipe)
     env = maker()
     try:
-        spec = spec_of(env, recipe.env, len(seeds), num_envs or recipe.num_envs, _CPU, recipe.total_steps)
+        each = num_envs or recipe.num_envs
+        spec = spec_of(env, recipe.env, len(seeds), each, _CPU, recipe.total_steps, maker.time_limit)
         codecs = obs_codec(env.observation_space, recipe.env), action_codec(env.action_space, recipe.env)
     finally:
         env.close()

@@ -52,7 +52,7 @@ class Replay:
                 f"n_step {n_step} does not fit into capacity {capacity}, which holds {self._length} steps of each of "
                 f"{spec.num_envs} envs: lower n_step or raise capacity"
             )
-        if max(spec.num_obs or 0, spec.num_actions or 0) > _EXACT:
+        if max(spec.num_obs or 0, spec.num_actions or 0, *(spec.action_sizes or ())) > _EXACT:
             raise ValueError(f"more than {_EXACT} distinct observations or actions cannot be packed into float32")
         self._images = spec.obs_dtype == torch.uint8
         self._obs_width = math.prod(spec.obs_shape)
@@ -187,6 +187,7 @@ class Replay:
             action = rows[..., 0].astype(np.int64)
         else:
             action = rows[..., :a].reshape(*index.shape, *spec.action_shape)
+            action = action if spec.action_sizes is None else action.astype(np.int64)
         return Batch(*(torch.from_numpy(x) for x in (obs, action, reward, discount, next_obs)))
 
     def _sent(
@@ -223,7 +224,7 @@ class Replay:
         if spec.num_actions is not None:
             action = sent[..., 0].long()
         else:
-            action = sent[..., :a].reshape(*index.shape, *spec.action_shape)
+            action = sent[..., :a].reshape(*index.shape, *spec.action_shape).to(spec.action_dtype)
         return Batch(obs, action, sent[..., a], sent[..., a + 1], next_obs)
 
     def state_dict(self) -> dict[str, Any]:

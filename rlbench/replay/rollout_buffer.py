@@ -59,7 +59,7 @@ class Rollout:
 
         self._obs = room(spec.obs_shape, spec.obs_dtype, steps + 1)  # the last is what follows the newest step
         self.obs = self._obs[:, :steps]
-        self.action = room(spec.action_shape, torch.float32 if spec.num_actions is None else torch.int64)
+        self.action = room(spec.action_shape, spec.action_dtype)
         self.reward = room((), torch.float32)
         self.terminated, self.truncated = room((), torch.bool), room((), torch.bool)
         forms = {name: x if isinstance(x, Extra) else Extra(x, torch.float32) for name, x in (extra or {}).items()}

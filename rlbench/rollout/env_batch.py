@@ -58,7 +58,9 @@ class EnvBatch:
         self.asked: Tensor | None = None
         self.finished: list[Episode] = []
         self.episodes = Episodes(maker, self.seeds, num_envs, stream, keep_going)
-        self.spec: Spec = spec_of(self.envs[0], maker.env_id, len(self.seeds), num_envs, self.device)
+        self.spec: Spec = spec_of(
+            self.envs[0], maker.env_id, len(self.seeds), num_envs, self.device, time_limit=maker.time_limit
+        )
         self._action_codec, obs_codec = self.copies.action_codec, self.copies.obs_codec
         self._first = self._action_codec.start
         self._last = self._first + (self.spec.num_actions or 0) - 1
@@ -147,7 +149,7 @@ class EnvBatch:
         """Step every running copy, and start the next episode where one ended.
 
         Args:
-            action: (S, E) int64 or (S, E, *action_shape) float32.
+            action: (S, E) int64, or (S, E, *action_shape) as `Spec` has it.
 
         Returns:
             The transition, with the true next observations, and the observations to act on next, (S, E, *O). Do not
@@ -230,7 +232,7 @@ class EnvBatch:
             raise AgentError(f"the agent gave actions of type {type(action).__name__}, expected a Tensor")
         if action.shape != self._action_shape:
             raise AgentError(f"the agent gave actions of shape {tuple(action.shape)}, expected {self._action_shape}")
-        if not self._action_codec.discrete and action.dtype != torch.float32:
+        if not self._action_codec.counts and action.dtype != torch.float32:
             raise AgentError(f"the agent gave actions of {action.dtype}, expected torch.float32")
         try:
             actions = self._action_codec.decode(action)

@@ -21,7 +21,7 @@ def state_of(episodes: Episodes) -> dict[str, Any]:
     """Where every copy stands: episode numbers (S, E), the actions of the episodes under way, the observations, and
     checksums of all that these episodes gave, where it is not sure to follow from the actions."""
     n, lead = len(episodes.numbers), (len(episodes.seeds), episodes.num_envs)
-    dtype = torch.int64 if episodes.copies.action_codec.discrete else torch.float32
+    dtype = torch.int64 if episodes.copies.action_codec.counts else torch.float32
     running = torch.zeros(n, dtype=torch.bool)
     running[episodes.running] = True
     state = {

@@ -119,12 +119,13 @@ class Journal:
 
 
 def action_dtype(codec: ActionCodec) -> np.dtype[Any]:
-    """How an action is kept: a Discrete one in as few bytes as its range needs, a Box's as the space has it."""
-    if not codec.discrete:
+    """How an action is kept: indices in as few bytes as their range needs, a Box's numbers as the space has them."""
+    if not codec.counts:
         return np.dtype(codec.dtype)
-    last = codec.start + codec.n - 1
+    starts, sizes = ((codec.start,), (codec.n,)) if codec.sizes is None else (codec.starts, codec.sizes)
+    first, last = min(starts), max(start + n - 1 for start, n in zip(starts, sizes, strict=True))
     for name in ("u1", "<i2", "<i4"):
-        if np.iinfo(name).min <= codec.start and last <= np.iinfo(name).max:
+        if np.iinfo(name).min <= first and last <= np.iinfo(name).max:
             return np.dtype(name)
     return np.dtype("<i8")
 

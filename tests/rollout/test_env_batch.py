@@ -250,8 +250,8 @@ def test_every_observation_space(space: Any, raw: Any, stored: Any, dtype: torch
 def test_spaces_without_a_fixed_size_are_refused(space: Any) -> None:
     with pytest.raises(UsageError, match=r"test/Toy-v0.*no fixed size"):
         batch(space=space)
-    with pytest.raises(UsageError, match=r"test/Toy-v0.*rlbench knows Discrete and Box"):
-        batch(actions=spaces.MultiDiscrete([2, 2]))
+    with pytest.raises(UsageError, match=r"test/Toy-v0.*rlbench knows Discrete, MultiDiscrete, MultiBinary and Box"):
+        batch(actions=spaces.Tuple([spaces.Discrete(2), spaces.Discrete(2)]))
 
 
 def test_actions_reach_the_environment_as_its_space_has_them() -> None:

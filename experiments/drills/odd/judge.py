@@ -221,12 +221,12 @@ def _transitions(recipe: Any, case: Case, held: dict[str, Any]) -> Iterator[tupl
     if not len(replay):
         return
     batch = replay.sample(4 * len(replay))
-    start = getattr(actions, "start", 0)
+    start = np.ravel(getattr(actions, "start", 0))
     for s in range(recipe.seeds):
         for b in range(batch.reward.shape[1]):
             obs, next_obs = (x[s, b].numpy() for x in (batch.obs, batch.next_obs))
             if discrete:
                 obs, next_obs = (np.eye(discrete)[int(x)] for x in (obs, next_obs))
-            action = batch.action[s, b].numpy() + start
+            action = batch.action[s, b].numpy().reshape(-1) + start
             reward, dead = float(batch.reward[s, b]), float(batch.discount[s, b]) == 0
             yield action, reward, dead, np.reshape(obs, -1), np.reshape(next_obs, -1)

@@ -19,6 +19,9 @@ class Keeper(Agent):
         stream, envs = self.streams["explore" if explore else "evaluate"], obs.shape[1]
         if self.spec.num_actions is not None:
             return stream.integers(envs, self.spec.num_actions)
+        if self.spec.action_sizes is not None:
+            sizes = torch.tensor(self.spec.action_sizes)
+            return (stream.uniform(envs * len(sizes)).view(-1, envs, len(sizes)) * sizes).long()
         bounds: Any = (self.spec.action_low, self.spec.action_high)
         low, high = (bound.double().clamp(-9, 9) for bound in bounds)
         draws = stream.uniform(envs * low.numel()).view(-1, envs, *self.spec.action_shape)

@@ -54,7 +54,7 @@ class Drive:
         for name in ("world.py", "keeper.py"):
             shutil.copy(HERE / name, place / name)
         (place / "case.json").write_text(json.dumps(case._asdict()))
-        self.own = case.action[0] == "Box" or k // 6 % 2 == 1  # the agent that keeps what it sees, or dqn
+        self.own = case.action[0] != "Discrete" or k // 6 % 2 == 1  # the agent that keeps what it sees, or dqn
         self.code = ["--import", "world.py", *(["--agent", "keeper.py:Keeper"] if self.own else [])]
         self.workers = "2" if plan == "workers" or (plan in ("ctrl-c", "kill") and k % 3 == 0) else "1"
         self.run_folder = place / "run"

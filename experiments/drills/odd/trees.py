@@ -64,9 +64,13 @@ ACTIONS: dict[str, Tree] = {
     "box-unbounded": box(2, low="-inf", high="inf"), "box-half-bounded": box(1, low=0, high="inf"),
     "box-wide": box(1, low=-3e38, high=3e38), "box-each": ["Box", [-1.0, 0.0], [1.0, 10.0], [2], "float32"],
     "box-one-value": box(2, low=1, high=1),
+    "multi-discrete": ["MultiDiscrete", [3, 2], [0, 0]], "multi-discrete-one": ["MultiDiscrete", [4], [0]],
+    "multi-discrete-start": ["MultiDiscrete", [3, 300], [5, -1]], "multi-binary": ["MultiBinary", 3],
+    "multi-discrete-matrix": ["MultiDiscrete", [[2, 3], [4, 2]], [[0, 1], [-2, 0]]],
+    "multi-binary-matrix": ["MultiBinary", [2, 2]],
 }  # fmt: skip
 UNFIT_ACTIONS: dict[str, Tree] = {
-    "multi-discrete": ["MultiDiscrete", [3, 2], [0, 0]], "multi-binary": ["MultiBinary", 3],
+    "multi-discrete-huge": ["MultiDiscrete", [2**40, 2], [0, 0]],
     "dict": ["Dict", {"a": TWO}], "tuple": ["Tuple", [TWO, box(1)]], "text": ["Text", 3, "ab"],
     "sequence": ["Sequence", TWO], "empty": box(0), "dict-empty": ["Dict", {}], "one-of": ["OneOf", [TWO, box(1)]],
     "discrete-huge": ["Discrete", 2**40, 0],
