@@ -5,6 +5,8 @@ then ``update`` once. Whatever an agent learns from (a replay buffer, a rollout,
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -48,6 +50,8 @@ class Agent(ABC):
     Attributes:
         updates: gradient steps taken so far by each seed; an agent counts them itself.
         replay: the replay buffer, if there is one. It is saved in a file of its own, apart from ``state_dict``.
+        run_defaults: run keys that suit the agent, such as ``{"num_envs": 8}``: recipes and command lines go before
+            them, and what belongs to an environment, its budget and how it is evaluated, does too.
         wants: what the agent makes use of besides observations, where the environment says it, such as
             ``("action_mask",)``: a key of its ``info``, a key of its Dict observation (which is then no longer part of
             what is observed), or, for a mask, its method ``action_masks()``. ``spec.extras`` has what was found. Where
@@ -55,6 +59,7 @@ class Agent(ABC):
     """
 
     Config: ClassVar[type[AgentConfig]] = AgentConfig
+    run_defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     wants: ClassVar[tuple[str, ...]] = ()
     replay: Saveable | None = None
     updates: int = 0

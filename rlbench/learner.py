@@ -1,6 +1,7 @@
 """Agents written for one learner, without the seed axis, and the adapter that runs S of them side by side."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,9 +26,11 @@ class Learner(ABC):
 
     Attributes:
         updates: learning steps taken so far; the learner counts them itself.
+        run_defaults: as of `Agent`.
     """
 
     Config: ClassVar[type[AgentConfig]] = AgentConfig
+    run_defaults: ClassVar[Mapping[str, Any]] = Agent.run_defaults
     updates: int = 0
 
     @abstractmethod
@@ -66,6 +69,7 @@ def lift(learner: type[Learner]) -> type[Agent]:
 
     class Lifted(Agent):
         Config = learner.Config
+        run_defaults = learner.run_defaults
 
         def __init__(self, spec: Spec, config: Any, streams: Streams) -> None:
             cpu = torch.device("cpu")  # one learner at a time is faster there, and NumPy is at hand

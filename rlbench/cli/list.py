@@ -16,8 +16,9 @@ from . import options
     show_default=True,
     help="For `keys`: whose hyper-parameters.",
 )
+@click.option("--env", metavar="ID", type=options.Word(), help="For `keys`: where they are as is usual there.")
 @options.imports
-def list_(what: str, agent: str, imports: tuple[str, ...]) -> None:
+def list_(what: str, agent: str, env: str | None, imports: tuple[str, ...]) -> None:
     """List agents, recipes, environments, the keys that a recipe may hold, or operations of torch for agents.
 
     Of operations, it is tried on this machine whether a seed's numbers have the same bits alone and among others.
@@ -35,7 +36,7 @@ def list_(what: str, agent: str, imports: tuple[str, ...]) -> None:
         case "envs":
             _envs(imports)
         case "keys":
-            _keys(agent)
+            _keys(agent, env)
         case "operations":
             _operations()
 
@@ -69,16 +70,20 @@ def _envs(imports: tuple[str, ...]) -> None:
         click.echo(f"{name:34} {steps:22} {solved}".rstrip())
 
 
-def _keys(agent: str) -> None:
+def _keys(agent: str, env: str | None) -> None:
+    from rlbench.border.make import newest_version
     from rlbench.recipe import Recipe
     from rlbench.recipe.registry import find_agent
+    from rlbench.recipe.usual import usual
 
     entry = find_agent(agent)
+    own = usual(newest_version(env or ""), entry, Recipe)
     for prefix, model in (("", Recipe), (f"{entry.name}.", entry.cls.Config)):
         for name, field in model.model_fields.items():
             if name == "hyper":
                 continue
-            default = "" if field.is_required() else f"[{_shown(field.get_default())}]"
+            value = own.get(name, field.get_default()) if not prefix else field.get_default()
+            default = "" if field.is_required() else f"[{_shown(value)}]"
             click.echo(f"{prefix + name:28} {default:14} {field.description or ''}".rstrip())
 
 

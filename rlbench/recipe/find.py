@@ -9,15 +9,24 @@ from typing import Any
 from ..errors import UsageError
 from .registry import table_name
 
+ENVS = "envs"  # the folder beside those of agents, of what belongs to environments
+
 
 def recipe_names() -> dict[str, list[str]]:
     """The recipes that come with rlbench: agent -> names."""
     names: dict[str, list[str]] = {}
     for folder in _recipes().iterdir():
         files = [f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml")] if folder.is_dir() else []
-        if files:
+        if files and folder.name != ENVS:
             names[folder.name] = sorted(files)
     return dict(sorted(names.items()))
+
+
+def env_settings(env: str) -> dict[str, Any]:
+    """Run keys of an environment that rlbench knows, its budget and how it is evaluated; {} of any other."""
+    name = f"{env.replace('/', '-')}.toml"
+    file = _recipes() / ENVS / name
+    return _parse(file, f"{ENVS}/{name}") if file.is_file() else {}
 
 
 def _recipes() -> Traversable:

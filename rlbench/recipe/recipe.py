@@ -21,6 +21,7 @@ from .find import _read
 from .overrides import Bare, KeyPath, put, read
 from .problems import check_types, first_problem, value_text
 from .registry import AgentEntry, agent_names, find_agent, table_name
+from .usual import usual
 from .wrapped import with_code, wrapped
 
 
@@ -77,7 +78,7 @@ class Recipe(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63, description="the first seed")
     seeds: int = Field(10, ge=1, le=10_000, description="how many seeds train side by side")
     num_envs: int = Field(1, ge=1, le=10_000, description="environments per seed")
-    total_steps: int = Field(50_000, ge=1, description="env steps per seed")
+    total_steps: int = Field(100_000, ge=1, description="env steps per seed")
     max_episodes: int = Field(0, ge=0, description="a seed stops after so many episodes; 0: no limit")
     max_episode_steps: int = Field(
         0, ge=0, description="an episode is cut after so many steps, or after fewer where the environment says so"
@@ -94,7 +95,7 @@ class Recipe(BaseModel):
         description="processes that the seeds are split over; changes no result. 0: `rlbench train` "
         "takes one per CPU core, a Python program one",
     )
-    eval_every: int = Field(5_000, ge=0, description="steps between greedy evaluations; 0: only at the end")
+    eval_every: int = Field(10_000, ge=0, description="steps between greedy evaluations; 0: only at the end")
     eval_episodes: int = Field(10, ge=1, description="episodes of an evaluation during training, at most")
     final_eval_episodes: int = Field(100, ge=0, description="episodes of the evaluations at the end, at most; 0: none")
     eval_share: float = Field(
@@ -141,7 +142,7 @@ class Recipe(BaseModel):
         imports: Sequence[str] = (),
         overrides: Iterable[str] | Mapping[Any, Any] = (),
     ) -> Self:
-        """Find, read and validate a recipe.
+        """Find, read and validate a recipe. What it leaves out is as usual: see `rlbench.recipe.usual`.
 
         Args:
             source: name of a recipe that comes with rlbench, or a TOML file; None: the agent's recipe for ``env``, or
@@ -185,6 +186,7 @@ class Recipe(BaseModel):
         if "env" not in content:
             raise UsageError(f"{where} names no environment. Add --env ID (`rlbench list envs`).")
         entry = find_agent(content["agent"])
+        content = {**usual(content["env"], entry, cls), **content}
         hyper = _hyper_table(content, entry, named)
         tables = {entry.name: hyper, "env_kwargs": content.get("env_kwargs", {})}
         for path, value in extra.items():

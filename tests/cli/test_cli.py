@@ -168,7 +168,7 @@ def test_list() -> None:
     assert re.search(r"^CartPole-v1 +up to 500 steps +solved at 475$", envs, re.MULTILINE)
     assert "rlbench/Catch-v0" in envs
     keys = succeeds("list", "keys")
-    assert re.search(r"^total_steps +\[50000\] +env steps per seed$", keys, re.MULTILINE)
+    assert re.search(r"^total_steps +\[100000\] +env steps per seed$", keys, re.MULTILINE)
     assert re.search(r"^dqn\.gamma +\[0\.\d+\]", keys, re.MULTILINE)
 
 
