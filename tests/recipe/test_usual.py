@@ -74,8 +74,7 @@ def test_all_agents_of_an_environment_are_trained_as_long_and_evaluated_alike(en
 def test_compare_takes_what_comes_of_it(tmp_path: Path) -> None:
     quick: Any = {"seeds": 2, "total_steps": 60, "device": "cpu"}
     folders = [
-        training.train("CartPole-v1", agent=agent, out=tmp_path / agent, **quick).folder
-        for agent in ("dqn", "random")
+        training.train("CartPole-v1", agent=agent, out=tmp_path / agent, **quick).folder for agent in ("dqn", "random")
     ]
     assert library.compare(folders).differences == ()
     assert read_run(folders[1]).conditions["eval_every"] == "2500"
