@@ -113,7 +113,7 @@ class Recipe(BaseModel):
     on_nan: Literal["stop", "skip-seed"] = Field(
         "stop", description="a loss, reward or observation is not finite: stop the run, or go on without that seed"
     )
-    log_every: int = Field(500, ge=1, description="steps between rows of updates.csv")
+    log_every: int = Field(500, ge=1, description="steps between rows of updates.csv, where there were updates")
     track: Trackers = Field(
         ("tensorboard",), description="where numbers go besides the CSV files: tensorboard, wandb, trackio, or none"
     )

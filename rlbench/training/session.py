@@ -175,6 +175,7 @@ class Session:
             state.env_steps += r.num_envs
             if step.metrics:
                 state.metrics = step.metrics
+                state.learned.add(step.metrics)
             idle = state.env_steps < busy and not (step.finished or due or run.envs.broken or interrupts.signal)
             if idle and time.perf_counter() - ticked <= TICK_SECONDS:
                 continue  # as most steps are: there is nothing to record and nothing to do
@@ -241,5 +242,4 @@ class Session:
         if run.state.due(self.recipe.log_every, before):
             check_metrics(run)
             returns = run.scores.recent_means()
-            numbers = run.numbers if run.state.metrics else {}
-            run.recorder.progress(at, run.agent.updates, numbers, returns, run.state.training)
+            run.recorder.progress(at, run.agent.updates, run.learned(), returns, run.state.training)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..recipe.eval_cost import Cost
 from ..record.scoreboard import Scoreboard
+from .learned import Learned
 
 
 @dataclass
@@ -22,6 +23,7 @@ class RunState:
         env_steps: per seed, so far.
         train_seconds: time spent in the loop, without evaluations and checkpoints.
         metrics: of the newest update.
+        learned: of all updates since they were last written down.
         best: agent state, of each seed at its best evaluation.
         ended: agent state, of each seed that has stopped when it did.
         evaluated_at: env steps of the newest evaluation; -1 before the first.
@@ -34,6 +36,7 @@ class RunState:
     env_steps: int = 0
     train_seconds: float = 0.0
     metrics: dict[str, Tensor] = field(default_factory=dict)
+    learned: Learned = field(default_factory=Learned)
     best: dict[str, Any] | None = None
     ended: dict[str, Any] | None = None
     evaluated_at: int = -1
@@ -60,6 +63,7 @@ class RunState:
             "evaluated_at": self.evaluated_at,
             "inexact": self.inexact,
             "metrics": dict(self.metrics),
+            "learned": self.learned.state_dict(),
             "train_seconds": self.train_seconds,
             "eval_cost": list(self.cost),
         }
@@ -72,6 +76,7 @@ class RunState:
         self.evaluated_at = content["evaluated_at"]
         self.cost = Cost(*content.get("eval_cost", ()))
         self.metrics = dict(content.get("metrics", {}))
+        self.learned.load_state_dict(content.get("learned", {}))
         pending = content.get("pending")
         self.pending = (int(pending[0]), bool(pending[1])) if pending else None
         self.inexact = list(content["inexact"])

@@ -86,8 +86,22 @@ class Underway:
     @property
     def numbers(self) -> dict[str, list[float]]:
         """The newest metrics, and what the agent says of itself, one number for each seed."""
+        return self._of_seeds({**self.diagnostics(), **self.state.metrics})
+
+    def learned(self) -> dict[str, list[float]]:
+        """To be written down: means of the metrics since the last time, and what the agent says of itself now.
+
+        {} where there was no update since. Afterwards the next ones begin.
+        """
+        learned = self.state.learned
+        if not learned:
+            return {}
+        means = learned.means()
+        learned.clear()
+        return self._of_seeds({**self.diagnostics(), **means})
+
+    def _of_seeds(self, known: dict[str, Any]) -> dict[str, list[float]]:
         shape = (self.recipe.seeds,)
-        known = {**self.diagnostics(), **self.state.metrics}
         return {name: x.tolist() for name, x in known.items() if isinstance(x, Tensor) and tuple(x.shape) == shape}
 
     @property

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from command import rlbench, succeeds
 
-import rlbench as package
 from rlbench.errors import CheckpointError, RunFolderError
 from rlbench.recipe import Recipe
 from rlbench.record.watcher import Watcher
@@ -115,8 +114,8 @@ def test_resuming_past_a_damaged_checkpoint_ends_the_same(
         eval_episodes=2, final_eval_episodes=2, log_every=50, device="cpu",
         hyper={"hidden": (8,), "capacity": 300, "learning_starts": 20, "batch_size": 8},
     )  # fmt: skip
-    whole = package.train(recipe=recipe, out=tmp_path / "whole")
-    package.train(recipe=recipe.replace(total_steps=250), out=tmp_path / "run")
+    whole = training.train(recipe=recipe, out=tmp_path / "whole")
+    training.train(recipe=recipe.replace(total_steps=250), out=tmp_path / "run")
     place = tmp_path / "run" / "workers" / "1" if workers == 2 else tmp_path / "run"
     harm(place / "checkpoint.pth")
     notes = Notes()
@@ -145,7 +144,7 @@ def test_a_damaged_file_of_a_run_is_named_by_play_with_another_to_open(tmp_path:
 def test_a_resumed_run_lets_go_of_the_file_it_came_from(tmp_path: Path) -> None:
     """While a buffer's old file is mapped, a large one takes its place on the disk twice."""
     keys: Any = {"eval_every": 0, "final_eval_episodes": 0, "track": "none"}
-    folder = package.train("CartPole-v1", out=tmp_path / "run", seeds=1, total_steps=300, **keys).folder
+    folder = training.train("CartPole-v1", out=tmp_path / "run", seeds=1, total_steps=300, **keys).folder
     seen: list[list[str]] = []
 
     class Looks(Watcher):

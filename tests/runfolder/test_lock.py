@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from command import CARTPOLE, rlbench, succeeds
 
-import rlbench as package
 from rlbench.errors import RunFolderError
 from rlbench.runfolder.lock import Lock
+from rlbench.training import train as training
 
 HOLD = """
 import sys
@@ -71,6 +71,6 @@ def test_who_asks_in_the_moment_it_begins_does_not_stop_a_run(tmp_path: Path) ->
     fcntl.flock(asks, fcntl.LOCK_SH)
     goes = threading.Timer(0.1, os.close, [asks])
     goes.start()
-    run = package.train("CartPole-v1", out=tmp_path / "run", seeds=1, total_steps=20, eval_every=0, track="none")
+    run = training.train("CartPole-v1", out=tmp_path / "run", seeds=1, total_steps=20, eval_every=0, track="none")
     assert run.summary["env_steps"] == 20
     goes.join()

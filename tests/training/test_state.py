@@ -14,6 +14,7 @@ from rlbench.record.scoreboard import Scoreboard
 from rlbench.record.watcher import Watcher
 from rlbench.rollout.env_batch import Episode
 from rlbench.training.finish import figures
+from rlbench.training.learned import Learned
 from rlbench.training.milestones import stop
 from rlbench.training.session import Session
 from rlbench.training.state import RunState
@@ -26,8 +27,11 @@ def in_mid_run() -> RunState:
     scores.episode(Episode(0, 0, 0, 5.0, 5, True, 1, [0] * 5), 5)
     scores.evaluation(np.array([10.0, 2.0]), 6, [3, 3])
     scores.stop(0, "solved", 6)
+    learned = Learned()
+    learned.add({"loss": torch.tensor([0.5, 2.5])})
     return RunState(
         scores,
+        learned=learned,
         env_steps=7,
         train_seconds=1.5,
         metrics={"loss": torch.tensor([1.0, 2.0])},
@@ -42,22 +46,24 @@ def in_mid_run() -> RunState:
 
 def test_every_field_goes_into_a_checkpoint_and_comes_back() -> None:
     before, fresh = in_mid_run(), RunState(Scoreboard([3, 4], 9.0, "evaluation"))
-    known = {field.name for field in dataclasses.fields(RunState)} - {"scores"}
+    known = {field.name for field in dataclasses.fields(RunState)} - {"scores", "learned"}
     untouched = {name for name in known if repr(getattr(before, name)) == repr(getattr(fresh, name))}
     assert untouched == set()  # or the test below says nothing of it
     fresh.restore(before.env_steps, before.capture())
     for name in known:
         assert_same(getattr(fresh, name), getattr(before, name))
     assert_same(fresh.scores.state_dict(), before.scores.state_dict())
+    assert_same(fresh.learned.means(), {"loss": torch.tensor([0.5, 2.5], dtype=torch.float64)})
     assert fresh.training == before.training == [1]
 
 
 def test_what_earlier_versions_kept_is_enough() -> None:
     content, fresh = in_mid_run().capture(), RunState(Scoreboard([3, 4], 9.0, "evaluation"))
     fresh.restore(
-        7, {name: value for name, value in content.items() if name not in ("eval_cost", "metrics", "pending")}
+        7,
+        {name: value for name, value in content.items() if name not in ("eval_cost", "metrics", "learned", "pending")},
     )
-    assert (fresh.cost, fresh.metrics, fresh.pending) == (Cost(), {}, None)
+    assert (fresh.cost, fresh.metrics, fresh.pending, bool(fresh.learned)) == (Cost(), {}, None, False)
     assert fresh.best is not None
 
 

@@ -1,0 +1,69 @@
+"""What updates said since they were last written down: the mean of every number, for each seed."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK = 64  # updates whose numbers are put aside before they are added up: an operation on many costs as much as on one
+
+
+class Learned:
+    """Means of the metrics of updates. Sums are of the order of the updates, so that when they are looked at, saved, or
+    computed beside other seeds changes no bit of them."""
+
+    def __init__(self) -> None:
+        self._names: tuple[str, ...] = ()
+        self._aside: list[Tensor] = []  # (M, S) each, of these names
+        self._sums: dict[str, tuple[Tensor, Tensor]] = {}  # (S,) float64, and of how many
+
+    def __bool__(self) -> bool:
+        return bool(self._aside or self._sums)
+
+    def add(self, metrics: Any) -> None:
+        """Take in what an update gave. What has another form than it should is passed over; others complain of it."""
+        try:
+            values = torch.stack(tuple(metrics.values()))  # a copy: an agent may give the same tensors every time
+        except (AttributeError, TypeError, RuntimeError):
+            return
+        names = tuple(metrics)
+        if names != self._names or len(self._aside) == CHUNK:
+            self._add_up()
+            self._names = names
+        self._aside.append(values.detach())
+
+    def means(self) -> dict[str, Tensor]:
+        """Of every name, (S,); NaN for a seed that had no number."""
+        self._add_up()
+        return {name: sums / counts for name, (sums, counts) in self._sums.items()}
+
+    def clear(self) -> None:
+        """They have been written down."""
+        self._aside, self._sums = [], {}
+
+    def state_dict(self) -> dict[str, Any]:
+        self._add_up()
+        return {name: [x.clone() for x in pair] for name, pair in self._sums.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.clear()
+        self._sums = {name: (sums.clone(), counts.clone()) for name, (sums, counts) in state.items()}
+
+    def _add_up(self) -> None:
+        aside, self._aside = self._aside, []
+        if not aside:
+            return
+        shapes = {values.shape for values in aside}
+        if len(shapes) > 1 or aside[0].dim() != 2:
+            return
+        values = torch.stack(aside).double()  # (n, M, S)
+        known = ~values.isnan()
+        counts = known.sum(0)  # (M, S)
+        sums, before = torch.zeros_like(values[0]), [self._sums.get(name) for name in self._names]
+        for m, pair in enumerate(before):
+            if pair is not None and pair[0].shape == sums[m].shape:
+                sums[m], counts[m] = pair[0].to(sums.device), counts[m] + pair[1].to(counts.device)
+        for row in torch.where(known, values, 0.0):  # one after the other: the order of a sum is part of its bits
+            sums += row
+        for m, name in enumerate(self._names):
+            self._sums[name] = sums[m], counts[m]
