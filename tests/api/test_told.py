@@ -45,6 +45,7 @@ class Drawing:
 @pytest.fixture
 def drawing(monkeypatch: pytest.MonkeyPatch) -> Drawing:
     made = Drawing()
+    monkeypatch.setattr("rlbench.training.session.TICK_SECONDS", -1.0)  # by no clock
     for module in ("rlbench.api.notes", "rlbench.api.trained"):
         monkeypatch.setattr(f"{module}.gauge_for", lambda progress: made)
     return made
@@ -152,7 +153,7 @@ def test_an_evaluation_shows_how_far_it_is(tmp_path: Path, drawing: Drawing, mon
 
 def test_progress_changes_nothing_that_is_learned(tmp_path: Path, drawing: Drawing) -> None:
     shown = train(tmp_path / "shown")
-    assert len(drawing.shown) > 3
+    assert len(drawing.shown) > 100
     quiet = train(tmp_path / "quiet", watcher=Watcher())
     states = [rlbench.load(run.folder / "checkpoint.pth").agent.state_dict()["q_net"] for run in (shown, quiet)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
