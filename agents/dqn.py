@@ -1,7 +1,8 @@
 """DQN: Q-learning with a neural network, a replay buffer and a target network.
 
 Mnih et al. 2015, doi:10.1038/nature14236. Switches for Double DQN (van Hasselt et al. 2016, arXiv:1509.06461), n-step
-returns (Sutton & Barto 2018, section 7.1), soft target updates (Lillicrap et al. 2016, arXiv:1509.02971) and LayerNorm.
+returns (Sutton & Barto 2018, section 7.1), soft target updates (Lillicrap et al. 2016, arXiv:1509.02971), LayerNorm,
+and memory, which is `recurrent_dqn`. Where an environment says what actions are legal, no other is taken or counted on.
 Everything carries the seed axis S: S learners, stacked, each with its own networks, buffer and random numbers.
 """
 
@@ -22,7 +23,7 @@ from rlbench.graphs import Graph
 from rlbench.optim import Adam
 from rlbench.replay import Replay
 from rlbench.rng import Stream, Streams
-from rlbench.types import Batch, Spec, Transition
+from rlbench.types import NO_EXTRAS, Batch, Extras, Spec, Transition
 
 
 class DQNConfig(AgentConfig):
@@ -41,11 +42,16 @@ class DQNConfig(AgentConfig):
     n_step: int = Field(1, ge=1, description="steps of reward before bootstrapping")
     double: bool = Field(False, description="Double DQN: choose the next action with the online network")
     capacity: int = Field(50_000, ge=1, description="transitions in the replay buffer")
-    batch_size: int = Field(64, ge=1, description="transitions per update")
+    batch_size: int = Field(64, ge=1, description="transitions per update; with memory, sequences")
     learning_starts: int = Field(1_000, ge=0, description="first update once more steps than this were taken")
     train_every: int = Field(1, ge=1, description="env steps per update")
     tau: float = Field(0.005, gt=0, le=1, description="share of the online weights in a target update")
     target_update_every: int = Field(1, ge=1, description="updates between target updates; with tau 1: hard updates")
+    memory: Literal["gru"] | None = Field(None, description="what the agent remembers an episode by; unset: nothing")
+    memory_size: int = Field(64, ge=1, description="numbers that are remembered")
+    sequence_length: int = Field(20, ge=1, description="with memory: steps of each sequence that are learned from")
+    burn_in: int = Field(10, ge=0, description="with memory: steps before these, which only bring it up to date")
+    mask_actions: bool = Field(True, description="never take an action that the environment's action_mask forbids")
     epsilon_start: float = Field(1.0, ge=0, le=1, description="share of random actions at first")
     epsilon_end: float = Field(0.05, ge=0, le=1, description="share of random actions at last")
     epsilon_steps: int = Field(10_000, ge=0, description="steps over which epsilon falls in a straight line")
@@ -59,6 +65,8 @@ class DQNConfig(AgentConfig):
             raise ValueError("hidden: every layer needs at least one unit")
         if self.capacity < self.batch_size:
             raise ValueError(f"capacity {self.capacity} is smaller than batch_size {self.batch_size}")
+        if self.memory and not self.hidden:
+            raise ValueError("hidden: memory takes at least one layer before it")
         return self
 
 
@@ -66,6 +74,16 @@ class DQN(Agent):
     """S deep Q-learners. See `rlbench.agent.Agent` for the arguments and methods."""
 
     Config = DQNConfig
+    wants = ("action_mask",)
+
+    def __new__(cls, spec: Spec, config: DQNConfig, streams: Streams) -> "DQN":
+        if config.memory is None:
+            return super().__new__(cls)
+        from rlbench.agents.recurrent_dqn import RecurrentDQN
+
+        if cls is not DQN and not issubclass(cls, RecurrentDQN):
+            raise UsageError(f"{cls.__name__} is a DQN without memory: derive it from RecurrentDQN to give it one")
+        return super().__new__(RecurrentDQN if cls is DQN else cls)
 
     def __init__(self, spec: Spec, config: DQNConfig, streams: Streams) -> None:
         if spec.action_sizes is not None:
@@ -90,17 +108,18 @@ class DQN(Agent):
         self.target_net = copy.deepcopy(self.q_net)
         self.online, self.target = nn.Flat(self.q_net), nn.Flat(self.target_net)
         self.adam = Adam(self.online.data, config.learning_rate, epsilon=config.adam_epsilon)
-        self.replay: Replay = Replay(spec, config.capacity, streams["replay"], gamma=config.gamma, n_step=config.n_step)
+        self.replay: Replay = self.make_replay(spec, streams["replay"])
         self.loss: Callable[[Tensor], tuple[Tensor, Tensor]] = (
             functional.squared_loss if config.loss == "squared" else functional.huber_loss
         )
         self.explore = streams["explore"]
         self.num_actions = spec.num_actions
+        self.masked = config.mask_actions and "action_mask" in spec.extras
         self.env_steps = 0
         self.episodes = torch.zeros(spec.num_seeds, 1, dtype=torch.int64, device=spec.device)
         self._epsilon: np.ndarray | None = None  # kept while no episode ends
         self._newest_q: Tensor | None = None  # (S, B, A) of the newest batch, for diagnostics
-        self._greedy, self._step = Graph(self._argmax, spec.device), Graph(self._gradient_step, spec.device)
+        self._greedy, self._step = Graph(self.greedy, spec.device), Graph(self.gradient_step, spec.device)
 
     def make_network(self, spec: Spec, num_actions: int, init: Stream) -> torch.nn.Module:
         """The network of action values, (S, N, *O) -> (S, N, A). For a network of your own, override it in a subclass.
@@ -116,6 +135,11 @@ class DQN(Agent):
         """
         return nn.network(spec, self.config.hidden, num_actions, init, layer_norm=self.config.layer_norm)
 
+    def make_replay(self, spec: Spec, stream: Stream) -> Replay:
+        """Where experience is kept; ``stream`` draws from it."""
+        c = self.config
+        return Replay(spec, c.capacity, stream, gamma=c.gamma, n_step=c.n_step)
+
     def epsilon(self) -> float | np.ndarray:
         """Share of random actions now: one number, or (S, 1) where it falls with each seed's own episodes."""
         c = self.config
@@ -128,22 +152,28 @@ class DQN(Agent):
             return self._epsilon
         return functional.linear_schedule(c.epsilon_start, c.epsilon_end, c.epsilon_steps, self.env_steps)
 
-    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
-        (greedy,) = self._greedy(obs) if explore else self._argmax(obs)
-        if not explore:
-            return greedy
+    def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor | tuple[Tensor, Extras]:
+        legal: tuple[Tensor, ...] = (extras["action_mask"],) if self.masked else ()  # (S, E, A)
+        (greedy,) = self._greedy(obs, *legal) if explore else self.greedy(obs, *legal)
+        return self.explored(greedy, *legal) if explore else greedy
+
+    def explored(self, greedy: Tensor, legal: Tensor | None = None) -> Tensor:
+        """Epsilon-greedy: ``greedy``, (S, E), but for a random share of them; ``legal`` is (S, E, A)."""
         epsilon = self.epsilon()
         u = self.explore.host(self.spec.num_envs)  # (S, E)
         exploring = u < epsilon
         if not exploring.any():
             return greedy.clone() if greedy.is_cuda else greedy  # a graph's is its own
-        random = (u * (self.num_actions / epsilon)).astype(np.int64)  # u below epsilon is uniform there too
-        np.minimum(random, self.num_actions - 1, out=random)
+        if legal is not None:
+            random = functional.nth_legal(u / epsilon, legal.cpu().numpy())
+        else:
+            random = (u * (self.num_actions / epsilon)).astype(np.int64)  # u below epsilon is uniform there too
+            np.minimum(random, self.num_actions - 1, out=random)
         device = self.spec.device
         return torch.where(sent(exploring, device), sent(random, device), greedy)
 
-    def _argmax(self, obs: Tensor) -> tuple[Tensor]:
-        return (self.q_net.forward(obs).argmax(-1),)  # (S, E)
+    def greedy(self, obs: Tensor, legal: Tensor | None = None) -> tuple[Tensor]:
+        return (functional.legal_q(self.q_net.forward(obs), legal).argmax(-1),)  # (S, E)
 
     def observe(self, transition: Transition) -> None:
         self.replay.add(transition)
@@ -171,27 +201,42 @@ class DQN(Agent):
 
     def learn_from(self, batch: Batch) -> dict[str, Tensor]:
         """One gradient step of every seed, from ``batch``, (S, B, ...)."""
+        legal = (batch.next_extras["action_mask"],) if self.masked else ()  # (S, B, A)
+        return self.step_on(*batch, *legal)
+
+    def step_on(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """One `gradient_step`, with all that goes with it."""
         c = self.config
         if c.learning_rate_end is not None and self.spec.total_steps:
             self.adam.learning_rate = functional.linear_schedule(
                 c.learning_rate, c.learning_rate_end, self.spec.total_steps, self.env_steps
             )
         self.adam.advance()
-        loss, q_value, grad_norm, self._newest_q = self._step(*batch)
+        loss, q_value, grad_norm, self._newest_q = self._step(*inputs)
         self.updates += 1
         if self.updates % c.target_update_every == 0:
             self.target.data.lerp_(self.online.data, c.tau)  # tau 1: a copy
         metrics = {"loss": loss, "q_value": q_value, "grad_norm": grad_norm}  # (S,) each
         return {name: x.clone() for name, x in metrics.items()} if loss.is_cuda else metrics  # a graph's are its own
 
-    def _gradient_step(
-        self, obs: Tensor, action: Tensor, reward: Tensor, discount: Tensor, next_obs: Tensor
+    def gradient_step(
+        self,
+        obs: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        discount: Tensor,
+        next_obs: Tensor,
+        legal: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """From a batch to new weights, operations on tensors alone: loss, mean value, norm (S,); values (S, B, A)."""
+        """From a batch to new weights, operations on tensors alone: loss, mean value, norm (S,); values (S, B, A).
+
+        ``legal`` is (S, B, A), the actions that ``next_obs`` allows.
+        """
         c = self.config
-        next_q = self.target_net.forward(next_obs)  # (S, B, A)
+        next_q = functional.legal_q(self.target_net.forward(next_obs), legal)  # (S, B, A)
         if c.double:
-            next_value = functional.double_value(self.q_net.forward(next_obs), next_q)  # (S, B)
+            online_q = functional.legal_q(self.q_net.forward(next_obs), legal)
+            next_value = functional.double_value(online_q, next_q)  # (S, B)
         else:
             next_value = functional.max_value(next_q)
         target = functional.td_target(reward, discount, next_value)  # (S, B)
@@ -201,12 +246,14 @@ class DQN(Agent):
         q_values = q_all.gather(-1, action).squeeze(-1)  # (S, B)
         loss, slope = self.loss(q_values - target)  # (S, B) both: the loss and its derivative
         upstream = torch.zeros_like(q_all).scatter_(-1, action, slope.unsqueeze(-1) / c.batch_size)
-        pull(upstream, self.online.grads)
-        grad = self.online.grad  # (S, P): of the mean over the batch, each seed its own
+        pull(upstream, self.online.grads)  # of the mean over the batch, each seed its own
+        return loss.mean(1), q_values.mean(1), self.descend(), q_all
 
-        grad_norm = functional.clip_norm_(grad, c.max_grad_norm)  # (S,)
-        self.adam.apply(grad)
-        return loss.mean(1), q_values.mean(1), grad_norm, q_all
+    def descend(self) -> Tensor:
+        """New weights from the gradient in ``online.grad``, (S, P); its norm as it was, (S,)."""
+        grad_norm = functional.clip_norm_(self.online.grad, self.config.max_grad_norm)
+        self.adam.apply(self.online.grad)
+        return grad_norm
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -233,5 +280,11 @@ class DQN(Agent):
         gradients = torch.cat([grad.flatten(1) for grad in self.online.grads], 1)  # (S, P) as Adam took it
         return {"epsilon": epsilon, "q_values": self._newest_q, "gradients": gradients}
 
-    def explain(self, obs: Tensor) -> dict[str, Tensor]:
-        return {"q_values": self.q_net.forward(obs)}  # (S, E, A)
+    def explain(self, obs: Tensor, extras: Extras = NO_EXTRAS) -> dict[str, Tensor]:
+        return self.explained(self.q_net.forward(obs), extras)
+
+    def explained(self, q_values: Tensor, extras: Extras) -> dict[str, Tensor]:
+        """``q_values``, (S, E, A), for people to look at; illegal actions have none."""
+        if self.masked and extras:
+            q_values = q_values.masked_fill(~extras["action_mask"], -torch.inf)
+        return {"q_values": q_values}

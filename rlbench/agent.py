@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from .rng import Streams
-from .types import Spec, Transition
+from .types import Extras, Spec, Transition
 
 
 class AgentConfig(BaseModel):
@@ -81,7 +81,7 @@ class Agent(ABC):
         """
 
     @abstractmethod
-    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
+    def act(self, obs: Tensor, *, explore: bool) -> Tensor | tuple[Tensor, Extras]:
         """Choose an action for every observation.
 
         Args:

@@ -1,5 +1,6 @@
 """Pure maths on tensors: targets, losses, schedules. One source per function; no state, no randomness."""
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -108,6 +109,39 @@ def _summed_backwards(x: Tensor, decay: Tensor) -> Tensor:
         y = torch.addcmul(now, kept, y)
         steps.append(y)
     return torch.stack(steps[::-1], 1)
+def legal_q(q: Tensor, legal: Tensor | None) -> Tensor:
+    """Q-values of which those of illegal actions lie below all others, so that none of them is chosen or counted on.
+
+    Where no action is legal, as after an episode's end, all values are 0. (Invalid actions are masked before the
+    maximum; Huang & Ontanon 2020, arXiv:2006.14171, for policies.)
+
+    Args:
+        q: (..., A).
+        legal: (..., A) bool; None: all are.
+
+    Returns:
+        (..., A), finite.
+    """
+    if legal is None:
+        return q
+    lowest = torch.finfo(q.dtype).min
+    return q.masked_fill(~legal, lowest).masked_fill(~legal.any(-1, keepdim=True), 0.0)
+
+
+def nth_legal(share: np.ndarray, legal: np.ndarray) -> np.ndarray:
+    """The legal action at a ``share`` of the way through all legal ones: of uniform shares, a uniform choice.
+
+    Args:
+        share: (...) in 0..1; what lies beyond counts as 1.
+        legal: (..., A) bool; where none is legal the answer is 0.
+
+    Returns:
+        (...) int64.
+    """
+    count = legal.sum(-1)
+    nth = np.clip((share * count).astype(np.int64), 0, np.maximum(count - 1, 0))  # counted from 0
+    chosen: np.ndarray = (legal.cumsum(-1) > nth[..., None]).argmax(-1)
+    return chosen
 
 
 def squared_loss(td_error: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .acting import choose, explained, wanted
 from .agent import Agent, AgentConfig
 from .errors import AgentError
 from .rng import Streams, generator
-from .types import Spec, Transition
+from .types import NO_EXTRAS, Extras, Spec, Transition
 
 NAN = float("nan")
 
@@ -31,14 +32,21 @@ class Learner(ABC):
 
     Config: ClassVar[type[AgentConfig]] = AgentConfig
     run_defaults: ClassVar[Mapping[str, Any]] = Agent.run_defaults
+    wants: ClassVar[tuple[str, ...]] = ()
     updates: int = 0
 
     @abstractmethod
     def __init__(self, spec: Spec, config: Any, rng: np.random.Generator) -> None: ...
 
+    def begin(self, started: Tensor, *, explore: bool) -> None:  # noqa: B027  (may be left out)
+        """Episodes begin in the envs of ``started``, (E,) bool: see `Agent.begin`. May be left out."""
+
     @abstractmethod
-    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
-        """(E, *O) -> (E,) int64, or (E, *action_shape), as `rlbench.Spec` has it; not to explore is to draw nothing."""
+    def act(self, obs: Tensor, *, explore: bool) -> Tensor | tuple[Tensor, Extras]:
+        """(E, *O) -> (E,) int64, or (E, *action_shape), as `rlbench.Spec` has it; not to explore is to draw nothing.
+
+        As with `Agent.act`, a learner that ``wants`` more takes ``extras``, and may return extras beside the action.
+        """
 
     @abstractmethod
     def observe(self, transition: Transition) -> None:
@@ -64,12 +72,22 @@ class Learner(ABC):
         return {}
 
 
+def _on_cpu(extras: Extras) -> Extras:
+    return {name: leaf.cpu() for name, leaf in extras.items()} if extras else NO_EXTRAS
+
+
+def _of(extras: Extras, s: int) -> Extras:
+    """What belongs to the learner at position ``s``, without the seed axis."""
+    return {name: leaf[s] for name, leaf in extras.items()} if extras else NO_EXTRAS
+
+
 def lift(learner: type[Learner]) -> type[Agent]:
     """An `Agent` class that runs S separate instances of ``learner``, one after the other."""
 
     class Lifted(Agent):
         Config = learner.Config
         run_defaults = learner.run_defaults
+        wants = wanted(learner)
 
         def __init__(self, spec: Spec, config: Any, streams: Streams) -> None:
             cpu = torch.device("cpu")  # one learner at a time is faster there, and NumPy is at hand
@@ -83,20 +101,29 @@ def lift(learner: type[Learner]) -> type[Agent]:
         def updates(self) -> int:  # type: ignore[override]
             return max(one.updates for one in self.learners)
 
-        def act(self, obs: Tensor, *, explore: bool) -> Tensor:
-            here = obs.cpu()
-            actions = [one.act(here[s], explore=explore) for s, one in enumerate(self.learners)]
+        def begin(self, started: Tensor, *, explore: bool) -> None:
+            here = started.cpu()
+            for s, one in enumerate(self.learners):
+                one.begin(here[s], explore=explore)
+
+        def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor | tuple[Tensor, Extras]:
+            here, more = obs.cpu(), _on_cpu(extras)
+            each = [choose(one, here[s], _of(more, s), explore=explore, axes=1) for s, one in enumerate(self.learners)]
+            actions = [action for action, _ in each]
             if odd := [a for a in actions if not isinstance(a, Tensor)]:
                 raise AgentError(f"{learner.__name__}.act gave a {type(odd[0]).__name__}, expected a Tensor")
             if len({(a.shape, a.dtype) for a in actions}) > 1:
                 shapes = " and ".join(sorted({f"{tuple(a.shape)} {a.dtype}" for a in actions}))
                 raise AgentError(f"{learner.__name__}.act gave actions of different kinds: {shapes}")
-            return torch.stack(actions).to(self.device)
+            action = torch.stack(actions).to(self.device)
+            said = {name: torch.stack([others[name] for _, others in each]).to(self.device) for name in each[0][1]}
+            return (action, said) if said else action
 
         def observe(self, transition: Transition) -> None:
             here = [leaf.cpu() for leaf in transition]
+            extras, more = _on_cpu(transition.extras), _on_cpu(transition.next_extras)
             for s, one in enumerate(self.learners):
-                one.observe(Transition(*(leaf[s] for leaf in here)))
+                one.observe(Transition(*(leaf[s] for leaf in here), extras=_of(extras, s), next_extras=_of(more, s)))
 
         def update(self) -> dict[str, Tensor]:
             each = [one.update() or {} for one in self.learners]
@@ -122,9 +149,9 @@ def lift(learner: type[Learner]) -> type[Agent]:
                 if where[s].any():
                     one.cut(where[s])
 
-        def explain(self, obs: Tensor) -> dict[str, Tensor]:
-            here = obs.cpu()
-            each = [one.explain(here[s]) for s, one in enumerate(self.learners)]
+        def explain(self, obs: Tensor, extras: Extras = NO_EXTRAS) -> dict[str, Tensor]:
+            here, more = obs.cpu(), _on_cpu(extras)
+            each = [explained(one, here[s], _of(more, s)) for s, one in enumerate(self.learners)]
             return {name: torch.stack([metrics[name] for metrics in each]) for name in each[0]}
 
     Lifted.__name__, Lifted.__qualname__, Lifted.__doc__ = learner.__name__, learner.__qualname__, learner.__doc__

@@ -180,9 +180,9 @@ def graphs(job: Job) -> dict[str, Any]:
         batch = agent.replay.sample(agent.config.batch_size)
         flush(True)
         with torch.inference_mode():
-            row = {"us, by itself": _microseconds(partial(agent._gradient_step, *batch), loop.cuda)}
+            row = {"us, by itself": _microseconds(partial(agent.gradient_step, *batch), loop.cuda)}
             if loop.cuda:
-                graph = Graph(agent._gradient_step, loop.parts.device)
+                graph = Graph(agent.gradient_step, loop.parts.device)
                 row["us, one graph"] = _microseconds(partial(graph, *batch), True)
         moved = 4 * agent.online.data.numel() * 14  # parameters and gradients: read or written so often in an update
         row["MiB, least"] = round((moved + sum(x.nbytes for x in batch)) / 2**20, 2)

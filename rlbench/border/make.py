@@ -22,6 +22,7 @@ from ..user_code.commands import ref as shown_ref
 from ..user_code.refs import Ref, is_env_class, parse, placed
 from .blame import culprit, in_one_line
 from .calls import Border
+from .extras import Source, find
 from .wrappers import Wrap, pays_as_told
 
 NO_LIMIT = 1000  # steps after which an episode is cut where the environment itself sets no limit
@@ -33,7 +34,7 @@ class EnvMaker(NamedTuple):
 
     ``limit`` is the number of steps after which `EnvBatch` truncates an episode, 0 where the environment's own time
     limit comes first. ``notes`` are sentences for the user. ``reward_threshold`` is Gymnasium's own, and None where a
-    wrapper changes what is paid.
+    wrapper changes what is paid. ``extras`` is where the environment says what the agent wants besides observations.
     """
 
     env_id: str
@@ -45,6 +46,7 @@ class EnvMaker(NamedTuple):
     spec: EnvSpec | None = None  # as it was when the environment was looked up, whatever is registered later
     wraps: tuple[Wrap, ...] = ()  # around what Gymnasium makes, the innermost first
     time_limit: int | None = None  # steps after which an episode is cut at the latest, by whomever
+    extras: tuple[Source, ...] = ()
 
     def __call__(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         kwargs = {**self.kwargs, **({"render_mode": render_mode} if render_mode else {})}
@@ -186,6 +188,7 @@ def env_maker(
     anew: bool = False,
     classes: Mapping[str, EnvSpec] | None = None,
     wraps: Sequence[Wrap] = (),
+    wants: Collection[str] = (),
 ) -> EnvMaker:
     """Look up ``env_id`` and try one copy.
 
@@ -197,17 +200,21 @@ def env_maker(
         anew: make every copy again for every episode.
         classes: what `import_modules` gave, which goes before Gymnasium's ids.
         wraps: wrappers to put around it, the innermost first.
+        wants: what an agent wants to be told besides observations; the copy is reset, to see what it says.
 
     Raises:
         UsageError: no such environment, a missing dependency, arguments that it does not take, or a wrapper that does
-            not fit.
+            not fit; or it says something of a form that cannot be told.
     """
     kwargs = _own(kwargs or {})
     registered = (classes or {}).get(env_id) or gym.registry.get(env_id)
     maker = EnvMaker(env_id, kwargs, 0, (), None, anew, registered, tuple(wraps))
     env = maker()
     spec = env.spec
-    env.close()
+    try:
+        extras = find(env, env_id, wants)
+    finally:
+        env.close()
     own = spec.max_episode_steps if spec else None
     notes = []
     limit = max_episode_steps
@@ -220,7 +227,7 @@ def env_maker(
         )
     threshold = spec.reward_threshold if spec and pays_as_told(env) else None
     cut_after = min(filter(None, (limit, *_limits(env))), default=None)
-    return maker._replace(limit=limit, notes=tuple(notes), reward_threshold=threshold, time_limit=cut_after)
+    return maker._replace(limit=limit, notes=tuple(notes), reward_threshold=threshold, time_limit=cut_after, extras=extras)
 
 
 def _limits(env: gym.Env[Any, Any]) -> Iterator[int | None]:

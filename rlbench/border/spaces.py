@@ -1,7 +1,8 @@
 """Between Gymnasium's spaces and tensors: what a space becomes, and the conversion of each observation and action."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -10,7 +11,7 @@ import torch
 from gymnasium import spaces
 
 from ..errors import UsageError
-from ..types import Spec
+from ..types import Extra, Spec
 from . import observations
 from .nested import writer
 from .observations import Check, TooLarge
@@ -37,12 +38,14 @@ class ObsCodec(NamedTuple):
     too_large: TooLarge
 
 
-def obs_codec(space: spaces.Space[Any], env_id: str) -> ObsCodec:
-    """How to store the observations of ``space``.
+def obs_codec(space: spaces.Space[Any], env_id: str, without: Collection[str] = ()) -> ObsCodec:
+    """How to store the observations of ``space``; of a Dict, without the keys that are told apart from them.
 
     Raises:
         UsageError: the space has no fixed-size form (Graph, Sequence), no numbers at all, or too many.
     """
+    if without and isinstance(space, spaces.Dict) and len(left := set(space.spaces) - set(without)) == 1:
+        return _part_codec(space, left.pop(), env_id)
     large = TooLarge()
     if isinstance(space, spaces.Discrete):
         _few(int(space.n), str(space), "observations", env_id)
@@ -59,7 +62,7 @@ def obs_codec(space: spaces.Space[Any], env_id: str) -> ObsCodec:
             return ObsCodec(space, space.shape, observations.F32, None, note, observations.board(space, _OBS), large)
         check = observations.box(space, _OBS, large)
         return ObsCodec(space, space.shape, observations.F32, None, "vector", check, large)
-    kept, left_out = _fixed_size(space)
+    kept, left_out = _fixed_size(_less(space, without))
     if kept is not None:
         width = spaces.flatdim(kept)
         _some(width, space, "observations", env_id)
@@ -67,7 +70,7 @@ def obs_codec(space: spaces.Space[Any], env_id: str) -> ObsCodec:
         note = f"{type(space).__name__} observations are flattened to {width} numbers"
         if left_out:
             note += f", without {', '.join(left_out)}, which has no fixed size"
-        write, _ = writer(kept, _OBS, 0, large, left_out)
+        write, _ = writer(kept, _OBS, 0, large, [*left_out, *without])
 
         def encode(obs: Any) -> np.ndarray:
             out = np.zeros(width, np.float32)
@@ -82,6 +85,24 @@ def obs_codec(space: spaces.Space[Any], env_id: str) -> ObsCodec:
         "Wrap the environment so that it returns a Box, Discrete, Dict or Tuple of fixed-size parts, and register it "
         "under its own name."
     )
+
+
+def _part_codec(space: spaces.Dict, key: str, env_id: str) -> ObsCodec:
+    """Of a Dict of which one key is left: its value, in its own form."""
+    inner = obs_codec(space.spaces[key], env_id)
+
+    def encode(obs: Any) -> Any:
+        if not isinstance(obs, Mapping) or key not in obs:
+            raise observations.Unfit(f"{_OBS} is {observations.kind(obs)} where a dict with {key!r} was declared")
+        return inner.encode(obs[key])
+
+    return inner._replace(encode=encode)
+
+
+def _less(space: spaces.Space[Any], without: Collection[str]) -> spaces.Space[Any]:
+    if not without or not isinstance(space, spaces.Dict):
+        return space
+    return spaces.Dict({key: inner for key, inner in space.spaces.items() if key not in without})
 
 
 def space_text(space: Any) -> str:
@@ -255,9 +276,12 @@ def spec_of(
     device: torch.device,
     total_steps: int = 0,
     time_limit: int | None = None,
+    *,
+    extras: Mapping[str, Extra] = MappingProxyType({}),
+    without: Collection[str] = (),
 ) -> Spec:
-    """What an agent must know of ``env``."""
-    obs = obs_codec(declared(env, "observation_space", env_id), env_id)
+    """What an agent must know of ``env`` that shows a Dict ``without`` some keys, and says ``extras``."""
+    obs = obs_codec(declared(env, "observation_space", env_id), env_id, without)
     actions = declared(env, "action_space", env_id)
     sizes = action_codec(actions, env_id).sizes
     low, high = _inner_bounds(actions, device) if isinstance(actions, spaces.Box) else (None, None)
@@ -276,6 +300,7 @@ def spec_of(
         whole_actions=isinstance(actions, spaces.Box) and actions.dtype.kind != "f",
         action_sizes=sizes,
         time_limit=time_limit,
+        extras=extras,
     )
 
 

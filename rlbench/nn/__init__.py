@@ -26,3 +26,4 @@ from .orthogonal import orthogonal_ as orthogonal_
 from .products import affine as affine
 from .products import product as product
 from .recurrent import GRUCell as GRUCell
+from .recurrent import Remembering as Remembering

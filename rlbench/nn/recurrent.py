@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from .. import functional
 from ..rng import Stream
 from . import kernels
-from .layers import uniform
+from .layers import Linear, uniform
+from .networks import Network
 from .products import affine, product
 
 Pull = Callable[[Tensor, Sequence[Tensor]], tuple[Tensor, Tensor]]
+PullSequence = Callable[[Tensor, Sequence[Tensor]], Tensor]
 
 
 class GRUCell(nn.Module):
@@ -97,3 +99,114 @@ class GRUCell(nn.Module):
         remembered = of_memory[..., both:]
         candidate = torch.tanh(of_input[..., both:] + reset * remembered)
         return candidate + update * (h - candidate), (reset, update, candidate, remembered)
+
+    def unroll(self, x: Tensor, h: Tensor, fresh: Tensor | None = None) -> tuple[Tensor, "PullSequence"]:
+        """L steps one after the other, with one product for all inputs, and the way back through time.
+
+        Args:
+            x: (S, L, N, I).
+            h: (S, N, H), what was remembered before the first step.
+            fresh: (S, L, N) bool: what was remembered is forgotten before this step; None: nowhere.
+
+        Returns:
+            (S, L, N, H), what is remembered after each step, and ``pull(upstream, grads)``: of the gradient there,
+            (S, L, N, H), the one at ``x``. It *writes* the gradients of the parameters to ``grads``. Call both under
+            `torch.no_grad`, or of parameters that need no gradient.
+        """
+        seeds, length, rows, _ = x.shape
+        size, both = self.size, 2 * self.size
+        weight, recurrent, bias, recurrent_bias = self._all
+        flat = x.reshape(seeds, length * rows, -1)
+        inputs = affine(flat, weight, bias).view(seeds, length, rows, 3 * size)
+        kept = None if fresh is None else (~fresh).unsqueeze(-1).to(x.dtype)  # (S, L, N, 1)
+        entering, gates, candidates, remembered, out = (
+            x.new_empty((seeds, length, rows, width)) for width in (size, both, size, size, size)
+        )
+        for t in range(length):
+            if kept is not None:
+                h = h * kept[:, t]
+            entering[:, t] = h
+            of_memory = affine(h, recurrent, recurrent_bias)  # (S, N, 3 H)
+            gate = functional.sigmoid(inputs[:, t, :, :both] + of_memory[..., :both])
+            reset, update = gate.chunk(2, -1)
+            candidate = torch.tanh(inputs[:, t, :, both:] + reset * of_memory[..., both:])
+            h = candidate + update * (h - candidate)
+            gates[:, t], candidates[:, t], remembered[:, t], out[:, t] = gate, candidate, of_memory[..., both:], h
+
+        def pull(upstream: Tensor, grads: Sequence[Tensor]) -> Tensor:
+            reset, update = gates.chunk(2, -1)  # (S, L, N, H), as all that follows, but for the last axis
+            new = 1 - update
+            slope = kernels.tanh_back(new, candidates)  # of what is remembered, by the candidate's argument
+            of_update = (entering - candidates) * update * new
+            of_reset = remembered * reset * (1 - reset)
+            of_input = x.new_empty((seeds, length, rows, 3 * size))
+            of_memory = torch.empty_like(of_input)
+            back = torch.zeros_like(out[:, 0])
+            for t in range(length - 1, -1, -1):
+                grad = upstream[:, t] + back
+                at_candidate = grad * slope[:, t]
+                at = torch.cat((at_candidate * of_reset[:, t], grad * of_update[:, t], at_candidate), -1)
+                of_input[:, t] = at
+                at = torch.cat((at[..., :both], at_candidate * reset[:, t]), -1)
+                of_memory[:, t] = at
+                back = product(at, recurrent.mT) + grad * update[:, t]
+                if kept is not None:
+                    back = back * kept[:, t]
+            of_input, of_memory = (of.view(seeds, length * rows, -1) for of in (of_input, of_memory))
+            grads[0].copy_(product(flat.mT, of_input))
+            grads[1].copy_(product(entering.view(seeds, length * rows, -1).mT, of_memory))
+            torch.sum(of_input, 1, keepdim=True, out=grads[2])
+            torch.sum(of_memory, 1, keepdim=True, out=grads[3])
+            return product(of_input, weight.mT).view(x.shape)
+
+        return out, pull
+
+
+class Remembering(nn.Module):
+    """S networks with memory: layers, a `GRUCell`, and a linear head on what it remembers.
+
+    Args:
+        body: (S, N, *O) -> (S, N, I); a ReLU follows.
+        cell: takes what comes of that.
+        n_out: A, numbers that come out.
+        init: random numbers for the head.
+    """
+
+    def __init__(self, body: Network, cell: GRUCell, n_out: int, init: Stream) -> None:
+        super().__init__()
+        self.body, self.cell, self.head = body, cell, Linear(cell.size, n_out, init)
+        self._split = len(list(body.parameters()))
+
+    def forward(self, obs: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """One step: (S, N, *O) and what was remembered, (S, N, H), to (S, N, A) and what is remembered now."""
+        h = self.cell.forward(torch.relu(self.body.forward(obs)), h)
+        return self.head.forward(h), h
+
+    def unroll(self, obs: Tensor, h: Tensor, fresh: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(S, L, N, *O) step by step, to (S, L, N, A) and what is remembered after each, (S, L, N, H)."""
+        out, hidden, _ = self._unroll(obs, h, fresh)
+        return out, hidden
+
+    def vjp(
+        self, obs: Tensor, h: Tensor, fresh: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Callable[[Tensor, Sequence[Tensor]], None]]:
+        """`unroll`, and the way back: of the gradient at (S, L, N, A), those of the parameters, as `Network.vjp`."""
+        return self._unroll(obs, h, fresh)
+
+    def _unroll(
+        self, obs: Tensor, h: Tensor, fresh: Tensor | None
+    ) -> tuple[Tensor, Tensor, Callable[[Tensor, Sequence[Tensor]], None]]:
+        lead = obs.shape[:3]
+        before, pull_body = self.body.vjp(obs.flatten(1, 2))  # (S, L * N, I)
+        features = torch.relu(before)
+        hidden, pull_cell = self.cell.unroll(features.view(*lead, -1), h, fresh)
+        out, kept = self.head.keep(hidden.flatten(1, 2))
+
+        def pull_all(grad: Tensor, into: Sequence[Tensor]) -> None:
+            n = self._split
+            at_hidden = self.head.pull(kept, grad.flatten(1, 2), into[n + 4 :], True)
+            assert at_hidden is not None
+            at_features = pull_cell(at_hidden.view(hidden.shape), into[n : n + 4]).view(features.shape)
+            pull_body(at_features * (before > 0), into[:n])
+
+        return out.view(*lead, -1), hidden, pull_all

@@ -131,12 +131,18 @@ def play_window(
     return played
 
 
-def scenes(trained: Trained, episodes: int, *, film: bool) -> Generator[Scene, None, None]:
+def scenes(trained: Trained, episodes: int, *, film: bool, actor: Any = None) -> Generator[Scene, None, None]:
     """Greedy episodes of one seed, state by state, from the one after the reset to the last.
 
     Episode k is one of those that `evaluate` counts: of its copy k % 10, that copy's episode k // 10. The copies that
     do not play stand still; with them the agent acts on as many observations at a time as in an evaluation, and so
     with the same last bits.
+
+    Args:
+        trained: of one seed.
+        episodes: how many.
+        film: whether to draw every state.
+        actor: acts in the place of ``trained.agent``, if given: asked for an action of state t once that was yielded.
 
     Raises:
         UsageError: more than one seed, or ``film`` and an environment that makes no pictures.
@@ -155,7 +161,7 @@ def scenes(trained: Trained, episodes: int, *, film: bool) -> Generator[Scene, N
             camera = envs.envs[copy]
             yield Scene(camera.first() if isinstance(camera, Film) else None, k + 1, 0.0, None, None)
             so_far = 0.0
-            for step in run(trained.agent, envs, explore=False, learn=False, obs=obs):
+            for step in run(actor or trained.agent, envs, explore=False, learn=False, obs=obs):
                 so_far += float(step.transition.reward[0, copy])
                 played = None
                 if step.finished:

@@ -9,17 +9,16 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
-import torch
-from torch import Tensor
 
 from .. import numbers
+from ..border.extras import MASK, masks_method
 from ..border.spaces import action_codec
 from ..errors import UsageError
 from ..recipe.registry import agent_code
 from ..rollout.camera import Film, draws, filming, frame_rate
 from ..rollout.display import sdl_driver
 from ..rollout.evaluation import EVAL_COPIES
-from ..trained.explain import Insight, discount, insight, number, returns_that_followed
+from ..trained.explain import Aloud, Insight, discount, number, returns_that_followed
 from ..trained.load import Trained
 from ..trained.recording import Chosen, Recording
 from ..trained.rerun import Replayed, lead_in, states, title
@@ -119,17 +118,16 @@ def reels(trained: Trained, episodes: int, on_episode: OnPlayed = lambda played:
     film, fps = draws(trained.maker), frame_rate(trained.maker, 1.0)
     gamma, out = discount(trained.recipe), list[Reel]()
     note = f"Played greedily by {_weights(trained)}."
-    take = _Take(BUDGET // episodes)
+    take, aloud = _Take(BUDGET // episodes), Aloud(trained.agent)
     with (
         sdl_driver("dummy"),
         agent_code(trained.recipe.agent),
-        closing(scenes(trained, episodes, film=film)) as source,
+        closing(scenes(trained, episodes, film=film, actor=aloud)) as source,
     ):
         for scene in source:
-            copy, done = (scene.episode - 1) % EVAL_COPIES, scene.transition
-            if done is not None:
-                thought = insight(trained.agent, done.obs, copy)
-                take.act(done.action[0, copy].cpu().numpy(), float(done.reward[0, copy]), thought)
+            aloud.copy = copy = (scene.episode - 1) % EVAL_COPIES
+            if (done := scene.transition) is not None:
+                take.act(done.action[0, copy].cpu().numpy(), float(done.reward[0, copy]), aloud.thought)
             if scene.frame is not None:
                 take.pictures.add(scene.frame)
             if scene.played and done is not None:
@@ -175,15 +173,18 @@ def training_reels(
     )
     with sdl_driver("dummy"), agent_code(recording.recipe.agent):
         env = (filming(recording.maker) if film else recording.maker)()
+        aloud = Aloud(trained.agent) if trained else None
         witness, codec = Witness(env), action_codec(env.action_space, recording.recipe.env)
         try:
             for entry, words in chosen:
                 take, thought = _Take(budget // len(chosen)), None
+                if trained:
+                    trained.reset()
                 lead_in(env.env if isinstance(env, Film) else env, recording.before(entry))
                 for moment in states(witness, entry):
                     if moment.step:
                         take.act(codec.chosen(witness.action), witness.reward, thought)
-                    thought = insight(trained.agent, _one(trained, witness.obs)) if trained else None
+                    thought = _thought(trained, aloud, witness) if trained and aloud else None
                     if isinstance(env, Film):
                         take.pictures.add(env.frame if moment.step else env.first())
                     if moment.over:
@@ -200,17 +201,23 @@ class Witness(gym.Wrapper):
     """Keeps what the environment last took and gave."""
 
     obs: Any = None
+    info: Any = None
     action: Any = None
     reward: float = 0.0
 
     def reset(self, **how: Any) -> Any:
-        self.obs, info = self.env.reset(**how)
-        return self.obs, info
+        self.obs, self.info = self.env.reset(**how)
+        return self.obs, self.info
 
     def step(self, action: Any) -> Any:
         result = self.env.step(action)
-        self.obs, self.action, self.reward = result[0], action, float(result[1])
+        self.obs, self.action, self.reward, self.info = result[0], action, float(result[1]), result[4]
         return result
+
+    def masks(self) -> dict[str, Any]:
+        """What a method of the environment says of its actions, as if its info did."""
+        method = masks_method(self.env)
+        return {} if method is None else {MASK: method()}
 
 
 def few(count: int) -> None:
@@ -219,10 +226,11 @@ def few(count: int) -> None:
         raise UsageError(f"a page holds up to {MOST} episodes, not {count}: ask for fewer")
 
 
-def _one(trained: Trained, obs: Any) -> Tensor:
-    """One observation of the environment as the agent takes it, (1, 1, *O)."""
-    codec = trained.parts.obs_codec
-    return torch.from_numpy(np.array(codec.encode(obs), codec.dtype)).to(trained.parts.device)[None, None]
+def _thought(trained: Trained, aloud: Aloud, witness: "Witness") -> Insight:
+    """What the agent makes of the state that ``witness`` shows. What it would do there is not done."""
+    said = witness.info if not trained.maker.extras else {**witness.masks(), **witness.info}
+    aloud.act(trained.seen(witness.obs), explore=False, extras=trained.told(witness.obs, said))
+    return aloud.thought
 
 
 def _weights(trained: Trained) -> str:

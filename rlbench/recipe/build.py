@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import torch
 
+from ..acting import wanted
 from ..agent import Agent, AgentConfig
 from ..border.calls import Border
+from ..border.extras import forms, taken
 from ..border.make import EnvMaker, env_maker, import_modules
 from ..border.spaces import ActionCodec, ObsCodec, action_codec, obs_codec, spec_of
 from ..border.wrappers import find_wraps, lasting
@@ -39,8 +41,13 @@ class Parts(NamedTuple):
     spec: Spec  # the agent's, as on a CPU
 
 
-def maker_of(recipe: Recipe) -> EnvMaker:
-    """The recipe's environment in its wrappers; imports the modules that they need."""
+def maker_of(recipe: Recipe, wants: Sequence[str] = ()) -> EnvMaker:
+    """The recipe's environment in its wrappers; imports the modules that they need.
+
+    Args:
+        recipe: of the run.
+        wants: what the agent wants to be told besides observations.
+    """
     with Restoring() as kept:
         classes = import_modules(recipe.imports)
         wraps = find_wraps(recipe.wrappers, recipe.imports)
@@ -53,6 +60,7 @@ def maker_of(recipe: Recipe) -> EnvMaker:
         anew=recipe.fresh_envs,
         classes=classes,
         wraps=wraps,
+        wants=wants,
     )
 
 
@@ -82,15 +90,18 @@ def build(
     """
     torch.set_num_threads(recipe.threads)
     place = resolve_device(str(device))
-    maker = maker_of(recipe)
-    env = maker()
+    entry = find_agent(recipe.agent)
+    maker = maker_of(recipe, wanted(entry.cls))
+    env, without = maker(), taken(maker.extras)
     try:
         each = num_envs or recipe.num_envs
-        spec = spec_of(env, recipe.env, len(seeds), each, _CPU, recipe.total_steps, maker.time_limit)
-        codecs = obs_codec(env.observation_space, recipe.env), action_codec(env.action_space, recipe.env)
+        spec = spec_of(
+            env, recipe.env, len(seeds), each, _CPU, recipe.total_steps, maker.time_limit,
+            extras=forms(maker.extras), without=without,
+        )  # fmt: skip
+        codecs = obs_codec(env.observation_space, recipe.env, without), action_codec(env.action_space, recipe.env)
     finally:
         env.close()
-    entry = find_agent(recipe.agent)
     config = validate_hyper(entry, recipe.hyper, "the recipe")
 
     made, notes = _builder(entry, config, recipe, spec), []

@@ -1,9 +1,10 @@
-"""Where an agent keeps experience to learn from: the replay buffer, and the rollout of those that learn on-policy.
+"""Where an agent keeps experience to learn from: the replay buffer, sequences of it, and the rollout of on-policy ones.
 
 Part of the kit of those who write agents.
 """
 
 from .ring import Replay
 from .rollout_buffer import Minibatch, Rollout
+from .sequences import SequenceReplay, Sequences
 
-__all__ = ["Minibatch", "Replay", "Rollout"]
+__all__ = ["Minibatch", "Replay", "Rollout", "SequenceReplay", "Sequences"]

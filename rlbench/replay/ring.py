@@ -16,6 +16,7 @@ from ..feed import Feed, away
 from ..rng import Stream
 from ..types import Batch, Spec, Transition
 from ..units import byte_size
+from .extras import SaidRing
 from .packing import Packed, Twofold, layout
 
 _EXACT = 2**24  # integers up to here survive float32
@@ -66,6 +67,7 @@ class Replay:
             size = math.prod(ring) * (4 * width + (2 * self._obs_width if self._images else 0))
             text = f"the replay buffer of {capacity:,} transitions needs {byte_size(size)}; lower capacity"
             raise NoMemory(text, size, capacity) from e
+        self._said = SaidRing(spec, self._length)
         self._columns = self._views()
         self._flat_rows = self._rows.reshape(-1, width)
         self._flat_halves = (
@@ -89,7 +91,7 @@ class Replay:
     @property
     def nbytes(self) -> int:
         """Bytes of memory that it takes once it is full, of all seeds together."""
-        return self._rows.nbytes + self._pixels.nbytes
+        return self._rows.nbytes + self._pixels.nbytes + self._said.nbytes
 
     def add(self, transition: Transition) -> None:
         """Store one transition of every env, over the oldest ones when full."""
@@ -98,6 +100,8 @@ class Replay:
             self._rows[:, cursor] = t.row
         else:
             self._write(cursor, t.host if isinstance(t, Twofold) else Transition(*(leaf.cpu() for leaf in t)))
+            if self._said:
+                self._said.write(cursor, t.host if isinstance(t, Twofold) else t)
         self._cursor = (cursor + 1) % self._length
         self._filled = min(self._filled + 1, self._length)
 
@@ -173,8 +177,10 @@ class Replay:
     ) -> Batch:
         """A batch whose obs and action stand in ``rows`` and whose next_obs stands in ``final``, both (S, B, width)."""
         a, o, spec = self._action_width, self._obs_width, self.spec
+        extras, next_extras = self._said.taken(index, final_index)
         if self._feed is not None:
-            return self._sent(self._feed, rows, final, index, final_index, reward, discount)
+            batch = self._sent(self._feed, rows, final, index, final_index, reward, discount)
+            return Batch(*batch, extras=extras, next_extras=next_extras) if extras else batch
         if self._images:
             obs, next_obs = self._flat_halves.take(2 * index, 0), self._flat_halves.take(2 * final_index + 1, 0)
         else:
@@ -188,7 +194,8 @@ class Replay:
         else:
             action = rows[..., :a].reshape(*index.shape, *spec.action_shape)
             action = action if spec.action_sizes is None else action.astype(np.int64)
-        return Batch(*(torch.from_numpy(x) for x in (obs, action, reward, discount, next_obs)))
+        leaves = (torch.from_numpy(x) for x in (obs, action, reward, discount, next_obs))
+        return Batch(*leaves, extras=extras, next_extras=next_extras)
 
     def _sent(
         self,
@@ -236,6 +243,7 @@ class Replay:
             "rows": [torch.from_numpy(ring[: self._filled]) for ring in self._rows],
             "pixels": [torch.from_numpy(ring[: self._filled]) for ring in self._pixels],
             "cursor": self._cursor,
+            **({"said": self._said.state_dict(self._filled)} if self._said else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -250,6 +258,7 @@ class Replay:
         filled = len(state["rows"][0])
         if filled > self._length or not 0 <= cursor < self._length or (filled < self._length and cursor != filled):
             raise ValueError(f"saved replay of another capacity: {filled} steps with the next at {cursor}")
+        self._said.load_state_dict(state.get("said", {}), filled)
         pairs: list[tuple[np.ndarray, Any]] = [(self._rows, state["rows"]), (self._pixels, state["pixels"])]
         for ours, saved in pairs:
             want = tuple(ours[0, :filled].shape)

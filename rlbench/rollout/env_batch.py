@@ -8,18 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..border.extras import MASK, NUMPY, forms, taken
 from ..border.make import EnvMaker
 from ..border.spaces import spec_of
 from ..errors import AgentError
-from ..feed import away, send
+from ..feed import away, send, sent
 from ..replay.packing import Packed, Page, Rows, Twofold
-from ..types import Spec, Transition
+from ..types import NO_EXTRAS, Extras, Spec, Transition
 from .array_pool import Pages
 from .episodes import Episode as Episode
 from .episodes import Episodes
 from .restore_envs import Before, bring_back, state_of
 from .stepper import Copies, Ended
 
+Asked = tuple[Tensor, Extras]  # actions, (S, E, ...), and what the agent said besides
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
@@ -39,8 +41,11 @@ class EnvBatch:
         spec: what an agent needs to know.
         finished: the episodes that the last `step` ended.
         episodes: what the copies are in the midst of.
-        asked: the actions of a step that failed, in which no copy counts as having moved; None after any other.
+        extras: what the copies say with the observations to act on, of that which the agent wants.
+        asked: what was asked of a step that failed, in which no copy counts as having moved; None after any other.
     """
+
+    extras: Extras = NO_EXTRAS
 
     def __init__(
         self,
@@ -55,12 +60,14 @@ class EnvBatch:
     ) -> None:
         self.maker, self.seeds, self.num_envs = maker, tuple(seeds), num_envs
         self.device, self.pausing = torch.device(device), pausing
-        self.asked: Tensor | None = None
+        self.asked: Asked | None = None
+        self._said: Extras = NO_EXTRAS  # as `extras`, in the host's memory
         self.finished: list[Episode] = []
         self.episodes = Episodes(maker, self.seeds, num_envs, stream, keep_going)
         self.spec: Spec = spec_of(
-            self.envs[0], maker.env_id, len(self.seeds), num_envs, self.device, time_limit=maker.time_limit
-        )
+            self.envs[0], maker.env_id, len(self.seeds), num_envs, self.device, time_limit=maker.time_limit,
+            extras=forms(maker.extras), without=taken(maker.extras),
+        )  # fmt: skip
         self._action_codec, obs_codec = self.copies.action_codec, self.copies.obs_codec
         self._first = self._action_codec.start
         self._last = self._first + (self.spec.num_actions or 0) - 1
@@ -70,7 +77,10 @@ class EnvBatch:
         self._reward_pages = Pages(self._lead, (), np.dtype(np.float32), self.device)
         self._flag_pages = Pages(self._lead, (), np.dtype(np.bool_), self.device)
         learned = stream == "env"  # from these alone, and to these alone one comes back
-        self._rows = Rows(self.spec) if learned and self.spec.obs_dtype == torch.float32 else None
+        packed = learned and self.spec.obs_dtype == torch.float32 and not self.spec.extras
+        self._rows = Rows(self.spec) if packed else None
+        said = self.spec.extras.items()
+        self._extra_pages = {name: Pages(self._lead, form.shape, NUMPY[form.dtype], self.device) for name, form in said}
         self._plain = self._action_codec.discrete and self._first == 0  # actions, as given and as taken
         self._away = away(self.device)
         self._nowhere = torch.zeros(self._lead, dtype=torch.bool)
@@ -113,8 +123,9 @@ class EnvBatch:
         self.episodes.stop(seed, env)
 
     def rest(self) -> None:
-        """All copies stand still, and none is broken."""
+        """All copies stand still, and none is broken; what comes next from any of them is another episode."""
         self.episodes.running, self.episodes.broken = [], {}
+        self.episodes.fresh = list(range(len(self.episodes.numbers)))
         self._turn()
         self.episodes.obs[:] = 0
         self._settle()
@@ -135,6 +146,15 @@ class EnvBatch:
         return self._current
 
     @property
+    def started(self) -> Tensor | None:
+        """Whose episode begins with the observations to act on, (S, E) bool on the device; None where none does."""
+        if not self.episodes.fresh:
+            return None
+        mask = np.zeros(self._lead, np.bool_)
+        mask.reshape(-1)[self.episodes.fresh] = True
+        return sent(mask, self.device)
+
+    @property
     def moving(self) -> int:
         """How many copies are being stepped."""
         return len(self.episodes.running)
@@ -145,11 +165,12 @@ class EnvBatch:
         self.episodes.begin_all(episode)
         return self._settle()
 
-    def step(self, action: Tensor) -> tuple[Transition, Tensor]:
+    def step(self, action: Tensor, said: Extras = NO_EXTRAS) -> tuple[Transition, Tensor]:
         """Step every running copy, and start the next episode where one ended.
 
         Args:
             action: (S, E) int64, or (S, E, *action_shape) as `Spec` has it.
+            said: what the agent said besides, (S, E, ...) each: it becomes part of the transition's extras.
 
         Returns:
             The transition, with the true next observations, and the observations to act on next, (S, E, *O). Do not
@@ -161,14 +182,18 @@ class EnvBatch:
                 All copies then stand where they stood before, as far as `state_dict` tells of them.
         """
         stood, here, current = self.episodes.standing(), self._here, self._current
+        extras, heard = self.extras, self._said
         self.asked = None
         try:
-            return self._step(action)
+            transition, obs = self._step(action)
         except BaseException as e:
             self.episodes.restore(stood)
-            self._here, self._current = here, current
-            self.asked = None if isinstance(e, AgentError) else action
+            self._here, self._current, self.extras, self._said = here, current, extras, heard
+            self.asked = None if isinstance(e, AgentError) else (action, said)
             raise
+        if said:
+            transition.extras = {**transition.extras, **said}
+        return transition, obs
 
     def _step(self, action: Tensor) -> tuple[Transition, Tensor]:
         if isinstance(action, Tensor) and action.requires_grad:
@@ -190,22 +215,30 @@ class EnvBatch:
         obs, current = self._here, self._current
         episodes.obs, self._here, self.finished = after, next_obs, []
         terminated = truncated = self._nowhere
+        extras = next_extras = self._said
+        if self._extra_pages:
+            self._said = next_extras = self._heard()
         if ended:
             terminated, truncated = self._flags(ended)
             self._turn()
             episodes.obs[:] = after
             self.finished = episodes.finish(ended, pausing=self.pausing)
-            self._settle()
+            self._current = self._settled()
         else:
             self._current = self._here
-        here = Transition(obs, action, reward, next_obs, terminated, truncated)
+            self._check_masks()
+        if page is not None and not self._away:
+            packed = Packed(obs, action, reward, next_obs, terminated, truncated)
+            packed.row = page.row
+            return packed, self._current
+        here = Transition(obs, action, reward, next_obs, terminated, truncated, extras=extras, next_extras=next_extras)
         if self._away:
-            return self._sent(here, current, there, page, bool(ended)), self._current
-        if page is None:
-            return here, self._current
-        packed = Packed(*here)
-        packed.row = page.row
-        return packed, self._current
+            here = self._sent(here, current, there, page, bool(ended))
+            if ended and self._extra_pages:
+                self.extras = self._all_sent(self._said)
+        else:
+            self.extras = self._said
+        return here, self._current
 
     def _sent(self, here: Transition, obs: Tensor, action: Tensor, page: Page | None, ended: bool) -> Transition:
         """``here`` on the device, where ``obs`` and ``action`` are already; what follows is acted on, unless an episode
@@ -214,7 +247,8 @@ class EnvBatch:
         sent: Twofold | Packed
         if page is None:
             reward, next_obs = send(here.reward, self.device), send(here.next_obs, self.device)
-            sent = Twofold(obs, action, reward, next_obs, *flags)
+            extras, self.extras = self.extras, self._all_sent(here.next_extras)
+            sent = Twofold(obs, action, reward, next_obs, *flags, extras=extras, next_extras=self.extras)
             sent.host = here
         else:  # all of it at once
             assert self._rows is not None
@@ -268,11 +302,33 @@ class EnvBatch:
         strayed = bring_back(self.episodes, state, before)
         return self._settle(), strayed
 
+    def _heard(self) -> Extras:
+        """What the copies say now, in the host's memory."""
+        heard = {}
+        for name, array in self.copies.said.items():
+            page, heard[name] = self._extra_pages[name].take()
+            page[:] = array
+        return heard
+
+    def _all_sent(self, said: Extras) -> Extras:
+        return {name: send(tensor, self.device) for name, tensor in said.items()}
+
+    def _check_masks(self) -> None:
+        if MASK in self._extra_pages and self.spec.num_actions:
+            self.episodes.check_masks(self.copies.said[MASK])
+
     def _settle(self) -> Tensor:
         """After episodes began: the observations to act on, (S, E, *O)."""
-        self.episodes.settle()
-        self._current = send(self._here, self.device) if self._away else self._here
+        self._current = self._settled()
+        self.extras = self._all_sent(self._said)
         return self._current
+
+    def _settled(self) -> Tensor:
+        self.episodes.settle()
+        if self._extra_pages:
+            self._said = self._heard()
+            self._check_masks()
+        return send(self._here, self.device) if self._away else self._here
 
     def _flags(self, ended: Ended) -> tuple[Tensor, Tensor]:
         """terminated and truncated, both (S, E)."""

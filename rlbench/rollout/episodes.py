@@ -15,6 +15,7 @@ from .. import rng
 from ..border import observations
 from ..border.blame import ForeignError, in_one_line
 from ..border.make import EnvMaker
+from ..border.observations import Unfit
 from ..errors import AgentError, EnvError, NotFiniteError
 from .digests import Digests
 from .stepper import Copies, CopyError, Ended, finite
@@ -56,6 +57,7 @@ class Episodes:
         began: (n,), by that clock, when the episode under way did.
         log: what all copies did in the newest vector steps, as many as still matter.
         broken: positions of the seeds that were stopped because of such numbers, and what came.
+        fresh: the copies whose episodes have begun since the last step.
         digests: checksums of what the episodes under way gave; None where they surely follow from seed and actions, or
             nobody comes back to them.
     """
@@ -71,6 +73,7 @@ class Episodes:
         self.numbers, self.returns = [-1] * n, [0.0] * n
         self.clock, self.began = 0, [0] * n
         self.log: list[Sequence[Any]] = []
+        self.fresh: list[int] = []
         self.broken: dict[int, str] = {}
         self.digests: Digests | None = None
         self._deadline = math.inf  # by the clock, when the first of them reaches the time limit
@@ -84,14 +87,14 @@ class Episodes:
         """Where all copies stand, for `restore`. Nothing that `step` and `finish` do changes what is in it."""
         return (
             self.obs, self.running, self.numbers, self.returns, self.clock, self.began, self.broken, self.digests,
-            len(self.log),
+            self.fresh, len(self.log),
         )  # fmt: skip
 
     def restore(self, standing: tuple[Any, ...]) -> None:
         """Stand there again, as if no step had been taken since."""
         (
             self.obs, self.running, self.numbers, self.returns, self.clock, self.began, self.broken, self.digests,
-            logged,
+            self.fresh, logged,
         ) = standing  # fmt: skip
         del self.log[logged:]
 
@@ -105,7 +108,7 @@ class Episodes:
         """Start every copy afresh with its episode number ``episode``."""
         n = len(self.numbers)
         self.running, self.numbers = list(range(n)), [episode - 1] * n
-        self.clock, self.log = 0, []
+        self.clock, self.log, self.fresh = 0, [], []
         for i in range(n):
             self.next(i)
 
@@ -118,6 +121,7 @@ class Episodes:
         self.numbers[i] += 1
         self.returns[i] = 0.0
         self.began[i] = self.clock
+        self.fresh.append(i)
         s, e = divmod(i, self.num_envs)
         try:
             self.obs[i] = self.copies.reset(i, rng.episode_seed(self.seeds[s], self.stream, e, self.numbers[i]))
@@ -152,6 +156,7 @@ class Episodes:
         self.returns = [total + reward for total, reward in zip(self.returns, rewards, strict=True)]
         self.log.append(actions)
         self.clock += 1
+        self.fresh = []
         if self.clock >= self._deadline:
             for i in self.running:
                 if self.clock - self.began[i] >= self.copies.limit:
@@ -229,6 +234,13 @@ class Episodes:
                 yield i, self._odd(i, step, "a reward", np.array(rewards[i]))
             elif not np.isfinite(obs[i]).all():
                 yield i, self._odd(i, step, "an observation", obs[i])
+
+    def check_masks(self, mask: np.ndarray) -> None:
+        """Raises EnvError where a copy that runs allows none of its actions. ``mask`` is (n, A), True where legal."""
+        for i in self.running:
+            if not mask[i].any():
+                step = self.clock - self.began[i]
+                raise self.failed(i, step, Unfit("its action_mask allows no action, and the episode goes on"))
 
     def _odd(self, i: int, step: int, name: str, value: np.ndarray) -> str:
         """What to say of numbers that are not finite, or not in float32."""

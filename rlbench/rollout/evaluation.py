@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..acting import choose
 from ..agent import Agent
 from ..border.make import EnvMaker
+from ..types import NO_EXTRAS, Extras
 from .env_batch import EnvBatch, Episode
 from .loop import run
 
@@ -144,11 +146,20 @@ class _Padded:
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
 
-    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
-        seeds, envs = obs.shape[:2]
-        padded = torch.cat([obs, obs.new_zeros((seeds, EVAL_COPIES - envs, *obs.shape[2:]))], 1)
-        action = self.agent.act(padded, explore=explore)
+    def begin(self, started: Tensor, *, explore: bool) -> None:
+        self.agent.begin(_padded(started, 1), explore=explore)
+
+    def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor:
+        envs = obs.shape[1]
+        more = {name: _padded(x, 1) for name, x in extras.items()}
+        action, _ = choose(self.agent, _padded(obs, 0), more, explore=explore)
         return action[:, :envs] if isinstance(action, Tensor) and action.dim() >= 2 else action
+
+
+def _padded(leaf: Tensor, fill: float) -> Tensor:
+    """(S, E, ...) to (S, EVAL_COPIES, ...), filled up."""
+    seeds, envs, *rest = leaf.shape
+    return torch.cat([leaf, leaf.new_full((seeds, EVAL_COPIES - envs, *rest), fill)], 1)
 
 
 class Evaluator:

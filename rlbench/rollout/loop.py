@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ..acting import choose
 from ..agent import Agent
 from ..process.denormals import flush, flushed
 from ..types import Transition
-from .env_batch import EnvBatch, Episode
+from .env_batch import Asked, EnvBatch, Episode
 
 
 class Step(NamedTuple):
@@ -26,7 +27,7 @@ def run(
     explore: bool = True,
     learn: bool = True,
     obs: Tensor | None = None,
-    action: Tensor | None = None,
+    asked: Asked | None = None,
 ) -> Iterator[Step]:
     """Let ``agent`` act in ``envs`` until the consumer stops or no copy is running.
 
@@ -36,19 +37,22 @@ def run(
         explore: handed to `Agent.act`.
         learn: whether the agent observes and updates.
         obs: (S, E, *O), the observations to go on from.
-        action: what the agent has already chosen there, where a step failed: `EnvBatch.asked`.
+        asked: what the agent has already chosen there, where a step failed: `EnvBatch.asked`.
     """
     if obs is None:
         obs = envs.reset()
     before = flushed()
+    begins = getattr(type(agent), "begin", None) is not Agent.begin
     try:
         while envs.running:
-            if action is None:
+            if asked is None:
                 flush(True)
-                action = agent.act(obs, explore=explore)
+                if begins and (started := envs.started) is not None:
+                    agent.begin(started, explore=explore)
+                asked = choose(agent, obs, envs.extras, explore=explore)
                 flush(before)
-            transition, obs = envs.step(action)
-            action = None
+            transition, obs = envs.step(*asked)
+            asked = None
             metrics: dict[str, Tensor] = {}
             if learn:
                 flush(True)

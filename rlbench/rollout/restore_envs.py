@@ -77,6 +77,7 @@ def bring_back(episodes: Episodes, state: dict[str, Any], before: Before | None 
         if not same or not (sums is None or list(again.sums) == sums[i]):
             strayed.append(i)
             episodes.next(i)
+    episodes.fresh = [i for i in episodes.running if i in strayed or not taken[i]]
     return strayed
 
 

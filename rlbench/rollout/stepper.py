@@ -3,7 +3,7 @@
 import math
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
 from ..border.calls import Border, flag, number, stepped
+from ..border.extras import Told, taken
 from ..border.make import EnvMaker
 from ..border.spaces import action_codec, declared, obs_codec, space_text
 from ..errors import UsageError
@@ -60,7 +61,7 @@ class Copies:
         try:
             self.envs += (maker() for _ in range(n))
             first = [declared(self.envs[0], name, maker.env_id) for name in _SPACES]
-            self.obs_codec = obs_codec(first[0], maker.env_id)
+            self.obs_codec = obs_codec(first[0], maker.env_id, taken(maker.extras))
             self.action_codec = action_codec(first[1], maker.env_id)
             for env in self.envs[1:]:
                 _check_alike(env, first, maker.env_id)
@@ -72,6 +73,7 @@ class Copies:
         self._steps: list[Callable[[Any], Any]] = [step for step, _ in bare]
         inner = [env.env if type(env) is Border else env for env in self.envs]
         self.known, self._native, self._one = known(inner), native(inner), native_one(inner)
+        self._told = Told(maker.extras, self.envs) if maker.extras else None
         self._lend = None if self.known else self.action_codec.lend  # an int is as good to those that are known
         self._quick: Any = None  # settings of the process that their code may change at any step
         for i, env in enumerate(self.envs):
@@ -86,8 +88,10 @@ class Copies:
         """
         env = self.envs[i]
         try:
-            obs, _ = env.begin(seed) if type(env) is Border else env.reset(seed=seed)
+            obs, info = env.begin(seed) if type(env) is Border else env.reset(seed=seed)
             encoded = self.obs_codec.encode(obs)
+            if self._told is not None:
+                self._told.read(i, obs, info)
         except KeyboardInterrupt:
             raise
         except BaseException as e:
@@ -104,6 +108,11 @@ class Copies:
             return result
 
         return first
+
+    @property
+    def said(self) -> Mapping[str, np.ndarray]:
+        """What all n said last besides their observations, name -> (n, ...); steps and resets change it."""
+        return {} if self._told is None else self._told.arrays
 
     @property
     def at_once(self) -> bool:
@@ -130,7 +139,7 @@ class Copies:
         total, seen, paid, over, done = 0.0, zlib.crc32(row.data), 0, False, 0
         try:
             for action in actions if self._lend is None else map(self._lend, actions):
-                obs, reward, terminated, truncated, _ = stepped(self._steps[i](action))
+                obs, reward, terminated, truncated, info = stepped(self._steps[i](action))
                 row[0] = self.obs_codec.encode(obs)
                 amount = number(reward)
                 total += amount
@@ -138,6 +147,8 @@ class Copies:
                 over = flag(terminated, "terminated") or flag(truncated, "truncated")
                 if over:
                     break
+                if self._told is not None:
+                    self._told.read(i, obs, info)
                 done += 1
         except KeyboardInterrupt:
             raise
@@ -178,13 +189,15 @@ class Copies:
                 result = steps[i](actions[i])
                 if type(result) is not tuple or len(result) != 5:
                     result = stepped(result)
-                obs, reward, terminated, truncated, _ = result
+                obs, reward, terminated, truncated, info = result
                 after[i] = encode(obs)
                 rewards[i] = reward if type(reward) is float else number(reward)
                 if terminated is not False or truncated is not False:
                     how = flag(terminated, "terminated"), flag(truncated, "truncated")
                     if how != _NEITHER:
                         ended[i] = how
+                if self._told is not None:
+                    self._told.read(i, obs, info, over=i in ended and ended[i][0])
         except KeyboardInterrupt:
             raise
         except BaseException as e:

@@ -1,16 +1,18 @@
 """What an agent makes of a state, as numbers for people to look at: `Agent.explain`, checked."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..acting import choose, explained
 from ..agent import Agent
 from ..errors import AgentError
 from ..process.denormals import zeroed
 from ..recipe import Recipe, validate_hyper
 from ..recipe.registry import find_agent
+from ..types import NO_EXTRAS, Extras
 
 
 class Insight(NamedTuple):
@@ -20,19 +22,41 @@ class Insight(NamedTuple):
     value: float | None = None
 
 
-def insight(agent: Agent, obs: Tensor, copy: int = 0) -> Insight:
-    """What the agent's first seed makes of one observation.
+class Aloud:
+    """An agent that says what it makes of a state before it acts there: what it remembers is then what it acts by.
+
+    Attributes:
+        agent: that one.
+        copy: of which of the E copies.
+        thought: before the newest ``act``.
+    """
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent, self.copy = agent, 0
+        self.thought = Insight()
+
+    def begin(self, started: Tensor, *, explore: bool) -> None:
+        self.agent.begin(started, explore=explore)
+
+    def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor:
+        self.thought = insight(self.agent, obs, self.copy, extras)
+        return choose(self.agent, obs, extras, explore=explore)[0]
+
+
+def insight(agent: Agent, obs: Tensor, copy: int = 0, extras: Extras = NO_EXTRAS) -> Insight:
+    """What the agent's first seed makes of one observation, on which it has not acted yet.
 
     Args:
         agent: of any kind.
         obs: (S, E, *O).
         copy: which of the E.
+        extras: what the environment says besides, where the agent wants any of it.
 
     Raises:
         AgentError: it gave something else than `Agent.explain` says.
     """
     with torch.no_grad(), zeroed():
-        given: Any = agent.explain(obs)
+        given = explained(agent, obs, extras)
     lead = tuple(obs.shape[:2])
     if not isinstance(given, dict):
         raise AgentError(f"explain gave a {type(given).__name__}, expected a dict of tensors")

@@ -1,15 +1,19 @@
 """Opening what a run left behind: an agent ready to act, with its environment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from ..acting import choose
 from ..agent import Agent
 from ..agent_state import pick
+from ..border.extras import read_one
 from ..border.make import EnvMaker
+from ..border.observations import Unfit
 from ..errors import CheckpointError, NoRun, RlbenchError, UsageError, first_line
 from ..process.places import absolute, shown, staying
 from ..recipe import Recipe
@@ -20,6 +24,7 @@ from ..runfolder import checkpoint_file
 from ..runfolder.layout import under_way, whole_run
 from ..runfolder.reader import Reader, no_run
 from ..runfolder.workers import joined
+from ..types import NO_EXTRAS, Extras
 from ..user_code.refs import code_of
 
 
@@ -36,14 +41,45 @@ class Trained(NamedTuple):
     best_returns: dict[int, float]  # seed -> mean of its best greedy evaluation during training
     notes: tuple[str, ...] = ()  # what whoever opens it should know
 
-    def act(self, obs: Any) -> Any:
-        """Greedy action of the first seed for one observation of the environment, as `env.step` takes it."""
-        form = self.parts.obs_codec
-        one = torch.from_numpy(np.array(form.encode(obs), form.dtype)).to(self.parts.device)
-        batch = one.expand(len(self.seeds), 1, *one.shape)
-        action = self.agent.act(batch, explore=False)
+    def reset(self) -> None:
+        """An episode begins: an agent with memory forgets the one before. Call it with every `env.reset`."""
+        started = torch.ones((len(self.seeds), 1), dtype=torch.bool, device=self.parts.device)
+        self.agent.begin(started, explore=False)
+
+    def act(self, obs: Any, info: Mapping[str, Any] | None = None) -> Any:
+        """Greedy action of the first seed for one observation of the environment, as `env.step` takes it.
+
+        Args:
+            obs: as the environment gave it.
+            info: what came with it, where the environment says there what the agent wants, such as an "action_mask".
+
+        Raises:
+            UsageError: the agent wants something, and neither ``obs`` nor ``info`` has it.
+        """
+        batch = self.seen(obs)
+        action, _ = choose(self.agent, batch, self.told(obs, info or {}), explore=False)
         codec = self.parts.action_codec
         return codec.lend(codec.decode(action[:1])[0])
+
+    def seen(self, obs: Any) -> Tensor:
+        """One observation of the environment as the agent takes it, (S, 1, *O)."""
+        form = self.parts.obs_codec
+        one = torch.from_numpy(np.array(form.encode(obs), form.dtype)).to(self.parts.device)
+        return one.expand(len(self.seeds), 1, *one.shape)
+
+    def told(self, obs: Any, info: Mapping[str, Any]) -> Extras:
+        """What the environment says besides, as the agent takes it, (S, 1, ...) each: see `act`."""
+        if not self.maker.extras:
+            return NO_EXTRAS
+        try:
+            said = read_one(self.maker.extras, obs, info)
+        except Unfit as e:
+            raise UsageError(
+                f"{self.recipe.agent} wants to be told more of {self.recipe.env} than the observation, and {e}. "
+                "Hand over the info that came with it: act(obs, info)."
+            ) from e
+        seeds, device = len(self.seeds), self.parts.device
+        return {name: torch.from_numpy(x).to(device).expand(seeds, 1, *x.shape) for name, x in said.items()}
 
 
 def load(
@@ -100,7 +136,9 @@ def _load(
     except Exception as e:  # an agent may check its state as it likes, by assert too
         raise CheckpointError(f"{where} does not fit its agent or environment: {first_line(e)}") from e
     notes = tuple(reader.code_notes(code_of(recipe.agent, recipe.imports)))
-    return Trained(path, recipe, parts.agent, parts.maker, parts, chosen, env_steps, returns, notes)
+    trained = Trained(path, recipe, parts.agent, parts.maker, parts, chosen, env_steps, returns, notes)
+    trained.reset()
+    return trained
 
 
 def _open(path: Path) -> tuple[Path, dict[str, Any]]:
@@ -146,4 +184,5 @@ def evaluate(
             returns, _ = evaluator(trained.agent, episodes, round=FINAL_ROUND, look=look)
         finally:
             evaluator.close()
+            trained.reset()
     return returns

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError, EnvError, RlbenchError, first_line
 from ..recipe.width import mkl_mode, name_of
+from ..rollout.env_batch import Asked
 from ..runfolder.checkpoints import Kept
 from ..runfolder.journal import advice, earlier
 from ..runfolder.layout import whole_run
@@ -42,7 +43,7 @@ def stand(run: Underway, kept: Kept) -> tuple[Tensor, dict[str, int], float]:
             state.inexact.append(state.env_steps)
         _tell_other_machine(run, training)
         obs, strayed = run.envs.load_state_dict(training["envs"], partial(earlier, run.folder))
-        run.envs.asked = None if asked is None else asked.to(run.parts.device)
+        run.envs.asked = None if asked is None or strayed else _asked(asked, run.parts.device)
         sizes, wall_seconds = training["sizes"], float(training["wall_seconds"])
     except EnvError as e:  # nothing has been written yet
         now, before = run.recipe.content(), content["recipe"]
@@ -68,6 +69,12 @@ def stand(run: Underway, kept: Kept) -> tuple[Tensor, dict[str, int], float]:
             f"{len(strayed)} episodes start anew, so this resume is not exact.{advice(run.recipe.fresh_envs)}"
         )
     return obs, sizes, wall_seconds
+
+
+def _asked(saved: Any, device: torch.device) -> Asked:
+    """What was asked of the step that failed; earlier versions kept the actions alone."""
+    action, said = (saved, {}) if isinstance(saved, Tensor) else saved
+    return action.to(device), {name: tensor.to(device) for name, tensor in said.items()}
 
 
 def _tell_other_machine(run: Underway, training: dict[str, Any]) -> None:

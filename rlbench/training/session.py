@@ -205,7 +205,7 @@ class Session:
         while run.envs.running:
             if run.to_narrow:
                 leave_out(run)
-            for step in steps_of(run.agent, run.envs, obs=obs, action=run.envs.asked):
+            for step in steps_of(run.agent, run.envs, obs=obs, asked=run.envs.asked):
                 yield step
                 if run.to_narrow:
                     break

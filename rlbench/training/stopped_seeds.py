@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..acting import choose, explained
 from ..agent import Agent, Saveable
 from ..agent_state import nbytes, same, split, widen
 from ..errors import NoMemory, first_line
 from ..process.resources import free_memory
 from ..replay.packing import Packed
 from ..rng import Streams
-from ..types import Transition
+from ..types import NO_EXTRAS, Extras, Transition
 from ..units import byte_size
 from .underway import Underway
 
@@ -133,17 +134,22 @@ class Narrowed(Agent):
     def updates(self) -> int:  # type: ignore[override]
         return self.inner.updates
 
-    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
-        action: Any = self.inner.act(self._rows(obs), explore=explore)
-        return self._placed(action, 0)
+    def begin(self, started: Tensor, *, explore: bool) -> None:
+        self.inner.begin(self._rows(started), explore=explore)
+
+    def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor | tuple[Tensor, Extras]:
+        action, said = choose(self.inner, self._rows(obs), self._each(extras), explore=explore)
+        whole: Tensor = self._placed(action, 0)
+        return (whole, {name: self._placed(rows, 0) for name, rows in said.items()}) if said else whole
 
     def observe(self, transition: Transition) -> None:
         leaves = [self._rows(leaf) for leaf in transition]
         if not isinstance(transition, Packed):
-            self.inner.observe(Transition(*leaves))
+            extras, next_extras = self._each(transition.extras), self._each(transition.next_extras)
+            self.inner.observe(Transition(*leaves, extras=extras, next_extras=next_extras))
             return
         packed = Packed(*leaves)
-        packed.row = transition.row[self.keep]
+        packed.row, packed.extras = transition.row[self.keep], self._each(transition.extras)
         self.inner.observe(packed)
 
     def update(self) -> dict[str, Tensor]:
@@ -152,8 +158,8 @@ class Narrowed(Agent):
     def diagnostics(self) -> dict[str, Tensor]:
         return self._all_placed(self.inner.diagnostics())
 
-    def explain(self, obs: Tensor) -> dict[str, Tensor]:
-        return self._all_placed(self.inner.explain(self._rows(obs)))
+    def explain(self, obs: Tensor, extras: Extras = NO_EXTRAS) -> dict[str, Tensor]:
+        return self._all_placed(explained(self.inner, self._rows(obs), self._each(extras)))
 
     def cut(self, where: Tensor) -> None:
         self.inner.cut(self._rows(where))
@@ -172,6 +178,9 @@ class Narrowed(Agent):
     def _rows(self, leaf: Tensor) -> Tensor:
         """(R, ...) out of (S, ...)."""
         return leaf.index_select(0, self._at(leaf.device))
+
+    def _each(self, named: Extras) -> Extras:
+        return {name: self._rows(leaf) for name, leaf in named.items()} if named else NO_EXTRAS
 
     def _placed(self, rows: Any, others: float) -> Any:
         """(S, ...) from (R, ...), with ``others`` for the seeds that have stopped. What is no such tensor stays as it

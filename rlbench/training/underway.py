@@ -181,7 +181,7 @@ class Underway:
             **self.state.capture(),
             "streams": self.parts.streams.state_dict(),
             "envs": self.envs.state_dict(),
-            "asked": self.envs.asked,
+            "asked": None if self.envs.asked is None else [self.envs.asked[0], dict(self.envs.asked[1])],
             "mkl_mode": mkl_mode(),
             "device": name_of(self.parts.device),
             "sizes": self.recorder.sizes(),

@@ -23,13 +23,14 @@ from test_promises import At, assert_same, assert_same_run, opened, recipe, rows
 from test_resume_matrix import keep_every_checkpoint
 
 import rlbench
-from rlbench import functional, nn, replay
+from rlbench import functional, nn
 from rlbench import graphs as graphs_of
 from rlbench.errors import UsageError
 from rlbench.nn import products
 from rlbench.optim import Adam
 from rlbench.recipe import Recipe
 from rlbench.recipe.build import build, make_envs
+from rlbench.replay import ring
 from rlbench.rng import Stream, Streams
 from rlbench.rollout import env_batch
 from rlbench.rollout.loop import run
@@ -217,7 +218,7 @@ def test_what_is_sent_to_a_device_is_what_stays_on_the_cpu(
     keys = {"hyper": {"n_step": n_step}, "total_steps": 320, "eval_every": 160}
     plain = rlbench.train(recipe=small("dqn", env, "cpu", **keys), out=tmp_path / "plain").folder
     monkeypatch.setattr(env_batch, "away", lambda device: True)
-    monkeypatch.setattr(replay, "away", lambda device: True)
+    monkeypatch.setattr(ring, "away", lambda device: True)
     there = rlbench.train(recipe=small("dqn", env, "cpu", **keys), out=tmp_path / "there").folder
     assert_same_run(there, plain)
 

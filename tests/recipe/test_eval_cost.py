@@ -42,9 +42,9 @@ def on_a_clock(monkeypatch: pytest.MonkeyPatch, training: float, evaluating: flo
 
     clock, step = Clock(), EnvBatch.step
 
-    def slow(self: EnvBatch, action: Any) -> Any:
+    def slow(self: EnvBatch, *asked: Any) -> Any:
         clock.now += evaluating if self.pausing else training
-        return step(self, action)
+        return step(self, *asked)
 
     monkeypatch.setattr(EnvBatch, "step", slow)
     for module in ("session", "evaluations"):

@@ -39,12 +39,12 @@ def evaluating_steps(monkeypatch: pytest.MonkeyPatch, cut: int, how: Any) -> lis
     """Count the steps of evaluations; at number ``cut`` something happens."""
     steps, step = [0], EnvBatch.step
 
-    def counted(self: EnvBatch, action: Any) -> Any:
+    def counted(self: EnvBatch, *asked: Any) -> Any:
         if self.pausing:
             steps[0] += 1
             if steps[0] == cut:
                 how()
-        return step(self, action)
+        return step(self, *asked)
 
     monkeypatch.setattr(EnvBatch, "step", counted)
     return steps
