@@ -2,7 +2,7 @@
 
 Mnih et al. 2015, doi:10.1038/nature14236. Switches for Double DQN (van Hasselt et al. 2016, arXiv:1509.06461), n-step
 returns (Sutton & Barto 2018, section 7.1), soft target updates (Lillicrap et al. 2016, arXiv:1509.02971), LayerNorm,
-and memory, which is `recurrent_dqn`. Where an environment says what actions are legal, no other is taken or counted on.
+and memory, which is `dqn_memory`. Where an environment says what actions are legal, no other is taken or counted on.
 Everything carries the seed axis S: S learners, stacked, each with its own networks, buffer and random numbers.
 """
 
@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from pydantic import Field, model_validator
+from rlbench.agents.dqn_memory import WithMemory
 from torch import Tensor
 
 from rlbench import functional, nn
@@ -79,8 +80,6 @@ class DQN(Agent):
     def __new__(cls, spec: Spec, config: DQNConfig, streams: Streams) -> "DQN":
         if config.memory is None:
             return super().__new__(cls)
-        from rlbench.agents.recurrent_dqn import RecurrentDQN
-
         if cls is not DQN and not issubclass(cls, RecurrentDQN):
             raise UsageError(f"{cls.__name__} is a DQN without memory: derive it from RecurrentDQN to give it one")
         return super().__new__(RecurrentDQN if cls is DQN else cls)
@@ -288,3 +287,7 @@ class DQN(Agent):
         if self.masked and extras:
             q_values = q_values.masked_fill(~extras["action_mask"], -torch.inf)
         return {"q_values": q_values}
+
+
+class RecurrentDQN(WithMemory, DQN):  # type: ignore[misc]
+    """S deep Q-learners with memory: what `DQN` is where its config says so."""

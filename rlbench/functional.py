@@ -109,6 +109,8 @@ def _summed_backwards(x: Tensor, decay: Tensor) -> Tensor:
         y = torch.addcmul(now, kept, y)
         steps.append(y)
     return torch.stack(steps[::-1], 1)
+
+
 def legal_q(q: Tensor, legal: Tensor | None) -> Tensor:
     """Q-values of which those of illegal actions lie below all others, so that none of them is chosen or counted on.
 

@@ -227,7 +227,9 @@ def env_maker(
         )
     threshold = spec.reward_threshold if spec and pays_as_told(env) else None
     cut_after = min(filter(None, (limit, *_limits(env))), default=None)
-    return maker._replace(limit=limit, notes=tuple(notes), reward_threshold=threshold, time_limit=cut_after, extras=extras)
+    return maker._replace(
+        limit=limit, notes=tuple(notes), reward_threshold=threshold, time_limit=cut_after, extras=extras
+    )
 
 
 def _limits(env: gym.Env[Any, Any]) -> Iterator[int | None]:

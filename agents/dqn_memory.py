@@ -1,41 +1,52 @@
-"""DQN that remembers: a gated recurrent unit between the layers and the action values, learned from sequences.
+"""Memory for DQN: a gated recurrent unit between the layers and the action values, learned from sequences.
 
 Deep recurrent Q-learning (Hausknecht & Stone 2015, arXiv:1507.06527) as R2D2 does it (Kapturowski et al. 2019,
 "Recurrent Experience Replay in Distributed Reinforcement Learning", ICLR): the replay buffer keeps what was remembered
 before each step; a sequence is drawn, its first ``burn_in`` steps bring that memory up to date with today's weights,
 and the ``sequence_length`` steps after them are learned from. Without R2D2's rescaled values and its priorities.
 
-All else is `dqn`'s: this is what ``memory = "gru"`` makes of it.
+All else is `dqn`'s: this is what ``memory = "gru"`` changes of it.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from rlbench.agents.dqn import DQN, DQNConfig
 from torch import Tensor
 
 from rlbench import functional, nn
 from rlbench.errors import UsageError
+from rlbench.graphs import Graph
 from rlbench.replay import SequenceReplay
 from rlbench.rng import Stream, Streams
 from rlbench.types import NO_EXTRAS, Extras, Spec
 
 
-class RecurrentDQN(DQN):
-    """S deep Q-learners with memory. See `rlbench.agent.Agent` for the arguments and methods."""
+class WithMemory:
+    """What a `DQN` with memory does otherwise: a base class that stands before it."""
 
+    spec: Spec
+    config: Any
+    masked: bool
     q_net: nn.Remembering
     target_net: nn.Remembering
     replay: SequenceReplay
+    online: nn.Flat
+    loss: Callable[[Tensor], tuple[Tensor, Tensor]]
+    _greedy: Graph
+    explored: Callable[..., Tensor]
+    step_on: Callable[..., dict[str, Tensor]]
+    descend: Callable[[], Tensor]
+    explained: Callable[[Tensor, Extras], dict[str, Tensor]]
 
-    def __init__(self, spec: Spec, config: DQNConfig, streams: Streams) -> None:
+    def __init__(self, spec: Spec, config: Any, streams: Streams) -> None:
         steps, length = config.capacity // spec.num_envs, config.burn_in + config.sequence_length
         if steps < length:
             raise UsageError(
                 f"dqn.capacity {config.capacity} holds {steps} steps of each of {spec.num_envs} envs, and a sequence "
                 f"has {length} (dqn.burn_in + dqn.sequence_length): raise capacity to {length * spec.num_envs} or more"
             )
-        super().__init__(spec, config, streams)
+        super().__init__(spec, config, streams)  # type: ignore[call-arg]
         self.memory = torch.zeros(spec.num_seeds, spec.num_envs, config.memory_size, device=spec.device)  # exploring
         self.played = self.memory  # likewise of whoever acts greedily; its E changes
 
@@ -71,7 +82,7 @@ class RecurrentDQN(DQN):
         self.memory = after.clone() if after.is_cuda else after  # a graph's is its own
         return self.explored(greedy, *legal), {"memory": before}
 
-    def greedy(self, obs: Tensor, memory: Tensor, legal: Tensor | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def greedy(self, obs: Tensor, memory: Tensor, legal: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(S, E) actions, and what is remembered now, (S, E, H)."""
         q_values, memory = self.q_net.forward(obs, memory)
         return functional.legal_q(q_values, legal).argmax(-1), memory
@@ -83,7 +94,7 @@ class RecurrentDQN(DQN):
         legal = (extras["action_mask"],) if self.masked else ()  # (S, L, B, A)
         return self.step_on(*leaves, *legal)
 
-    def gradient_step(  # type: ignore[override]
+    def gradient_step(
         self,
         obs: Tensor,
         action: Tensor,
@@ -128,10 +139,10 @@ class RecurrentDQN(DQN):
         return q_values.view(*next_obs.shape[:3], -1)
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "memory": self.memory}
+        return {**super().state_dict(), "memory": self.memory}  # type: ignore[misc]
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        super().load_state_dict(state)
+        super().load_state_dict(state)  # type: ignore[misc]
         self.memory = state["memory"].to(self.spec.device, copy=True)
 
     def explain(self, obs: Tensor, extras: Extras = NO_EXTRAS) -> dict[str, Tensor]:

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import make_spec
-from rlbench.agents.dqn import DQN, DQNConfig
-from rlbench.agents.recurrent_dqn import RecurrentDQN
+from rlbench.agents.dqn import DQN, DQNConfig, RecurrentDQN
 from test_promises import EVALUATED, At, assert_same, assert_same_run, opened, recipe, rows, rows_of_seeds
 
 import rlbench
