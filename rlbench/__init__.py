@@ -22,6 +22,7 @@ _HOME = {
     "Replay": "replay",
     "RlbenchError": "errors",
     "Rollout": "replay",
+    "Shared": "seed_axis",
     "UsageError": "errors",
     "resume": "api.train",
     "Run": "training.run",
@@ -39,8 +40,8 @@ _HOME = {
 }
 __all__ = [  # noqa: RUF022  (in the order a reader meets them)
     "train", "resume", "evaluate", "load", "compare", "Comparison", "Run", "Trained", "TrainedAgent", "Recipe", "Agent",
-    "AgentConfig", "Learner", "Spec", "Transition", "Batch", "Replay", "Rollout", "Streams", "EnvBatch", "run",
-    "RlbenchError", "UsageError", "RunWarning", "__version__",
+    "AgentConfig", "Learner", "Shared", "Spec", "Transition", "Batch", "Replay", "Rollout", "Streams", "EnvBatch",
+    "run", "RlbenchError", "UsageError", "RunWarning", "__version__",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from .rng import Streams as Streams
     from .rollout.env_batch import EnvBatch as EnvBatch
     from .rollout.loop import run as run
+    from .seed_axis import Shared as Shared
     from .trained.load import Trained as Trained
     from .training.run import Run as Run
     from .types import Batch as Batch

@@ -113,14 +113,15 @@ class Agent(ABC):
     def state_dict(self) -> dict[str, Any]:
         """Everything but the replay buffer that shapes what comes next.
 
-        Tensors with a leading S axis, lists of length S, numbers, strings, and dicts of these: what
-        ``torch.load(weights_only=True)`` reads. Shapes stay the same throughout a run. Tensors may be the live ones;
-        who keeps them makes a copy.
+        Tensors with a leading S axis, lists of length S, numbers, strings, and dicts and lists of these: what
+        ``torch.load(weights_only=True)`` reads. A tensor with an axis that belongs to all seeds is given as
+        ``rlbench.Shared(tensor)``. The keys are the same for every S, and shapes throughout a run. Tensors may be the
+        live ones; who keeps them makes a copy.
         """
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state that ``state_dict`` gave. Copy; do not keep references."""
+        """Take over a state that ``state_dict`` gave, `rlbench.Shared` included. Copy; do not keep references."""
 
     def cut(self, where: Tensor) -> None:
         """Episodes broke off: what comes next from these envs is another episode, though no transition said so.

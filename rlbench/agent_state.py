@@ -1,6 +1,7 @@
 """Nested states, as `Agent.state_dict` gives them: copying, and picking seeds out of them.
 
-A leaf belongs to the seeds where it is a tensor with a leading S axis or a list of length S; all else is shared.
+Which leaves belong to the seeds, tensors with a leading S axis and lists of length S, is known where `seed_axis` has
+compared states; where it has not, as in files of earlier versions, it is seen by their sizes. All else is shared.
 """
 
 from collections.abc import Sequence
@@ -8,6 +9,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from .seed_axis import SEEDS, Axes, Shared, kind_of, part_of
 
 
 def snapshot(state: Any) -> Any:
@@ -18,59 +21,69 @@ def snapshot(state: Any) -> Any:
         return {key: snapshot(value) for key, value in state.items()}
     if isinstance(state, (list, tuple)):
         return [snapshot(value) for value in state]
-    return state
+    return Shared(snapshot(state.value)) if isinstance(state, Shared) else state
 
 
 class UnlikeError(ValueError):
     """Two states of one agent differ in shape; the text says where."""
 
 
-def merge(new: Any, old: Any, mask: list[bool], where: str = "") -> Any:
+def merge(new: Any, old: Any, mask: list[bool], axes: Axes = None, where: str = "") -> Any:
     """``new`` where ``mask`` (length S) is True, else ``old``; shared leaves are ``new``'s. Both are snapshots.
 
     Raises:
         UnlikeError: what belongs to the seeds has another shape in one than in the other.
     """
-    if isinstance(new, Tensor) and new.dim() and new.shape[0] == len(mask):
+    if isinstance(new, dict):
+        known = old if isinstance(old, dict) else {}
+        return {
+            key: merge(value, known[key], mask, part_of(axes, key), f"{where}.{key}" if where else str(key))
+            if key in known
+            else value
+            for key, value in new.items()
+        }
+    kind = kind_of(new, axes, len(mask))
+    if isinstance(kind, list):
+        if not isinstance(old, list) or len(old) != len(new):
+            return new
+        pairs = enumerate(zip(new, old, kind, strict=True))
+        return [merge(n, o, mask, part, f"{where}.{i}" if where else str(i)) for i, (n, o, part) in pairs]
+    if kind != SEEDS:
+        return new
+    if isinstance(new, Tensor):
         if not isinstance(old, Tensor) or old.shape != new.shape:
             before = f"the shape {tuple(old.shape)}" if isinstance(old, Tensor) else f"a {type(old).__name__}"
             raise UnlikeError(f"{where!r} has the shape {tuple(new.shape)}, and had {before} earlier in the run")
         rows = torch.tensor(mask).view(-1, *[1] * (new.dim() - 1))
         return torch.where(rows, new, old)
-    if isinstance(new, list) and len(new) == len(mask):
-        if not isinstance(old, list) or len(old) != len(mask):
-            raise UnlikeError(f"{where!r} is a list of {len(mask)}, and was none earlier in the run")
-        return [n if on else o for n, o, on in zip(new, old, mask, strict=True)]
-    if isinstance(new, dict):
-        known = old if isinstance(old, dict) else {}
-        return {
-            key: merge(value, known[key], mask, f"{where}.{key}" if where else str(key)) if key in known else value
-            for key, value in new.items()
-        }
-    return new
+    if not isinstance(old, list) or len(old) != len(mask):
+        raise UnlikeError(f"{where!r} is a list of {len(new)}, and was none earlier in the run")
+    return [n if on else o for n, o, on in zip(new, old, mask, strict=True)]
 
 
-def join(states: list[Any], counts: list[int]) -> Any:
+def join(states: list[Any], counts: list[int], axes: Axes = None) -> Any:
     """The state of all seeds from those of groups of ``counts`` seeds; shared leaves are the first group's."""
     first = states[0]
-    if isinstance(first, Tensor) and first.dim() and all(s.shape[0] == n for s, n in zip(states, counts, strict=True)):
-        return torch.cat(states)
-    if isinstance(first, list) and all(len(s) == n for s, n in zip(states, counts, strict=True)):
-        return [value for state in states for value in state]
     if isinstance(first, dict):
-        return {key: join([state[key] for state in states], counts) for key in first}
-    return first
+        return {key: join([state[key] for state in states], counts, part_of(axes, key)) for key in first}
+    kinds = [kind_of(state, axes, n) for state, n in zip(states, counts, strict=True)]
+    if isinstance(kinds[0], list) and all(isinstance(kind, list) for kind in kinds):
+        return [join(list(parts), counts, part) for *parts, part in zip(*states, kinds[0], strict=True)]
+    if any(kind != SEEDS for kind in kinds):
+        return first
+    return torch.cat(states) if isinstance(first, Tensor) else [value for state in states for value in state]
 
 
-def pick(state: Any, seed: int, num_seeds: int) -> Any:
+def pick(state: Any, seed: int, num_seeds: int, axes: Axes = None) -> Any:
     """The state of the learner at position ``seed`` alone, with S = 1."""
-    if isinstance(state, Tensor) and state.dim() and state.shape[0] == num_seeds:
-        return state[seed : seed + 1].clone()
-    if isinstance(state, list) and len(state) == num_seeds:
-        return [state[seed]]
     if isinstance(state, dict):
-        return {key: pick(value, seed, num_seeds) for key, value in state.items()}
-    return state
+        return {key: pick(value, seed, num_seeds, part_of(axes, key)) for key, value in state.items()}
+    kind = kind_of(state, axes, num_seeds)
+    if isinstance(kind, list):
+        return [pick(value, seed, num_seeds, part) for value, part in zip(state, kind, strict=True)]
+    if kind != SEEDS:
+        return state
+    return state[seed : seed + 1].clone() if isinstance(state, Tensor) else [state[seed]]
 
 
 class Rest(NamedTuple):
@@ -103,12 +116,20 @@ def split(state: Any, like: Any, keep: Sequence[int], num_seeds: int) -> tuple[A
         return {key: part[0] for key, part in parts.items()}, {key: part[1] for key, part in parts.items()}
     if state is None:  # what it will hold one day may have a row for each seed
         return None, Rest(None)
+    if _parted(state) and isinstance(like, (list, tuple)) and len(state) == len(like):
+        pairs = [split(value, other, keep, num_seeds) for value, other in zip(state, like, strict=True)]
+        return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     if not _of_seeds(state, like, len(keep), num_seeds):
         return state, None
     others = _others(keep, num_seeds)
     if isinstance(state, Tensor):
         return state.detach()[list(keep)], Rest(state.detach()[others].cpu())
     return [state[s] for s in keep], Rest([snapshot(state[s]) for s in others])
+
+
+def _parted(state: Any) -> bool:
+    """Whether it is a list of more than numbers and texts."""
+    return isinstance(state, (list, tuple)) and any(isinstance(x, (Tensor, dict, list, tuple)) for x in state)
 
 
 def _of_seeds(state: Any, like: Any, few: int, num_seeds: int) -> bool:
@@ -150,6 +171,8 @@ def widen(state: Any, rest: Any, keep: Sequence[int], num_seeds: int) -> Any:
         known = rest if isinstance(rest, dict) else {}
         new = Rest(None)
         return {key: widen(value, known.get(key, new), keep, num_seeds) for key, value in state.items()}
+    if isinstance(rest, list) and isinstance(state, (list, tuple)) and len(rest) == len(state):
+        return [widen(value, left, keep, num_seeds) for value, left in zip(state, rest, strict=True)]
     if not isinstance(rest, Rest):
         return state
     others = _others(keep, num_seeds)
@@ -203,11 +226,15 @@ def same(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same(value, b[key]) for key, value in a.items())
+    if isinstance(a, Shared) and isinstance(b, Shared):
+        return same(a.value, b.value)
     return bool(a == b or (a != a and b != b))
 
 
 def nbytes(state: Any) -> int:
     """Bytes that the tensors of a state take."""
+    if isinstance(state, Shared):
+        return nbytes(state.value)
     if isinstance(state, Tensor):
         return state.nbytes
     if isinstance(state, dict):

@@ -14,7 +14,7 @@ FOLDERS = ("rlbench", "agents", "envs", "experiments")
 # What the kit holds besides stacked layers and buffers: all that the author of an agent needs.
 KIT = (
     "acting", "agent", "agent_state", "distributions", "errors", "feed", "files", "functional", "graphs", "learner",
-    "numbers", "optim", "rng", "types", "units", "version",
+    "numbers", "optim", "rng", "seed_axis", "types", "units", "version",
 )  # fmt: skip
 
 # The house, from the bottom up: room -> its files. A room imports from those below it alone, in functions and under

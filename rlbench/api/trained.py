@@ -40,7 +40,7 @@ class TrainedAgent(Trained):
         if len(self.seeds) == 1:
             return self
         agent, streams = self.parts.made([number])
-        agent.load_state_dict(pick(self.agent.state_dict(), self.seeds.index(number), len(self.seeds)))
+        agent.load_state_dict(pick(self.agent.state_dict(), self.seeds.index(number), len(self.seeds), self.axes))
         return self._replace(agent=agent, parts=self.parts._replace(agent=agent, streams=streams), seeds=[number])
 
     def film(self, episodes: int = 1, *, seed: int | Literal["best"] = "best") -> Movie:

@@ -16,6 +16,7 @@ from ..agent import Agent
 from ..errors import NoMemory, RlbenchError, UsageError, first_line
 from ..process.resources import GIB, free_disk, free_memory
 from ..rng import Streams
+from ..seed_axis import Shared
 from ..units import byte_size
 from .recipe import Recipe
 
@@ -209,6 +210,8 @@ def _rounded_down(x: float) -> int:
 def _tensors(value: Any, seen: set[int] | None = None) -> Iterator[tuple[int, bool]]:
     """(bytes, whether they lie in the host's memory) of all tensors in a state; what two share counts once."""
     seen = set() if seen is None else seen
+    if isinstance(value, Shared):
+        value = [value.value]
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, (list, tuple)):

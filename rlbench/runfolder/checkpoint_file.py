@@ -16,10 +16,12 @@ import torch
 from ..errors import CheckpointError, NoRun, first_line
 from ..files import replacing_all, unwritable
 from ..process.places import shown
+from ..seed_axis import Shared
 from .documents import unreadable
 from .reader import resume_of
 
 FORMAT = 1
+SHARED = "rlbench.Shared"  # the only key of a dict that stands for a `Shared` value
 
 
 def save(path: Path, kind: str, content: dict[str, Any]) -> None:
@@ -28,8 +30,8 @@ def save(path: Path, kind: str, content: dict[str, Any]) -> None:
     Args:
         path: where; its folder exists.
         kind: what the file is, checked on load.
-        content: tensors of any device, numbers, strings, lists and dicts. In the file every tensor is one of the CPU:
-            plain `torch.load` opens it where there is no such device.
+        content: tensors of any device, numbers, strings, lists, dicts and `Shared` values. In the file every tensor is
+            one of the CPU: plain `torch.load` opens it where there is no such device.
 
     Raises:
         RunFolderError: the disk is full or the folder cannot be written. The old file is untouched.
@@ -51,7 +53,7 @@ def save_together(files: Sequence[tuple[Path, str, dict[str, Any]]]) -> None:
         with replacing_all(paths, sync=True) as staged:
             for whole, temporary in zip(files, staged, strict=True):
                 path, kind, content = whole
-                held = on_cpu(content)
+                held = in_file(content)
                 with temporary.open("wb") as file:
                     torch.save({"rlbench": kind, "format": FORMAT, "digest": _digest(held), **held}, file)
     except (OSError, RuntimeError) as e:  # torch reports a failed write as RuntimeError
@@ -91,7 +93,7 @@ def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str,
         raise CheckpointError(f"{shown(path)} is damaged: {first_line(e)}.{_offer(path)}") from e
     if not sound:
         raise CheckpointError(f"{shown(path)} is damaged: its content does not match its digest.{_offer(path)}")
-    return content
+    return {key: _out_of_file(value) for key, value in content.items()}
 
 
 def _opened(path: Path, file: BinaryIO, kind: str, device: torch.device | str) -> Any:
@@ -120,13 +122,24 @@ def _opened(path: Path, file: BinaryIO, kind: str, device: torch.device | str) -
         raise CheckpointError(f"{shown(path)} was refused: {reason}.") from e
 
 
-def on_cpu(value: Any) -> Any:
-    """``value`` with every tensor in the host's memory; those that lie there already are not copied."""
+def in_file(value: Any) -> Any:
+    """``value`` made plain, with every tensor in the host's memory; those that lie there already are not copied."""
+    if isinstance(value, Shared):
+        return {SHARED: in_file(value.value)}
     if isinstance(value, dict):
-        return {key: on_cpu(inner) for key, inner in value.items()}
+        return {key: in_file(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(on_cpu(inner) for inner in value)
+        return type(value)(in_file(inner) for inner in value)
     return value.cpu() if isinstance(value, torch.Tensor) else value
+
+
+def _out_of_file(value: Any) -> Any:
+    """What `in_file` made plain, as it was."""
+    if isinstance(value, dict):
+        if list(value) == [SHARED]:
+            return Shared(_out_of_file(value[SHARED]))
+        return {key: _out_of_file(inner) for key, inner in value.items()}
+    return type(value)(map(_out_of_file, value)) if type(value) in (list, tuple) else value
 
 
 def digest_of(value: Any) -> int:
@@ -142,6 +155,8 @@ def _digest(value: Any, digest: int = 0, limit: float = math.inf) -> int:
     Raises:
         ValueError: a tensor claims to hold more than ``limit`` bytes.
     """
+    if isinstance(value, Shared):
+        value = {SHARED: value.value}
     if isinstance(value, dict):
         for key, inner in value.items():
             digest = _digest(inner, zlib.crc32(f"{type(key).__name__} {key!r}:".encode(), digest), limit)
@@ -161,7 +176,9 @@ def _digest(value: Any, digest: int = 0, limit: float = math.inf) -> int:
 
 def check_plain(value: Any, where: str) -> None:
     """Refuse what could be written but never be read again."""
-    if isinstance(value, dict):
+    if isinstance(value, Shared):
+        check_plain(value.value, where)
+    elif isinstance(value, dict):
         for key, inner in value.items():
             check_plain(inner, f"{where}.{key}")
     elif isinstance(value, (list, tuple)):

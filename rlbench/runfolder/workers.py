@@ -32,10 +32,12 @@ def join_checkpoints(parts: Sequence[dict[str, Any]], folder: Path) -> dict[str,
     recipe = Recipe.from_content(parts[0]["recipe"], str(folder))
     counts = [len(part["seeds"]) for part in parts]
     seeds = [seed for part in parts for seed in part["seeds"]]
+    axes = next((part["axes"] for part in parts if part.get("axes")), None)  # one that began anew may not know them
     return {
         "recipe": recipe.replace(seed=seeds[0], seeds=len(seeds), workers=len(parts)).content(),
         "seeds": seeds,
         "env_steps": max(part["env_steps"] for part in parts),
         "best_returns": [value for part in parts for value in part["best_returns"]],
-        "agent": join([part["agent"] for part in parts], counts),
+        "agent": join([part["agent"] for part in parts], counts, axes),
+        "axes": axes,
     }

@@ -24,6 +24,7 @@ from ..runfolder import checkpoint_file
 from ..runfolder.layout import under_way, whole_run
 from ..runfolder.reader import Reader, no_run
 from ..runfolder.workers import joined
+from ..seed_axis import Axes
 from ..types import NO_EXTRAS, Extras
 from ..user_code.refs import code_of
 
@@ -40,6 +41,7 @@ class Trained(NamedTuple):
     env_steps: int
     best_returns: dict[int, float]  # seed -> mean of its best greedy evaluation during training
     notes: tuple[str, ...] = ()  # what whoever opens it should know
+    axes: Axes = None  # what belongs to the seeds in the agent's state, as far as it is known
 
     def reset(self) -> None:
         """An episode begins: an agent with memory forgets the one before. Call it with every `env.reset`."""
@@ -128,15 +130,17 @@ def _load(
         if missing := [s for s in chosen if s not in seeds]:
             raise UsageError(f"{where} has no seed {missing[0]}; it has {', '.join(map(str, seeds))}.")
         parts = build(recipe, chosen, device)
-        state: Any = content["agent"]
-        parts.agent.load_state_dict(state if seed == "all" else pick(state, seeds.index(chosen[0]), len(seeds)))
+        state, axes = content["agent"], content.get("axes")
+        if seed != "all":
+            state = pick(state, seeds.index(chosen[0]), len(seeds), axes)
+        parts.agent.load_state_dict(state)
         env_steps = int(content["env_steps"])
     except RlbenchError:
         raise
     except Exception as e:  # an agent may check its state as it likes, by assert too
         raise CheckpointError(f"{where} does not fit its agent or environment: {first_line(e)}") from e
     notes = tuple(reader.code_notes(code_of(recipe.agent, recipe.imports)))
-    trained = Trained(path, recipe, parts.agent, parts.maker, parts, chosen, env_steps, returns, notes)
+    trained = Trained(path, recipe, parts.agent, parts.maker, parts, chosen, env_steps, returns, notes, axes)
     trained.reset()
     return trained
 

@@ -24,6 +24,7 @@ from ..runfolder import checkpoint_file
 from ..runfolder.checkpoints import Keeper, Kept
 from ..runfolder.create import disk_error, write_recipe
 from ..runfolder.layout import whole_run
+from ..seed_axis import Axes
 from ..track.open import check_trackers, open_tracker
 from .evaluations import Evaluations, Paused
 from .finish import draw, finish
@@ -61,9 +62,10 @@ class Session:
         """As `Trainable.tried`."""
         return self.now.parts
 
-    def start(self, folder: Path) -> None:
-        """Begin a new run in ``folder``."""
+    def start(self, folder: Path, axes: Axes = None) -> None:
+        """As `Trainable.start`."""
         run, seeds = self.now, self.recipe.seed_numbers
+        run.axes = axes
         run.folder, run.keeper = folder, Keeper(folder, self.recipe.keep_checkpoints)
         checkpoint_file.check_plain(run.agent.state_dict(), "checkpoint.agent")  # now, and not after an hour
         tracker = open_tracker(self.recipe, folder, note=self.watcher.note)
@@ -93,6 +95,7 @@ class Session:
         run, seeds = self.now, self.recipe.seed_numbers
         run.folder, run.keeper = folder, Keeper(folder, self.recipe.keep_checkpoints)
         run.keeper.found(kept)
+        run.axes = kept.content.get("axes")
         for note in kept.notes:
             self.watcher.note(note)
         self._obs, sizes, seconds = stand(run, kept)

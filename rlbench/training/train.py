@@ -8,6 +8,7 @@ from ..errors import CheckpointError, UsageError, first_line
 from ..process import mkl
 from ..process.places import absolute, shown, staying
 from ..recipe import Recipe
+from ..recipe.axes import looked_at
 from ..recipe.build import Parts
 from ..recipe.memory import NoRoom, check_disk, check_memory
 from ..recipe.registry import agent_code, given_class
@@ -78,6 +79,7 @@ def train(
         session = _trainable(recipe, watcher or Watcher(), several=len(shares(recipe)) > 1)
         parts = session.tried()
         notes = _room_notes(session, parts, place or runs)
+        axes = looked_at(parts, recipe)
         found = check(parts.agent, recipe, parts.device)
         if found.strayed:
             width_lost(found)
@@ -88,7 +90,7 @@ def train(
             new_folder(recipe, place, {"numerics": found.facts()})
             for note in notes:
                 session.watcher.remark(note)
-            session.start(place)
+            session.start(place, axes)
             return _ended(place, session)
 
 

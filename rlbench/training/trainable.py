@@ -8,6 +8,7 @@ from ..recipe import Recipe
 from ..recipe.build import Parts
 from ..record.watcher import Watcher
 from ..runfolder.checkpoints import Kept
+from ..seed_axis import Axes
 
 
 class Trainable(Protocol):
@@ -27,8 +28,13 @@ class Trainable(Protocol):
             RlbenchError: something cannot be built.
         """
 
-    def start(self, folder: Path) -> None:
-        """Begin a new run in ``folder``, which is ours."""
+    def start(self, folder: Path, axes: Axes = None) -> None:
+        """Begin a new run in ``folder``, which is ours.
+
+        Args:
+            folder: the run folder.
+            axes: what belongs to the seeds in the agent's state, as far as it is known.
+        """
 
     def restore(self, folder: Path, kept: Kept | None, changes: Mapping[str, object]) -> None:
         """Go on with the run in ``folder``.

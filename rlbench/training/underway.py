@@ -21,6 +21,7 @@ from ..record.watcher import Watcher
 from ..rollout.evaluation import Evaluator
 from ..rollout.signals import Interrupts
 from ..runfolder.checkpoints import Keeper, Pace
+from ..seed_axis import Axes, late
 from .state import RunState
 
 
@@ -36,6 +37,7 @@ class Underway:
         parts: environments and agent as they were built, or the agent of fewer seeds in its place.
         state: where the run stands.
         folder: the run folder, and ``recorder`` and ``keeper`` what writes to it; once the run has begun.
+        axes: what belongs to the seeds in the agent's state, as far as it is known.
         interrupts: what signals are noted in, while it is driven.
         evaluating: of an evaluation under way, how far it is; empty where there is none.
         to_narrow: whether seeds have stopped that the agent still computes, for no better reason than that nobody has
@@ -61,6 +63,7 @@ class Underway:
         self.clips = Clips(maker, seeds, device) if recipe.video_every else None
         solved_at = maker.reward_threshold if recipe.solved_at is None else recipe.solved_at
         self.state = RunState(Scoreboard(seeds, solved_at, recipe.solved_by))
+        self.axes: Axes = None
         self.interrupts: Interrupts | None = None
         self.evaluating = ""
         self.to_narrow = self.undivided = False
@@ -150,7 +153,7 @@ class Underway:
         if old is None:
             return new
         try:
-            return dict(merge(new, old, mask))
+            return dict(merge(new, old, mask, self.axes))
         except UnlikeError as e:
             raise AgentError(
                 f"{self.recipe.agent}: in its state_dict {e}. Shapes are to stay the same: pad to a fixed length."
@@ -162,8 +165,21 @@ class Underway:
             replay = None if self.agent.replay is None else self.agent.replay.state_dict()
             best = None if self.state.best is None else self._played(self.state.best)
             more = {"training": self._trained(), "has_replay": replay is not None}
-            self.keeper.save({**self._played(self.agent_state()), **more}, replay, best)
+            state = self.agent_state()
+            self.keeper.save({**self._played(state), **more}, replay, best)
+        if self.saved_at < 0 and self.axes is not None:
+            self._tell_late(late(state, self.axes, self.recipe.seeds))
         self.saved_at = self.env_steps
+
+    def _tell_late(self, found: list[str]) -> None:
+        """Say of what came into being while it trained that it will be taken for what all seeds share."""
+        if found:
+            more = f", and {len(found) - 1} more like it" if len(found) > 1 else ""
+            self.watcher.note(
+                f"{self.recipe.agent}: {found[0]} came into being while it trained, and has no seed axis{more}: it is "
+                "taken to belong to all seeds. Wrap it in rlbench.Shared(value) if it does, else give it a leading "
+                "axis of them."
+            )
 
     def _played(self, agent: dict[str, Any]) -> dict[str, Any]:
         """What a checkpoint needs to be played: the recipe, the seeds and the ``agent``'s state."""
@@ -173,6 +189,7 @@ class Underway:
             "env_steps": self.env_steps,
             "best_returns": self.scores.best,
             "agent": agent,
+            "axes": self.axes,
         }
 
     def _trained(self) -> dict[str, Any]:

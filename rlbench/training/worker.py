@@ -18,6 +18,7 @@ from ..record.watcher import Status, Watcher
 from ..rollout.signals import Interrupted, Interrupts, let_through
 from ..runfolder.checkpoints import newest
 from ..runfolder.create import new_folder
+from ..seed_axis import Axes
 from .session import Session
 from .underway import Underway
 
@@ -57,7 +58,7 @@ class _Reporter(Watcher):
         self.pipe.send((kind, content))
 
 
-def work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent: int, stands: Path) -> None:
+def work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent: int, stands: Path, axes: Axes) -> None:
     """A worker's whole life.
 
     Args:
@@ -67,6 +68,7 @@ def work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent:
         resume: whether to go on where it had stopped.
         parent: the parent's process id.
         stands: the folder that its user stands in.
+        axes: what belongs to the seeds in the agent's state, as far as it is known.
     """
     stand(stands)
     if hasattr(os, "setpgrp"):
@@ -93,7 +95,7 @@ def work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent:
                     if resume:
                         agreed()
                     shutil.rmtree(folder, ignore_errors=True)
-                    session.start(new_folder(recipe, folder))
+                    session.start(new_folder(recipe, folder), axes)
                 try:
                     session.run(interrupts)
                 except Interrupted:

@@ -32,6 +32,7 @@ from ..runfolder.checkpoints import Kept
 from ..runfolder.create import write_recipe
 from ..runfolder.layout import WORKERS, worker_folders
 from ..runfolder.workers import join_workers
+from ..seed_axis import Axes
 from ..track.open import check_trackers
 from ..user_code.commands import begin_command, changed_words, resume_command
 from .finish import draw
@@ -58,6 +59,7 @@ class Workers:
         self.numbers: dict[str, list[float]] = {}
         self.evaluating = ""
         self._resume = False
+        self._axes: Axes = None
         self._changes: list[object] = []
         self._awaited: set[int] = set()  # workers that do not stand yet where they had stopped
         self._notes: set[str] = set()
@@ -70,9 +72,9 @@ class Workers:
         recipe = self.recipe
         return build(recipe, recipe.seed_numbers[:1], recipe.device, train=recipe.seeds)
 
-    def start(self, folder: Path) -> None:
-        """Begin a new run in ``folder``."""
-        self.folder = folder
+    def start(self, folder: Path, axes: Axes = None) -> None:
+        """As `Trainable.start`."""
+        self.folder, self._axes = folder, axes
 
     def restore(self, folder: Path, kept: Kept | None, changes: Mapping[str, object]) -> None:
         """Go on where the workers under ``folder`` stand. Nothing there changes before all of them do so in `run`.
@@ -102,7 +104,7 @@ class Workers:
                     # No daemon: that could have no children, and environments may want some.
                     process = context.Process(
                         target=work,
-                        args=(there, share.content(), place, self._resume, os.getpid(), home()),
+                        args=(there, share.content(), place, self._resume, os.getpid(), home(), self._axes),
                         daemon=False,
                     )
                     with held():
