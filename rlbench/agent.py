@@ -154,6 +154,8 @@ class Agent(ABC):
             obs: (S, E, *O), as for ``act``. Like ``act`` without ``explore``, this must leave no trace.
 
         Returns:
-            Any of "q_values", (S, E, A), and "value", (S, E), the return expected from here on.
+            Any of "q_values", (S, E, A), and "value", (S, E), the return expected from here on; "probabilities",
+            (S, E, A), of the actions where the agent draws them; "mean" and "std", (S, E, n), of continuous ones, the
+            std at least 0.
         """
         return {}

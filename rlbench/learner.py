@@ -68,7 +68,13 @@ class Learner(ABC):
         """Episodes broke off in the envs of ``where``, (E,) bool: see `Agent.cut`. May be left out."""
 
     def explain(self, obs: Tensor) -> dict[str, Tensor]:
-        """For people to look at: any of "q_values", (E, A), and "value", (E,). May be left out; leaves no trace."""
+        """For people to look at, as `Agent.explain`, without S: any of "q_values" and "probabilities", (E, A), "value",
+        (E,), "mean" and "std", (E, n). May be left out; leaves no trace."""
+        return {}
+
+    def diagnostics(self) -> dict[str, Any]:
+        """What there is to see of learning at this moment, as `Agent.diagnostics`: numbers, and larger tensors of one
+        shape, which become histograms. May be left out; leaves no trace."""
         return {}
 
 
@@ -149,6 +155,12 @@ def lift(learner: type[Learner]) -> type[Agent]:
                 if where[s].any():
                     one.cut(where[s])
 
+        def diagnostics(self) -> dict[str, Tensor]:
+            each = [_told(learner, one.diagnostics()) for one in self.learners]
+            names = [name for name in each[0] if all(name in told for told in each)]  # those of some alone have no S
+            known = {name: [told[name] for told in each] for name in names}
+            return {name: torch.stack(x) for name, x in known.items() if len({one.shape for one in x}) == 1}
+
         def explain(self, obs: Tensor, extras: Extras = NO_EXTRAS) -> dict[str, Tensor]:
             here, more = obs.cpu(), _on_cpu(extras)
             each = [explained(one, here[s], _of(more, s)) for s, one in enumerate(self.learners)]
@@ -164,6 +176,16 @@ def _number(learner: type[Learner], name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, RuntimeError) as e:
         raise AgentError(f"{learner.__name__}.update gave a metric {name!r} that is no number: {value!r}") from e
+
+
+def _told(learner: type[Learner], given: Any) -> dict[str, Tensor]:
+    """What a learner's ``diagnostics`` gave, as tensors."""
+    if not isinstance(given, dict):
+        raise AgentError(f"{learner.__name__}.diagnostics gave a {type(given).__name__}, expected a dict")
+    try:
+        return {str(name): torch.as_tensor(value).detach() for name, value in given.items()}
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise AgentError(f"{learner.__name__}.diagnostics gave something that is no number: {e}") from e
 
 
 def _rng_state(rng: np.random.Generator) -> dict[str, Any]:

@@ -41,7 +41,9 @@ class TrainedAgent(Trained):
             return self
         agent, streams = self.parts.made([number])
         agent.load_state_dict(pick(self.agent.state_dict(), self.seeds.index(number), len(self.seeds), self.axes))
-        return self._replace(agent=agent, parts=self.parts._replace(agent=agent, streams=streams), seeds=[number])
+        one = self._replace(agent=agent, parts=self.parts._replace(agent=agent, streams=streams), seeds=[number])
+        one.reset()
+        return one
 
     def film(self, episodes: int = 1, *, seed: int | Literal["best"] = "best") -> Movie:
         """Greedy episodes, of those that `evaluate` counts; a cell shows them, ``save`` writes a file.

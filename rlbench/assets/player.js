@@ -62,6 +62,21 @@
     return pen ? `${path}H${count}` : path;  // what holds in the last step holds to its end
   }
 
+  // The area from lows[t] to highs[t].
+  function band(lows, highs, low, high, count) {
+    const y = (x) => (high > low ? 96 - (92 * (x - low)) / (high - low) : 50).toFixed(2);
+    const over = [], under = [], width = Math.max(1, Math.ceil(count / 1500));
+    for (let t = 0; t < lows.length; t += width) {
+      if (lows[t] === null || highs[t] === null) continue;
+      over.push(`${t} ${y(highs[t])}`);
+      under.unshift(`${t} ${y(lows[t])}`);
+    }
+    return over.length ? `M${over.join("L")}L${under.join("L")}Z` : "";
+  }
+
+  const shifted = (means, stds, by) => means.map((row, t) => row.map((x, i) => (
+    x === null || stds[t][i] === null ? null : x + by * stds[t][i])));
+
   function blocks(values, count, box) {
     let path = "";
     for (let t = 0, next; t < count; t = next) {
@@ -213,24 +228,47 @@
         list.append(cell);
       }
       this.now.append(list);
-      const q = this.reel.q;
+      const { q, probabilities, means, stds } = this.reel;
       this.bars = [];
       this.caption = make("p", "caption");
       if (q) {
-        [this.low, this.high] = range(q);
-        const bars = make("div", "bars"), count = Math.min(q[0] ? q[0].length : 0, 18);
-        for (let a = 0; a < count; a++) {
-          const name = make("span", "name", this.action(a)), track = make("span", "track"), value = make("span", "number");
-          name.style.setProperty("--c", this.colour(a));
-          track.style.setProperty("--c", this.colour(a));
-          track.append(make("i"));
-          bars.append(name, track, value);
-          this.bars.push([name, track.firstChild, value]);
-        }
-        this.now.append(bars);
-        if (q[0] && q[0].length > count) this.now.append(make("p", "caption", `The first ${count} of ${q[0].length} actions.`));
+        const [low, high] = range(q);
+        this.group("q", "Q-values", q, (a) => this.action(a), (x) => [0, high > low ? 4 + (96 * (x - low)) / (high - low) : 50, number(x)]);
+      }
+      if (probabilities) this.group("probabilities", "Probabilities", probabilities, (a) => this.action(a), (x) => [0, 100 * x, x.toFixed(2)]);
+      if (means) {
+        const [low, high] = range(stds ? [...shifted(means, stds, -1), ...shifted(means, stds, 1)] : means);
+        const at = (x) => (high > low ? (100 * (x - low)) / (high - low) : 50);
+        this.group("means", stds ? "Mean and standard deviation" : "Mean", means, (i) => `dimension ${i}`, (x, t, i) => {
+          const spread = stds ? stds[t][i] || 0 : 0;
+          const from = Math.min(at(x - spread), 99), wide = Math.max(at(x + spread) - at(x - spread), 1);
+          return [from, wide, stds ? `${number(x)} ± ${number(stds[t][i])}` : number(x)];
+        });
       }
       this.now.append(this.caption);
+    }
+
+    // Bars of a number for each action, or dimension; ``place`` says where a bar begins, how wide it is (%), and what stands there.
+    group(kind, title, rows, name, place) {
+      const all = rows[0] ? rows[0].length : 0, count = Math.min(all, 18), bars = make("div", `bars ${kind}`);
+      if (this.bars.length || kind === "means") this.now.append(make("p", "caption", title));
+      for (let a = 0; a < count; a++) {
+        const label = make("span", "name", name(a)), track = make("span", "track"), value = make("span", "number"), bar = make("i");
+        label.style.setProperty("--c", this.colour(a));
+        track.style.setProperty("--c", this.colour(a));
+        track.append(bar);
+        bars.append(label, track, value);
+        this.bars.push((t, last) => {
+          const x = last ? undefined : rows[t][a], known = x !== undefined && x !== null;
+          const [from, wide, text] = known ? place(x, t, a) : [0, 0, x === undefined ? "" : number(x)];
+          bar.style.marginLeft = `${from}%`;
+          bar.style.width = `${wide}%`;
+          value.textContent = text;
+          label.classList.toggle("taken", !last && kind !== "means" && this.reel.actions[t] === a);
+        });
+      }
+      this.now.append(bars);
+      if (all > count) this.now.append(make("p", "caption", `The first ${count} of ${all}.`));
     }
 
     row(title, height, keys) {
@@ -275,6 +313,29 @@
         const gap = (t) => { const s = reel.q[t].filter((x) => x !== null).sort((a, b) => b - a); return s.length > 1 ? `best by ${number(s[0] - s[1])}` : ""; };
         this.reads.push([read, (t) => (t < n ? gap(t) : "")]);
       }
+      if (reel.probabilities && n) {
+        const rows = reel.probabilities, count = rows[0].length, few = count <= HUES;
+        const keys = reel.q || !few ? [] : rows[0].map((_, a) => [this.action(a), this.colour(a), a >= 4]);
+        const [draw, read, scale] = this.row("Action probabilities", 90, keys);
+        for (let a = 0; a < count; a++) draw(line(column(rows, a), 0, 1, n), few ? this.colour(a) : "var(--c7)", few ? (a >= 4 ? "dashed" : "") : "thin");
+        scale(0, 1);
+        this.reads.push([read, (t) => {
+          const x = t < n && typeof reel.actions[t] === "number" ? rows[t][reel.actions[t]] : null;
+          return x === null || x === undefined ? "" : `of the action taken ${x.toFixed(2)}`;
+        }]);
+      }
+      if (reel.means && n) {
+        const under = reel.stds && shifted(reel.means, reel.stds, -1), over = reel.stds && shifted(reel.means, reel.stds, 1);
+        const count = reel.means[0].length, [low, high] = range(reel.stds ? [...under, ...over] : reel.means);
+        const keys = reel.means[0].slice(0, HUES).map((_, i) => [`dimension ${i}`, this.colour(i), i >= 4]);
+        const [draw, read, scale] = this.row(reel.stds ? "Policy: mean, and one standard deviation around it" : "Policy: mean", 90, keys);
+        for (let i = 0; i < count; i++) {
+          if (reel.stds) draw(band(column(under, i), column(over, i), low, high, n), this.colour(i), "band");
+          draw(line(column(reel.means, i), low, high, n), this.colour(i), i >= 4 ? "dashed" : "");
+        }
+        scale(low, high);
+        this.reads.push([read, (t) => (t < n ? this.action(reel.means[t]) : "")]);
+      }
       if (reel.values && n) {
         const keys = [[reel.valued, "var(--c0)"]].concat(reel.followed ? [[`discounted return that followed (γ = ${number(reel.gamma)})`, "var(--c1)", true]] : []);
         const [draw, read, scale] = this.row("Value estimate", 90, keys);
@@ -293,9 +354,10 @@
           scale(low, high);
           this.reads.push([read, (t) => this.action(reel.actions[t])]);
         } else {
-          const most = Math.max(reel.q ? reel.q[0].length : 0, this.data.actions.length, 1 + Math.max(...reel.actions));
+          const told = reel.q || reel.probabilities;
+          const most = Math.max(told ? told[0].length : 0, this.data.actions.length, 1 + Math.max(...reel.actions));
           const lane = 100 / most, few = most <= HUES;
-          const [draw, read] = this.row("Chosen action", Math.min(108, Math.max(26, 14 * most)), reel.q && few ? [] : few ? Array.from({ length: most }, (_, a) => [this.action(a), this.colour(a)]) : []);
+          const [draw, read] = this.row("Chosen action", Math.min(108, Math.max(26, 14 * most)), told && few ? [] : few ? Array.from({ length: most }, (_, a) => [this.action(a), this.colour(a)]) : []);
           if (few) for (let a = 0; a < most; a++) draw(blocks(reel.actions, n, (x) => (x === a ? [lane * (a + 0.12), lane * (a + 0.88)] : null)), this.colour(a), "area");
           else draw(blocks(reel.actions, n, (x) => [lane * (x + 0.05), lane * (x + 0.95)]), "var(--c0)", "area");
           this.reads.push([read, (t) => (t < n ? this.action(reel.actions[t]) : "")]);
@@ -380,14 +442,9 @@
       this.fact.return.textContent = total;
       this.fact.reward.textContent = last ? "–" : number(reel.rewards[t]);
       for (const [node, tell] of this.reads) node.textContent = last ? "" : tell(t);
-      const q = reel.q && !last ? reel.q[t] : [];
-      this.bars.forEach(([name, bar, value], a) => {
-        const x = q[a];
-        bar.style.width = x === undefined || x === null ? "0" : `${this.high > this.low ? 4 + (96 * (x - this.low)) / (this.high - this.low) : 50}%`;
-        value.textContent = x === undefined ? "" : number(x);
-        name.classList.toggle("taken", !last && reel.actions[t] === a);
-      });
-      const taken = last ? "" : `${this.bars.length ? "Q-values here; the filled dot is" : "Next action:"} ${this.bars.length ? "the action taken" : this.action(reel.actions[t])}`;
+      for (const bar of this.bars) bar(t, last);
+      const dots = reel.q || reel.probabilities;
+      const taken = last ? "" : dots ? `${reel.q ? "Q-values" : "Probabilities"} here; the filled dot is the action taken` : `Next action: ${this.action(reel.actions[t])}`;
       this.caption.textContent = last ? `The episode is over: ${reel.ending}.` : taken + (reel.other && reel.other[t] ? ", not the one these weights like best." : ".");
       if (!this.playing) this.toHash();
     }

@@ -50,7 +50,7 @@ def section(reels: Sequence[Reel], env_id: str, *, speed: float = 1.0, whole_pag
         whole_page: the keyboard works wherever the focus is, and the address says where the player stands (``#t=120``,
             or ``#e=2&t=120`` where there are several episodes).
     """
-    count = next((len(q) for reel in reels for q in reel.q_values or []), None)
+    count = next((len(q) for reel in reels for q in reel.q_values or reel.probabilities or []), None)
     names = action_names(env_id, count)
     data = {
         "env": env_id,
@@ -102,4 +102,7 @@ def _json(reel: Reel) -> dict[str, Any]:
         "followed": reel.followed,
         "gamma": reel.gamma,
         "other": reel.other,
+        "probabilities": reel.probabilities,
+        "means": reel.means,
+        "stds": reel.stds,
     }

@@ -47,7 +47,10 @@ class Reel(NamedTuple):
         q_values: T x A.
         values: T, and what they are called in ``valued``.
         followed: T, the discounted returns that followed, by ``gamma``.
-        other: T, whether the agent with these Q-values would have acted otherwise.
+        other: T, whether the agent with these Q-values, or these probabilities, would have acted otherwise.
+        probabilities: T x A, of the actions.
+        means: T x n, of the dimensions of a continuous action.
+        stds: likewise.
     """
 
     title: str
@@ -65,6 +68,9 @@ class Reel(NamedTuple):
     followed: list[float | None] | None = None
     gamma: float | None = None
     other: list[bool] | None = None
+    probabilities: list[list[float | None]] | None = None
+    means: list[list[float | None]] | None = None
+    stds: list[list[float | None]] | None = None
 
 
 class _Take:
@@ -88,8 +94,13 @@ class _Take:
         if values is None and q_values is not None:
             values, valued = _all([_largest(q) for q in q_values]), "largest Q-value"
         followed = returns_that_followed(self.rewards, gamma) if values is not None and gamma is not None else None
-        if self.insights and q_values is None and values is None:
-            notes.append("This agent tells no Q-values and no value estimate.")
+        policy = {
+            "probabilities": _all([one.probabilities for one in self.insights]),
+            "means": (means := _all([one.mean for one in self.insights])),
+            "stds": _all([one.std for one in self.insights]) if means else None,
+        }
+        if self.insights and q_values is None and values is None and not any(policy.values()):
+            notes.append("This agent tells no Q-values, no value estimate and no probabilities.")
         if followed and not terminated:
             notes.append(
                 "A time limit cut the episode, and with it the return that followed; the estimate looks beyond."
@@ -99,6 +110,7 @@ class _Take:
         return Reel(
             title, tuple(notes), "terminated" if terminated else "cut by the time limit", fps, self.pictures.size, uris,
             shown, self.actions, [number(reward) for reward in self.rewards], q_values, values, valued, followed, gamma,
+            **policy,
         )  # fmt: skip
 
 
@@ -238,11 +250,12 @@ def _weights(trained: Trained) -> str:
 
 
 def _with_others(reel: Reel) -> Reel:
-    """With the steps at which the largest Q-value belongs to another action than the one taken."""
-    if reel.q_values is None:
+    """With the steps at which the largest Q-value, or probability, belongs to another action than the one taken."""
+    liked = reel.q_values or reel.probabilities
+    if liked is None:
         return reel
     other = []
-    for q, action in zip(reel.q_values, reel.actions, strict=True):
+    for q, action in zip(liked, reel.actions, strict=True):
         top = _largest(q)
         other.append(top is not None and q.index(top) != action)
     return reel._replace(other=other)

@@ -1,7 +1,7 @@
 """What an agent makes of a state, as numbers for people to look at: `Agent.explain`, checked."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,12 @@ class Insight(NamedTuple):
 
     q_values: list[float | None] | None = None  # one per action
     value: float | None = None
+    probabilities: list[float | None] | None = None  # likewise
+    mean: list[float | None] | None = None  # of each dimension of a continuous action
+    std: list[float | None] | None = None
+
+
+AXES = {"q_values": 3, "value": 2, "probabilities": 3, "mean": 3, "std": 3}  # S, E, and one more
 
 
 class Aloud:
@@ -60,20 +66,21 @@ def insight(agent: Agent, obs: Tensor, copy: int = 0, extras: Extras = NO_EXTRAS
     lead = tuple(obs.shape[:2])
     if not isinstance(given, dict):
         raise AgentError(f"explain gave a {type(given).__name__}, expected a dict of tensors")
-    for name, axes in (("q_values", 3), ("value", 2)):
+    for name, axes in AXES.items():
         tensor = given.get(name)
         if tensor is None:
             continue
         if not isinstance(tensor, Tensor):
             raise AgentError(f"explain gave {name} of type {type(tensor).__name__}, expected a Tensor")
         if tensor.ndim != axes or tuple(tensor.shape[:2]) != lead:
-            expected = f"{lead} and the actions" if axes == 3 else f"{lead}"
+            more = "the actions" if name in ("q_values", "probabilities") else "the dimensions of an action"
+            expected = f"{lead} and {more}" if axes == 3 else f"{lead}"
             raise AgentError(f"explain gave {name} of shape {tuple(tensor.shape)}, expected {expected}")
-    q_values, value = given.get("q_values"), given.get("value")
-    return Insight(
-        None if q_values is None else [number(q) for q in q_values[0, copy].tolist()],
-        None if value is None else number(float(value[0, copy])),
-    )
+    known = {name: given[name][0, copy].tolist() for name in AXES if given.get(name) is not None}
+    if len(known.get("mean", ())) != len(known.get("std", known.get("mean", ()))):
+        raise AgentError(f"explain gave {len(known['mean'])} means and {len(known['std'])} std")
+    told: Any = {name: [number(y) for y in x] if isinstance(x, list) else number(x) for name, x in known.items()}
+    return Insight(**told)
 
 
 def number(x: float) -> float | None:

@@ -306,6 +306,41 @@ def test_what_an_agent_of_ones_own_says(drawn: Path, tmp_path: Path) -> None:
             reel.reels(one, 1)
 
 
+def test_a_policy_that_draws_its_actions_is_told(drawn: Path, tmp_path: Path) -> None:
+    run = trained_on("page/Drawn-v0", tmp_path / "run", agent=Odd)
+    one = package.load(run, seed=0, agent=Odd)
+    Odd.says = lambda obs: {"probabilities": torch.tensor([0.25, 0.75]).expand(len(obs), 2)}
+    (told,) = reel.reels(one, 1)
+    assert told.probabilities == [[0.25, 0.75]] * len(told.rewards)
+    assert told.q_values is told.values is told.means is told.stds is None
+    assert not any("tells no" in note for note in told.notes)
+    recording = open_recording(run)
+    (trained,) = reel.training_reels(recording, choose(recording, "first"), one)
+    assert trained.other == [action != 1 for action in trained.actions]
+    shown = Page(player.section([told], "E")).data["reels"][0]
+    assert shown["probabilities"] == told.probabilities
+    Odd.says = lambda obs: {"mean": torch.tensor([1.0, -2.0]).expand(len(obs), 2), "std": torch.ones(len(obs), 2)}
+    (told,) = reel.reels(one, 1)
+    assert (told.means, told.stds) == ([[1.0, -2.0]] * len(told.rewards), [[1.0, 1.0]] * len(told.rewards))
+    shown = Page(player.section([told], "E")).data["reels"][0]
+    assert (shown["means"], shown["stds"]) == (told.means, told.stds)
+    Odd.says = lambda obs: {"value": torch.full((len(obs),), 3)}  # a whole number is a number
+    (told,) = reel.reels(one, 1)
+    assert told.values == [3.0] * len(told.rewards)
+
+
+@pytest.mark.parametrize(
+    ("says", "wrong"),
+    [
+        ({"probabilities": torch.ones(1, 1)}, r"probabilities of shape \(1, 1\), expected \(1, 1\) and the actions"),
+        ({"mean": torch.ones(1, 2, 3)}, r"mean of shape .* and the dimensions of an action"),
+        ({"mean": torch.ones(1, 1, 3), "std": torch.ones(1, 1, 2)}, "gave 3 means and 2 std"),
+    ],
+)
+def test_what_no_policy_may_say(says: Any, wrong: str) -> None:
+    test_what_no_agent_may_say(says, wrong)
+
+
 @pytest.mark.parametrize(
     ("says", "wrong"), [([1.0], "gave a list"), ({"value": 3.0}, "value of type float"), (None, "gave a NoneType")]
 )
@@ -471,6 +506,50 @@ def test_in_a_browser(cartpole: Path, tmp_path: Path, tab: Browser, width: int, 
     assert tab.js("getComputedStyle(document.body).backgroundColor") == (
         "rgb(20, 23, 27)" if dark else "rgb(255, 255, 255)"
     )
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_policies_in_a_browser(tmp_path: Path, tab: Browser) -> None:
+    """Probabilities as bars of their own size, means with their spread; nothing of the one in the other's episode."""
+    tab.errors.clear()
+    path = tmp_path / "a.html"
+    drawing = made(probabilities=[[0.25, 0.75], [1.0, 0.0]])
+    both = made(q_values=[[1.0, 2.0], [3.0, 4.0]], probabilities=[[0.5, 0.5], [0.1, 0.9]])
+    smooth = made(actions=[[0.5, 0.0], [1.0, 0.0]], means=[[0.0, 1.0], [2.0, None]], stds=[[1.0, 0.5], [0.0, 1.0]])
+    path.write_text(player.page([drawing, both, smooth], "E", "t"), encoding="utf-8")
+    tab.open(path)
+    tab.wait("document.querySelector('[data-ready]')")
+
+    def bars(kind: str) -> list[tuple[str, str, str]]:
+        found: Any = tab.js(
+            f"[...document.querySelectorAll('.bars.{kind} .track i')].map((x) => [x.style.marginLeft, x.style.width, "
+            "x.parentNode.nextSibling.textContent])"
+        )
+        return [tuple(one) for one in found]
+
+    assert bars("probabilities") == [("0%", "25%", "0.25"), ("0%", "75%", "0.75")]
+    assert tab.js("document.querySelector('.bars .taken').textContent") == "action 0"
+    assert "Probabilities here" in tab.js(TEXT)
+    assert "Action probabilities" in tab.js(TEXT)
+    assert "of the action taken 0.25" in tab.js(TEXT)
+    tab.press("ArrowRight")
+    assert bars("probabilities") == [("0%", "100%", "1.00"), ("0%", "0%", "0.00")]
+    tab.press("ArrowDown")
+    assert [text for *_, text in bars("q")] == ["1", "2"]
+    assert [text for *_, text in bars("probabilities")] == ["0.50", "0.50"]
+    assert "Q-values here" in tab.js(TEXT)
+    tab.press("ArrowDown")
+    (from_a, wide_a, text_a), (_, _, text_b) = bars("means")  # -1 to 1, and 0.5 to 1.5, of -1 to 2
+    assert (from_a, text_a, text_b) == ("0%", "0 ± 1", "1 ± 0.5")
+    assert float(wide_a.rstrip("%")) == pytest.approx(200 / 3, rel=1e-3)
+    assert tab.js("document.querySelectorAll('path.band').length") == 2
+    assert "NaN" not in tab.js("document.querySelector('.lines').innerHTML")
+    tab.press("ArrowRight")
+    assert [text for *_, text in bars("means")] == ["2 ± 0", "–"]
+    tab.press("End")
+    assert [text for *_, text in bars("means")] == ["", ""]
+    assert tab.errors == []
 
 
 @pytest.mark.slow

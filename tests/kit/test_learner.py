@@ -1,0 +1,87 @@
+"""What a learner, written for one seed, shows of itself reaches the record of all seeds."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_spec
+
+import rlbench
+from rlbench.errors import AgentError
+from rlbench.learner import lift
+from rlbench.rng import Streams
+
+
+class Shows(rlbench.Learner):
+    """Shows what it is given to show."""
+
+    shown: Any = staticmethod(lambda one: {})
+
+    def __init__(self, spec: Any, config: Any, rng: np.random.Generator) -> None:
+        self.first = float(rng.random())
+        self.steps = 0
+
+    def act(self, obs: Any, *, explore: bool) -> Any:
+        return torch.zeros(len(obs), dtype=torch.int64)
+
+    def observe(self, transition: Any) -> None:
+        self.steps += 1
+
+    def update(self) -> dict[str, float]:
+        self.updates += 1
+        return {"loss": 1.0}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps, "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps, self.updates = state["steps"], state["updates"]
+
+    def diagnostics(self) -> Any:
+        return type(self).shown(self)
+
+
+def lifted(shown: Any, seeds: int = 3) -> Any:
+    Shows.shown = staticmethod(shown)
+    return lift(Shows)(make_spec(num_seeds=seeds), Shows.Config(), Streams(range(seeds)))
+
+
+def test_numbers_and_tensors_of_all_learners_get_the_seed_axis() -> None:
+    agent = lifted(lambda one: {"first": one.first, "q_values": torch.full((4, 2), one.first), "count": np.int64(3)})
+    found = agent.diagnostics()
+    firsts = [one.first for one in agent.learners]
+    assert len(set(firsts)) == 3
+    assert found["first"].tolist() == pytest.approx(firsts)
+    assert found["q_values"].shape == (3, 4, 2)
+    assert found["q_values"][:, 0, 0].tolist() == pytest.approx(firsts)
+    assert found["count"].tolist() == [3, 3, 3]
+
+
+def test_a_learner_may_show_nothing() -> None:
+    assert lifted(lambda one: {}).diagnostics() == {}
+    assert lift(Shows)  # a base class's own is enough
+    assert rlbench.Learner.diagnostics(object()) == {}  # type: ignore[arg-type]
+
+
+def test_what_only_some_show_or_in_other_shapes_is_left_out() -> None:
+    agent = lifted(lambda one: {"all": 1.0, "odd": torch.zeros(1 + int(one.first * 1000)), f"x{one.first}": 1.0})
+    assert agent.diagnostics().keys() == {"all"}
+
+
+@pytest.mark.parametrize(
+    ("shown", "wrong"),
+    [(lambda one: [1.0], "Shows.diagnostics gave a list"), (lambda one: {"a": "much"}, "that is no number")],
+)
+def test_what_a_learner_may_not_show(shown: Any, wrong: str) -> None:
+    with pytest.raises(AgentError, match=wrong):
+        lifted(shown).diagnostics()
+
+
+def test_it_is_recorded(tmp_path: Path) -> None:
+    Shows.shown = staticmethod(lambda one: {"steps": one.steps})
+    keys: dict[str, Any] = {"eval_every": 0, "final_eval_episodes": 0, "track": "none", "log_every": 10}
+    run = rlbench.train("CartPole-v1", agent=Shows, seeds=2, num_envs=1, total_steps=60, out=tmp_path / "run", **keys)
+    assert run.updates().steps.tolist() == run.updates().env_steps.tolist()
+    assert len(run.updates()) == 12
