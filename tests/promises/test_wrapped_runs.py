@@ -10,7 +10,7 @@ from command import TINY, assert_same_record, mistake, rlbench, succeeds
 from test_promises import assert_same_run, opened, recipe, rows
 
 import rlbench as library
-from rlbench import Recipe, UsageError
+from rlbench import Recipe, RunWarning, UsageError
 from rlbench.recipe.build import maker_of
 from rlbench.record.watcher import Watcher
 from rlbench.rollout.env_batch import EnvBatch
@@ -145,9 +145,12 @@ def test_a_file_that_moved_or_changed(tmp_path: Path, mine: str) -> None:
     assert opened_again.recipe.wrappers == (f"{moved}:Scaled(by=3)",)
     assert opened_again.notes == ()
     moved.write_text(MINE.replace("2.0", "4.0"))
-    (note,) = library.load(out, imports=[str(moved)]).notes
+    with pytest.warns(RunWarning, match="has changed since the run"):
+        (note,) = library.load(out, imports=[str(moved)]).notes
     assert "has changed since the run" in note
-    assert_same_record(out, library.resume(out, imports=[str(moved)], total_steps=340).folder)
+    with pytest.warns(RunWarning, match="has changed since the run"):
+        again = library.resume(out, imports=[str(moved)], total_steps=340)
+    assert_same_record(out, again.folder)
 
 
 def test_a_recipe_cannot_run_a_file_that_its_user_did_not_name(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from rlbench.rollout.signals import Interrupted
 from rlbench.runfolder.layout import worker_folders
 from rlbench.training import session, stopped_seeds
 from rlbench.training import train as training
+from rlbench.types import NO_EXTRAS, Extras
 
 TABLES = ("episodes.csv", "evaluations.csv", "updates.csv")
 DIFFERING: dict[str, Any] = {"seeds": 4, "total_steps": 600, "max_episodes": 18, **EVALUATED, "final_eval_episodes": 2}
@@ -173,10 +174,10 @@ def test_networks_buffers_and_optimisers_get_only_rows_of_seeds_that_train(
     learned: list[tuple[int, int, int]] = []
     act, learn = DQN.act, DQN._learn
 
-    def counting(self: DQN, obs: Tensor, *, explore: bool) -> Tensor:
+    def counting(self: DQN, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor:
         if explore:
             acted.append(len(obs))
-        return act(self, obs, explore=explore)
+        return act(self, obs, explore=explore, extras=extras)
 
     def counted(self: DQN) -> dict[str, Tensor]:
         metrics = learn(self)
