@@ -50,6 +50,10 @@ AGENTS = [
     ("random", "Pendulum-v1"),
     (f"{USERS / 'reinforce.py'}:Reinforce", "CartPole-v1"),
     (f"{USERS / 'tabular_q.py'}:TabularQ", "FrozenLake-v1"),
+    (f"{USERS / 'dueling.py'}:Dueling", "CartPole-v1"),
+    (f"{USERS / 'ppo.py'}:PPO", "CartPole-v1"),
+    (f"{USERS / 'ppo.py'}:PPO", "Pendulum-v1"),
+    (f"{USERS / 'sac.py'}:SAC", "Pendulum-v1"),
 ]
 KEYS: dict[str, Any] = {
     "seeds": 3, "num_envs": 2, "total_steps": 480, "eval_every": 160, "eval_episodes": 1, "log_every": 40,
@@ -65,7 +69,8 @@ def device(request: pytest.FixtureRequest) -> str:
 def small(agent: str, env: str, device: str, **keys: Any) -> Recipe:
     """A tiny recipe, with DQN's small networks where it is DQN's."""
     made = {**KEYS, **keys, "device": device}
-    return recipe(env, **made) if agent == "dqn" else Recipe(env=env, agent=agent, **made)
+    kin = agent == "dqn" or agent.endswith("Dueling")
+    return recipe(env, **{"agent": agent, **made}) if kin else Recipe(env=env, agent=agent, **made)
 
 
 def near(a: Any, b: Any, tolerance: float = 1e-4) -> None:

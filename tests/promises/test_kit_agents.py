@@ -13,11 +13,13 @@ from gymnasium import spaces
 import rlbench
 from rlbench.agent_state import pick, same
 from rlbench.recipe import Recipe
+from rlbench.recipe.build import build
+from rlbench.recipe.memory import need_of
 from rlbench.runfolder import checkpoint_file
 from rlbench.training.train import resume
 
 HERE = Path(__file__).parents[1] / "user_agents"
-DUELING, SAC = (f"{HERE}/{name}" for name in ("dueling.py:Dueling", "sac.py:SAC"))
+DUELING, PPO, SAC = (f"{HERE}/{name}" for name in ("dueling.py:Dueling", "ppo.py:PPO", "sac.py:SAC"))
 
 
 class Follow(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -65,6 +67,8 @@ def episodes(folder: Path, seed: int | None = None) -> list[list[str]]:
 
 AGENTS: dict[str, tuple[str, str, int, dict[str, Any]]] = {  # agent, environment, E, hyper-parameters
     "dueling": (DUELING, "CartPole-v1", 1, {"learning_starts": 30, "batch_size": 15, "hidden": [17, 9]}),
+    "ppo": (PPO, "CartPole-v1", 3, {"steps": 13, "minibatches": 4, "epochs": 2, "hidden": [17, 9]}),
+    "ppo, continuous": (PPO, "Pendulum-v1", 3, {"steps": 13, "minibatches": 4, "epochs": 2, "hidden": [17]}),
     "sac": (SAC, "Pendulum-v1", 1, {"learning_starts": 30, "batch_size": 15, "hidden": [17, 9]}),
 }
 
@@ -73,19 +77,43 @@ AGENTS: dict[str, tuple[str, str, int, dict[str, Any]]] = {  # agent, environmen
 def test_they_keep_the_promises_of_width_and_resume(name: str, tmp_path: Path) -> None:
     agent, env, num_envs, hyper = AGENTS[name]
     keys = {"num_envs": num_envs, "hyper": hyper, "eval_every": 100, "eval_episodes": 2}
-    whole = train(tmp_path / "whole", agent, env, 300, **keys)
-    unwatched = train(tmp_path / "unwatched", agent, env, 300, **{**keys, "eval_every": 0})
+    whole = train(tmp_path / "whole", agent, env, 200, **keys)
+    unwatched = train(tmp_path / "unwatched", agent, env, 200, **{**keys, "eval_every": 0})
     assert same(content(unwatched.folder), content(whole.folder))  # normalisers and all
     assert whole.summary["updates"] > 3
-    alone = train(tmp_path / "alone", agent, env, 300, seed=1, **{**keys, "seeds": 1})
+    alone = train(tmp_path / "alone", agent, env, 200, seed=1, **{**keys, "seeds": 1})
     for together, apart in zip(content(whole.folder), content(alone.folder), strict=True):
         assert same(pick(together, 1, 3), apart)
     assert episodes(whole.folder, 1) == episodes(alone.folder)
-    cut = train(tmp_path / "cut", agent, env, 150, **keys)  # stands in the middle of episodes
-    again = resume(cut.folder, agent=agent, total_steps=300)
+    cut = train(tmp_path / "cut", agent, env, 100, **keys)  # stands in the middle of episodes
+    again = resume(cut.folder, agent=agent, total_steps=200)
     assert again.summary.get("inexact_resumes_at", []) == []
     assert same(content(cut.folder), content(whole.folder))
     assert episodes(cut.folder) == episodes(whole.folder)
+
+
+def test_a_rollout_lies_beside_the_checkpoints_and_not_in_them(tmp_path: Path) -> None:
+    agent, env, num_envs, hyper = AGENTS["ppo"]
+    folder = train(tmp_path / "run", agent, env, 99, num_envs=num_envs, hyper=hyper, eval_every=50).folder
+    best, (now, held) = checkpoint_file.load(folder / "best.pth", "checkpoint")["agent"], content(folder)
+    assert held["filled"] == 99 // 3 % 13
+    assert [x.shape for x in held["obs"]] == [(8, 3, 4)] * 3  # of 7 steps, and what came of the last
+    assert now.keys() == best.keys() == {"networks", "adam", "seen", "scale", "updates"}
+    built = build(rlbench.load(folder, agent=agent).recipe, [0], "cpu").agent
+    need = need_of(built, 1, 10, 10_000)
+    assert (need.capacity, need.replay) == (39, 10 * built.replay.nbytes)  # type: ignore[attr-defined]
+
+
+def test_seeds_that_stop_leave_a_rollout_as_it_would_be_without_them(tmp_path: Path) -> None:
+    agent, env, num_envs, hyper = AGENTS["ppo"]
+    keys = {"num_envs": num_envs, "hyper": hyper, "max_episodes": 6}
+    whole = train(tmp_path / "whole", agent, env, 900, **keys)
+    steps = set()
+    for s in range(3):
+        alone = train(tmp_path / str(s), agent, env, 900, seed=s, **{**keys, "seeds": 1})
+        steps.add(alone.summary["env_steps"])
+        assert same(pick(content(whole.folder)[0]["networks"], s, 3), content(alone.folder)[0]["networks"])
+    assert len(steps) > 1
 
 
 def taught(agent: str, env: str, steps: int, folder: Path, **keys: Any) -> Any:
@@ -93,6 +121,33 @@ def taught(agent: str, env: str, steps: int, folder: Path, **keys: Any) -> Any:
     run = train(folder, agent, env, steps, **keys)
     assert run.summary["updates"] > 20
     return rlbench.load(run.folder / "checkpoint.pth", agent=agent).agent
+
+
+PPO_HYPER = {
+    "hidden": [32], "learning_rate": 3e-3, "steps": 32, "gamma": 0.8, "gae_lambda": 0.9, "scale_rewards": False,
+}  # fmt: skip
+VALUES = {  # of the best policy, at gamma = 0.8; what is seen, and what is expected
+    "rlbench/ProbeObsActionReward-v0": {-1.0: 1.0, 1.0: 1.0},
+    "rlbench/ProbeDelayedReward-v0": {-1.0: 0.8, 1.0: 1.0},
+    "rlbench/ProbeTruncated-v0": {1.0: 5.0},
+    "rlbench/ProbeTerminated-v0": {1.0: 1.0},
+}
+
+
+@pytest.mark.parametrize("env", VALUES)
+def test_ppo_learns_the_values_that_are_known(env: str, tmp_path: Path) -> None:
+    agent = taught(PPO, env, 4_000, tmp_path / "run", num_envs=4, hyper=PPO_HYPER)
+    seen = torch.tensor(list(VALUES[env])).view(1, -1, 1).expand(3, -1, 1)
+    expected = torch.tensor(list(VALUES[env].values())).expand(3, -1)
+    torch.testing.assert_close(agent.explain(seen)["value"], expected, atol=0.15, rtol=0)
+    if "ObsAction" in env:
+        assert agent.act(seen, explore=False).tolist() == [[0, 1]] * 3
+
+
+def test_ppo_learns_continuous_actions(tmp_path: Path) -> None:
+    agent = taught(PPO, "Follow-v0", 8_000, tmp_path / "run", num_envs=8, hyper=PPO_HYPER)
+    seen = torch.linspace(-0.9, 0.9, 7).view(1, -1, 1).expand(3, -1, 1)
+    assert (agent.act(seen, explore=False) - seen / 2).abs().max() < 0.15
 
 
 def test_sac_learns_continuous_actions_and_their_values(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ class DuelingNetwork(torch.nn.Module):
 
     def __init__(self, spec: Spec, hidden: tuple[int, ...], num_actions: int, init: Stream) -> None:
         super().__init__()
-        self.trunk = nn.network(spec, hidden[:-1], hidden[-1], init)
+        self.trunk = nn.network(spec, hidden[:-1], hidden[-1], init)  # one hidden layer or more
         self.value, self.advantage = nn.Linear(hidden[-1], 1, init), nn.Linear(hidden[-1], num_actions, init)
 
     def forward(self, obs: Tensor) -> Tensor:  # (S, N, *O) -> (S, N, A)

@@ -22,7 +22,7 @@ class SACConfig(AgentConfig):
     gamma: float = Field(0.99, ge=0, le=1)
     capacity: int = Field(50_000, ge=1)
     batch_size: int = Field(64, ge=1)
-    learning_starts: int = Field(1_000, ge=0)
+    learning_starts: int = Field(100, ge=0)
     tau: float = Field(0.005, gt=0, le=1, description="share of the online critics in a target update")
     target_entropy: float = Field(-1.0, description="wanted, per number of an action")
 
