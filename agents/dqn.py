@@ -118,7 +118,9 @@ class DQN(Agent):
         self.episodes = torch.zeros(spec.num_seeds, 1, dtype=torch.int64, device=spec.device)
         self._epsilon: np.ndarray | None = None  # kept while no episode ends
         self._newest_q: Tensor | None = None  # (S, B, A) of the newest batch, for diagnostics
-        self._greedy, self._step = Graph(self.greedy, spec.device), Graph(self.gradient_step, spec.device)
+        by_hand = getattr(self.q_net, "by_hand", False)  # what a module of somebody else's does, no graph may hold
+        self._greedy = Graph(self.greedy, spec.device, possible=by_hand)
+        self._step = Graph(self.gradient_step, spec.device, possible=by_hand)
 
     def make_network(self, spec: Spec, num_actions: int, init: Stream) -> torch.nn.Module:
         """The network of action values, (S, N, *O) -> (S, N, A). For a network of your own, override it in a subclass.

@@ -21,11 +21,14 @@ class Graph:
     Args:
         function: of tensors, to tensors.
         device: where they lie.
+        possible: whether the function is such a one; else it stays as it is on a card, too.
     """
 
-    def __init__(self, function: Callable[..., Sequence[Tensor]], device: torch.device) -> None:
+    def __init__(
+        self, function: Callable[..., Sequence[Tensor]], device: torch.device, *, possible: bool = True
+    ) -> None:
         self.function = function
-        self._possible = device.type == "cuda"
+        self._possible = possible and device.type == "cuda"
         self._calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: tuple[Tensor, ...] = ()

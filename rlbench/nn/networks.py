@@ -35,6 +35,11 @@ class Network(nn.Module):
             x = layer.forward(x)
         return x
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether `vjp` goes without autograd all the way: it is the same operations on tensors then, every time."""
+        return all(type(layer).pull is not Layer.pull for layer in self._chain[self._first :])
+
     def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor, Sequence[Tensor]], None]]:
         """The output for ``x``, and the function that turns the gradient at the output into those of the parameters.
 

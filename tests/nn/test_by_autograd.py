@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import torch
 from conftest import make_spec, random_transitions
+from rlbench.agents import dqn
 from rlbench.agents.dqn import DQN, DQNConfig
 from torch import Tensor
 
 from rlbench import nn
+from rlbench.graphs import Graph
 from rlbench.rng import Stream, Streams
 from rlbench.types import Spec
 
@@ -124,3 +126,22 @@ def test_dqn_learns_the_same_by_autograd() -> None:
 def test_width_by_autograd() -> None:
     together, alone = learned(Bare, [3, 8, 5]), learned(Bare, [3])
     assert torch.equal(together.online.data[:1], alone.online.data)
+
+
+def test_what_goes_through_autograd_is_not_recorded_for_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = []
+
+    def graph(function: Any, device: torch.device, *, possible: bool = True) -> Any:
+        recorded.append(possible)
+        return function
+
+    monkeypatch.setattr(dqn, "Graph", graph)
+    for kind in (DQN, Bare):
+        kind(make_spec(), DQNConfig(), Streams([0]))
+    assert recorded == [True, True, False, False]
+    init = Streams([0])["init"]
+    assert nn.Network(layers(init)).by_hand
+    assert nn.network(make_spec(num_obs=4), (3,), 2, init).by_hand  # indices become vectors before the first weights
+    assert not nn.Network([*layers(init), Doubled(1)]).by_hand
+    assert not Graph(len, torch.device("cuda"), possible=False)._possible
+    assert Graph(len, torch.device("cuda"))._possible
