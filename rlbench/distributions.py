@@ -6,6 +6,7 @@ distributions do not promise. Shapes are (S, N, ...) throughout; N is E where on
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -59,6 +60,42 @@ class Categorical:
     def entropy(self) -> Tensor:
         """(S, N), in nats."""
         return -(self.probabilities * self.log_probs).sum(-1)
+
+
+class MultiCategorical:
+    """Several choices at once, none of which knows of another, as `Spec.action_sizes` says.
+
+    Args:
+        logits: (S, N, A), those of all choices side by side; A is the sum of ``sizes``.
+        sizes: how many there are to choose from, K numbers.
+        mask: (S, N, A) bool, as for `Categorical`: one at least in every part of a row.
+
+    Attributes:
+        parts: K of `Categorical`, one for each choice.
+    """
+
+    def __init__(self, logits: Tensor, sizes: Sequence[int], mask: Tensor | None = None) -> None:
+        masks = [None] * len(sizes) if mask is None else mask.split(list(sizes), -1)
+        pairs = zip(logits.split(list(sizes), -1), masks, strict=True)
+        self.parts = [Categorical(own, legal) for own, legal in pairs]
+
+    @property
+    def mode(self) -> Tensor:
+        """(S, N, K) int64, the likeliest."""
+        return torch.stack([part.mode for part in self.parts], -1)
+
+    def sample(self, stream: Stream) -> Tensor:
+        """(S, N, K) int64, from the next N numbers of each seed for the first choice, N for the second, and so on."""
+        return torch.stack([part.sample(stream) for part in self.parts], -1)
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """Of ``action``, (S, N, K) int64 -> (S, N)."""
+        pairs = zip(self.parts, action.unbind(-1), strict=True)
+        return _total(torch.stack([part.log_prob(own) for part, own in pairs], -1))
+
+    def entropy(self) -> Tensor:
+        """(S, N), in nats."""
+        return _total(torch.stack([part.entropy() for part in self.parts], -1))
 
 
 class DiagonalNormal:

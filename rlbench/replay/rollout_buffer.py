@@ -20,7 +20,7 @@ class Minibatch(NamedTuple):
     """Some steps of a rollout; each leaf starts with (S, B)."""
 
     obs: Tensor  # (S, B, *O)
-    action: Tensor  # (S, B) int64, or (S, B, *action_shape) float32
+    action: Tensor  # (S, B) int64, or (S, B, *action_shape): see `rlbench.Spec`
     extras: dict[str, Tensor]  # (S, B, ...): what was declared, and what was given to `Rollout.minibatches`
 
 
@@ -38,7 +38,7 @@ class Rollout:
 
     Attributes:
         obs: (S, T, E, *O), as are all of these.
-        action: int64, or (S, T, E, *action_shape) float32.
+        action: int64, or (S, T, E, *action_shape): see `rlbench.Spec`.
         reward: float32.
         terminated: bool.
         truncated: bool.

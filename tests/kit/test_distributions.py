@@ -10,7 +10,7 @@ import torch
 from scipy import integrate
 from torch import Tensor
 
-from rlbench.distributions import Categorical, DiagonalNormal, SquashedNormal
+from rlbench.distributions import Categorical, DiagonalNormal, MultiCategorical, SquashedNormal
 from rlbench.rng import Stream
 
 SEEDS = [3, 8, 5]
@@ -63,6 +63,24 @@ def test_categorical_draws_by_its_probabilities() -> None:
     for row, chances in zip(drawn, policy.probabilities[:, 0], strict=True):
         expected = chances * 20_000
         assert ((torch.bincount(row, minlength=4) - expected) ** 2 / expected).sum() < 16.3  # 3 degrees, p = 0.001
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_several_choices_are_categoricals_side_by_side(masked: bool) -> None:
+    sizes = (2, 1, 4)
+    logits = normals(7, 7) * 3
+    mask = (normals(7, 7, name="mask") > 0) | (torch.arange(7) % 2 == 0) if masked else None
+    policy = MultiCategorical(logits, sizes, mask)
+    edges = [slice(0, 2), slice(2, 3), slice(3, 7)]
+    alone = [Categorical(logits[..., at], None if mask is None else mask[..., at]) for at in edges]
+    drawn = policy.sample(Stream(SEEDS, "draw"))
+    assert (drawn.shape, drawn.dtype, policy.mode.dtype) == ((3, 7, 3), torch.int64, torch.int64)
+    stream = Stream(SEEDS, "draw")
+    for i, part in enumerate(alone):
+        assert torch.equal(drawn[..., i], part.sample(stream))
+        assert torch.equal(policy.mode[..., i], part.mode)
+    torch.testing.assert_close(policy.log_prob(drawn), sum(p.log_prob(drawn[..., i]) for i, p in enumerate(alone)))
+    torch.testing.assert_close(policy.entropy(), sum(part.entropy() for part in alone))
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 2)])
@@ -173,6 +191,7 @@ def by_categorical(x: Tensor, y: Tensor) -> Any:
 
 BUILD: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "categorical": by_categorical,
+    "several": lambda x, y: MultiCategorical(torch.cat([x, y], -1), (x.shape[-1], y.shape[-1])),
     "normal": lambda x, y: DiagonalNormal(x, y * 0.3),
     "normal, one deviation": lambda x, y: DiagonalNormal(x, y[:, :1] * 0.3),
     "squashed": lambda x, y: SquashedNormal(x * 3, y * 0.3),

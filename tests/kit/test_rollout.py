@@ -22,6 +22,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "image": {"obs_shape": (2, 2), "obs_dtype": torch.uint8},
     "index": {"num_obs": 100_000},
     "continuous": {"obs_shape": (), "num_actions": None, "action_shape": (2, 2)},
+    "several": {"obs_shape": (3,), "num_actions": None, "action_shape": (2,), "action_sizes": (200, 200)},
 }
 EXTRA = {"value": (), "raw": (2,), "mask": Extra((3,), torch.bool)}
 
@@ -47,7 +48,8 @@ def happened(spec: Spec, steps: int, seeds: list[int], *, end: float = 0.3) -> I
     for _ in range(steps):
         fate = drawn(1000).double() / 1000
         terminated, truncated = fate < end / 2, (fate > end / 4) & (fate < end)  # some are both
-        action = drawn(2) if spec.num_actions else drawn(99).float().view(*now.shape, 1, 1).expand(*now.shape, 2, 2)
+        number = drawn(99).view(*now.shape, *[1] * len(spec.action_shape))
+        action = number.expand(*now.shape, *spec.action_shape).to(spec.action_dtype)
         extras = {
             "value": now * 0.5,
             "raw": torch.stack([now, -now], -1).float(),

@@ -44,7 +44,23 @@ class Follow(gymnasium.Env[np.ndarray, np.ndarray]):
         return np.zeros(1, np.float32), reward, not self.cut, self.cut, {}
 
 
-registered = registering({"Follow-v0": Follow})
+class Match(gymnasium.Env[np.ndarray, np.ndarray]):
+    """One step, two choices: 1 is right for the second, and for the first what is seen. The best return is 2."""
+
+    def __init__(self) -> None:
+        self.observation_space = spaces.Box(0, 2, (1,), np.float32)
+        self.action_space = spaces.MultiDiscrete([3, 2])
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.x = self.np_random.integers(0, 3, 1).astype(np.float32)
+        return self.x, {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return np.zeros(1, np.float32), float(action[0] == self.x[0]) + float(action[1] == 1), True, False, {}
+
+
+registered = registering({"Follow-v0": Follow, "Match-v0": Match})
 
 
 def train(folder: Path, agent: str, env: str, total_steps: int, **keys: Any) -> rlbench.Run:
@@ -144,8 +160,15 @@ def test_ppo_learns_the_values_that_are_known(env: str, tmp_path: Path) -> None:
         assert agent.act(seen, explore=False).tolist() == [[0, 1]] * 3
 
 
+def test_ppo_learns_several_choices_at_once(tmp_path: Path) -> None:
+    agent = taught(PPO, "Match-v0", 6_000, tmp_path / "run", hyper=PPO_HYPER)
+    seen = torch.arange(3.0).view(1, 3, 1).expand(3, 3, 1)
+    assert agent.act(seen, explore=False).tolist() == [[[0, 1], [1, 1], [2, 1]]] * 3
+    assert (agent.explain(seen)["value"] - 2).abs().max() < 0.3
+
+
 def test_ppo_learns_continuous_actions(tmp_path: Path) -> None:
-    agent = taught(PPO, "Follow-v0", 8_000, tmp_path / "run", num_envs=8, hyper=PPO_HYPER)
+    agent = taught(PPO, "Follow-v0", 8_000, tmp_path / "run", hyper=PPO_HYPER)
     seen = torch.linspace(-0.9, 0.9, 7).view(1, -1, 1).expand(3, -1, 1)
     assert (agent.act(seen, explore=False) - seen / 2).abs().max() < 0.15
 

@@ -1,19 +1,20 @@
 """PPO: a policy gradient that does not go far from the policy that collected the steps.
 
 Schulman et al. 2017, arXiv:1707.06347, with generalised advantage estimation (Schulman et al. 2016, arXiv:1506.02438)
-and the normalisers and initial weights that are usual (Engstrom et al. 2020, arXiv:2005.12729). For numbered actions as
-well as continuous ones. Everything carries the seed axis S.
+and the normalisers and initial weights that are usual (Engstrom et al. 2020, arXiv:2005.12729). For actions that are a
+choice, several choices at once, or continuous. Everything carries the seed axis S.
 """
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from rlbench import Agent, AgentConfig, Rollout, Spec, Streams, Transition, functional, nn
-from rlbench.distributions import Categorical, DiagonalNormal
+from rlbench.distributions import Categorical, DiagonalNormal, MultiCategorical
 from rlbench.optim import Adam
 from rlbench.replay import Minibatch
 from rlbench.types import Extra
@@ -38,29 +39,33 @@ class PPO(Agent):
     """S policies and S values, stacked."""
 
     Config = PPOConfig
+    run_defaults: ClassVar[Mapping[str, Any]] = {"num_envs": 8}
 
     def __init__(self, spec: Spec, config: PPOConfig, streams: Streams) -> None:
         self.spec, self.config = spec, config
         init, self.draws, self.order = streams["init"], streams["explore"], streams["replay"]
-        numbers = spec.num_actions or math.prod(spec.action_shape)
+        numbers = spec.num_actions or sum(spec.action_sizes or ()) or math.prod(spec.action_shape)
+        self.chosen = spec.action_dtype == torch.int64  # and not continuous
         usual: Any = {"activation": "tanh", "orthogonal": True}
         self.networks = torch.nn.ModuleDict()
         self.networks["policy"] = nn.network(spec, config.hidden, numbers, init, head_gain=0.01, **usual)
         self.networks["value"] = nn.network(spec, config.hidden, 1, init, **usual)
         log_std = torch.zeros(spec.num_seeds, 1, *spec.action_shape, device=spec.device)
-        self.networks["log_std"] = torch.nn.ParameterList([log_std] if spec.num_actions is None else [])
+        self.networks["log_std"] = torch.nn.ParameterList([] if self.chosen else [log_std])
         self.params = nn.Flat(self.networks)
         self.adam = Adam(self.params.data, config.learning_rate, epsilon=1e-5)
         self.seen = nn.RunningMoments(spec.obs_shape, init)  # of observations, where they are vectors
         self.scale = nn.RewardScale(spec.num_envs, init, gamma=config.gamma)
-        drawn = Extra(spec.action_shape, torch.int64 if spec.num_actions else torch.float32)
+        drawn = Extra(spec.action_shape, spec.action_dtype)
         self.replay: Rollout = Rollout(spec, config.steps, {"drawn": drawn, "log_prob": (), "value": ()})
 
-    def policy(self, obs: Tensor) -> Categorical | DiagonalNormal:
+    def policy(self, obs: Tensor) -> Categorical | MultiCategorical | DiagonalNormal:
         """Of observations as the networks see them, (S, N, *O)."""
         out = self.networks["policy"](obs)  # (S, N, numbers)
         if self.spec.num_actions is not None:
             return Categorical(out)
+        if self.spec.action_sizes is not None:
+            return MultiCategorical(out, self.spec.action_sizes)
         return DiagonalNormal(out.view(*out.shape[:2], *self.spec.action_shape), self.networks["log_std"][0])
 
     def value(self, obs: Tensor) -> Tensor:
@@ -71,9 +76,7 @@ class PPO(Agent):
         return self.seen(obs) if self.spec.obs_dtype == torch.float32 else obs
 
     def bounded(self, drawn: Tensor) -> Tensor:
-        if self.spec.num_actions is not None:
-            return drawn
-        return drawn.clamp(self.spec.action_low, self.spec.action_high)
+        return drawn if self.chosen else drawn.clamp(self.spec.action_low, self.spec.action_high)
 
     @torch.no_grad()
     def act(self, obs: Tensor, *, explore: bool) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
