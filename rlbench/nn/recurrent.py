@@ -177,6 +177,11 @@ class Remembering(nn.Module):
         self.body, self.cell, self.head = body, cell, Linear(cell.size, n_out, init)
         self._split = len(list(body.parameters()))
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether `vjp` goes without autograd all the way, as `Network.by_hand`."""
+        return self.body.by_hand
+
     def forward(self, obs: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """One step: (S, N, *O) and what was remembered, (S, N, H), to (S, N, A) and what is remembered now."""
         h = self.cell.forward(torch.relu(self.body.forward(obs)), h)

@@ -136,9 +136,9 @@ def test_what_goes_through_autograd_is_not_recorded_for_a_card(monkeypatch: pyte
         return function
 
     monkeypatch.setattr(dqn, "Graph", graph)
-    for kind in (DQN, Bare):
-        kind(make_spec(), DQNConfig(), Streams([0]))
-    assert recorded == [True, True, False, False]
+    for kind, config in ((DQN, DQNConfig()), (DQN, DQNConfig(memory="gru")), (Bare, DQNConfig())):
+        kind(make_spec(), config, Streams([0]))
+    assert recorded == [True] * 4 + [False] * 2
     init = Streams([0])["init"]
     assert nn.Network(layers(init)).by_hand
     assert nn.network(make_spec(num_obs=4), (3,), 2, init).by_hand  # indices become vectors before the first weights

@@ -161,14 +161,14 @@ def test_ppo_learns_the_values_that_are_known(env: str, tmp_path: Path) -> None:
 
 
 def test_ppo_learns_several_choices_at_once(tmp_path: Path) -> None:
-    agent = taught(PPO, "Match-v0", 6_000, tmp_path / "run", hyper=PPO_HYPER)
+    agent = taught(PPO, "Match-v0", 6_000, tmp_path / "run", num_envs=8, hyper=PPO_HYPER)
     seen = torch.arange(3.0).view(1, 3, 1).expand(3, 3, 1)
     assert agent.act(seen, explore=False).tolist() == [[[0, 1], [1, 1], [2, 1]]] * 3
     assert (agent.explain(seen)["value"] - 2).abs().max() < 0.3
 
 
 def test_ppo_learns_continuous_actions(tmp_path: Path) -> None:
-    agent = taught(PPO, "Follow-v0", 8_000, tmp_path / "run", hyper=PPO_HYPER)
+    agent = taught(PPO, "Follow-v0", 8_000, tmp_path / "run", num_envs=8, hyper=PPO_HYPER)
     seen = torch.linspace(-0.9, 0.9, 7).view(1, -1, 1).expand(3, -1, 1)
     assert (agent.act(seen, explore=False) - seen / 2).abs().max() < 0.15
 
