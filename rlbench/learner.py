@@ -11,7 +11,7 @@ from torch import Tensor
 from .acting import choose, explained, wanted
 from .agent import Agent, AgentConfig
 from .errors import AgentError
-from .rng import Streams, generator
+from .rng import Streams
 from .types import NO_EXTRAS, Extras, Spec, Transition
 
 NAN = float("nan")
@@ -100,7 +100,7 @@ def lift(learner: type[Learner]) -> type[Agent]:
             low, high = (None if bound is None else bound.cpu() for bound in (spec.action_low, spec.action_high))
             alone = spec._replace(num_seeds=1, device=cpu, action_low=low, action_high=high)
             self.device = spec.device
-            self.rngs = [generator(seed, "learner") for seed in streams.seeds]
+            self.rngs = streams.learners()
             self.learners = [learner(alone, config, rng) for rng in self.rngs]
 
         @property

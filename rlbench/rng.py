@@ -94,6 +94,12 @@ class Stream:
         u = self.uniform(math.prod(below.shape[1:-1])).view(*below.shape[:-1], 1)
         return (u * below[..., -1:] >= below).sum(-1)  # u < 1, so that the product is below the sum in float64 too
 
+    def divert(self, purpose: str) -> None:
+        """Draw from another sequence from here on, which begins: the one of this name for ``purpose``."""
+        self.name, self.position, self._start = f"{purpose}/{self.name}", 0, 0
+        self._host = np.empty((len(self.seeds), 0))
+        self._block = torch.from_numpy(self._host)
+
     def _take(self, n: int) -> int:
         """Advance by n numbers; where they begin in the block."""
         low = self.position - self._start
@@ -138,11 +144,29 @@ class Streams:
         self.seeds = tuple(seeds)
         self.device = torch.device(device)
         self._streams: dict[str, Stream] = {}
+        self._learners: list[np.random.Generator] = []
+        self._purpose = ""
 
     def __getitem__(self, name: str) -> Stream:
         if name not in self._streams:
             self._streams[name] = Stream(self.seeds, name, self.device)
+            if self._purpose:
+                self._streams[name].divert(self._purpose)
         return self._streams[name]
+
+    def learners(self) -> list[np.random.Generator]:
+        """A `generator` for each seed, for an agent that is written for one learner; who has them keeps their state."""
+        self._learners = [generator(seed, "learner") for seed in self.seeds]
+        return list(self._learners)
+
+    def divert(self, purpose: str) -> None:
+        """Let whoever draws from these streams draw other numbers from here on, those for ``purpose`` from their first
+        on: so a copy of an agent draws the same ones every time, and none of those that the run draws."""
+        self._purpose = purpose
+        for stream in self._streams.values():
+            stream.divert(purpose)
+        for seed, mine in zip(self.seeds, self._learners, strict=bool(self._learners)):
+            mine.bit_generator.state = generator(seed, f"{purpose}/learner").bit_generator.state
 
     def state_dict(self) -> dict[str, Any]:
         return {name: stream.position for name, stream in self._streams.items()}

@@ -74,13 +74,15 @@ class TrainedAgent(Trained):
 
 
 class Returns(np.ndarray):
-    """Greedy returns, (S, episodes) float64, an array as any other; printed, the means of its seeds.
+    """Returns, (S, episodes) float64, an array as any other; printed, the means of its seeds.
 
     Attributes:
         seeds: the S seed numbers; () for a part of it.
+        policy: "greedy" or "stochastic".
     """
 
     seeds: tuple[int, ...] = ()
+    policy = "greedy"
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
         """What is computed from it are plain arrays and numbers."""
@@ -90,7 +92,9 @@ class Returns(np.ndarray):
     def __repr__(self) -> str:
         if self.ndim != 2 or len(self) != len(self.seeds):
             return repr(np.asarray(self))
-        return f"<returns of {self.shape[1]} greedy episodes per seed: means {numbers(np.asarray(self.mean(1)))}>"
+        return (
+            f"<returns of {self.shape[1]} {self.policy} episodes per seed: means {numbers(np.asarray(self.mean(1)))}>"
+        )
 
 
 def load(
@@ -128,6 +132,7 @@ def evaluate(
     trained: Trained | str | Path,
     episodes: int = 100,
     *,
+    stochastic: bool = False,
     progress: str = "auto",
     look: Callable[[EvaluationPlan], None] = lambda plan: None,
     **how: Any,
@@ -137,6 +142,8 @@ def evaluate(
     Args:
         trained: from `load`, or a path for it.
         episodes: per seed. The same episodes every time.
+        stochastic: let the agent act as it explores, epsilon-greedily or drawing from its policy, as it stood when it
+            was saved. It draws from streams of this evaluation's own: the same numbers every time, none of the run's.
         progress: as for `train`.
         look: called with what has been played before every step; what it raises ends the evaluation.
         how: `load`'s arguments, where a path is given.
@@ -157,10 +164,10 @@ def evaluate(
             due, shown_yet = time.perf_counter() + gauge.seldom, True
 
     try:
-        found = trained_load.evaluate(trained, episodes, look=see).view(Returns)
+        found = trained_load.evaluate(trained, episodes, stochastic=stochastic, look=see).view(Returns)
         if shown_yet:
             gauge.show(title, 1.0, f"{found.size:,} episodes")
     finally:
         gauge.close()
-    found.seeds = tuple(trained.seeds)
+    found.seeds, found.policy = tuple(trained.seeds), "stochastic" if stochastic else "greedy"
     return found

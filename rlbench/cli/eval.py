@@ -1,4 +1,4 @@
-"""`rlbench eval`: greedy returns of a trained agent on fresh environments."""
+"""`rlbench eval`: returns of a trained agent on fresh environments, greedy or as it explores."""
 
 from pathlib import Path
 
@@ -12,6 +12,11 @@ from . import options
 @click.argument("path", type=options.Place())
 @click.option("--episodes", metavar="N", type=click.IntRange(min=1), default=100, show_default=True, help="Per seed.")
 @click.option("--seed", metavar="K", type=int, help="Only this seed.  [default: all]")
+@click.option(
+    "--stochastic",
+    is_flag=True,
+    help="Let the agent act as it explores, by random numbers of this evaluation's own, in place of greedily.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @options.out("Write JSON to this file.")
 @options.agent_code
@@ -24,6 +29,7 @@ def evaluate(
     path: Path,
     episodes: int,
     seed: int | None,
+    stochastic: bool,
     as_json: bool,
     out: Path | None,
     agent: str | None,
@@ -32,6 +38,8 @@ def evaluate(
     device: str | None,
 ) -> None:
     """Play greedy episodes with a checkpoint or a run folder's best one, all seeds at once.
+
+    What --stochastic gives is no score: it is recorded nowhere, and nothing compares it with greedy ones.
 
     Ctrl-C ends it with the figures of the episodes that have ended, marked as partial.
 
@@ -56,7 +64,8 @@ def evaluate(
         path, seed="all" if seed is None else seed, agent=agent, imports=imports, device=device or "auto"
     )
     options.tell(opened.notes)
-    scored = score(opened, episodes)
+    scored = score(opened, episodes, stochastic=stochastic)
+    policy = "stochastic" if stochastic else "greedy"
     if scored.cut_off:
         click.echo(scored.cut_off, err=True)
     played = dict(zip(opened.seeds, scored.returns, strict=True))
@@ -71,6 +80,7 @@ def evaluate(
             "agent": opened.recipe.agent,
             "env_steps": opened.env_steps,
             "episodes": episodes,
+            "policy": policy,
             "partial": bool(scored.cut_off),
             "seeds": {
                 str(seed): {"returns": returns.tolist(), **(summary(returns) if len(returns) else {})}
@@ -85,9 +95,9 @@ def evaluate(
         if as_json:
             click.echo(text)
     if not as_json and known:
-        count = f"{episodes} greedy episodes per seed"
+        count = f"{episodes} {policy} episodes per seed"
         if scored.cut_off:
-            count = f"PARTIAL: {rests_on({seed: len(r) for seed, r in known.items()})} per seed, of {episodes}"
+            count = f"PARTIAL: {rests_on({seed: len(r) for seed, r in known.items()}, policy)} per seed, of {episodes}"
         click.echo(f"{shown(opened.path)}: {ref(opened.recipe.agent)} on {opened.recipe.env}, {count}")
         columns = ("mean", "median", "iqm", "min", "max")
         click.echo(f"{'seed':>8}" + "".join(f"{name:>10}" for name in columns))

@@ -81,13 +81,13 @@ def _steps_taken(status: Status) -> str:
     return f"{f'{least:,} to ' if least < status.env_steps else ''}{status.env_steps:,} env steps per seed"
 
 
-def rests_on(counts: object) -> str:
+def rests_on(counts: object, policy: str = "greedy") -> str:
     """What to say of how many episodes a seed's score rests on; ``counts`` is as summary.json has them."""
     known = [n for n in counts.values() if isinstance(n, int) and n > 0] if isinstance(counts, dict) else []
     if not known:
         return ""
     low, high = min(known), max(known)
-    return f"{f'{low:,} to ' if low < high else ''}{high:,} greedy episode{'s' if high > 1 else ''}"
+    return f"{f'{low:,} to ' if low < high else ''}{high:,} {policy} episode{'s' if high > 1 else ''}"
 
 
 def closing_lines(status: Status) -> list[str]:

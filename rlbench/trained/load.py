@@ -20,6 +20,7 @@ from ..recipe import Recipe
 from ..recipe.build import Parts, build
 from ..recipe.registry import given_class
 from ..rollout.evaluation import FINAL_ROUND, EvaluationPlan, Evaluator
+from ..rollout.stochastic import STREAM, play_stochastic
 from ..runfolder import checkpoint_file
 from ..runfolder.layout import under_way, whole_run
 from ..runfolder.reader import Reader, no_run
@@ -166,6 +167,7 @@ def evaluate(
     trained: Trained | str | Path,
     episodes: int = 100,
     *,
+    stochastic: bool = False,
     look: Callable[[EvaluationPlan], None] = lambda plan: None,
     **how: Any,
 ) -> np.ndarray:
@@ -174,6 +176,8 @@ def evaluate(
     Args:
         trained: from `load`, or a path for it.
         episodes: per seed. The same episodes every time.
+        stochastic: let the agent act as it explores, epsilon-greedily or drawing from its policy, as it stood when it
+            was saved. It draws from streams of this evaluation's own: the same numbers every time, none of the run's.
         look: called with what has been played before every step; what it raises ends the evaluation.
         how: `load`'s arguments, where a path is given.
 
@@ -182,6 +186,8 @@ def evaluate(
     """
     if not isinstance(trained, Trained):
         trained = load(trained, **how)
+    if stochastic:
+        return _stochastic(trained, episodes, look)
     evaluator = Evaluator(trained.maker, trained.seeds, trained.parts.device)
     with staying():
         try:
@@ -190,3 +196,14 @@ def evaluate(
             evaluator.close()
             trained.reset()
     return returns
+
+
+def _stochastic(trained: Trained, episodes: int, look: Callable[[EvaluationPlan], None]) -> np.ndarray:
+    """As `evaluate`, by a copy of the agent, which `act` changes."""
+    parts = trained.parts
+    with staying():
+        agent, streams = parts.made(trained.seeds)
+        agent.load_state_dict(trained.agent.state_dict())
+        streams.divert(STREAM)
+        each = trained.recipe.num_envs
+        return play_stochastic(agent, trained.maker, trained.seeds, each, episodes, parts.device, look=look)

@@ -21,7 +21,7 @@ class _Cut(Exception):
 
 
 class Scored(NamedTuple):
-    """Greedy returns of the seeds of a trained agent, as many as were played.
+    """Returns of the seeds of a trained agent, as many as were played.
 
     ``returns`` holds those of each seed in the order of its episodes; ``signal`` is the number of the signal that ended
     the evaluation before all were played, or 0, and ``cut_off`` what to say of that.
@@ -32,13 +32,14 @@ class Scored(NamedTuple):
     cut_off: str = ""
 
 
-def score(trained: Trained, episodes: int) -> Scored:
-    """Play ``episodes`` greedy episodes per seed, or as many as end before a signal comes."""
+def score(trained: Trained, episodes: int, *, stochastic: bool = False) -> Scored:
+    """Play ``episodes`` episodes per seed, or as many as end before a signal comes; greedy ones, unless `load.evaluate`
+    is to let the agent explore."""
     with Interrupts() as interrupts:
         progress = _Progress(interrupts)
         try:
             with agent_code(trained.recipe.agent):
-                whole = list(evaluate(trained, episodes, look=progress))
+                whole = list(evaluate(trained, episodes, stochastic=stochastic, look=progress))
             return Scored(whole, interrupts.signal)  # one that came too late ends the program all the same
         except _Cut:
             assert progress.plan is not None
