@@ -54,7 +54,10 @@ AGENTS = [
     (f"{USERS / 'ppo.py'}:PPO", "CartPole-v1"),
     (f"{USERS / 'ppo.py'}:PPO", "Pendulum-v1"),
     (f"{USERS / 'sac.py'}:SAC", "Pendulum-v1"),
+    ("dqn", "Taxi-v4"),  # masked
+    ("dqn with memory", "rlbench/TMaze-v0"),
 ]
+MEMORY = {"memory": "gru", "memory_size": 8, "sequence_length": 6, "burn_in": 3, "double": True, "n_step": 2}
 KEYS: dict[str, Any] = {
     "seeds": 3, "num_envs": 2, "total_steps": 480, "eval_every": 160, "eval_episodes": 1, "log_every": 40,
     "checkpoint_every": 100, "max_episode_steps": 60, "final_eval_episodes": 2,
@@ -69,6 +72,8 @@ def device(request: pytest.FixtureRequest) -> str:
 def small(agent: str, env: str, device: str, **keys: Any) -> Recipe:
     """A tiny recipe, with DQN's small networks where it is DQN's."""
     made = {**KEYS, **keys, "device": device}
+    if agent == "dqn with memory":
+        return recipe(env, MEMORY, **made)
     kin = agent == "dqn" or agent.endswith("Dueling")
     return recipe(env, **{"agent": agent, **made}) if kin else Recipe(env=env, agent=agent, **made)
 
@@ -95,7 +100,7 @@ def test_an_agent_trains_evaluates_and_resumes_in_the_middle_of_an_episode(
     assert np.isfinite([*whole.summary["final_eval_return"].values()]).all()
     with pytest.raises(Interrupted):
         rlbench.train(recipe=made, out=tmp_path / "cut", watcher=At(278, signal.SIGTERM))
-    done = training.resume(tmp_path / "cut", agent=None if agent in ("dqn", "random") else agent)
+    done = training.resume(tmp_path / "cut", agent=agent if ":" in agent else None)
     assert_same(opened(done.folder)["agent"], opened(whole.folder)["agent"])
     if (whole.folder / "replay.pth").exists():
         assert_same(opened(done.folder, "replay"), opened(whole.folder, "replay"))
@@ -170,7 +175,7 @@ def test_the_known_values_are_learned(env: str, device: str, tmp_path: Path) -> 
 def test_a_checkpoint_opens_on_the_other_device(agent: str, env: str, device: str, tmp_path: Path) -> None:
     run = rlbench.train(recipe=small(agent, env, device), out=tmp_path / "run")
     others = list(dict.fromkeys(["cpu", device]))
-    how = {} if agent == "dqn" else {"agent": agent}
+    how = {"agent": agent} if ":" in agent else {}
     states = [rlbench.load(run.folder, device=other, **how).agent.state_dict() for other in others]
     for state in states[1:]:
         near(states[0], state, 0)
@@ -215,7 +220,7 @@ def test_seeds_dealt_out_to_processes(device: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("n_step", [1, 3])
-@pytest.mark.parametrize("env", ["CartPole-v1", "FrozenLake-v1", "rlbench/Catch-v0", "Acrobot-v1"])
+@pytest.mark.parametrize("env", ["CartPole-v1", "FrozenLake-v1", "rlbench/Catch-v0", "Acrobot-v1", "Taxi-v4"])
 def test_what_is_sent_to_a_device_is_what_stays_on_the_cpu(
     env: str, n_step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,13 +233,31 @@ def test_what_is_sent_to_a_device_is_what_stays_on_the_cpu(
     assert_same_run(there, plain)
 
 
+def test_what_is_remembered_is_sent_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = small("dqn with memory", "rlbench/TMaze-v0", "cpu", total_steps=320)
+    plain = rlbench.train(recipe=made, out=tmp_path / "plain").folder
+    monkeypatch.setattr(env_batch, "away", lambda device: True)
+    monkeypatch.setattr(ring, "away", lambda device: True)
+    there = rlbench.train(recipe=made, out=tmp_path / "there").folder
+    assert_same_run(there, plain)
+
+
 @pytest.mark.cuda
 @NO_CARD
 @pytest.mark.parametrize(
-    "keys", [{}, {"double": True, "n_step": 3}, {"learning_rate_end": 1e-5, "epsilon_decay": 0.99}]
+    ("env", "keys"),
+    [
+        ("CartPole-v1", {}),
+        ("CartPole-v1", {"double": True, "n_step": 3}),
+        ("CartPole-v1", {"learning_rate_end": 1e-5, "epsilon_decay": 0.99}),
+        ("Taxi-v4", {"double": True}),
+        ("rlbench/TMaze-v0", MEMORY),
+    ],
 )
-def test_a_graph_computes_what_its_operations_do(keys: dict[str, Any], tmp_path: Path, monkeypatch: Any) -> None:
-    made = small("dqn", "CartPole-v1", "cuda", hyper=keys, eval_every=0, final_eval_episodes=0)
+def test_a_graph_computes_what_its_operations_do(
+    env: str, keys: dict[str, Any], tmp_path: Path, monkeypatch: Any
+) -> None:
+    made = recipe(env, keys, **{**KEYS, "device": "cuda", "eval_every": 0, "final_eval_episodes": 0})
     graphs = rlbench.train(recipe=made, out=tmp_path / "graphs").folder
     monkeypatch.setattr(graphs_of, "EAGER", 10**9)
     single = rlbench.train(recipe=made, out=tmp_path / "single").folder
