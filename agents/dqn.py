@@ -48,7 +48,7 @@ class DQNConfig(AgentConfig):
     train_every: int = Field(1, ge=1, description="env steps per update")
     tau: float = Field(0.005, gt=0, le=1, description="share of the online weights in a target update")
     target_update_every: int = Field(1, ge=1, description="updates between target updates; with tau 1: hard updates")
-    memory: Literal["gru"] | None = Field(None, description="what the agent remembers an episode by; unset: nothing")
+    memory: Literal["none", "gru"] = Field("none", description="what the agent remembers an episode by")
     memory_size: int = Field(64, ge=1, description="numbers that are remembered")
     sequence_length: int = Field(20, ge=1, description="with memory: steps of each sequence that are learned from")
     burn_in: int = Field(10, ge=0, description="with memory: steps before these, which only bring it up to date")
@@ -66,7 +66,7 @@ class DQNConfig(AgentConfig):
             raise ValueError("hidden: every layer needs at least one unit")
         if self.capacity < self.batch_size:
             raise ValueError(f"capacity {self.capacity} is smaller than batch_size {self.batch_size}")
-        if self.memory and not self.hidden:
+        if self.memory != "none" and not self.hidden:
             raise ValueError("hidden: memory takes at least one layer before it")
         return self
 
@@ -78,7 +78,7 @@ class DQN(Agent):
     wants = ("action_mask",)
 
     def __new__(cls, spec: Spec, config: DQNConfig, streams: Streams) -> "DQN":
-        if config.memory is None:
+        if config.memory == "none":
             return super().__new__(cls)
         if cls is not DQN and not issubclass(cls, RecurrentDQN):
             raise UsageError(f"{cls.__name__} is a DQN without memory: derive it from RecurrentDQN to give it one")

@@ -32,7 +32,7 @@ def made(spec: Spec | None = None, seeds: tuple[int, ...] = (0, 1), **hyper: Any
 
 def test_memory_is_a_switch() -> None:
     assert type(made()) is RecurrentDQN
-    assert type(made(memory=None)) is DQN
+    assert type(made(memory="none")) is DQN
     with pytest.raises(UsageError, match="Own is a DQN without memory: derive it from RecurrentDQN"):
         type("Own", (DQN,), {})(make_spec(), DQNConfig(**GRU), Streams([0]))
     with pytest.raises(ValueError, match="memory takes at least one layer before it"):
@@ -120,7 +120,7 @@ def test_the_target_by_hand() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("memory", "least", "most"), [("gru", 0.95, 1.0), (None, -2.0, 0.5)])
+@pytest.mark.parametrize(("memory", "least", "most"), [("gru", 0.95, 1.0), ("none", -2.0, 0.5)])
 def test_it_takes_memory_to_find_out_of_a_t_maze(memory: Any, least: float, most: float, tmp_path: Path) -> None:
     hyper = {
         "memory": memory, "memory_size": 24, "hidden": (24,), "sequence_length": 10, "burn_in": 4, "batch_size": 32,
