@@ -5,7 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK = 64  # updates whose numbers are put aside before they are added up: an operation on many costs as much as on one
+CHUNK = (
+    256  # updates whose numbers are put aside before they are added up: an operation on many costs as much as on one
+)
 
 
 class Learned:
@@ -30,7 +32,7 @@ class Learned:
         if names != self._names or len(self._aside) == CHUNK:
             self._add_up()
             self._names = names
-        self._aside.append(values.detach())
+        self._aside.append(values.detach() if values.requires_grad else values)
 
     def means(self) -> dict[str, Tensor]:
         """Of every name, (S,); NaN for a seed that had no number."""
@@ -56,14 +58,15 @@ class Learned:
         shapes = {values.shape for values in aside}
         if len(shapes) > 1 or aside[0].dim() != 2:
             return
-        values = torch.stack(aside).double()  # (n, M, S)
+        values = torch.stack(aside).cpu().double()  # (n, M, S)
         known = ~values.isnan()
         counts = known.sum(0)  # (M, S)
-        sums, before = torch.zeros_like(values[0]), [self._sums.get(name) for name in self._names]
-        for m, pair in enumerate(before):
-            if pair is not None and pair[0].shape == sums[m].shape:
-                sums[m], counts[m] = pair[0].to(sums.device), counts[m] + pair[1].to(counts.device)
-        for row in torch.where(known, values, 0.0):  # one after the other: the order of a sum is part of its bits
-            sums += row
+        so_far = torch.zeros_like(values[:1])  # (1, M, S)
+        for m, name in enumerate(self._names):
+            pair = self._sums.get(name)
+            if pair is not None and pair[0].shape == so_far[0, m].shape:
+                so_far[0, m], counts[m] = pair[0], counts[m] + pair[1]
+        # One after the other, as cumsum adds on a CPU: the order of a sum is part of its bits, and sum has its own.
+        sums = torch.cat((so_far, torch.where(known, values, 0.0))).cumsum(0)[-1]
         for m, name in enumerate(self._names):
             self._sums[name] = sums[m], counts[m]
