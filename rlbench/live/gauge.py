@@ -141,7 +141,7 @@ class Drawn:
 
     def _repr_html_(self) -> str:
         bar = f'<progress value="{self.share:.4f}" max="1" style="width:14em;vertical-align:middle"></progress>'
-        words = f"{_percent(self.share)} &ensp; {escape(self.words)}"
+        words = f"{_percent(self.share)}  {escape(self.words)}".replace("  ", " &ensp; ")
         return f"<div>{escape(self.title)} &ensp; {bar} &ensp; {words}{self.picture}</div>"
 
 

@@ -44,14 +44,14 @@ def test_a_cell_has_one_display_that_is_drawn_over(monkeypatch: pytest.MonkeyPat
     handles = notebook(monkeypatch, kernel=True)
     bar = gauge_for("auto")
     assert isinstance(bar, CellBar)
-    bar.show("x < y", 0.25, "1 & 2", "<svg></svg>")
+    bar.show("x < y", 0.25, "1 & 2  so far", "<svg></svg>")
     bar.show("x < y", 0.997, "more")
     bar.close()
     ((first, last),) = (handle.shown for handle in handles)
-    assert repr(first) == "x < y: 25 %  1 & 2"
+    assert repr(first) == "x < y: 25 %  1 & 2  so far"
     assert 'value="0.2500"' in first._repr_html_()
     assert "x &lt; y" in first._repr_html_()
-    assert "1 &amp; 2" in first._repr_html_()
+    assert "25 % &ensp; 1 &amp; 2 &ensp; so far" in first._repr_html_()  # a browser takes two blanks for one
     assert first._repr_html_().endswith("<svg></svg></div>")
     assert repr(last) == "x < y: 99 %  more"
 
