@@ -7,6 +7,7 @@ out, `rlbench list operations` prints what it found, and a test holds those that
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -78,6 +79,25 @@ def _elu(x: Tensor) -> Tensor:
     return torch.where(x > 0, x, torch.expm1(x.clamp(max=0)))
 
 
+def _attention(x: Tensor) -> Tensor:
+    weights = torch.softmax(product(x, (x * 0.5).mT) / x.shape[2] ** 0.5, -1)
+    return product(weights, x + 1)
+
+
+def _stepped(make: Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]) -> Function:
+    """Three steps of an optimiser, from weights ``x``."""
+
+    def stepped(x: Tensor) -> Tensor:
+        param = torch.nn.Parameter(x.detach().clone())
+        optimiser = make([param])
+        for i in range(3):
+            param.grad = torch.cos(3 * param.detach() + i)
+            optimiser.step()
+        return x + (param.detach() - x.detach())
+
+    return stepped
+
+
 OPERATIONS: tuple[Operation, ...] = (
     # Activations, and what distributions are made of.
     Operation("torch.relu(x)", torch.relu),
@@ -92,7 +112,13 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("torch.logsumexp(x, -1)", lambda x: torch.logsumexp(x, -1)),
     Operation("F.layer_norm(x, shape)", lambda x: F.layer_norm(x, x.shape[-1:])),
     Operation("F.normalize(x, dim=-1)", lambda x: F.normalize(x, dim=-1)),
+    Operation("F.rms_norm(x, shape)", lambda x: F.rms_norm(x, x.shape[-1:])),
+    Operation("F.mse_loss(x, y)", lambda x: F.mse_loss(x, x * 0.5 + 1, reduction="none")),
     Operation("F.smooth_l1_loss(x, y)", lambda x: F.smooth_l1_loss(x, x * 0.5 + 1, reduction="none")),
+    Operation(
+        "Normal(x, y).log_prob(z)",
+        lambda x: torch.distributions.Normal(x, _positive(x)).log_prob(x.detach() * 0.5),
+    ),
     # Arithmetic and elementary functions.
     Operation("x * y + z", lambda x: x * (x + 1) + x),
     Operation("x / y", lambda x: x / _positive(x)),
@@ -121,11 +147,14 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("x.double().mean(1)", lambda x: x.double().mean(1)),
     Operation("x.amax(-1)", lambda x: x.amax(-1)),
     Operation("x.var(1)", lambda x: _pairs(x).var(1)),
-    Operation("x.cumsum(1)", lambda x: x.cumsum(1)),
+    Operation("x.cumsum(1), x.cumprod(1)", lambda x: x.cumsum(1) + x.cumprod(1)),
+    Operation("x.quantile(0.3, 1)", lambda x: x.quantile(0.3, 1)),
     Operation("x.prod(-1)", lambda x: x.prod(-1)),
     Operation("torch.linalg.vector_norm(x, dim=1)", lambda x: torch.linalg.vector_norm(x, dim=1)),
     Operation("x.sort(1), x.argsort(1)", lambda x: x.sort(1).values + x.gather(1, x.argsort(1))),
     Operation("nn.Linear", lambda x: affine(x, _matrix(x), _column(x)[:, :1])),
+    Operation("torch.optim.Adam(weights)", _stepped(lambda weights: torch.optim.Adam(weights, 0.01))),
+    Operation("torch.optim.RMSprop(weights)", _stepped(lambda weights: torch.optim.RMSprop(weights, 0.01))),
     # Those that fail somewhere, and what takes their place.
     Operation("torch.sigmoid(x)", torch.sigmoid, "functional.sigmoid(x)", functional.sigmoid),
     Operation("F.softplus(x)", F.softplus, "functional.softplus(x)", functional.softplus),
@@ -210,5 +239,17 @@ OPERATIONS: tuple[Operation, ...] = (
         lambda x: torch.einsum("snm,sm->sn", x, _column(x).squeeze(2)),
         "nn.product(x, y.unsqueeze(2)).squeeze(2)",
         lambda x: product(x, _column(x)).squeeze(2),
+    ),
+    Operation(
+        "F.scaled_dot_product_attention(q, k, v)",
+        lambda x: F.scaled_dot_product_attention(x, x * 0.5, x + 1),
+        "nn.product(torch.softmax(nn.product(q, k.mT) / M**0.5, -1), v)",
+        _attention,
+    ),
+    Operation(
+        "torch.optim.Adam(weights, fused=True)",
+        _stepped(lambda weights: torch.optim.Adam(weights, 0.01, fused=True)),
+        "rlbench.optim.Adam, or without fused",
+        _stepped(lambda weights: torch.optim.Adam(weights, 0.01)),
     ),
 )
