@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from ..errors import RlbenchError, UsageError
 from ..numbers import interval, number
-from ..play.movie import Movie, movie_of, movie_of_training
 from ..process.places import absolute, shown
 from ..recipe import Recipe
 from ..recipe.registry import given_class
@@ -22,6 +21,9 @@ from ..stats.estimates import aggregate
 from ..trained.load import load
 from ..trained.recording import choose, open_recording
 from ..user_code.commands import ref
+
+if TYPE_CHECKING:
+    from ..play.movie import Movie
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,7 +70,7 @@ class Run:
 
     def play(
         self, episode: str | int | None = None, *, seed: int | Literal["best"] = "best", episodes: int = 1
-    ) -> Movie:
+    ) -> "Movie":
         """A film of what was learned, or of the learning; a cell shows it, ``save`` writes it.
 
         Args:
@@ -81,6 +83,8 @@ class Run:
             UsageError: there is no such seed or episode, or the environment makes no pictures.
             RlbenchError: something in the run folder is damaged or missing, or the environment fails.
         """
+        from ..play.movie import movie_of, movie_of_training  # brings in Pillow, which training does without
+
         if episode is None:
             return movie_of(load(self.folder, seed=seed, agent=self.agent, imports=self.imports), episodes)
         if episodes != 1:
