@@ -60,7 +60,32 @@ class Match(gymnasium.Env[np.ndarray, np.ndarray]):
         return np.zeros(1, np.float32), float(action[0] == self.x[0]) + float(action[1] == 1), True, False, {}
 
 
-registered = registering({"Follow-v0": Follow, "Match-v0": Match})
+class Doors(gymnasium.Env[np.ndarray, np.int64]):
+    """Two steps, three doors, of which one is locked: to try it is an error, and which it is the mask says alone.
+    Door 2 gives 1, or where that is locked door 0. The best return is 2."""
+
+    def __init__(self) -> None:
+        self.observation_space = spaces.Box(0, 1, (1,), np.float32)
+        self.action_space = spaces.Discrete(3)
+
+    def told(self) -> dict[str, Any]:
+        self.locked = int(self.np_random.integers(0, 3))
+        return {"action_mask": np.arange(3) != self.locked}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.ones(1, np.float32), self.told()
+
+    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        if action == self.locked:
+            raise RuntimeError("this door is locked")
+        self.steps += 1
+        right = action == (0 if self.locked == 2 else 2)
+        return np.ones(1, np.float32), float(right), self.steps == 2, False, self.told()
+
+
+registered = registering({"Follow-v0": Follow, "Match-v0": Match, "Doors-v0": Doors})
 
 
 def train(folder: Path, agent: str, env: str, total_steps: int, **keys: Any) -> rlbench.Run:
@@ -150,7 +175,10 @@ VALUES = {  # of the best policy, at gamma = 0.8; what is seen, and what is expe
 }
 
 
-@pytest.mark.parametrize("env", VALUES)
+SLOW = ("rlbench/ProbeDelayedReward-v0", "rlbench/ProbeTerminated-v0")
+
+
+@pytest.mark.parametrize("env", [pytest.param(env, marks=[pytest.mark.slow] * (env in SLOW)) for env in VALUES])
 def test_ppo_learns_the_values_that_are_known(env: str, tmp_path: Path) -> None:
     agent = taught(PPO, env, 4_000, tmp_path / "run", num_envs=4, hyper=PPO_HYPER)
     seen = torch.tensor(list(VALUES[env])).view(1, -1, 1).expand(3, -1, 1)
@@ -160,15 +188,24 @@ def test_ppo_learns_the_values_that_are_known(env: str, tmp_path: Path) -> None:
         assert agent.act(seen, explore=False).tolist() == [[0, 1]] * 3
 
 
+def test_ppo_takes_no_action_that_a_mask_forbids(tmp_path: Path) -> None:
+    keys: dict[str, Any] = {"num_envs": 8, "eval_every": 3_000, "eval_episodes": 10, "final_eval_episodes": 50}
+    run = train(tmp_path / "run", PPO, "Doors-v0", 6_000, hyper=PPO_HYPER, **keys)
+    assert min(run.summary["final_eval_return"].values()) == 2.0
+    held = content(run.folder)[1]
+    assert held["extras.action_mask"][0].dtype == torch.bool
+    assert all(mask.sum(-1).eq(2).all() for mask in held["extras.action_mask"])
+
+
 def test_ppo_learns_several_choices_at_once(tmp_path: Path) -> None:
-    agent = taught(PPO, "Match-v0", 6_000, tmp_path / "run", num_envs=8, hyper=PPO_HYPER)
+    agent = taught(PPO, "Match-v0", 4_000, tmp_path / "run", num_envs=8, hyper=PPO_HYPER)
     seen = torch.arange(3.0).view(1, 3, 1).expand(3, 3, 1)
     assert agent.act(seen, explore=False).tolist() == [[[0, 1], [1, 1], [2, 1]]] * 3
     assert (agent.explain(seen)["value"] - 2).abs().max() < 0.3
 
 
 def test_ppo_learns_continuous_actions(tmp_path: Path) -> None:
-    agent = taught(PPO, "Follow-v0", 8_000, tmp_path / "run", num_envs=8, hyper=PPO_HYPER)
+    agent = taught(PPO, "Follow-v0", 6_000, tmp_path / "run", num_envs=8, hyper=PPO_HYPER)
     seen = torch.linspace(-0.9, 0.9, 7).view(1, -1, 1).expand(3, -1, 1)
     assert (agent.act(seen, explore=False) - seen / 2).abs().max() < 0.15
 

@@ -17,7 +17,7 @@ from rlbench import Agent, AgentConfig, Rollout, Spec, Streams, Transition, func
 from rlbench.distributions import Categorical, DiagonalNormal, MultiCategorical
 from rlbench.optim import Adam
 from rlbench.replay import Minibatch
-from rlbench.types import Extra
+from rlbench.types import NO_EXTRAS, Extra, Extras
 
 
 class PPOConfig(AgentConfig):
@@ -40,6 +40,7 @@ class PPO(Agent):
 
     Config = PPOConfig
     run_defaults: ClassVar[Mapping[str, Any]] = {"num_envs": 8}
+    wants = ("action_mask",)
 
     def __init__(self, spec: Spec, config: PPOConfig, streams: Streams) -> None:
         self.spec, self.config = spec, config
@@ -57,13 +58,13 @@ class PPO(Agent):
         self.seen = nn.RunningMoments(spec.obs_shape, init)  # of observations, where they are vectors
         self.scale = nn.RewardScale(spec.num_envs, init, gamma=config.gamma)
         drawn = Extra(spec.action_shape, spec.action_dtype)
-        self.replay: Rollout = Rollout(spec, config.steps, {"drawn": drawn, "log_prob": (), "value": ()})
+        self.replay: Rollout = Rollout(spec, config.steps, {"drawn": drawn, "log_prob": (), "value": (), **spec.extras})
 
-    def policy(self, obs: Tensor) -> Categorical | MultiCategorical | DiagonalNormal:
-        """Of observations as the networks see them, (S, N, *O)."""
+    def policy(self, obs: Tensor, said: Extras) -> Categorical | MultiCategorical | DiagonalNormal:
+        """Of observations as the networks see them, (S, N, *O), and what the environment said with them."""
         out = self.networks["policy"](obs)  # (S, N, numbers)
         if self.spec.num_actions is not None:
-            return Categorical(out)
+            return Categorical(out, said.get("action_mask"))
         if self.spec.action_sizes is not None:
             return MultiCategorical(out, self.spec.action_sizes)
         return DiagonalNormal(out.view(*out.shape[:2], *self.spec.action_shape), self.networks["log_std"][0])
@@ -79,9 +80,9 @@ class PPO(Agent):
         return drawn if self.chosen else drawn.clamp(self.spec.action_low, self.spec.action_high)
 
     @torch.no_grad()
-    def act(self, obs: Tensor, *, explore: bool) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+    def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor | tuple[Tensor, Extras]:
         obs = self.normalised(obs)
-        policy = self.policy(obs)
+        policy = self.policy(obs, extras)
         if not explore:
             return self.bounded(policy.mode)
         drawn = policy.sample(self.draws)
@@ -114,7 +115,7 @@ class PPO(Agent):
     def learn_from(self, part: Minibatch) -> dict[str, Tensor]:
         """One gradient step of every seed."""
         c, kept, obs = self.config, part.extras, self.normalised(part.obs)
-        policy = self.policy(obs)
+        policy = self.policy(obs, kept)
         advantage = kept["advantage"]  # (S, B), as are all of these
         apart = advantage - advantage.mean(1, keepdim=True)
         advantage = apart / (apart.square().mean(1, keepdim=True).sqrt() + 1e-8)
@@ -140,5 +141,11 @@ class PPO(Agent):
         self.updates = int(state["updates"])
 
     @torch.no_grad()
-    def explain(self, obs: Tensor) -> dict[str, Tensor]:
-        return {"value": self.value(self.normalised(obs))}
+    def explain(self, obs: Tensor, extras: Extras = NO_EXTRAS) -> dict[str, Tensor]:
+        obs = self.normalised(obs)
+        policy, shown = self.policy(obs, extras), {"value": self.value(obs)}
+        if isinstance(policy, Categorical):
+            shown["probabilities"] = policy.probabilities
+        elif isinstance(policy, DiagonalNormal):
+            shown |= {"mean": policy.mean.flatten(2), "std": policy.log_std.exp().flatten(2)}
+        return shown
