@@ -73,12 +73,13 @@ class Transition(_Transition):
 
     Attributes:
         extras: what the environment said with ``obs`` of that which the agent ``wants``, and what ``act`` returned
-            beside the action. Not one of the six fields: unpacking and `_make` leave it out.
+            beside the action. Not one of the six fields: unpacking and `_make`, which is the faster way where there
+            are none, leave it out.
         next_extras: what the environment said with ``next_obs``.
     """
 
-    extras: Extras
-    next_extras: Extras
+    extras: Extras = NO_EXTRAS
+    next_extras: Extras = NO_EXTRAS
 
     def __new__(
         cls,
@@ -113,8 +114,8 @@ class Batch(_Batch):
         next_extras: what it said with ``next_obs``.
     """
 
-    extras: Extras
-    next_extras: Extras
+    extras: Extras = NO_EXTRAS
+    next_extras: Extras = NO_EXTRAS
 
     def __new__(
         cls,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..feed import sent
-from ..types import NO_EXTRAS, Extras, Spec, Transition
+from ..types import Extras, Spec, Transition
 
 
 class SaidRing:
@@ -41,8 +41,6 @@ class SaidRing:
 
     def taken(self, first: np.ndarray, last: np.ndarray) -> tuple[Extras, Extras]:
         """What was said before the entries ``first`` and after the entries ``last``, flat indices (S, B)."""
-        if not self._arrays:
-            return NO_EXTRAS, NO_EXTRAS
         return self._halves(first, 0), self._halves(last, 1)
 
     def _halves(self, index: np.ndarray, half: int) -> dict[str, Tensor]:

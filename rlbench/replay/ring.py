@@ -14,7 +14,7 @@ import torch
 from ..errors import NoMemory
 from ..feed import Feed, away
 from ..rng import Stream
-from ..types import Batch, Spec, Transition
+from ..types import NO_EXTRAS, Batch, Spec, Transition
 from ..units import byte_size
 from .extras import SaidRing
 from .packing import Packed, Twofold, layout
@@ -177,7 +177,7 @@ class Replay:
     ) -> Batch:
         """A batch whose obs and action stand in ``rows`` and whose next_obs stands in ``final``, both (S, B, width)."""
         a, o, spec = self._action_width, self._obs_width, self.spec
-        extras, next_extras = self._said.taken(index, final_index)
+        extras, next_extras = self._said.taken(index, final_index) if self._said else (NO_EXTRAS, NO_EXTRAS)
         if self._feed is not None:
             batch = self._sent(self._feed, rows, final, index, final_index, reward, discount)
             return Batch(*batch, extras=extras, next_extras=next_extras) if extras else batch
@@ -194,8 +194,10 @@ class Replay:
         else:
             action = rows[..., :a].reshape(*index.shape, *spec.action_shape)
             action = action if spec.action_sizes is None else action.astype(np.int64)
-        leaves = (torch.from_numpy(x) for x in (obs, action, reward, discount, next_obs))
-        return Batch(*leaves, extras=extras, next_extras=next_extras)
+        batch = Batch._make(map(torch.from_numpy, (obs, action, reward, discount, next_obs)))
+        if extras:
+            batch.extras, batch.next_extras = extras, next_extras
+        return batch
 
     def _sent(
         self,
@@ -232,7 +234,7 @@ class Replay:
             action = sent[..., 0].long()
         else:
             action = sent[..., :a].reshape(*index.shape, *spec.action_shape).to(spec.action_dtype)
-        return Batch(obs, action, sent[..., a], sent[..., a + 1], next_obs)
+        return Batch._make((obs, action, sent[..., a], sent[..., a + 1], next_obs))
 
     def state_dict(self) -> dict[str, Any]:
         """The part of the ring that is filled, a tensor for each seed, and where writing goes on.

@@ -228,7 +228,7 @@ class EnvBatch:
             self._current = self._here
             self._check_masks()
         if page is not None and not self._away:
-            packed = Packed(obs, action, reward, next_obs, terminated, truncated)
+            packed = Packed._make((obs, action, reward, next_obs, terminated, truncated))
             packed.row = page.row
             return packed, self._current
         here = Transition(obs, action, reward, next_obs, terminated, truncated, extras=extras, next_extras=next_extras)
@@ -254,7 +254,7 @@ class EnvBatch:
             assert self._rows is not None
             row, at = send(page.whole, self.device), self._rows.layout
             next_obs = row[..., at.next_obs :].reshape(here.next_obs.shape)
-            sent = Packed(obs, action, row[..., at.reward], next_obs, *flags)
+            sent = Packed._make((obs, action, row[..., at.reward], next_obs, *flags))
             sent.row = page.row
         if not ended:
             self._current = next_obs
