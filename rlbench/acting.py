@@ -64,9 +64,11 @@ def choose(
     action, said = chosen
     for name, tensor in said.items():
         if not isinstance(tensor, Tensor) or tensor.shape[:axes] != obs.shape[:axes]:
-            what = f"of shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else f"a {type(tensor).__name__}"
+            what = (
+                f"of shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else f"of type {type(tensor).__name__}"
+            )
             lead = tuple(obs.shape[:axes])
-            raise AgentError(f"act said {name!r}, {what}; expected a Tensor whose shape begins with {lead}")
+            raise AgentError(f"act said {name!r} {what}, expected a Tensor whose shape begins with {lead}")
     return action, {name: tensor.detach() for name, tensor in said.items()}
 
 

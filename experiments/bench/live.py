@@ -78,7 +78,6 @@ def live_one(part: str, seeds: int, steps: int, folder: Path) -> None:
     """One training, in this process. What is imported once, whatever the length of a run, is not counted."""
     import rich.live
     import rich.panel  # noqa: F401
-    import scipy.special  # noqa: F401
 
     from rlbench.live.progress import watcher_for
     from rlbench.recipe import Recipe

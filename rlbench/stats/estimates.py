@@ -35,6 +35,7 @@ import numpy as np
 
 from .intervals import iqm
 from .resampling import draw_counts, resampled_means, resampled_trimmed_means
+from .student import t_quantile
 
 REPS = 10_000
 POWER = 0.8  # chance of a clear verdict that `seeds_needed` asks for
@@ -210,12 +211,10 @@ def _widening(sizes: Sequence[int]) -> float:
 
 def _limits(draws: np.ndarray, sizes: Sequence[int], confidence: float, student: bool = False) -> tuple[float, float]:
     """The interval that the draws of an estimator give; NaN where a stratum has one seed."""
-    from scipy.special import stdtrit
-
     if min(sizes) < 2:
         return np.nan, np.nan
     high = (1 + confidence) / 2
-    factor = stdtrit(sum(sizes) - len(sizes), high) if student else NormalDist().inv_cdf(high)
+    factor = t_quantile(sum(sizes) - len(sizes), high) if student else NormalDist().inv_cdf(high)
     tail = NormalDist().cdf(-factor * _widening(sizes))
     low, top = np.quantile(draws, [tail, 1 - tail])
     return float(low), float(top)

@@ -1,7 +1,4 @@
-"""Statistics of few seeds: the interquartile mean, and intervals that say how sure a number is. Pure numpy functions.
-
-scipy is slow to import, so it is imported where it is used.
-"""
+"""Statistics of few seeds: the interquartile mean, and intervals that say how sure a number is. Pure functions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .resampling import counts_of, resampled_means, resampled_trimmed_means
+from .student import t_quantile
 
 
 def iqm(x: ArrayLike, axis: int | None = None) -> np.ndarray:
@@ -52,8 +50,6 @@ def mean_interval(x: ArrayLike, axis: int = 0, confidence: float = 0.95) -> tupl
         (low, high), each of the shape of ``x`` without ``axis``. NaN where n = 1: one seed says nothing about the
         others. NaN also where a seed is NaN.
     """
-    from scipy.special import stdtrit
-
     _check_confidence(confidence)
     values = np.asarray(x, np.float64)
     n = values.shape[axis]
@@ -62,7 +58,7 @@ def mean_interval(x: ArrayLike, axis: int = 0, confidence: float = 0.95) -> tupl
     mean = values.mean(axis)
     if n == 1:
         return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    half = stdtrit(n - 1, (1 + confidence) / 2) * values.std(axis, ddof=1) / np.sqrt(n)
+    half = t_quantile(n - 1, (1 + confidence) / 2) * values.std(axis, ddof=1) / np.sqrt(n)
     return np.asarray(mean - half), np.asarray(mean + half)
 
 

@@ -364,8 +364,8 @@ class Odd:
     ("gives", "what"),
     [
         (5, "act gave a tuple of Tensor, int; it is an action, or a pair of it and a dict of tensors"),
-        ({"a": 1.0}, r"act said 'a', a float; expected a Tensor whose shape begins with \(2, 3\)"),
-        ({"a": torch.zeros(3, 2)}, r"act said 'a', of shape \(3, 2\); expected a Tensor whose shape begins with"),
+        ({"a": 1.0}, r"act said 'a' of type float, expected a Tensor whose shape begins with \(2, 3\)"),
+        ({"a": torch.zeros(3, 2)}, r"act said 'a' of shape \(3, 2\), expected a Tensor whose shape begins with"),
     ],
 )
 def test_what_an_agent_says_is_looked_at(gives: Any, what: str) -> None:

@@ -1,5 +1,7 @@
 """Tests of stats.intervals: numbers worked by hand, scipy as the oracle, and whether intervals cover what they say."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import scipy.stats
 
 from rlbench.stats import intervals as stats
+from rlbench.stats.student import t_quantile
 
 
 def test_iqm_by_hand() -> None:
@@ -115,3 +118,22 @@ def test_what_makes_no_sense_is_refused() -> None:
         stats.mean_interval([1, 2], confidence=95)
     with pytest.raises(ValueError, match="one label per seed"):
         stats.bootstrap_interval([1, 2], strata=[1, 2, 3])
+
+
+@pytest.mark.parametrize("df", [*range(1, 40), 99, 100, 998, 999])
+def test_students_t_is_scipys(df: int) -> None:
+    for p in (0.01, 0.3, 0.5, 0.6, 0.9, 0.95, 0.975, 0.995, 0.9999):
+        assert t_quantile(df, p) == pytest.approx(scipy.stats.t.ppf(p, df), rel=1e-11, abs=1e-11)
+
+
+@pytest.mark.parametrize(("df", "p"), [(0, 0.9), (1.5, 0.9), (3, 0.0), (3, 1.0), (3, float("nan"))])
+def test_what_has_no_quantile_is_said(df: float, p: float) -> None:
+    with pytest.raises(ValueError, match="Student's t has 1 degree of freedom or more"):
+        t_quantile(df, p)  # type: ignore[arg-type]
+
+
+def test_intervals_import_no_scipy() -> None:
+    """It takes longer to import than all of a short run's intervals take."""
+    use = "from rlbench.stats.intervals import mean_interval; mean_interval([1, 2, 4])"
+    code = f"import sys; {use}; print('scipy' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
