@@ -57,7 +57,7 @@ def as_it_was(patch: pytest.MonkeyPatch) -> None:
 
 
 def train(made: Recipe, out: Path, watcher: Watcher | None = None) -> Any:
-    return rlbench.train(recipe=made, out=out, watcher=watcher)
+    return rlbench.train(recipe=made, out=out, watcher=watcher or Watcher())
 
 
 def ends(run: Any) -> list[int]:
