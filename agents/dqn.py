@@ -18,9 +18,9 @@ from torch import Tensor
 
 from rlbench import functional, nn
 from rlbench.agent import Agent, AgentConfig
+from rlbench.cuda.feed import sent
+from rlbench.cuda.graphs import Graph
 from rlbench.errors import UsageError
-from rlbench.feed import sent
-from rlbench.graphs import Graph
 from rlbench.optim import Adam
 from rlbench.replay import Replay
 from rlbench.rng import Stream, Streams

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from rlbench import functional, nn
+from rlbench.cuda.graphs import Graph
 from rlbench.errors import UsageError
-from rlbench.graphs import Graph
 from rlbench.replay import SequenceReplay
 from rlbench.rng import Stream, Streams
 from rlbench.types import NO_EXTRAS, Extras, Spec

@@ -11,23 +11,25 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("rlbench", "agents", "envs", "experiments")
 
-# What the kit holds besides stacked layers and buffers: all that the author of an agent needs.
+# What the kit holds besides its own rooms: all that the author of an agent needs.
 KIT = (
-    "acting", "agent", "agent_state", "distributions", "errors", "feed", "files", "functional", "graphs", "learner",
-    "numbers", "optim", "rng", "seed_axis", "types", "units", "version",
+    "acting", "agent", "agent_state", "distributions", "errors", "files", "functional", "learner", "numbers", "optim",
+    "rng", "seed_axis", "types", "units", "version",
 )  # fmt: skip
+KIT_ROOMS = ("cuda", "nn", "replay")
 
 # The house, from the bottom up: room -> its files. A room imports from those below it alone, in functions and under
 # TYPE_CHECKING too; those of one row never import each other.
 HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
     {
-        "kit": (*(f"rlbench/{name}.py" for name in KIT), "rlbench/nn/*.py", "rlbench/replay/*.py"),
+        "kit": (*(f"rlbench/{name}.py" for name in KIT), *(f"rlbench/{room}/*.py" for room in KIT_ROOMS)),
         "envs": ("envs/*.py",),
     },
     {"process": ("rlbench/process/*.py",)},
     {"stats": ("rlbench/stats/*.py",)},
     {"user_code": ("rlbench/user_code/*.py",)},
     {"border": ("rlbench/border/*.py",)},
+    {"classic": ("rlbench/classic/*.py",)},
     {"rollout": ("rlbench/rollout/*.py",)},
     {"recipe": ("rlbench/recipe/*.py",)},
     {"runfolder": ("rlbench/runfolder/*.py",)},
@@ -90,7 +92,7 @@ def room_of(name: str) -> str:
     if package != "rlbench":
         return ""
     first = rest.partition(".")[0]
-    if first in KIT or first in ("nn", "replay"):
+    if first in KIT or first in KIT_ROOMS:
         return "kit"
     return first if first in FLOOR else "face"
 

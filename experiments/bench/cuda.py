@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import click
 import torch
 
-from rlbench.graphs import Graph
+from rlbench.cuda.graphs import Graph
 from rlbench.process.denormals import flush
 from rlbench.recipe import Recipe
 from rlbench.recipe.build import build, make_envs

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..feed import sent
+from ..cuda.feed import sent
 from ..types import Extras, Spec, Transition
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..feed import memory
+from ..cuda.feed import memory
 from ..types import Spec, Transition
 
 _BYTES = 2**16  # allocated at once, unless one row is larger

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..cuda.feed import Feed, away
 from ..errors import NoMemory
-from ..feed import Feed, away
 from ..rng import Stream
 from ..types import NO_EXTRAS, Batch, Spec, Transition
 from ..units import byte_size

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..feed import sent
+from ..cuda.feed import sent
 from ..rng import Stream
 from ..types import Extras, Spec, Transition
 from .ring import Replay

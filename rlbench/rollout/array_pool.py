@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..feed import memory
+from ..cuda.feed import memory
 
 CPU = torch.device("cpu")
 _BYTES = 2**16  # allocated at once, unless one array is larger

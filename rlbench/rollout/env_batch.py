@@ -8,17 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..border.extras import MASK, NUMPY, forms, taken
+from ..border.extras import forms, taken
 from ..border.make import EnvMaker
 from ..border.spaces import spec_of
+from ..cuda.feed import away, send, sent
 from ..errors import AgentError
-from ..feed import away, send, sent
 from ..replay.packing import Packed, Page, Rows, Twofold
 from ..types import NO_EXTRAS, Extras, Spec, Transition
 from .array_pool import Pages
 from .episodes import Episode as Episode
 from .episodes import Episodes
 from .restore_envs import Before, bring_back, state_of
+from .said import Said
 from .stepper import Copies, Ended
 
 Asked = tuple[Tensor, Extras]  # actions, (S, E, ...), and what the agent said besides
@@ -41,11 +42,8 @@ class EnvBatch:
         spec: what an agent needs to know.
         finished: the episodes that the last `step` ended.
         episodes: what the copies are in the midst of.
-        extras: what the copies say with the observations to act on, of that which the agent wants.
         asked: what was asked of a step that failed, in which no copy counts as having moved; None after any other.
     """
-
-    extras: Extras = NO_EXTRAS
 
     def __init__(
         self,
@@ -61,7 +59,6 @@ class EnvBatch:
         self.maker, self.seeds, self.num_envs = maker, tuple(seeds), num_envs
         self.device, self.pausing = torch.device(device), pausing
         self.asked: Asked | None = None
-        self._said: Extras = NO_EXTRAS  # as `extras`, in the host's memory
         self.finished: list[Episode] = []
         self.episodes = Episodes(maker, self.seeds, num_envs, stream, keep_going)
         self.spec: Spec = spec_of(
@@ -79,8 +76,7 @@ class EnvBatch:
         learned = stream == "env"  # from these alone, and to these alone one comes back
         packed = learned and self.spec.obs_dtype == torch.float32 and not self.spec.extras
         self._rows = Rows(self.spec) if packed else None
-        said = self.spec.extras.items()
-        self._extra_pages = {name: Pages(self._lead, form.shape, NUMPY[form.dtype], self.device) for name, form in said}
+        self._said = Said(self.spec)
         self._plain = self._action_codec.discrete and self._first == 0  # actions, as given and as taken
         self._away = away(self.device)
         self._nowhere = torch.zeros(self._lead, dtype=torch.bool)
@@ -146,6 +142,11 @@ class EnvBatch:
         return self._current
 
     @property
+    def extras(self) -> Extras:
+        """What the copies say with the observations to act on, of that which the agent wants; (S, E, ...) each."""
+        return self._said.standing.there
+
+    @property
     def started(self) -> Tensor | None:
         """Whose episode begins with the observations to act on, (S, E) bool on the device; None where none does."""
         if not self.episodes.fresh:
@@ -181,14 +182,14 @@ class EnvBatch:
             EnvError: a copy raised, or returned NaN, infinity or a wrong shape. Names env, seed, episode and step.
                 All copies then stand where they stood before, as far as `state_dict` tells of them.
         """
-        stood, here, current = self.episodes.standing(), self._here, self._current
-        extras, heard = self.extras, self._said
+        stood, here, current, heard = self.episodes.standing(), self._here, self._current, self._said.standing
         self.asked = None
         try:
             transition, obs = self._step(action)
         except BaseException as e:
             self.episodes.restore(stood)
-            self._here, self._current, self.extras, self._said = here, current, extras, heard
+            self._here, self._current = here, current
+            self._said.standing = heard
             self.asked = None if isinstance(e, AgentError) else (action, said)
             raise
         if said:
@@ -215,30 +216,30 @@ class EnvBatch:
         obs, current = self._here, self._current
         episodes.obs, self._here, self.finished = after, next_obs, []
         terminated = truncated = self._nowhere
-        extras = next_extras = self._said
-        if self._extra_pages:
-            self._said = next_extras = self._heard()
+        said = self._said
+        before = said.standing
+        if said:
+            said.hear(self.copies.said)
+        after_that = said.standing
         if ended:
             terminated, truncated = self._flags(ended)
             self._turn()
             episodes.obs[:] = after
             self.finished = episodes.finish(ended, pausing=self.pausing)
-            self._current = self._settled()
+            self._settle()
         else:
             self._current = self._here
-            self._check_masks()
+            said.check(episodes)
         if page is not None and not self._away:
             packed = Packed._make((obs, action, reward, next_obs, terminated, truncated))
             packed.row = page.row
             return packed, self._current
-        here = Transition(obs, action, reward, next_obs, terminated, truncated, extras=extras, next_extras=next_extras)
+        step = Transition._make((obs, action, reward, next_obs, terminated, truncated))
+        step.extras, step.next_extras = before.here, after_that.here
         if self._away:
-            here = self._sent(here, current, there, page, bool(ended))
-            if ended and self._extra_pages:
-                self.extras = self._all_sent(self._said)
-        else:
-            self.extras = self._said
-        return here, self._current
+            step = self._sent(step, current, there, page, bool(ended))
+            step.extras, step.next_extras = before.there, after_that.there
+        return step, self._current
 
     def _sent(self, here: Transition, obs: Tensor, action: Tensor, page: Page | None, ended: bool) -> Transition:
         """``here`` on the device, where ``obs`` and ``action`` are already; what follows is acted on, unless an episode
@@ -247,8 +248,7 @@ class EnvBatch:
         sent: Twofold | Packed
         if page is None:
             reward, next_obs = send(here.reward, self.device), send(here.next_obs, self.device)
-            extras, self.extras = self.extras, self._all_sent(here.next_extras)
-            sent = Twofold(obs, action, reward, next_obs, *flags, extras=extras, next_extras=self.extras)
+            sent = Twofold(obs, action, reward, next_obs, *flags)
             sent.host = here
         else:  # all of it at once
             assert self._rows is not None
@@ -302,33 +302,14 @@ class EnvBatch:
         strayed = bring_back(self.episodes, state, before)
         return self._settle(), strayed
 
-    def _heard(self) -> Extras:
-        """What the copies say now, in the host's memory."""
-        heard = {}
-        for name, array in self.copies.said.items():
-            page, heard[name] = self._extra_pages[name].take()
-            page[:] = array
-        return heard
-
-    def _all_sent(self, said: Extras) -> Extras:
-        return {name: send(tensor, self.device) for name, tensor in said.items()}
-
-    def _check_masks(self) -> None:
-        if MASK in self._extra_pages and self.spec.num_actions:
-            self.episodes.check_masks(self.copies.said[MASK])
-
     def _settle(self) -> Tensor:
         """After episodes began: the observations to act on, (S, E, *O)."""
-        self._current = self._settled()
-        self.extras = self._all_sent(self._said)
-        return self._current
-
-    def _settled(self) -> Tensor:
         self.episodes.settle()
-        if self._extra_pages:
-            self._said = self._heard()
-            self._check_masks()
-        return send(self._here, self.device) if self._away else self._here
+        if self._said:
+            self._said.hear(self.copies.said)
+            self._said.check(self.episodes)
+        self._current = send(self._here, self.device) if self._away else self._here
+        return self._current
 
     def _flags(self, ended: Ended) -> tuple[Tensor, Tensor]:
         """terminated and truncated, both (S, E)."""

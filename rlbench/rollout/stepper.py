@@ -14,10 +14,10 @@ from ..border.calls import Border, flag, number, stepped
 from ..border.extras import Told, taken
 from ..border.make import EnvMaker
 from ..border.spaces import action_codec, declared, obs_codec, space_text
+from ..classic.alone import native_one
+from ..classic.control import known, native
 from ..errors import UsageError
 from ..process.settings import quick, restore
-from .classic_alone import native_one
-from .classic_control import known, native
 
 Ended = dict[int, tuple[bool, bool]]  # copy -> (terminated, truncated)
 

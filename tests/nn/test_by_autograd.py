@@ -12,7 +12,7 @@ from rlbench.agents.dqn import DQN, DQNConfig
 from torch import Tensor
 
 from rlbench import nn
-from rlbench.graphs import Graph
+from rlbench.cuda.graphs import Graph
 from rlbench.rng import Stream, Streams
 from rlbench.types import Spec
 

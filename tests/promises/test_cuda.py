@@ -24,7 +24,7 @@ from test_resume_matrix import keep_every_checkpoint
 
 import rlbench
 from rlbench import functional, nn
-from rlbench import graphs as graphs_of
+from rlbench.cuda import graphs as graphs_of
 from rlbench.errors import UsageError
 from rlbench.nn import products
 from rlbench.optim import Adam

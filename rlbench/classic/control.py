@@ -1,6 +1,6 @@
 """Steps many copies of one cheap classic-control environment at once, bit for bit as they would step themselves.
 
-Helps `stepper`, and knows nothing of it; the formulas are in `classic_laws`. Where anything could make a difference,
+Helps `rollout.stepper`, and knows nothing of it; the formulas are in `laws`. Where anything could make a difference,
 `native` says None, and the copies are stepped the ordinary way.
 """
 
@@ -16,7 +16,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
-from .classic_laws import KINDS, Kind
+from .laws import KINDS, Kind
 
 
 class Native:

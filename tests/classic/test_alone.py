@@ -1,4 +1,4 @@
-"""classic_alone: a single copy is stepped to the bit as it steps itself, and nothing else is."""
+"""classic.alone: a single copy is stepped to the bit as it steps itself, and nothing else is."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 from gymnasium.wrappers import TransformReward
 
 from rlbench.border.make import env_maker
-from rlbench.rollout.classic_alone import native_one
+from rlbench.classic.alone import native_one
 from rlbench.rollout.stepper import Copies
 
 

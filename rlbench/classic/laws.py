@@ -1,4 +1,4 @@
-"""How Gymnasium's cheap classic-control environments move, many at once: for `classic_control`.
+"""How Gymnasium's cheap classic-control environments move, many at once: for `control`.
 
 The formulas are those of Gymnasium's `step`, operation by operation in the same order, over arrays instead of numbers.
 Constants and scratch arrays are as wide as the state: NumPy is quickest on like shapes.

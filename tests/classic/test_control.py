@@ -1,4 +1,4 @@
-"""classic_control: every bit is as the environments themselves give it, and where that is not certain it says None."""
+"""classic.control: every bit is as the environments themselves give it, and where that is not certain it says None."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +11,8 @@ from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from gymnasium.envs.classic_control.mountain_car import MountainCarEnv
 from gymnasium.wrappers import OrderEnforcing, TimeLimit, TransformReward
 
-from rlbench.rollout import classic_control as module
-from rlbench.rollout.classic_control import Native, native
+from rlbench.classic import control as module
+from rlbench.classic.control import Native, native
 
 IDS = ("CartPole-v1", "MountainCar-v0", "Acrobot-v1")
 ENOUGH = 3  # copies, for every class
@@ -224,7 +224,7 @@ class Sub(CartPoleEnv):
         lambda: TransformReward(make(), lambda r: r),
         lambda: TimeLimit(TransformReward(make(), lambda r: r), 10),
         lambda: TimeLimit(make(), 10),
-        lambda: TimeLimit(OrderEnforcing(CartPoleEnv()), 10),  # whose limit `classic_control` does not know
+        lambda: TimeLimit(OrderEnforcing(CartPoleEnv()), 10),  # whose limit it does not know
         lambda: gym.make("CartPole-v1"),  # with PassiveEnvChecker
         lambda: make(render_mode="rgb_array"),
         lambda: make(sutton_barto_reward=True),

@@ -1,6 +1,6 @@
 """Steps a single copy of CartPole or MountainCar as its own code does, to the bit, over plain numbers in its place.
 
-What `classic_control` is to several copies. Gymnasium computes with NumPy's scalars, whose every operation costs
+What `control` is to several copies. Gymnasium computes with NumPy's scalars, whose every operation costs
 several of Python's; sine and cosine are taken as there.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from .classic_control import known
+from .control import known
 
 # a state, changed in place, and an action -> obs, reward, terminated
 LawOfOne = Callable[[list[float], int], tuple[list[float], float, bool]]
