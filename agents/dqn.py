@@ -122,6 +122,10 @@ class DQN(Agent):
         self._greedy = Graph(self.greedy, spec.device, possible=by_hand)
         self._step = Graph(self.gradient_step, spec.device, possible=by_hand)
 
+    @classmethod
+    def wanted(cls, config: DQNConfig) -> tuple[str, ...]:
+        return cls.wants if config.mask_actions else ()
+
     def make_network(self, spec: Spec, num_actions: int, init: Stream) -> torch.nn.Module:
         """The network of action values, (S, N, *O) -> (S, N, A). For a network of your own, override it in a subclass.
 

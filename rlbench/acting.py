@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from .agent import Agent, AgentConfig
 from .errors import AgentError, UsageError
 from .types import NO_EXTRAS, Extras
 
@@ -32,6 +33,12 @@ def wanted(cls: type) -> tuple[str, ...]:
     raise UsageError(
         f"{cls.__name__} wants {', '.join(names)}, and its act takes none: def act(self, obs, *, explore, extras)"
     )
+
+
+def wanted_with(cls: type[Agent], config: AgentConfig) -> tuple[str, ...]:
+    """Of what is `wanted`, that which an agent makes use of with its hyper-parameters."""
+    used = cls.wanted(config)
+    return tuple(name for name in wanted(cls) if name in used)
 
 
 def takes_extras(method: Any) -> bool:

@@ -67,6 +67,14 @@ class Agent(ABC):
     @abstractmethod
     def __init__(self, spec: Spec, config: Any, streams: Streams) -> None: ...
 
+    @classmethod
+    def wanted(cls, config: Any) -> tuple[str, ...]:
+        """Of ``wants``, what it makes use of with these hyper-parameters: all, unless a subclass says less.
+
+        The rest stays where it is, as part of a Dict observation, say.
+        """
+        return cls.wants
+
     def begin(self, started: Tensor, *, explore: bool) -> None:  # noqa: B027  (may be left out)
         """Episodes begin: what an agent with memory remembers of the ones before is to be forgotten there.
 

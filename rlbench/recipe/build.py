@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from ..acting import wanted
+from ..acting import wanted_with
 from ..agent import Agent, AgentConfig
 from ..border.calls import Border
 from ..border.extras import forms, taken
@@ -91,7 +91,8 @@ def build(
     torch.set_num_threads(recipe.threads)
     place = resolve_device(str(device))
     entry = find_agent(recipe.agent)
-    maker = maker_of(recipe, wanted(entry.cls))
+    config = validate_hyper(entry, recipe.hyper, "the recipe")
+    maker = maker_of(recipe, wanted_with(entry.cls, config))
     env, without = maker(), taken(maker.extras)
     try:
         each = num_envs or recipe.num_envs
@@ -102,7 +103,6 @@ def build(
         codecs = obs_codec(env.observation_space, recipe.env, without), action_codec(env.action_space, recipe.env)
     finally:
         env.close()
-    config = validate_hyper(entry, recipe.hyper, "the recipe")
 
     made, notes = _builder(entry, config, recipe, spec), []
     if place.type != "cpu":

@@ -21,6 +21,7 @@ from rlbench.errors import AgentError, EnvError, UsageError
 from rlbench.functional import legal_q, nth_legal
 from rlbench.learner import lift
 from rlbench.recipe import Recipe
+from rlbench.recipe.build import build
 from rlbench.replay import Replay
 from rlbench.rng import Streams
 from rlbench.rollout.env_batch import EnvBatch
@@ -388,3 +389,23 @@ def test_acting_by_hand_takes_what_came_with_the_observation(tmp_path: Path) -> 
     with pytest.raises(UsageError, match=r"info\['action_mask'\] is missing. Hand over the info .* act\(obs, info\)"):
         trained.act(obs)
     assert (rlbench.evaluate(trained, 5) >= 0).all()
+
+
+@pytest.mark.parametrize("says", ["info", "key"])
+def test_without_masks_nothing_is_wanted_and_a_dict_is_observed_whole(says: str) -> None:
+    made = Recipe(env="extras/Gates-v0", env_kwargs={"says": says}, seeds=1, hyper={"mask_actions": False})
+    parts = build(made, [0], "cpu")
+    assert not parts.maker.extras
+    assert not parts.spec.extras
+    assert parts.spec.obs_shape == ((6,) if says == "key" else (2,))
+
+
+def test_a_run_of_a_version_that_knew_no_masks_goes_on_without_them() -> None:
+    now = Recipe.load(env="extras/Gates-v0").content()
+    assert now["hyper"]["mask_actions"]
+    assert Recipe.from_content(now, "a checkpoint").content() == now
+    hyper = {key: value for key, value in now["hyper"].items() if key != "mask_actions"}
+    then = {key: value for key, value in now.items() if key != "wrappers"} | {"hyper": hyper}
+    assert Recipe.from_content(then, "a checkpoint").content() == {**now, "hyper": {**hyper, "mask_actions": False}}
+    other = {**then, "agent": "mine.py:Mine", "hyper": {}}
+    assert not Recipe.from_content(other, "a checkpoint").hyper
