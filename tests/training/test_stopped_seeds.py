@@ -27,6 +27,7 @@ from rlbench.training import session, stopped_seeds
 from rlbench.training import train as training
 from rlbench.types import NO_EXTRAS, Extras
 
+PPO = f"{Path(__file__).parents[1] / 'user_agents' / 'ppo.py'}:PPO"
 TABLES = ("episodes.csv", "evaluations.csv", "updates.csv")
 DIFFERING: dict[str, Any] = {"seeds": 4, "total_steps": 600, "max_episodes": 18, **EVALUATED, "final_eval_episodes": 2}
 SOLVING = {"seeds": 4, "total_steps": 600, "stop_when_solved": True, "solved_at": 12.0, "eval_every": 40}
@@ -130,10 +131,52 @@ def test_stopped_anywhere_and_resumed_is_never_stopped(
         assert done.summary["final_eval_return"] == whole.summary["final_eval_return"]
 
 
-@pytest.mark.parametrize(("agent", "env"), [(REINFORCE, "CartPole-v1"), (TABULAR, "FrozenLake-v1")])
-def test_agents_of_ones_own(agent: str, env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Gates(gymnasium.Env[np.ndarray, int]):
+    """Three gates, one of them closed, another at every step; who tries it is thrown out. Of 2 to 20 steps."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(3)
+    metadata: dict[str, Any] = {"render_modes": []}
+
+    def told(self) -> tuple[np.ndarray, dict[str, Any]]:
+        self.closed = int(self.np_random.integers(3))
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), {"action_mask": np.arange(3) != self.closed}
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.left = int(self.np_random.integers(2, 21))
+        return self.told()
+
+    def step(self, action: int) -> Any:
+        if action == self.closed:
+            raise RuntimeError("that gate is closed")
+        self.left -= 1
+        obs, info = self.told()
+        return obs, float(action), self.left == 0, False, info
+
+
+gymnasium.register("test/Gates-v0", entry_point=Gates)
+GRU = {"memory": "gru", "memory_size": 6, "burn_in": 2, "sequence_length": 5, "batch_size": 4}
+
+
+@pytest.mark.parametrize(
+    ("agent", "env", "hyper"),
+    [
+        (REINFORCE, "CartPole-v1", {}),
+        (TABULAR, "FrozenLake-v1", {}),
+        (PPO, "test/Gates-v0", {"steps": 13, "minibatches": 4, "epochs": 2, "hidden": [9]}),
+        ("dqn", "test/Gates-v0", {"hidden": [9], "learning_starts": 20, "n_step": 3}),
+        ("dqn", "test/Gates-v0", {"hidden": [9], "learning_starts": 20, **GRU}),
+        ("dqn", "CartPole-v1", {"hidden": [9], "learning_starts": 20, **GRU}),
+    ],
+    ids=["reinforce", "tabular", "ppo, masked", "dqn, masked", "dqn, masked, with memory", "dqn with memory"],
+)
+def test_agents_of_every_kind(
+    agent: str, env: str, hyper: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(session, "TICK_SECONDS", -1.0)
-    made = Recipe(env=env, agent=agent, device="cpu", **{**DIFFERING, "num_envs": 2, "max_episodes": 14})
+    keys = {**DIFFERING, "num_envs": 2, "max_episodes": 14}
+    made = Recipe(env=env, agent=agent, device="cpu", hyper=hyper, **keys)
     told = Notes()
     run = train(made, tmp_path / "run", told)
     assert not [note for note in told.notes if "still computed" in note]
@@ -144,7 +187,7 @@ def test_agents_of_ones_own(agent: str, env: str, tmp_path: Path, monkeypatch: p
         wide = train(made, tmp_path / "wide").folder
     with pytest.raises(Interrupted):
         train(made, tmp_path / "cut", At(stopped[0] + 2, signal.SIGTERM))
-    done = training.resume(tmp_path / "cut", agent=agent).folder
+    done = training.resume(tmp_path / "cut", agent=None if agent == "dqn" else agent).folder
     for other in (wide, done):
         assert_same(opened(other)["agent"], opened(run.folder)["agent"])
         assert rows(other) == rows(run.folder)
