@@ -122,6 +122,10 @@ def lift(learner: type[Learner]) -> type[Agent]:
                 shapes = " and ".join(sorted({f"{tuple(a.shape)} {a.dtype}" for a in actions}))
                 raise AgentError(f"{learner.__name__}.act gave actions of different kinds: {shapes}")
             action = torch.stack(actions).to(self.device)
+            forms = {", ".join(f"{n} {tuple(x.shape)} {x.dtype}" for n, x in sorted(more.items())) for _, more in each}
+            if len(forms) > 1:
+                told = " and ".join(sorted(form or "nothing" for form in forms))
+                raise AgentError(f"{learner.__name__}.act said different things besides its actions: {told}")
             said = {name: torch.stack([others[name] for _, others in each]).to(self.device) for name in each[0][1]}
             return (action, said) if said else action
 

@@ -70,9 +70,7 @@ class _Moments(ABC):
         if self._decays:
             self.params.mul_(1 - rate * self.weight_decay)
         self._move(grad, rate)
-        if (
-            self.rates is not None
-        ):  # the whole step is as long as the step size says, and so a share of it is that share's
+        if self.rates is not None:  # the whole step is as long as the step size says: a share of it is that share's
             torch.lerp(before, self.params, self.rates, out=self.params)
 
     @abstractmethod

@@ -196,7 +196,8 @@ def training_reels(
                 for moment in states(witness, entry):
                     if moment.step:
                         take.act(codec.chosen(witness.action), witness.reward, thought)
-                    thought = _thought(trained, aloud, witness) if trained and aloud else None
+                    if trained and aloud and not moment.over:  # with its last observation it may say nothing more
+                        thought = _thought(trained, aloud, witness)
                     if isinstance(env, Film):
                         take.pictures.add(env.frame if moment.step else env.first())
                     if moment.over:

@@ -24,7 +24,7 @@ class Sequences(NamedTuple):
     """
 
     obs: Tensor  # (S, L, B, *O)
-    action: Tensor  # (S, L, B) int64, or (S, L, B, *action_shape) float32
+    action: Tensor  # (S, L, B) int64, or (S, L, B, *action_shape): see `rlbench.Spec`
     reward: Tensor  # (S, L, B) float32
     discount: Tensor  # (S, L, B) float32: gamma**k * (1 - terminated)
     next_obs: Tensor  # (S, L, B, *O), one step later

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..acting import choose
 from ..agent import Agent
 from ..agent_state import pick
-from ..border.extras import read_one
+from ..border.extras import MASK, METHOD, read_one
 from ..border.make import EnvMaker
 from ..border.observations import Unfit
 from ..errors import CheckpointError, NoRun, RlbenchError, UsageError, first_line
@@ -77,9 +77,11 @@ class Trained(NamedTuple):
         try:
             said = read_one(self.maker.extras, obs, info)
         except Unfit as e:
+            by_method = any(source.where == "method" for source in self.maker.extras)
+            mask = f'act(obs, {{"{MASK}": env.get_wrapper_attr("{METHOD}")()}})'
             raise UsageError(
-                f"{self.recipe.agent} wants to be told more of {self.recipe.env} than the observation, and {e}. "
-                "Hand over the info that came with it: act(obs, info)."
+                f"{self.recipe.agent} wants to be told more of {self.recipe.env} than the observation, and {e}. Hand "
+                f"over {f'what a method says: {mask}' if by_method else 'the info that came with it: act(obs, info)'}."
             ) from e
         seeds, device = len(self.seeds), self.parts.device
         return {name: torch.from_numpy(x).to(device).expand(seeds, 1, *x.shape) for name, x in said.items()}

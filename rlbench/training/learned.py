@@ -5,9 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK = (
-    256  # updates whose numbers are put aside before they are added up: an operation on many costs as much as on one
-)
+# Updates whose numbers are put aside before they are added up: an operation on many costs as much as on one.
+CHUNK = 256
 
 
 class Learned:

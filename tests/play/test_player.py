@@ -41,6 +41,17 @@ class Continuous(Drawn):
     action_space = gym.spaces.Box(-1, 1, (2,), np.float32)
 
 
+class Silent(Blind):
+    """Allows its second action alone, and says nothing more with an episode's last observation."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
+        return super().reset(seed=seed)[0], {"action_mask": np.array([0, 1], np.int8)}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict]:
+        obs, reward, over, _, _ = super().step(action)
+        return obs, reward, over, False, {} if over else {"action_mask": np.array([0, 1], np.int8)}
+
+
 class Odd(Learner):
     """Says what the test wants it to say."""
 
@@ -65,7 +76,9 @@ class Odd(Learner):
         return Odd.says(obs)
 
 
-_registered = registering({"page/Drawn-v0": Drawn, "page/Blind-v0": Blind, "page/Continuous-v0": Continuous})
+_registered = registering(
+    {"page/Drawn-v0": Drawn, "page/Blind-v0": Blind, "page/Continuous-v0": Continuous, "page/Silent-v0": Silent}
+)
 
 
 def trained_on(env_id: str, folder: Path, **keys: Any) -> Path:
@@ -236,6 +249,16 @@ def test_an_environment_without_pictures(tmp_path: Path) -> None:
         (told,) = Page((tmp_path / "a.html").read_text(encoding="utf-8")).data["reels"]
         assert told["pictures"] == told["shown"] == []
         assert len(told["q"]) == len(told["rewards"]) > 2
+
+
+def test_an_environment_that_says_nothing_in_the_end(tmp_path: Path) -> None:
+    run = trained_on("page/Silent-v0", tmp_path / "run")
+    one, recording = package.load(run, seed=0), open_recording(run)
+    for told in (*reel.reels(one, 1), *reel.training_reels(recording, choose(recording, "first"), one)):
+        assert told.actions == [1] * len(told.rewards)
+        assert told.q_values is not None
+        assert all(q[0] is None and q[1] is not None for q in told.q_values)
+        assert not any(told.other or ())
 
 
 def test_episodes_of_training(cartpole: Path, tmp_path: Path) -> None:

@@ -374,6 +374,25 @@ def test_what_an_agent_says_is_looked_at(gives: Any, what: str) -> None:
         choose(Odd(gives), torch.zeros(2, 3, 1), explore=True)
 
 
+class Chatty(Doorman):
+    """Says something else with every call: seeds are asked one after the other."""
+
+    calls = 0
+
+    def act(self, obs: Tensor, *, explore: bool, extras: Any) -> Any:
+        action, _ = super().act(obs, explore=explore, extras=extras)
+        Chatty.calls += 1
+        return action, {f"word {Chatty.calls}": torch.zeros(len(obs))}
+
+
+def test_what_learners_say_has_the_same_form() -> None:
+    envs = EnvBatch(gates(), [3, 4], 2)
+    agent = lift(Chatty)(envs.spec, AgentConfig(), Streams([3, 4]))
+    what = r"Chatty.act said different things besides its actions: word \d \(2,\) torch.float32 and word \d "
+    with pytest.raises(AgentError, match=what):
+        next(run(agent, envs))
+
+
 def test_acting_by_hand_takes_what_came_with_the_observation(tmp_path: Path) -> None:
     small = {"hidden": (8,), "batch_size": 8, "learning_starts": 20, "capacity": 100}
     keys: Any = {"total_steps": 80, "seeds": 2, "final_eval_episodes": 4, "eval_every": 0, "device": "cpu"}
@@ -389,6 +408,11 @@ def test_acting_by_hand_takes_what_came_with_the_observation(tmp_path: Path) -> 
     with pytest.raises(UsageError, match=r"info\['action_mask'\] is missing. Hand over the info .* act\(obs, info\)"):
         trained.act(obs)
     assert (rlbench.evaluate(trained, 5) >= 0).all()
+
+    asked = trained._replace(maker=gates(says="method"))
+    with pytest.raises(UsageError, match=r"Hand over what a method says: act\(obs, {\"action_mask\": env.get_wrapper"):
+        asked.act(obs, {})
+    assert asked.act(obs, {"action_mask": np.array([False, False, True, False])}) == 2
 
 
 @pytest.mark.parametrize("says", ["info", "key"])
