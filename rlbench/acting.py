@@ -1,6 +1,7 @@
 """How an agent is asked what to do, by everything that lets one act: what it wants is handed over, what it says is told
 apart from its action."""
 
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -47,6 +48,13 @@ def takes_extras(method: Any) -> bool:
     return "extras" in known or any(p.kind is p.VAR_KEYWORD for p in known.values())
 
 
+@functools.cache
+def _waits(cls: Any) -> bool:
+    """Whether a class's ``act`` cannot do without ``extras``, which are then given where nothing is said, too."""
+    told = inspect.signature(cls.act).parameters.get("extras")
+    return told is not None and told.default is told.empty
+
+
 def choose(
     agent: Any, obs: Tensor, extras: Extras = NO_EXTRAS, *, explore: bool, axes: int = 2
 ) -> tuple[Tensor, Extras]:
@@ -62,7 +70,9 @@ def choose(
     Raises:
         AgentError: what it says besides is no dict of tensors (S, E, ...). The action is not looked at.
     """
-    chosen: Any = agent.act(obs, explore=explore, extras=extras) if extras else agent.act(obs, explore=explore)
+    kind: Any = type(agent)
+    told = extras or _waits(kind)
+    chosen: Any = agent.act(obs, explore=explore, extras=extras) if told else agent.act(obs, explore=explore)
     if type(chosen) is not tuple:
         return chosen, NO_EXTRAS
     if len(chosen) != 2 or not isinstance(chosen[1], Mapping):

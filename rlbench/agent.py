@@ -98,7 +98,7 @@ class Agent(ABC):
                 in anything that learning depends on.
 
         An agent that ``wants`` more takes ``extras`` too, a dict of (S, E, ...) with what ``spec.extras`` lists; it is
-        left out where that is empty.
+        left out where that is empty, and ``extras`` has a default.
 
         Returns:
             (S, E) int64, or (S, E, *action_shape) of ``spec.action_dtype``: see `rlbench.Spec`. Or a pair: that, and a

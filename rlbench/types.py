@@ -8,7 +8,7 @@ and apart from the tuple's own fields, so that an agent which asks for none sees
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -97,6 +97,15 @@ class Transition(_Transition):
         self.extras, self.next_extras = extras, next_extras
         return self
 
+    def _replace(self, **changes: Any) -> "Transition":
+        """This one with some of its fields, or extras, exchanged; of no subclass, which would hold the old ones too.
+
+        Raises:
+            ValueError: it has no such field.
+        """
+        extras = {name: changes.pop(name, getattr(self, name)) for name in ("extras", "next_extras")}
+        return Transition(*_Transition(*self)._replace(**changes), **extras)
+
 
 class _Batch(NamedTuple):
     obs: Tensor  # (S, B, *O)
@@ -131,3 +140,12 @@ class Batch(_Batch):
         self = super().__new__(cls, obs, action, reward, discount, next_obs)
         self.extras, self.next_extras = extras, next_extras
         return self
+
+    def _replace(self, **changes: Any) -> "Batch":
+        """This one with some of its fields, or extras, exchanged; of no subclass, which would hold the old ones too.
+
+        Raises:
+            ValueError: it has no such field.
+        """
+        extras = {name: changes.pop(name, getattr(self, name)) for name in ("extras", "next_extras")}
+        return Batch(*_Batch(*self)._replace(**changes), **extras)

@@ -48,11 +48,20 @@ class Wrap(NamedTuple):
             UsageError: the wrapper does not fit, or its code fails.
         """
         try:
-            return self.cls(env, **copy.deepcopy(self.kwargs))
+            wrapped: _Any = self.cls(env, **copy.deepcopy(self.kwargs))
         except (RlbenchError, KeyboardInterrupt):
             raise
         except BaseException as e:
             raise UsageError(f"cannot wrap {env_id!r} in {self.shown}: {in_one_line(e)}") from e
+        if not isinstance(wrapped, gym.Env):
+            raise UsageError(
+                f"cannot wrap {env_id!r} in {self.shown}: it gives no environment, but {type(wrapped).__name__}"
+            )
+        if isinstance(wrapped, gym.Wrapper) and "env" not in vars(wrapped):
+            raise UsageError(
+                f"cannot wrap {env_id!r} in {self.shown}: its __init__ does not call super().__init__(env)"
+            )
+        return wrapped
 
 
 def find_wraps(texts: Sequence[str], imports: Sequence[str]) -> tuple[Wrap, ...]:

@@ -6,11 +6,13 @@ recipe says so: a file that we read must not be able to run code.
 
 import contextlib
 import inspect
+import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
+from types import FunctionType
 from typing import Any, NamedTuple
 
 from ..agent import Agent, AgentConfig
@@ -92,16 +94,38 @@ def agent_code(ref: str, but: type[Exception] = RlbenchError) -> Iterator[None]:
         names = user_files.module_names(module) if module else ()
         names += (_GIVEN[ref].__module__,) if ref in _GIVEN else ()
         frames = [f for f in traceback.walk_tb(e.__traceback__) if f[0].f_globals.get("__name__") in names]
-        if not frames:
-            raise
-        frame, line = frames[-1]
         what = f"{type(e).__name__}: {first_line(e)}" if str(e) else type(e).__name__
-        raise AgentError(
-            f"{frame.f_code.co_filename}:{line}, in {frame.f_code.co_name}: {what}. "
-            "RLBENCH_DEBUG=1 shows the whole traceback."
-        ) from e
+        if frames:
+            frame, line = frames[-1]
+            where = f"{frame.f_code.co_filename}:{line}, in {frame.f_code.co_name}"
+        elif method := _uncallable(e, names):
+            where = f"{method.__code__.co_filename}:{method.__code__.co_firstlineno}"
+            what += _as_called(method.__name__)
+        else:
+            raise
+        raise AgentError(f"{where}: {what}. RLBENCH_DEBUG=1 shows the whole traceback.") from e
     finally:
         put_back()
+
+
+def _uncallable(e: BaseException, names: Sequence[str]) -> FunctionType | None:
+    """The method of a class in the modules ``names`` which could not be called as it was: no frame of it exists."""
+    said = re.match(r"((\w+)(?:\.\w+)*)\(\) ", str(e)) if isinstance(e, TypeError) else None
+    found: Any = said and [sys.modules.get(name) for name in names]
+    for step in said[1].split(".") if said else ():
+        found = [part for each in found if (part := vars(each).get(step) if hasattr(each, "__dict__") else None)]
+    methods = (f for f in found or () if isinstance(f, FunctionType) and f.__name__ != "__init__")
+    return next(methods, None)
+
+
+def _as_called(name: str) -> str:
+    """How the interface calls the method ``name``, if it does."""
+    method = getattr(Agent, name, None)
+    if method is None:
+        return ""
+    asked = inspect.signature(method)
+    bare = [p.replace(annotation=p.empty) for p in asked.parameters.values()]
+    return f"; it is called as def {name}{asked.replace(parameters=bare, return_annotation=asked.empty)}"
 
 
 def _agent_class(ref: str, target: str) -> type[Agent]:

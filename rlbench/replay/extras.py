@@ -34,8 +34,17 @@ class SaidRing:
         return sum(array.nbytes for array in self._arrays.values())
 
     def write(self, cursor: int, transition: Transition) -> None:
-        """Keep what ``transition`` carries as entry ``cursor`` of the ring."""
+        """Keep what ``transition`` carries as entry ``cursor`` of the ring.
+
+        Raises:
+            ValueError: it does not carry all of that.
+        """
         for name, array in self._arrays.items():
+            if name not in transition.extras or name not in transition.next_extras:
+                raise ValueError(
+                    f"the transition has no {name!r} in its extras and next_extras, which the environment says: "
+                    "transition._replace(reward=...) keeps them, Transition(..., extras=, next_extras=) takes them"
+                )
             array[:, cursor, :, 0] = transition.extras[name].cpu().numpy()
             array[:, cursor, :, 1] = transition.next_extras[name].cpu().numpy()
 

@@ -35,15 +35,15 @@ def layout(spec: Spec) -> Layout:
 
 
 class Packed(Transition):
-    """A transition that also lies in the host's memory as ``row``, (S, E, width)."""
+    """A transition that also lies in the host's memory as ``row``, (S, E, width); without one it is like any other."""
 
-    row: np.ndarray
+    row: np.ndarray | None = None
 
 
 class Twofold(Transition):
-    """A transition on a device that also lies in the host's memory, as ``host``."""
+    """A transition on a device that also lies in the host's memory, as ``host``; without, it is like any other."""
 
-    host: Transition
+    host: Transition | None = None
 
 
 class Page(NamedTuple):

@@ -94,14 +94,19 @@ class Replay:
         return self._rows.nbytes + self._pixels.nbytes + self._said.nbytes
 
     def add(self, transition: Transition) -> None:
-        """Store one transition of every env, over the oldest ones when full."""
+        """Store one transition of every env, over the oldest ones when full.
+
+        Raises:
+            ValueError: it does not say what the buffer keeps besides observations.
+        """
         cursor, t = self._cursor, transition
-        if isinstance(t, Packed):
+        if isinstance(t, Packed) and t.row is not None:
             self._rows[:, cursor] = t.row
         else:
-            self._write(cursor, t.host if isinstance(t, Twofold) else Transition(*(leaf.cpu() for leaf in t)))
+            host = t.host if isinstance(t, Twofold) else None
             if self._said:
-                self._said.write(cursor, t.host if isinstance(t, Twofold) else t)
+                self._said.write(cursor, host or t)
+            self._write(cursor, host or Transition(*(leaf.cpu() for leaf in t)))
         self._cursor = (cursor + 1) % self._length
         self._filled = min(self._filled + 1, self._length)
 

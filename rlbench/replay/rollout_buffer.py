@@ -96,7 +96,7 @@ class Rollout:
         """Take in one step of every env.
 
         Raises:
-            ValueError: it is full, or a declared extra does not come with the transition.
+            ValueError: it is full, or a declared extra does not come with the transition, or in another shape.
         """
         t, new = self._filled, transition
         if self.full:
@@ -106,12 +106,16 @@ class Rollout:
         if missing := [name for name in self.extras if name not in new.extras]:
             there = ", ".join(map(repr, new.extras)) or "none"
             raise ValueError(f"transition.extras has no {missing[0]!r}, which the rollout was made for; it has {there}")
+        for name, column in self.extras.items():
+            if new.extras[name].shape != column[:, t].shape:
+                here, due = tuple(new.extras[name].shape), tuple(column[:, t].shape)
+                raise ValueError(f"transition.extras[{name!r}] has shape {here} where the rollout was made for {due}")
         self._obs[:, t], self._obs[:, t + 1], self.action[:, t] = new.obs, new.next_obs, new.action
         self.reward[:, t], self.terminated[:, t], self.truncated[:, t] = new.reward, new.terminated, new.truncated
         for name, column in self.extras.items():
             column[:, t] = new.extras[name]
         self._filled = t + 1
-        host = getattr(new, "host", new)  # where the step is on a device, its flags may be here already
+        host = getattr(new, "host", None) or new  # where the step is on a device, its flags may be here already
         self._keep_finals((host.terminated | host.truncated).cpu().numpy())
 
     def cut(self, where: np.ndarray) -> None:

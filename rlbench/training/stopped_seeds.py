@@ -144,7 +144,7 @@ class Narrowed(Agent):
 
     def observe(self, transition: Transition) -> None:
         leaves = [self._rows(leaf) for leaf in transition]
-        if not isinstance(transition, Packed):
+        if not isinstance(transition, Packed) or transition.row is None:
             extras, next_extras = self._each(transition.extras), self._each(transition.next_extras)
             self.inner.observe(Transition(*leaves, extras=extras, next_extras=next_extras))
             return

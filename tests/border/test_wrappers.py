@@ -121,6 +121,21 @@ def test_likewise_of_a_file_of_ones_own(name: str, said: str, mine: str) -> None
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("__new__(cls, env): return None", "it gives no environment, but NoneType"),
+        ("__init__(self, env): self.k = 1", r"its __init__ does not call super\(\).__init__\(env\)"),
+    ],
+)
+def test_a_wrapper_that_wraps_nothing_is_refused(method: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "nothing.py"
+    file.write_text(f"import gymnasium\nclass Nothing(gymnasium.Wrapper):\n    def {method}\n")
+    (wrap,) = find_wraps([f"{file}:Nothing"], [str(file)])
+    with pytest.raises(UsageError, match=rf"cannot wrap 'CartPole-v1' in .*Nothing: {said}"):
+        wrap.around(gym.make("CartPole-v1"), "CartPole-v1")
+
+
 def test_a_wrapper_that_does_not_fit_is_told_with_the_environments_name(mine: str) -> None:
     with pytest.raises(UsageError, match=r"cannot wrap 'CartPole-v1' in gymnasium.wrappers:ClipAction: .*Box"):
         made("CartPole-v1", "gymnasium.wrappers:ClipAction")

@@ -84,6 +84,29 @@ def test_code_that_raises_is_named_with_file_and_line(
     assert "RLBENCH_DEBUG=1 shows the whole traceback." in said
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (
+            AGENT,
+            "    def act(self, obs):",
+            r"Mine\.act\(\) got .* 'explore'; it is called as def act\(self, obs, \*, explore\)",
+        ),
+        (
+            LEARNER,
+            "    def act(self, obs, *, explore, mask):",
+            r"mine\.py:8: TypeError: Mine\.act\(\) missing 1 .* 'mask'; it is",
+        ),
+        (LEARNER, "    def act(self, *, explore):", r"Mine\.act\(\) takes 1 positional argument but 2 .*given; it is"),
+    ],
+)
+def test_a_method_that_cannot_be_called_is_named_with_file_and_line(
+    text: str, line: str, words: str, tmp_path: Path
+) -> None:
+    agent = broken(text, r"    def act\(.*", line, tmp_path)
+    assert re.search(words, mistake(*train(agent, tmp_path / "run")))
+
+
 def test_code_that_raises_with_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLBENCH_DEBUG", "1")
     error = rlbench(*train(broken(AGENT, ACT, "        return 1 / 0", tmp_path), tmp_path / "run")).exception

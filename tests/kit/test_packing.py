@@ -90,6 +90,31 @@ def test_a_row_is_stored_as_its_leaves_are(shape: tuple[int, ...], name: str) ->
     assert all(map(torch.equal, one, two))
 
 
+@pytest.mark.parametrize("way", ["replaced", "made"])
+def test_a_transition_with_another_reward_is_stored_with_it(way: str) -> None:
+    gym.register("Numbered-v0", Numbered)
+    try:
+        maker = EnvMaker("Numbered-v0", {"shape": (4,), "action_space": spaces.Discrete(3)}, 5, (), None)
+        envs = EnvBatch(maker, [3, 4], 2)
+    finally:
+        del gym.registry["Numbered-v0"]
+    envs.reset()
+    transition, _ = envs.step(torch.ones(2, 2, dtype=torch.int64))
+    assert isinstance(transition, Packed)
+    clipped = transition.reward.clamp(0, 1)
+    assert not torch.equal(clipped, transition.reward)
+    if way == "replaced":
+        other = transition._replace(reward=clipped)
+        assert type(other) is Transition
+    else:
+        other = type(transition)(*transition[:2], clipped, *transition[3:])
+    replay = Replay(envs.spec, 10, rng.Streams([3, 4])["replay"])
+    replay.add(other)
+    batch = replay.sample(20)
+    assert set(batch.reward.flatten().tolist()) <= set(clipped.flatten().tolist())
+    assert set(batch.next_obs.flatten().tolist()) <= set(transition.next_obs.flatten().tolist())
+
+
 def test_no_page_is_given_out_twice() -> None:
     gym.register("Numbered-v0", Numbered)
     try:

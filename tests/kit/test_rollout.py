@@ -228,6 +228,10 @@ def test_what_does_not_fit_is_refused() -> None:
         Rollout(spec, 0)
     with pytest.raises(ValueError, match=r"no 'other', .*it has 'value', 'raw', 'mask', 'spare'"):
         Rollout(spec, 3, {"other": ()}).add(kept[0])
+    with pytest.raises(
+        ValueError, match=r"extras\['value'\] has shape \(.*\) where the rollout was made for \(.*, 5\)"
+    ):
+        Rollout(spec, 3, {"value": (5,)}).add(kept[0])
     with pytest.raises(ValueError, match="15 minibatches of a rollout of 14 steps: choose 1 to 14"):
         next(rollout.minibatches(15, Streams(SEEDS)["x"]))
     half, _ = filled(spec, steps=4)

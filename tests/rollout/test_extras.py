@@ -433,3 +433,39 @@ def test_a_run_of_a_version_that_knew_no_masks_goes_on_without_them() -> None:
     assert Recipe.from_content(then, "a checkpoint").content() == {**now, "hyper": {**hyper, "mask_actions": False}}
     other = {**then, "agent": "mine.py:Mine", "hyper": {}}
     assert not Recipe.from_content(other, "a checkpoint").hyper
+
+
+def test_an_exchanged_field_leaves_the_extras_where_they_are() -> None:
+    spec = make_spec(num_actions=2, num_seeds=1)._replace(extras={"action_mask": Extra((2,), torch.bool)})
+    ones, mask = torch.ones(1, 1), torch.tensor([[[True, False]]])
+    obs, never = torch.zeros(1, 1, *spec.obs_shape), torch.zeros(1, 1, dtype=torch.bool)
+    whole = Transition(obs, ones.long(), ones, obs, never, never, extras={"action_mask": mask}, next_extras={"n": mask})
+    other = whole._replace(reward=ones / 2, next_extras={"action_mask": ~mask})
+    assert other.reward.item() == 0.5
+    assert torch.equal(other.extras["action_mask"], mask)
+    assert torch.equal(other.next_extras["action_mask"], ~mask)
+    batch = rlbench.Batch(obs, ones.long(), ones, ones, obs, extras=whole.extras)._replace(discount=ones / 4)
+    assert batch.discount.item() == 0.25
+    assert batch.extras is whole.extras
+    with pytest.raises(ValueError, match="rewards"):
+        whole._replace(rewards=ones)
+    replay = Replay(spec, 4, Streams([0])["replay"])
+    with pytest.raises(ValueError, match="has no 'action_mask' in its extras and next_extras"):
+        replay.add(Transition(*other))
+    replay.add(other)
+    assert len(replay) == 1
+
+
+def test_an_act_that_needs_extras_is_given_none_where_nothing_is_said() -> None:
+    class Asks(Learner):
+        wants = ("action_mask",)
+        __init__ = observe = update = state_dict = load_state_dict = None  # type: ignore[assignment]
+        given: Any = None
+
+        def act(self, obs: Tensor, *, explore: bool, extras: Any) -> Tensor:  # type: ignore[override]
+            type(self).given = extras
+            return obs.argmax(-1)
+
+    asks: Any = object.__new__(type("Asked", (Asks,), {"__abstractmethods__": frozenset()}))
+    choose(asks, torch.zeros(2, 3), explore=True, axes=1)
+    assert asks.given == {}
