@@ -16,7 +16,8 @@ from rlbench.agent_state import pick
 from rlbench.errors import UsageError
 from rlbench.rng import Streams
 from rlbench.rollout.signals import Interrupted
-from rlbench.types import Spec
+from rlbench.trained.explain import Aloud
+from rlbench.types import Extra, Spec
 
 GRU = {
     "memory": "gru", "memory_size": 8, "hidden": (12,), "sequence_length": 6, "burn_in": 3, "batch_size": 8,
@@ -99,12 +100,13 @@ def test_playing_leaves_no_trace_and_knows_nothing_of_training() -> None:
     assert torch.equal(agent.memory[1], before[1])
 
 
-def test_the_target_by_hand() -> None:
+@pytest.mark.parametrize(("mask", "value"), [(None, 7.0), ([True, False], 5.0)])
+def test_the_target_by_hand(mask: list[bool] | None, value: float) -> None:
     """Values that no observation and no memory changes: [2, 1] online, [5, 7] by the target. The episode is cut off at
     the last of three steps, terminates at the second, and goes on after the first."""
-    agent = made(
-        make_spec((1,), num_actions=2), (0,), sequence_length=3, burn_in=0, batch_size=4, gamma=0.5, loss="squared"
-    )
+    said = {} if mask is None else {"action_mask": torch.tensor([[mask]])}
+    spec = make_spec((1,), num_actions=2, extras={name: Extra((2,), torch.bool) for name in said})
+    agent = made(spec, (0,), sequence_length=3, burn_in=0, batch_size=4, gamma=0.5, loss="squared")
     for net, values in ((agent.q_net, [2.0, 1.0]), (agent.target_net, [5.0, 7.0])):
         net.head.weight.data.zero_()
         net.head.bias.data.copy_(torch.tensor(values))
@@ -112,11 +114,37 @@ def test_the_target_by_hand() -> None:
     see, zero = torch.ones(1, 1, 1), torch.zeros(1, 1, dtype=torch.int64)
     for over, cut in ((no, no), (yes, no), (no, yes)):
         memory = {"memory": torch.zeros(1, 1, 8)}
-        agent.observe(Transition(see, zero, see[..., 0], see, over, cut, extras=memory))
+        agent.observe(Transition(see, zero, see[..., 0], see, over, cut, extras={**memory, **said}, next_extras=said))
     with torch.inference_mode():
         metrics = agent._learn()
-    targets = [1 + 0.5 * 7, 1.0, 1 + 0.5 * 7]
+    targets = [1 + 0.5 * value, 1.0, 1 + 0.5 * value]
     assert metrics["loss"].item() == pytest.approx(sum((2 - y) ** 2 for y in targets) / 3)
+
+
+def test_values_are_those_of_a_memory_that_the_steps_before_brought_up_to_date() -> None:
+    agent = made(make_spec((2,), num_actions=2), (0,), sequence_length=3, burn_in=2, batch_size=4)
+    no, one, drawn = torch.zeros(1, 1, dtype=torch.bool), torch.ones(1, 1), torch.Generator().manual_seed(0)
+    for _ in range(20):
+        see, memory = torch.randn(1, 1, 2, generator=drawn), torch.randn(1, 1, 8, generator=drawn)
+        agent.observe(Transition(see, no.long(), one, see, no, no, extras={"memory": memory}))
+    *leaves, _ = agent.replay.sequences(4)
+    with torch.inference_mode():
+        whole, _ = agent.q_net.unroll(leaves[0], leaves[7], leaves[6])  # (S, L, B, A), from what was stored
+        *_, learned_from = agent.gradient_step(*leaves)
+    torch.testing.assert_close(learned_from, whole[:, 2:].flatten(1, 2))
+
+
+def test_it_is_asked_what_it_thinks_before_it_acts() -> None:
+    aloud = Aloud(made(seeds=(0,)))
+    obs, first = torch.ones(1, 3, 2), torch.ones(1, 3, dtype=torch.bool)
+    aloud.begin(first, explore=False)
+    thoughts = []
+    for _ in range(2):
+        fresh = aloud.agent.explain(obs)["q_values"][0, 0]
+        aloud.act(obs, explore=False)
+        thoughts.append(aloud.thought.q_values)
+        assert thoughts[-1] == pytest.approx(fresh.tolist(), rel=1e-4)
+    assert thoughts[0] != thoughts[1]  # it remembers that it acted
 
 
 @pytest.mark.slow

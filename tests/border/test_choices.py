@@ -158,3 +158,11 @@ def test_the_spec_says_after_how_many_steps_an_episode_is_cut(env_id: str, limit
     parts = build(recipe, [0, 1], "cpu")
     assert parts.spec.time_limit == make_envs(parts, recipe).spec.time_limit == said
     assert make_spec().time_limit is None
+
+
+def test_of_several_time_limits_the_first_to_come_counts() -> None:
+    from rlbench.border.wrappers import find_wraps
+
+    for longer, said in ((800, 500), (20, 20)):
+        wraps = find_wraps([f"gymnasium.wrappers:TimeLimit(max_episode_steps={longer})"], ())
+        assert env_maker("CartPole-v1", wraps=wraps).time_limit == said

@@ -1,7 +1,7 @@
 """What environments say besides observations: found, checked, carried, masked by, stored, and there again on resume."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -25,6 +25,7 @@ from rlbench.recipe.build import build
 from rlbench.replay import Replay
 from rlbench.rng import Streams
 from rlbench.rollout.env_batch import EnvBatch
+from rlbench.rollout.evaluation import EVAL_COPIES, Evaluator
 from rlbench.rollout.loop import run
 from rlbench.types import Extra
 
@@ -284,6 +285,33 @@ def loaded(replay: Replay, spec: Any, n_step: int) -> Replay:
     other = Replay(spec, 20, Streams([5, 6])["replay"], n_step=n_step)
     other.load_state_dict(replay.state_dict())
     return other
+
+
+def test_of_a_buffer_from_before_it_was_told_all_was_legal() -> None:
+    spec = make_spec((1,), num_actions=2, extras={"action_mask": Extra((2,), torch.bool)})
+    before, now = (Replay(each, 4, Streams([0])["replay"]) for each in (spec._replace(extras={}), spec))
+    one, no = torch.ones(1, 1), torch.zeros(1, 1, dtype=torch.bool)
+    before.add(Transition(one[..., None], no.long(), one, one[..., None], no, no))
+    now.load_state_dict(before.state_dict())
+    batch = now.sample(3)
+    assert batch.extras["action_mask"].all()
+    assert batch.next_extras["action_mask"].all()
+
+
+class Looks:
+    """Goes through an open door; of copies that are there to fill up only, everything is legal."""
+
+    def begin(self, started: Tensor, *, explore: bool) -> None: ...
+
+    def act(self, obs: Tensor, *, explore: bool, extras: Any) -> Tensor:
+        assert obs.shape[1] == EVAL_COPIES
+        assert extras["action_mask"][:, 3:].all()
+        return through(extras["action_mask"])
+
+
+def test_where_copies_are_filled_up_everything_is_legal() -> None:
+    returns, _ = Evaluator(gates(), [0, 1])(cast("Any", Looks()), 3)
+    assert np.isfinite(returns).all()
 
 
 def test_a_buffer_of_another_kind_is_refused() -> None:

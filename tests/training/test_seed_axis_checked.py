@@ -236,6 +236,20 @@ def test_what_is_shared_is_plain_in_the_file_and_itself_for_the_agent(tmp_path: 
     assert torch.equal(again.value, content["agent"]["bound"].value)
 
 
+def test_the_best_weights_of_each_seed_are_its_own(tmp_path: Path) -> None:
+    keys = {**KEYS, "eval_every": 5, "total_steps": 40}
+    run = rlbench.train("CartPole-v1", agent=Fits, out=tmp_path / "run", **keys)
+    whole = opened(run.folder, "best")["agent"]["params"]
+    at = set()
+    for k in range(4):
+        alone = rlbench.train("CartPole-v1", agent=Fits, out=tmp_path / str(k), **{**keys, "seed": k, "seeds": 1})
+        best = opened(alone.folder, "best")
+        at.add(best["agent"]["updates"])
+        for mine, own in zip(whole, best["agent"]["params"], strict=True):
+            assert torch.equal(mine[k : k + 1], own)
+    assert len(at) > 1
+
+
 def test_seeds_that_stop_leave_the_others_what_is_shared(tmp_path: Path) -> None:
     told = Notes()
     run = train(Fits, tmp_path / "run", max_episodes=4, total_steps=200, watcher=told)
