@@ -4,18 +4,21 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import gymnasium
+import numpy as np
 import pytest
 import torch
-from conftest import make_spec
+from conftest import make_spec, registering
 from rlbench.agents.dqn import DQN, DQNConfig, RecurrentDQN
 from test_promises import EVALUATED, At, assert_same, assert_same_run, opened, recipe, rows, rows_of_seeds
 
 import rlbench
 from rlbench import Transition
 from rlbench.agent_state import pick
-from rlbench.errors import UsageError
-from rlbench.rng import Streams
+from rlbench.errors import EnvError, UsageError
+from rlbench.rng import Streams, episode_seed
 from rlbench.rollout.signals import Interrupted
+from rlbench.runfolder import checkpoint_file
 from rlbench.trained.explain import Aloud
 from rlbench.types import Extra, Spec
 
@@ -72,6 +75,47 @@ def test_width_with_memory(num_envs: int, tmp_path: Path) -> None:
     assert_same(pick(rows_of_seeds(opened(wide, "best")["agent"], 3), 1, 3), one)
     for name in ("episodes.csv", "evaluations.csv", "updates.csv"):
         assert rows(wide, 5, name) == rows(alone, 5, name)
+
+
+class Breaks(gymnasium.Env[np.ndarray, int]):
+    """Random places, of 3 to 8 steps, with a mask; its copy of seed 1 raises once."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(3)
+    metadata: dict[str, Any] = {"render_modes": []}
+    fails: int | None = None
+
+    def look(self) -> tuple[np.ndarray, dict[str, Any]]:
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), {"action_mask": self.np_random.permutation(3) > 0}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.seed, self.left = seed, int(self.np_random.integers(3, 9))
+        return self.look()
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        if self.seed == Breaks.fails and self.left == 2:
+            raise RuntimeError("the network is down")
+        self.left -= 1
+        obs, info = self.look()
+        return obs, float(action), self.left == 0, False, info
+
+
+_registered = registering({"memory/Breaks-v0": Breaks})
+
+
+def test_what_it_remembered_is_kept_with_a_step_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recipe("memory/Breaks-v0", GRU, **{"seeds": 2, "num_envs": 2, "total_steps": 240, **EVALUATED})
+    whole = rlbench.train(recipe=made, out=tmp_path / "whole").folder
+    with monkeypatch.context() as patch:
+        patch.setattr(Breaks, "fails", episode_seed(1, "env", 1, 12))
+        with pytest.raises(EnvError, match="the network is down"):
+            rlbench.train(recipe=made, out=tmp_path / "cut")
+    action, said = checkpoint_file.load(tmp_path / "cut" / "checkpoint.pth", "checkpoint")["training"]["asked"]
+    assert action.shape == (2, 2)
+    assert said["memory"].any()
+    rlbench.resume(tmp_path / "cut")
+    assert_same_run(tmp_path / "cut", whole)
 
 
 def test_playing_leaves_no_trace_and_knows_nothing_of_training() -> None:
