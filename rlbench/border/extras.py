@@ -88,8 +88,8 @@ class Told:
         self._methods = [masks_method(env) for env in envs] if wanted else []
 
     def read(self, i: int, obs: Any, info: Any, *, over: bool = False) -> None:
-        """Take in what copy ``i`` said with the observation ``obs``; ``over``: with its episode's last one, with which
-        it may be silent.
+        """Take in what copy ``i`` said with the observation ``obs``; ``over``: with the one that its episode terminates
+        with, when it may be silent.
 
         Raises:
             Unfit: it said nothing, or something of another form.
