@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .acting import choose, explained, wanted
 from .agent import Agent, AgentConfig
-from .errors import AgentError
+from .errors import AgentError, first_line
 from .rng import Streams
 from .types import NO_EXTRAS, Extras, Spec, Transition
 
@@ -168,7 +168,15 @@ def lift(learner: type[Learner]) -> type[Agent]:
         def explain(self, obs: Tensor, extras: Extras = NO_EXTRAS) -> dict[str, Tensor]:
             here, more = obs.cpu(), _on_cpu(extras)
             each = [explained(one, here[s], _of(more, s)) for s, one in enumerate(self.learners)]
-            return {name: torch.stack([metrics[name] for metrics in each]) for name in each[0]}
+            if odd := [told for told in each if not isinstance(told, dict)]:
+                raise AgentError(
+                    f"{learner.__name__}.explain gave a {type(odd[0]).__name__}, expected a dict of tensors"
+                )
+            try:
+                names = [name for name in each[0] if all(name in told for told in each)]
+                return {name: torch.stack([told[name] for told in each]) for name in names}
+            except (TypeError, RuntimeError) as e:
+                raise AgentError(f"{learner.__name__}.explain gave no tensors of one shape: {first_line(e)}") from e
 
     Lifted.__name__, Lifted.__qualname__, Lifted.__doc__ = learner.__name__, learner.__qualname__, learner.__doc__
     Lifted.__module__ = learner.__module__

@@ -42,6 +42,9 @@ class Shows(rlbench.Learner):
     def diagnostics(self) -> Any:
         return type(self).shown(self)
 
+    def explain(self, obs: Any) -> Any:
+        return type(self).shown(self)
+
 
 def lifted(shown: Any, seeds: int = 3) -> Any:
     Shows.shown = staticmethod(shown)
@@ -77,6 +80,26 @@ def test_what_only_some_show_or_in_other_shapes_is_left_out() -> None:
 def test_what_a_learner_may_not_show(shown: Any, wrong: str) -> None:
     with pytest.raises(AgentError, match=wrong):
         lifted(shown).diagnostics()
+
+
+def test_what_learners_explain_gets_the_seed_axis() -> None:
+    agent = lifted(lambda one: {"value": torch.full((2,), one.first), f"x{one.first}": torch.zeros(2)})
+    found = agent.explain(torch.zeros(3, 2, 1))
+    assert found.keys() == {"value"}
+    assert found["value"][:, 0].tolist() == pytest.approx([one.first for one in agent.learners])
+
+
+@pytest.mark.parametrize(
+    ("shown", "wrong"),
+    [
+        (lambda one: None, "Shows.explain gave a NoneType, expected a dict of tensors"),
+        (lambda one: {"value": 1.0}, "Shows.explain gave no tensors of one shape"),
+        (lambda one: {"value": torch.zeros(1 + int(one.first * 1000))}, "Shows.explain gave no tensors of one shape"),
+    ],
+)
+def test_what_a_learner_may_not_explain(shown: Any, wrong: str) -> None:
+    with pytest.raises(AgentError, match=wrong):
+        lifted(shown).explain(torch.zeros(3, 2, 1))
 
 
 def test_it_is_recorded(tmp_path: Path) -> None:
