@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 
-from ..errors import RunWarning
+from ..errors import RunWarning, UsageError
 from ..live.gauge import Gauge, gauge_for
 from ..live.shown import ShownRun
 from ..record.watcher import Watcher
@@ -58,8 +58,17 @@ class ToldRun(ShownRun):
 
 @contextlib.contextmanager
 def telling(watcher: Watcher | None, progress: str) -> Iterator[Watcher]:
-    """Whom a run tells what happens: ``watcher``, or where there is none the user, by progress and warnings."""
+    """Whom a run tells what happens: ``watcher``, or where there is none the user, by progress and warnings.
+
+    Raises:
+        UsageError: neither a watcher nor None, or no such progress.
+    """
     if watcher is not None:
+        if not isinstance(watcher, Watcher):
+            what = type(watcher).__name__
+            raise UsageError(
+                f"watcher is no Watcher, but {what}: subclass rlbench.record.watcher.Watcher, or leave it out"
+            )
         yield watcher
         return
     notes = Notes()

@@ -103,9 +103,8 @@ class Movie:
         path = Path(path)
         ending = path.suffix.lower()
         if ending not in (".mp4", ".gif", ".webp"):
-            raise UsageError(
-                f"{path.name} is no name for a film, which ends with .mp4, .gif or .webp: save('film.mp4')"
-            )
+            name = path.name or repr(str(path))
+            raise UsageError(f"{name} is no name for a film, which ends with .mp4, .gif or .webp: save('film.mp4')")
         if ending == ".mp4" and not video.writes_mp4():
             raise UsageError("an .mp4 needs ffmpeg. Run: pip install 'rlbench[video]'. save('film.gif') works without.")
         if ending == ".webp":

@@ -198,6 +198,13 @@ def test_another_word_for_progress_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("watcher", "kind"), [(Watcher, "type"), (print, "builtin_function_or_method")])
+def test_what_is_no_watcher_is_refused_before_anything_begins(watcher: Any, kind: str, tmp_path: Path) -> None:
+    with pytest.raises(rlbench.UsageError, match=f"watcher is no Watcher, but {kind}: subclass rlbench.record.watcher"):
+        rlbench.train("CartPole-v1", out=tmp_path / "run", watcher=watcher)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_error_is_one_line_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(rlbench.UsageError) as caught:
         rlbench.train("NoSuch-v0")

@@ -67,6 +67,8 @@ def test_what_cannot_be_saved_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
     film = Movie("x", frames(2), 10)
     with pytest.raises(UsageError, match=r"film.avi is no name for a film, .* \.webp"):
         film.save(tmp_path / "film.avi")
+    with pytest.raises(UsageError, match=r"^'\.' is no name for a film"):
+        film.save("")
     monkeypatch.setattr(video, "writes_mp4", lambda: False)
     with pytest.raises(UsageError, match=r"pip install 'rlbench\[video\]'"):
         film.save(tmp_path / "film.mp4")
