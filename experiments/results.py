@@ -25,6 +25,7 @@ TUNED = (
     "Taxi-v4",
     "CliffWalking-v1",
     "rlbench/Catch-v0",
+    "rlbench/TMaze-v0",
 )
 UNTUNED = ("FrozenLake8x8-v1", "Blackjack-v1")
 PEERS = {
@@ -34,6 +35,7 @@ PEERS = {
     "LunarLander-v3": "RL Zoo 154 ± 79 at 100k (v2); SLM-Lab 195 / 266 at 300k",
     "FrozenLake-v1": "optimal about 0.74",
     "rlbench/Catch-v0": "optimal 1",
+    "rlbench/TMaze-v0": "optimal 1; without memory 0",
 }
 
 
