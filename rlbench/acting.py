@@ -68,7 +68,8 @@ def choose(
         axes: that all begin with: 2, S and E; 1 of a learner.
 
     Raises:
-        AgentError: what it says besides is no dict of tensors (S, E, ...). The action is not looked at.
+        AgentError: what it says besides is no dict of tensors (S, E, ...), or has a name that the environment uses.
+            The action is not looked at.
     """
     kind: Any = type(agent)
     told = extras or _waits(kind)
@@ -80,6 +81,8 @@ def choose(
         raise AgentError(f"act gave a tuple of {kinds}; it is an action, or a pair of it and a dict of tensors")
     action, said = chosen
     for name, tensor in said.items():
+        if name in extras:
+            raise AgentError(f"act said {name!r}, which is what the environment says: give it a name of its own")
         if not isinstance(tensor, Tensor) or tensor.shape[:axes] != obs.shape[:axes]:
             what = (
                 f"of shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else f"of type {type(tensor).__name__}"

@@ -421,6 +421,15 @@ def test_what_learners_say_has_the_same_form() -> None:
         next(run(agent, envs))
 
 
+def test_what_an_agent_says_has_a_name_of_its_own() -> None:
+    class Echo:
+        def act(self, obs: Tensor, *, explore: bool, extras: Any) -> Any:
+            return torch.zeros(2, 3), {"goal": torch.zeros(2, 3)}
+
+    with pytest.raises(AgentError, match="act said 'goal', which is what the environment says"):
+        choose(Echo(), torch.zeros(2, 3, 1), {"goal": torch.zeros(2, 3)}, explore=True)
+
+
 def test_acting_by_hand_takes_what_came_with_the_observation(tmp_path: Path) -> None:
     small = {"hidden": (8,), "batch_size": 8, "learning_starts": 20, "capacity": 100}
     keys: Any = {"total_steps": 80, "seeds": 2, "final_eval_episodes": 4, "eval_every": 0, "device": "cpu"}
