@@ -57,10 +57,14 @@ class Trained(NamedTuple):
             info: what came with it, where the environment says there what the agent wants, such as an "action_mask".
 
         Raises:
-            UsageError: the agent wants something, and neither ``obs`` nor ``info`` has it.
+            UsageError: the agent wants something, and neither ``obs`` nor ``info`` has it; or a mask allows no action.
         """
-        batch = self.seen(obs)
-        action, _ = choose(self.agent, batch, self.told(obs, info or {}), explore=False)
+        batch, said = self.seen(obs), self.told(obs, info or {})
+        if MASK in said and not said[MASK].any():
+            raise UsageError(
+                f"the {MASK} of {self.recipe.env} allows no action: where the episode is over, env.reset()"
+            )
+        action, _ = choose(self.agent, batch, said, explore=False)
         codec = self.parts.action_codec
         return codec.lend(codec.decode(action[:1])[0])
 

@@ -450,6 +450,8 @@ def test_acting_by_hand_takes_what_came_with_the_observation(tmp_path: Path) -> 
     with pytest.raises(UsageError, match=r"Hand over what a method says: act\(obs, {\"action_mask\": env.get_wrapper"):
         asked.act(obs, {})
     assert asked.act(obs, {"action_mask": np.array([False, False, True, False])}) == 2
+    with pytest.raises(UsageError, match=r"the action_mask of .*Gates-v0 allows no action: .*env\.reset\(\)"):
+        asked.act(obs, {"action_mask": np.zeros(4, np.int8)})
 
 
 @pytest.mark.parametrize("says", ["info", "key"])
