@@ -42,6 +42,12 @@ def wanted_with(cls: type[Agent], config: AgentConfig) -> tuple[str, ...]:
     return tuple(name for name in wanted(cls) if name in used)
 
 
+def inherited(cls: type[Agent], config: AgentConfig) -> tuple[str, ...]:
+    """What a class would be told, as the one that it derives from is, if its own ``act`` took it."""
+    told = wanted(cls)
+    return tuple(name for name in cls.wants if name in cls.wanted(config) and name not in told)
+
+
 def takes_extras(method: Any) -> bool:
     """Whether ``extras=`` can be given to a method."""
     known = inspect.signature(method).parameters

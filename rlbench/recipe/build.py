@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import torch
 
-from ..acting import wanted_with
+from ..acting import inherited, wanted_with
 from ..agent import Agent, AgentConfig
 from ..border.calls import Border
-from ..border.extras import forms, taken
+from ..border.extras import find, forms, taken
 from ..border.make import EnvMaker, env_maker, import_modules
 from ..border.spaces import ActionCodec, ObsCodec, action_codec, obs_codec, spec_of
 from ..border.wrappers import find_wraps, lasting
@@ -101,6 +101,7 @@ def build(
             extras=forms(maker.extras), without=without,
         )  # fmt: skip
         codecs = obs_codec(env.observation_space, recipe.env, without), action_codec(env.action_space, recipe.env)
+        unheard = find(env, recipe.env, inherited(entry.cls, config))
     finally:
         env.close()
 
@@ -116,6 +117,11 @@ def build(
     note = codecs[0].note
     notes += [f"{recipe.env}: {note}."] if "flattened" in note or "scaled" in note else []
     notes += [] if recipe.fresh_envs else lasting(maker.wraps)
+    if unheard:
+        notes.append(
+            f"{recipe.env} says {', '.join(source.text for source in unheard)}, which {entry.name}, whose act has no "
+            "`extras`, is not told: def act(self, obs, *, explore, extras)."
+        )
     notes += [env.problem] if isinstance(env, Border) and env.problem else []
     if spec.num_obs is not None and spec.num_obs >= MANY_OBS:
         notes.append(f"{recipe.env}: {spec.num_obs:,} distinct observations: networks have a column for each of them.")

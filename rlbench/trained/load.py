@@ -71,7 +71,10 @@ class Trained(NamedTuple):
     def seen(self, obs: Any) -> Tensor:
         """One observation of the environment as the agent takes it, (S, 1, *O)."""
         form = self.parts.obs_codec
-        one = torch.from_numpy(np.array(form.encode(obs), form.dtype)).to(self.parts.device)
+        try:
+            one = torch.from_numpy(np.array(form.encode(obs), form.dtype)).to(self.parts.device)
+        except Unfit as e:
+            raise UsageError(f"{e}: it is no observation of {self.recipe.env}.") from e
         return one.expand(len(self.seeds), 1, *one.shape)
 
     def told(self, obs: Any, info: Mapping[str, Any]) -> Extras:
@@ -189,7 +192,12 @@ def evaluate(
 
     Returns:
         (S, episodes) float64.
+
+    Raises:
+        UsageError: no episode; or as for `load`.
     """
+    if episodes < 1:
+        raise UsageError(f"evaluate needs at least one episode, not {episodes}")
     if not isinstance(trained, Trained):
         trained = load(trained, **how)
     if stochastic:

@@ -96,8 +96,8 @@ class Workers:
         context: Any = multiprocessing.get_context("fork" if forks else "spawn")
         pipes: dict[Connection, int] = {}
         processes = []
-        try:
-            with Interrupts() as interrupts:
+        with Interrupts() as interrupts:  # to the end: a signal must not leave half of the files joined
+            try:
                 for k, share in enumerate(parts):
                     here, there = context.Pipe()
                     place = self.folder / WORKERS / str(k)
@@ -114,17 +114,21 @@ class Workers:
                     pipes[here] = k
                 self._awaited = set(pipes.values()) if self._resume else set()
                 self._listen(pipes, processes, interrupts)
-            _wait(processes)
-        finally:
-            _end(processes)
+                _wait(processes)
+            finally:
+                _end(processes)
+            self._join(began)
+        interrupts.raise_if_any(self.folder, self.recipe)
+        return self.summary
+
+    def _join(self, began: float) -> None:
+        """One run of what the workers left, and its curve; ``began`` is when they did."""
         summaries = [self._summaries[k] for k in sorted(self._summaries)]
         self.summary = combine(summaries, time.perf_counter() - began)
         join_workers(self.folder)
         write_json(self.folder / "summary.json", self.summary, sync=True)
         draw(self.folder, self.watcher)
         self.watcher.done(self)
-        interrupts.raise_if_any(self.folder, self.recipe)
-        return self.summary
 
     def close(self) -> None:
         """Nothing has been opened."""

@@ -20,6 +20,7 @@ from rlbench.rng import Streams, episode_seed
 from rlbench.rollout.signals import Interrupted
 from rlbench.runfolder import checkpoint_file
 from rlbench.trained.explain import Aloud
+from rlbench.training import session
 from rlbench.types import Extra, Spec
 
 GRU = {
@@ -46,8 +47,11 @@ def test_memory_is_a_switch() -> None:
 
 
 @pytest.mark.parametrize("hyper", [{}, {"double": True, "n_step": 3}, {"burn_in": 0, "tau": 1.0, "layer_norm": True}])
-@pytest.mark.parametrize("num_envs", [1, 3])
-def test_resumed_at_any_step_it_is_the_same_run(hyper: Any, num_envs: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("num_envs", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_resumed_at_any_step_it_is_the_same_run(
+    hyper: Any, num_envs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "TICK_SECONDS", -1.0)
     keys: dict[str, Any] = {"seeds": 2, "num_envs": num_envs, "total_steps": 150 * num_envs, **EVALUATED}
     made = recipe(TMAZE, {**GRU, **hyper}, env_kwargs={"length": 2}, **keys)
     whole = rlbench.train(recipe=made, out=tmp_path / "whole").folder

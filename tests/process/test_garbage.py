@@ -22,6 +22,7 @@ class Counts(Watcher):
         self.found.append(gc.get_freeze_count())
 
 
+@pytest.mark.slow
 def test_it_is_set_apart_while_a_run_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "TICK_SECONDS", -1.0)
     counts = Counts()
@@ -31,6 +32,7 @@ def test_it_is_set_apart_while_a_run_trains(tmp_path: Path, monkeypatch: pytest.
     assert gc.get_freeze_count() == 0
 
 
+@pytest.mark.slow
 def test_what_somebody_else_has_set_apart_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "TICK_SECONDS", -1.0)
     counts = Counts()

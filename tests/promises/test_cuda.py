@@ -171,6 +171,7 @@ def test_the_known_values_are_learned(env: str, device: str, tmp_path: Path) -> 
     torch.testing.assert_close(learned, torch.from_numpy(q).expand_as(learned), atol=0.1, rtol=0)
 
 
+@FOR_A_CARD
 @pytest.mark.parametrize(("agent", "env"), [row for row in AGENTS if row[0] != "random"])
 def test_a_checkpoint_opens_on_the_other_device(agent: str, env: str, device: str, tmp_path: Path) -> None:
     run = rlbench.train(recipe=small(agent, env, device), out=tmp_path / "run")

@@ -18,6 +18,8 @@ from rlbench.recipe.memory import need_of
 from rlbench.runfolder import checkpoint_file
 from rlbench.training.train import resume
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parents[1] / "user_agents"
 DUELING, PPO, SAC = (f"{HERE}/{name}" for name in ("dueling.py:Dueling", "ppo.py:PPO", "sac.py:SAC"))
 

@@ -60,6 +60,7 @@ VARIANTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hyper", VARIANTS)
 @pytest.mark.parametrize("env", ["rlbench/ProbeDelayedReward-v0", "rlbench/ProbeTruncated-v0"])
 def test_variants_learn_the_same_values(env: str, hyper: Any, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from rlbench.functional import legal_q, nth_legal
 from rlbench.learner import lift
 from rlbench.recipe import Recipe
 from rlbench.recipe.build import build
+from rlbench.recipe.registry import given_class
 from rlbench.replay import Replay
 from rlbench.rng import Streams
 from rlbench.rollout.env_batch import EnvBatch
@@ -88,7 +89,15 @@ class Gates(gymnasium.Env[Any, Any]):
         return self.look(), float(action == 3), over, False, self.info()
 
 
-_registered = registering({"extras/Gates-v0": Gates})
+class Safe(Gates):
+    """Lets anybody through."""
+
+    def step(self, action: int) -> Any:
+        self.mask[:] = 1
+        return super().step(action)
+
+
+_registered = registering({"extras/Gates-v0": Gates, "extras/Safe-v0": Safe})
 SAYS = ["info", "method", "key"]
 
 
@@ -379,6 +388,16 @@ def test_a_learner_is_told_without_the_seed_axis() -> None:
     agent = lift(Doorman)(envs.spec, AgentConfig(), Streams([3, 4]))
     for step, _ in zip(run(agent, envs), range(20), strict=False):
         assert step.transition.extras.keys() == {"action_mask", "door"}
+
+
+def test_who_overrides_act_in_the_old_way_hears_that_it_is_not_told(tmp_path: Path) -> None:
+    keys: Any = {"total_steps": 30, "final_eval_episodes": 0, "eval_every": 0, "device": "cpu"}
+    hyper = {"hidden": (8,), "learning_starts": 100}
+    for agent, notes in ((given_class(Subclass), 1), ("dqn", 0)):
+        recipe = Recipe(env="extras/Safe-v0", agent=agent, hyper=hyper, **keys)
+        found = [note for note in build(recipe, [0], "cpu").notes if "is not told" in note]
+        assert len(found) == notes
+        assert all("info['action_mask'], which Subclass, whose act has no `extras`" in note for note in found)
 
 
 class Odd:

@@ -13,6 +13,7 @@ from conftest import make_spec
 from rlbench.agents.random import Random
 
 import rlbench
+from rlbench.errors import UsageError
 from rlbench.learner import lift
 from rlbench.rng import Streams, generator
 
@@ -168,8 +169,9 @@ def test_learners_are_diverted_where_they_stand() -> None:
 
 
 def test_at_least_one_episode(folder: Path) -> None:
-    with pytest.raises(ValueError, match="at least one episode"):
-        rlbench.evaluate(folder, 0, stochastic=True)
+    for stochastic in (True, False):
+        with pytest.raises(UsageError, match="at least one episode"):
+            rlbench.evaluate(folder, 0, stochastic=stochastic)
 
 
 def test_random_is_told_to_explore() -> None:

@@ -1,5 +1,6 @@
 """Processes of a run: workers may have children, and none of theirs or ours stays behind."""
 
+import json
 import os
 import re
 import shlex
@@ -8,13 +9,17 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import TINY, mistake, process, succeeds
 from test_signals import alive, children, until
 
+from rlbench.recipe import Recipe
 from rlbench.rollout import signals
-from rlbench.rollout.signals import Interrupts
+from rlbench.rollout.signals import Interrupted, Interrupts
+from rlbench.training import workers
+from rlbench.training.train import train
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="watches processes through /proc")
 
@@ -193,3 +198,19 @@ def test_a_folder_without_a_checkpoint_can_be_used_again(tmp_path: Path) -> None
     (mine / "recipe.toml").write_text('env = "CartPole-v1"  # a comment of mine\n')
     assert "already holds a run" in mistake(*words, mine)
     assert "mine" in (mine / "recipe.toml").read_text()
+
+
+def test_ctrl_c_while_files_are_joined_leaves_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined = workers.join_workers
+
+    def interrupted(folder: Path) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        joined(folder)
+
+    monkeypatch.setattr(workers, "join_workers", interrupted)
+    keys: dict[str, Any] = {"seeds": 2, "workers": 2, "total_steps": 60, "final_eval_episodes": 1, "eval_every": 0}
+    with pytest.raises(Interrupted) as caught:
+        train(recipe=Recipe(env="CartPole-v1", agent="random", device="cpu", **keys), out=tmp_path / "run")
+    assert caught.value.exit_code == 128 + signal.SIGINT
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["env_steps"] == 60
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"episodes.csv", "checkpoint.pth", "curve.png"}
