@@ -7,7 +7,7 @@ of 100 fresh episodes per seed; intervals are 95 % bootstrap intervals of the in
 import csv
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,90 +15,112 @@ import click
 
 from rlbench.numbers import exact, interval, number
 
-#: Environments with a recipe of their own, and two that nothing was tuned on, for the default recipe.
-TUNED = (
-    "CartPole-v1",
-    "Acrobot-v1",
-    "MountainCar-v0",
-    "LunarLander-v3",
-    "FrozenLake-v1",
-    "Taxi-v4",
-    "CliffWalking-v1",
-    "rlbench/Catch-v0",
-    "rlbench/TMaze-v0",
-)
-UNTUNED = ("FrozenLake8x8-v1", "Blackjack-v1")
-PEERS = {
-    "CartPole-v1": "RL Zoo 500 (one run); CleanRL 488.7 ± 16 at 500k",
-    "Acrobot-v1": "RL Zoo -76.6 (one run); CleanRL -91.5 at 500k",
-    "MountainCar-v0": "RL Zoo -100.8 (one run); CleanRL -195",
-    "LunarLander-v3": "RL Zoo 154 ± 79 at 100k (v2); SLM-Lab 195 / 266 at 300k",
-    "FrozenLake-v1": "optimal about 0.74",
-    "rlbench/Catch-v0": "optimal 1",
-    "rlbench/TMaze-v0": "optimal 1; without memory 0",
-}
+MEMORY_OFF = {"memory": "none"}
 
 
 class Row(NamedTuple):
-    """One line of the table."""
+    """One line of the table: a recipe, or one with a few of its agent's keys changed."""
 
     env: str
-    summary: dict[str, Any]
+    agent: str
+    keys: Mapping[str, str] = {}
+    peers: str = "-"
+
+    @property
+    def label(self) -> str:
+        return ", ".join((self.agent, *(f"{key} = {value}" for key, value in self.keys.items())))
+
+    def file(self, golden: Path, kind: str) -> Path:
+        name = "-".join((self.env.replace("/", "-"), *(f"{k}-{v}" for k, v in self.keys.items())))
+        return golden / self.agent / f"{name}.{kind}"
+
+
+#: Environments with a recipe of the agent's own; what others publish, by the source that is named.
+ROWS = (
+    Row("CartPole-v1", "dqn", peers="RL Zoo 500 (one run); CleanRL 488.7 ± 16 at 500k"),
+    Row("CartPole-v1", "ppo", peers="RL Zoo 500 (one run); CleanRL 490"),
+    Row("CartPole-v1", "pqn", peers="CleanRL 495 at 500k"),
+    Row("CartPole-v1", "reinforce"),
+    Row("Acrobot-v1", "dqn", peers="RL Zoo -76.6 (one run); CleanRL -91.5 at 500k"),
+    Row("Acrobot-v1", "ppo", peers="RL Zoo -73.5 at 1M (one run); CleanRL -86"),
+    Row("MountainCar-v0", "dqn", peers="RL Zoo -100.8 (one run); CleanRL -195"),
+    Row("LunarLander-v3", "dqn", peers="RL Zoo 154 ± 79 at 100k (v2); SLM-Lab 195 / 266 at 300k"),
+    Row("LunarLander-v3", "ppo", peers="RL Zoo 242 at 1M (v2, one run)"),
+    Row("Pendulum-v1", "sac", peers="RL Zoo SAC -157, TQC -151 (one run each)"),
+    Row("MountainCarContinuous-v0", "sac", peers="RL Zoo 94.7 (one run)"),
+    Row("LunarLanderContinuous-v3", "ppo"),
+    Row("LunarLanderContinuous-v3", "sac", peers="RL Zoo 260 at 500k (v2, one run)"),
+    Row("BipedalWalker-v3", "sac", peers="RL Zoo SAC 298 at 500k, PPO 288 at 5M (one run each)"),
+    Row("FrozenLake-v1", "dqn", peers="optimal 0.744"),
+    Row("FrozenLake-v1", "q_learning", peers="optimal 0.744"),
+    Row("FrozenLake-v1", "sarsa", peers="optimal 0.744"),
+    Row("Taxi-v4", "dqn", peers="optimal 7.93"),
+    Row("Taxi-v4", "q_learning", peers="optimal 7.93"),
+    Row("Taxi-v4", "sarsa", peers="optimal 7.93"),
+    Row("CliffWalking-v1", "dqn", peers="optimal -13"),
+    Row("CliffWalking-v1", "q_learning", peers="optimal -13"),
+    Row("CliffWalking-v1", "sarsa", peers="optimal -13"),
+    Row("rlbench/Catch-v0", "dqn", peers="optimal 1"),
+    Row("rlbench/TMaze-v0", "dqn", peers="optimal 1"),
+    Row("rlbench/TMaze-v0", "dqn", MEMORY_OFF, peers="at best 0 without memory"),
+    Row("rlbench/TMaze-v0", "ppo", peers="optimal 1"),
+    Row("rlbench/TMaze-v0", "ppo", MEMORY_OFF, peers="at best 0 without memory"),
+)
+#: Nothing was tuned on these: the agent's default recipe.
+UNTUNED = (Row("FrozenLake8x8-v1", "dqn"), Row("Blackjack-v1", "dqn"))
 
 
 @click.command()
 @click.argument("envs", nargs=-1)
+@click.option("--agent", "agents", multiple=True, help="Rows of this agent alone; may be repeated.")
 @click.option("--workers", default=2, show_default=True)
 @click.option("--folder", default="experiments", show_default=True, type=click.Path(path_type=Path))
-def main(envs: tuple[str, ...], workers: int, folder: Path) -> None:
-    """Train ENVS (default: all) and bring RESULTS.md and golden/ in FOLDER up to date."""
+def main(envs: tuple[str, ...], agents: tuple[str, ...], workers: int, folder: Path) -> None:
+    """Train the rows of ENVS (default: all) and bring RESULTS.md and golden/ in FOLDER up to date."""
     golden = folder / "golden"
-    golden.mkdir(exist_ok=True)
-    for env in envs or (*TUNED, *UNTUNED):
-        _train(env, workers, golden)
-    rows = [
-        Row(env, json.loads(path.read_text()))
-        for env in (*TUNED, *UNTUNED)
-        if (path := golden / f"{_name(env)}.json").exists()
-    ]
-    (folder / "RESULTS.md").write_text(_page(rows), encoding="utf-8")
+    wanted = [row for row in (*ROWS, *UNTUNED) if (not envs or row.env in envs) and (not agents or row.agent in agents)]
+    if not wanted:
+        raise click.UsageError("no row of the table has such an environment and agent.")
+    for row in wanted:
+        _train(row, workers, golden)
+    (folder / "RESULTS.md").write_text(page(golden), encoding="utf-8")
 
 
-def _train(env: str, workers: int, golden: Path) -> None:
+def _train(row: Row, workers: int, golden: Path) -> None:
     from rlbench import train
 
+    keys: dict[str, Any] = {row.agent: dict(row.keys)} if row.keys else {}
     with tempfile.TemporaryDirectory() as scratch:
-        run = train(env, seed=0, seeds=10, workers=workers, out=Path(scratch) / "run")
+        out = Path(scratch) / "run"
+        run = train(row.env, agent=row.agent, seed=0, seeds=10, workers=workers, out=out, **keys)
         with (run.folder / "evaluations.csv").open(encoding="utf-8") as file:
             evaluations = list(csv.DictReader(file))
         facts = json.loads((run.folder / "run.json").read_text())
-    with (golden / f"{_name(env)}.csv").open("w", newline="", encoding="utf-8") as file:
+    curve = row.file(golden, "csv")
+    curve.parent.mkdir(parents=True, exist_ok=True)
+    with curve.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("seed", "env_steps", "mean_return"))
-        writer.writerows((row["seed"], row["env_steps"], row["mean_return"]) for row in evaluations)
+        writer.writerows((line["seed"], line["env_steps"], line["mean_return"]) for line in evaluations)
     summary = {**run.summary, "versions": facts["versions"], "commit": facts["commit"], "python": facts["python"]}
-    (golden / f"{_name(env)}.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    click.echo(_line(Row(env, run.summary)))
+    row.file(golden, "json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    click.echo(_line(row, run.summary))
 
 
-def _name(env: str) -> str:
-    return env.replace("/", "-")
-
-
-def _line(row: Row) -> str:
-    s = row.summary
+def _line(row: Row, s: Mapping[str, Any]) -> str:
     solved = [at for at in s["solved_at_env_steps"].values() if at is not None]
     when = f"{len(solved)} of {len(s['seeds'])}"
     if solved:
         when += f", median {sorted(solved)[len(solved) // 2]:,}"
     cells = (
         row.env,
+        row.label,
         f"{s['env_steps']:,}",
         _score(list(s["final_eval_return"].values())),
         _score(list(s["best_eval_return"].values())),
         "-" if s["solved_at"] is None else f"{exact(s['solved_at'])}: {when}",
         f"{s['wall_seconds']:.0f} s",
-        PEERS.get(row.env, "-"),
+        row.peers,
     )
     return "| " + " | ".join(cells) + " |"
 
@@ -113,13 +135,17 @@ def _score(values: Sequence[float]) -> str:
     return f"{interval(float(iqm(x)), float(low), float(high))}, worst {number(float(x.min()))}"
 
 
-def _page(rows: Sequence[Row]) -> str:
+def page(golden: Path) -> str:
+    """RESULTS.md, from the summaries that lie in ``golden``."""
+    made = [
+        (row, json.loads(path.read_text())) for row in (*ROWS, *UNTUNED) if (path := row.file(golden, "json")).exists()
+    ]
     head = (
-        "| environment | steps per seed | final weights: IQM [95 %], worst seed | best weights | solved | wall time "
-        "| what others publish |"
+        "| environment | agent | steps per seed | final weights: IQM [95 %], worst seed | best weights | solved "
+        "| wall time | what others publish |"
     )
-    table = [head, "|---" * 7 + "|"]
-    versions = rows[0].summary["versions"]
+    table = [head, "|---" * 8 + "|"]
+    versions = made[0][1]["versions"]
     return "\n".join(
         [
             "# Results",
@@ -131,14 +157,14 @@ def _page(rows: Sequence[Row]) -> str:
             "two shared CPU cores, evaluations included.",
             "",
             *table,
-            *(_line(row) for row in rows if row.env in TUNED),
+            *(_line(row, summary) for row, summary in made if row in ROWS),
             "",
             "The default recipe, on environments that nothing was tuned on:",
             "",
             *table,
-            *(_line(row) for row in rows if row.env in UNTUNED),
+            *(_line(row, summary) for row, summary in made if row in UNTUNED),
             "",
-            f"torch {versions['torch']}, Gymnasium {versions['gymnasium']}. Curves: `experiments/golden/*.csv`.",
+            f"torch {versions['torch']}, Gymnasium {versions['gymnasium']}. Curves: `experiments/golden/*/*.csv`.",
             "",
         ]
     )

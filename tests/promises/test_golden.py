@@ -22,13 +22,16 @@ def area(rows: list[dict[str, str]]) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("env", "slack"), [("CartPole-v1", 25.0), ("rlbench/Catch-v0", 0.05), ("FrozenLake-v1", 0.05)])
-def test_a_recipe_learns_as_its_golden_curve_says(env: str, slack: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("agent", "env", "slack"),
+    [("dqn", "CartPole-v1", 25.0), ("dqn", "rlbench/Catch-v0", 0.05), ("dqn", "FrozenLake-v1", 0.05)],
+)
+def test_a_recipe_learns_as_its_golden_curve_says(agent: str, env: str, slack: float, tmp_path: Path) -> None:
     name = env.replace("/", "-")
-    with (GOLDEN / f"{name}.csv").open(encoding="utf-8") as file:
+    with (GOLDEN / agent / f"{name}.csv").open(encoding="utf-8") as file:
         old = list(csv.DictReader(file))
-    summary = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
-    run = rlbench.train(env, seed=0, seeds=10, workers=2, out=tmp_path / "run")
+    summary = json.loads((GOLDEN / agent / f"{name}.json").read_text(encoding="utf-8"))
+    run = rlbench.train(env, agent=agent, seed=0, seeds=10, workers=2, out=tmp_path / "run")
     with (run.folder / "evaluations.csv").open(encoding="utf-8") as file:
         new = list(csv.DictReader(file))
 
