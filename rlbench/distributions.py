@@ -1,8 +1,10 @@
 """Distributions of actions over (S, E): what a policy's numbers mean, drawn from and scored.
 
 Each is made of the numbers that a network gave, and has ``sample(stream)``, ``log_prob``, ``entropy()`` and ``mode``.
-The operations are such that a seed has the same bits alone and among others, in gradients too, which torch's own
-distributions do not promise. Shapes are (S, N, ...) throughout; N is E where one acts and B where one learns.
+Those that are scored again after they were drawn from have ``pull`` as well, the derivatives of both by hand, for
+agents that learn without autograd. The operations are such that a seed has the same bits alone and among others, in
+gradients too, which torch's own distributions do not promise. Shapes are (S, N, ...) throughout; N is E where one acts
+and B where one learns.
 """
 
 import math
@@ -61,6 +63,29 @@ class Categorical:
         """(S, N), in nats."""
         return -(self.probabilities * self.log_probs).sum(-1)
 
+    def pull(self, action: Tensor, at_log_prob: Tensor, at_entropy: float = 0.0) -> tuple[Tensor]:
+        """Pull gradients back to what this was made of (a vector-Jacobian product).
+
+        With p the probabilities and H the entropy: d log p(a) / d logit_i = [i = a] - p_i, and
+        dH / d logit_i = -p_i (log p_i + H).
+
+        Args:
+            action: (S, N) int64, legal ones.
+            at_log_prob: (S, N), the gradient at ``log_prob(action)``.
+            at_entropy: the gradient at `entropy`, the same in every row.
+
+        Returns:
+            The gradient at the logits, (S, N, A); 0 of what the mask leaves out.
+        """
+        p = self.probabilities
+        taken = torch.zeros_like(p).scatter_(-1, action.unsqueeze(-1), 1.0)
+        at_logits = taken.sub_(p).mul_(at_log_prob.unsqueeze(-1))
+        if at_entropy:
+            weighed = p * self.log_probs
+            entropy = -weighed.sum(-1, keepdim=True)
+            at_logits -= weighed.addcmul_(p, entropy).mul_(at_entropy)
+        return (at_logits,)
+
 
 class MultiCategorical:
     """Several choices at once, none of which knows of another, as `Spec.action_sizes` says.
@@ -97,6 +122,11 @@ class MultiCategorical:
         """(S, N), in nats."""
         return _total(torch.stack([part.entropy() for part in self.parts], -1))
 
+    def pull(self, action: Tensor, at_log_prob: Tensor, at_entropy: float = 0.0) -> tuple[Tensor]:
+        """The gradient at the logits, (S, N, A), as `Categorical.pull`; ``action`` is (S, N, K)."""
+        pairs = zip(self.parts, action.unbind(-1), strict=True)
+        return (torch.cat([part.pull(own, at_log_prob, at_entropy)[0] for part, own in pairs], -1),)
+
 
 class DiagonalNormal:
     """A normal distribution of every number of an action, none of which knows of another.
@@ -127,6 +157,27 @@ class DiagonalNormal:
     def entropy(self) -> Tensor:
         """(S, N), in nats; may be below 0."""
         return _total(self.log_std + (0.5 + _LOG_ROOT))
+
+    def pull(self, action: Tensor, at_log_prob: Tensor, at_entropy: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Pull gradients back to what this was made of (a vector-Jacobian product).
+
+        With z = (a - mean) / std: d log p(a) / d mean = z / std, d log p(a) / d log_std = z**2 - 1, and
+        dH / d log_std = 1.
+
+        Args:
+            action: (S, N, *action_shape).
+            at_log_prob: (S, N), the gradient at ``log_prob(action)``.
+            at_entropy: the gradient at `entropy`, the same in every row.
+
+        Returns:
+            The gradients at the mean and at the logarithm of the deviation, both (S, N, *action_shape): of one
+            deviation for every state take the sum over N.
+        """
+        each = at_log_prob.view(*at_log_prob.shape, *[1] * (self.mean.dim() - 2))
+        scale = (-self.log_std).exp()
+        z = (action - self.mean) * scale
+        at_log_std = (z.square() - 1).mul_(each)
+        return z.mul_(scale).mul_(each), at_log_std.add_(at_entropy) if at_entropy else at_log_std
 
 
 class SquashedNormal:

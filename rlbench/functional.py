@@ -175,6 +175,52 @@ def huber_loss(td_error: Tensor, delta: float = 1.0) -> tuple[Tensor, Tensor]:
     return slope * (td_error - 0.5 * slope), slope
 
 
+def clipped_gain(ratio: Tensor, advantage: Tensor, clip: float) -> tuple[Tensor, Tensor]:
+    """PPO's clipped objective per element, and its derivative by the ratio.
+
+    min(r A, clip(r, 1 - c, 1 + c) A)        (Schulman et al. 2017, eq. 7, arXiv:1707.06347)
+
+    Args:
+        ratio: any shape, r: the chance of an action now over that when it was taken.
+        advantage: of that shape, A.
+        clip: c, above 0.
+
+    Returns:
+        The objective, of which more is better, and its derivative: A, or 0 where the clipped one is the smaller.
+    """
+    _same_shape(ratio, advantage)
+    plain, clipped = ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage
+    return torch.minimum(plain, clipped), advantage.masked_fill(plain > clipped, 0.0)
+
+
+def clipped_error(value: Tensor, before: Tensor, target: Tensor, clip: float) -> tuple[Tensor, Tensor]:
+    """Squared error of values that gain nothing by going further than ``clip`` from what they were, and its derivative.
+
+    max((v - y)**2, (v' + clip(v - v', -c, c) - y)**2)        (as OpenAI baselines' ppo2 has it; Engstrom et al. 2020,
+    section 3, arXiv:2005.12729)
+
+    Args:
+        value: any shape, v.
+        before: of that shape, v': the same when the steps were taken.
+        target: of that shape, y.
+        clip: c, above 0.
+
+    Returns:
+        The loss and its derivative by ``value``, both of the same shape.
+    """
+    _same_shape(value, before, target)
+    error, moved = value - target, value - before
+    clipped = before + moved.clamp(-clip, clip) - target
+    loss = torch.maximum(error.square(), clipped.square())
+    return loss, (error * 2).masked_fill((moved.abs() > clip) & (clipped.abs() > error.abs()), 0.0)
+
+
+def standardised(x: Tensor) -> Tensor:
+    """``x``, (S, N), less the mean of each seed's N numbers, over their deviation; 0 where all are the same."""
+    apart = x - x.mean(1, keepdim=True)
+    return apart / (apart.square().mean(1, keepdim=True).sqrt() + 1e-8)
+
+
 def sigmoid(x: Tensor) -> Tensor:
     """1 / (1 + exp(-x)), any shape, written as 0.5 + 0.5 tanh(x / 2).
 

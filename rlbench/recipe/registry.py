@@ -23,7 +23,11 @@ from ..user_code import user_files
 from ..user_code.commands import ref as shown_ref
 from ..user_code.refs import HANDED, runs_user_code
 
-BUILT_IN = {"dqn": "rlbench.agents.dqn:DQN", "random": "rlbench.agents.random:Random"}
+BUILT_IN = {
+    "dqn": "rlbench.agents.dqn:DQN",
+    "ppo": "rlbench.agents.ppo:PPO",
+    "random": "rlbench.agents.random:Random",
+}
 GROUP = "rlbench.agents"
 _GIVEN: dict[str, type] = {}  # classes that a program handed over itself
 

@@ -188,12 +188,13 @@ class Rollout:
                     after[s, [i for i, _ in part]] = found[s, : len(part)]
         return after.view_as(value).masked_fill_(self.terminated, 0.0)
 
-    def minibatches(self, count: int, stream: Stream, **more: Tensor) -> Iterator[Minibatch]:
+    def minibatches(self, count: int, stream: Stream, obs: Tensor | None = None, **more: Tensor) -> Iterator[Minibatch]:
         """All steps once, in ``count`` parts, as equal as can be; which are together is each seed's own chance.
 
         Args:
             count: of minibatches, from 1 to T * E.
             stream: T * E numbers of it are used.
+            obs: (S, T, E, ...), taken for `obs`, as where they are normalised; None: those.
             **more: tensors (S, T, E, ...) that come along as extras, such as advantages.
 
         Raises:
@@ -204,13 +205,15 @@ class Rollout:
         if not 1 <= count <= self.capacity:
             raise ValueError(f"{count} minibatches of a rollout of {self.capacity} steps: choose 1 to {self.capacity}")
         rows = {name: x.flatten(0, 2) for name, x in {"action": self.action, **self.extras, **more}.items()}
-        obs, envs = self._obs.flatten(0, 2), self.spec.num_envs
+        seen = (self._obs if obs is None else obs).flatten(0, 2)  # in ours one step more lies between two seeds
+        apart = len(seen) // self.spec.num_seeds
         seeds = torch.arange(self.spec.num_seeds, device=self.spec.device).unsqueeze(1)
         for index in stream.permutation(self.capacity).tensor_split(count, 1):  # (S, B)
-            at, of_obs = (index + seeds * self.capacity).flatten(), (index + seeds * (self.capacity + envs)).flatten()
+            at, of_obs = (index + seeds * self.capacity).flatten(), (index + seeds * apart).flatten()
             parts = {name: x.index_select(0, at).view(*index.shape, *x.shape[1:]) for name, x in rows.items()}
-            seen = obs.index_select(0, of_obs).view(*index.shape, *self.spec.obs_shape)
-            yield Minibatch(seen, parts.pop("action"), parts)
+            yield Minibatch(
+                seen.index_select(0, of_obs).view(*index.shape, *seen.shape[1:]), parts.pop("action"), parts
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """The steps that are there, a tensor for each seed; they share the rollout's memory."""

@@ -1,5 +1,6 @@
 """Distributions of actions: torch's as oracle, their draws by their own densities, width with odd sizes."""
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -189,6 +190,42 @@ def by_categorical(x: Tensor, y: Tensor) -> Any:
     return Categorical(x * 2, (y > -0.5) | (torch.arange(x.shape[-1]) == 0))
 
 
+PULLED: dict[str, Callable[[Tensor, Tensor], Any]] = {
+    "categorical": lambda x, y: Categorical(x * 2),
+    "masked": by_categorical,
+    "several": lambda x, y: MultiCategorical(torch.cat([x, y], -1), (x.shape[-1], y.shape[-1])),
+    "normal": lambda x, y: DiagonalNormal(x, y * 0.3),
+    "normal, one deviation": lambda x, y: DiagonalNormal(x, y[:, :1] * 0.3),
+}
+
+
+@pytest.mark.parametrize("at_entropy", [0.0, -0.7])
+@pytest.mark.parametrize(
+    ("kind", "width"), [*itertools.product(PULLED, [(1,), (5,)]), *itertools.product(["normal"], [(3, 2), ()])]
+)
+def test_gradients_by_hand_are_autograds(kind: str, width: tuple[int, ...], at_entropy: float) -> None:
+    """Those at what the distribution was made of, pulled on by autograd to where that came from."""
+    x, y = (normals(7, *width, name=name).requires_grad_() for name in "xy")
+    policy, upstream = PULLED[kind](x, y), normals(7, name="up")
+    action = policy.sample(Stream(SEEDS, "draw")).detach()
+    loss = (policy.log_prob(action) * upstream + at_entropy * policy.entropy()).sum()
+    expected = torch.autograd.grad(loss, [x, y], allow_unused=True, retain_graph=True)
+    if isinstance(policy, DiagonalNormal):
+        made_of = [policy.mean, policy.log_std]
+    else:  # of logits, which parts hold the normalised form of: what sums to 0 over a row passes through as it is
+        parts = policy.parts if isinstance(policy, MultiCategorical) else [policy]
+        made_of = [part.log_probs for part in parts]
+    with torch.no_grad():
+        pulled = list(policy.pull(action, upstream, at_entropy))
+    if not isinstance(policy, DiagonalNormal):
+        pulled = list(pulled[0].split([part.shape[-1] for part in made_of], -1))
+    found = torch.autograd.grad(made_of, [x, y], pulled, allow_unused=True)
+    for one, other in zip(found, expected, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
 BUILD: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "categorical": by_categorical,
     "several": lambda x, y: MultiCategorical(torch.cat([x, y], -1), (x.shape[-1], y.shape[-1])),
@@ -208,6 +245,9 @@ def test_width_of_values_and_of_gradients(kind: str, rows: int, width: int) -> N
         policy = BUILD[kind](x, y)
         drawn = policy.sample(Stream(seeds, "draw"))
         results = [policy.mode, drawn, policy.log_prob(drawn.detach()), policy.log_prob(drawn), policy.entropy()]
+        if hasattr(policy, "pull"):
+            with torch.no_grad():
+                results += policy.pull(drawn, normals(rows, seeds=seeds, name="up"), 0.3)
         if isinstance(policy, SquashedNormal):
             results.append(policy.action(drawn))
         total = sum((i + 1) * result.sum() for i, result in enumerate(results) if result.requires_grad)

@@ -57,6 +57,30 @@ def test_huber_loss_by_hand() -> None:
     assert functional.huber_loss(t(3.0), delta=2.0)[0].tolist() == [4.0]
 
 
+def test_the_clipped_gain_by_hand_and_its_slope_by_autograd() -> None:
+    ratio = t(0.5, 0.9, 1.5, 0.5, 1.1, 1.5).requires_grad_()
+    advantage = t(2.0, 2.0, 2.0, -2.0, -2.0, -2.0)
+    gain, slope = functional.clipped_gain(ratio, advantage, 0.2)
+    torch.testing.assert_close(gain, t(1.0, 1.8, 2.4, -1.6, -2.2, -3.0))
+    assert slope.tolist() == torch.autograd.grad(gain.sum(), ratio)[0].tolist() == [2.0, 2.0, 0.0, 0.0, -2.0, -2.0]
+    with pytest.raises(ValueError, match="one shape"):
+        functional.clipped_gain(torch.ones(2, 3), torch.ones(2, 1), 0.2)
+
+
+def test_the_clipped_error_by_hand_and_its_slope_by_autograd() -> None:
+    """From 1: within the clip, beyond it towards the target and past it, and away from it."""
+    value = t(1.25, 2.0, 3.0, 0.0, 6.0).requires_grad_()
+    before, target = torch.ones(5), t(3.0, 3.0, 3.0, 3.0, 3.0)
+    loss, slope = functional.clipped_error(value, before, target, 0.5)
+    assert loss.tolist() == [1.75**2, 1.5**2, 1.5**2, 9.0, 9.0]
+    assert slope.tolist() == torch.autograd.grad(loss.sum(), value)[0].tolist() == [-3.5, 0.0, 0.0, -6.0, 6.0]
+
+
+def test_standardised_takes_each_seeds_own_numbers() -> None:
+    found = functional.standardised(t([1.0, 3.0, 5.0], [7.0, 7.0, 7.0]))
+    torch.testing.assert_close(found, t([-(1.5**0.5), 0.0, 1.5**0.5], [0.0, 0.0, 0.0]))
+
+
 def test_smooth_functions_are_torchs_with_their_gradients() -> None:
     inner = torch.nn.functional
     pairs = (

@@ -1,0 +1,341 @@
+"""PPO: a policy gradient that goes no further than the steps it learns from can be relied on.
+
+Schulman et al. 2017, arXiv:1707.06347, with generalised advantage estimation (Schulman et al. 2016, arXiv:1506.02438).
+Switches for what implementations add to the paper (Engstrom et al. 2020, arXiv:2005.12729): normalised advantages,
+observations and rewards, clipped values, schedules. For actions that are one choice, several at once, or continuous;
+where an environment says what actions are legal, no other is taken. Everything carries the seed axis S: S learners,
+stacked, each with its own networks, rollout and random numbers.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from rlbench import functional, nn
+from rlbench.agent import Agent, AgentConfig
+from rlbench.distributions import Categorical, DiagonalNormal, MultiCategorical
+from rlbench.errors import UsageError
+from rlbench.optim import Adam
+from rlbench.replay import Minibatch, Rollout
+from rlbench.rng import Stream, Streams
+from rlbench.types import NO_EXTRAS, Extra, Extras, Spec, Transition
+
+Policy = Categorical | MultiCategorical | DiagonalNormal
+
+
+class PPOConfig(AgentConfig):
+    """Hyper-parameters of `PPO`. Steps are env steps."""
+
+    hidden: tuple[int, ...] = Field((64, 64), description="widths of the hidden layers, of policy and value each")
+    activation: nn.Activation = Field("tanh", description="between the layers: relu, tanh or silu")
+    orthogonal: bool = Field(True, description="orthogonal weights at first, small ones in the policy's last layer")
+    learning_rate: float = Field(3e-4, gt=0, description="Adam's step size")
+    learning_rate_end: float | None = Field(
+        None, ge=0, description="if set, the step size falls to this in a straight line over the whole run"
+    )
+    adam_epsilon: float = Field(1e-5, gt=0, description="Adam's epsilon")
+    max_grad_norm: float = Field(0.5, ge=0, description="per-seed gradient clipping; 0: none")
+    gamma: float = Field(0.99, ge=0, le=1, description="discount per step")
+    gae_lambda: float = Field(0.95, ge=0, le=1, description="advantages: 0 looks one step ahead, 1 to the last one")
+    rollout_steps: int = Field(128, ge=1, description="steps of each env between updates")
+    epochs: int = Field(10, ge=1, description="how often each step is learned from")
+    batch_size: int = Field(64, ge=1, description="steps of a minibatch, at most: a rollout is dealt out evenly")
+    clip: float = Field(0.2, gt=0, description="how far the ratio of an action's chances may go from 1")
+    clip_end: float | None = Field(
+        None, gt=0, description="if set, the clip falls to this in a straight line over the whole run"
+    )
+    value_clip: float = Field(0.0, ge=0, description="how far a value may go from what it was; 0: anywhere")
+    value_weight: float = Field(0.5, ge=0, description="weight of the values' squared error")
+    entropy_weight: float = Field(0.0, ge=0, description="weight of the policy's entropy")
+    normalise_advantage: bool = Field(True, description="by mean and deviation of each minibatch")
+    normalise_obs: bool = Field(False, description="by running mean and deviation; pixels and indices stay as they are")
+    normalise_rewards: bool = Field(False, description="by the running deviation of discounted returns")
+    log_std: float = Field(
+        0.0,
+        description="log of the deviation of continuous actions at first; their bounds count as -1 and 1",
+    )
+    mask_actions: bool = Field(True, description="never take an action that the environment's action_mask forbids")
+
+    @model_validator(mode="after")
+    def _check(self) -> "PPOConfig":
+        if any(width < 1 for width in self.hidden):
+            raise ValueError("hidden: every layer needs at least one unit")
+        if self.normalise_advantage and self.batch_size < 2:
+            raise ValueError("batch_size: advantages are normalised over 2 steps or more; or normalise_advantage=false")
+        return self
+
+
+class GradientStep(NamedTuple):
+    """What a gradient step saw, (S, B) but for the norm, (S,)."""
+
+    policy: Policy
+    log_ratio: Tensor
+    gain: Tensor
+    error: Tensor
+    grad_norm: Tensor
+
+
+class PPO(Agent):
+    """S policies and S values. See `rlbench.agent.Agent` for the arguments and methods."""
+
+    Config = PPOConfig
+    run_defaults: ClassVar[Mapping[str, Any]] = {"num_envs": 8}
+    wants = ("action_mask",)
+
+    def __init__(self, spec: Spec, config: PPOConfig, streams: Streams) -> None:
+        self.spec, self.config = spec, config
+        self.chosen = spec.action_dtype == torch.int64  # and not continuous
+        self.masked = config.mask_actions and "action_mask" in spec.extras and self.chosen
+        self._check_fit()
+        self.draws, self.order, init = streams["explore"], streams["replay"], streams["init"]
+        numbers = spec.num_actions or sum(spec.action_sizes or ()) or math.prod(spec.action_shape)
+        self.policy_net = self.make_policy(spec, numbers, init).requires_grad_(False)
+        self.value_net = self.make_value(spec, init).requires_grad_(False)
+        start = torch.full((spec.num_seeds, 1, *spec.action_shape), config.log_std, device=spec.device)
+        self.log_std = torch.nn.ParameterList([] if self.chosen else [start]).requires_grad_(False)
+        parts = torch.nn.ModuleList([self.policy_net, self.value_net, self.log_std])
+        self.params = nn.Flat(parts)  # all of them as one tensor, (S, P)
+        self.adam = Adam(self.params.data, config.learning_rate, epsilon=config.adam_epsilon)
+        ends = [sum(1 for _ in part.parameters()) for part in parts[:2]]
+        self._own = slice(0, ends[0]), slice(ends[0], sum(ends))  # of the parameters: the policy's, the value's
+
+        self.middle, self.reach = _units(spec)
+        self.seen = nn.RunningMoments(spec.obs_shape, init)
+        self.normalises = config.normalise_obs and spec.obs_dtype == torch.float32
+        self.scale = nn.RewardScale(spec.num_envs, init, gamma=config.gamma)
+        drawn = {} if self.chosen else {"drawn": Extra(spec.action_shape, torch.float32)}
+        mask = {"action_mask": spec.extras["action_mask"]} if self.masked else {}
+        self.replay: Rollout = Rollout(spec, config.rollout_steps, {**drawn, **mask})
+        self.batches = -(-self.replay.capacity // config.batch_size)  # of an epoch
+        self.env_steps = 0
+
+    def _check_fit(self) -> None:
+        """Raises UsageError where the hyper-parameters do not fit the environment."""
+        c, spec = self.config, self.spec
+        steps = c.rollout_steps * spec.num_envs
+        if c.batch_size > steps:
+            raise UsageError(
+                f"ppo.batch_size {c.batch_size} is more than a rollout, {c.rollout_steps} steps of each of "
+                f"{spec.num_envs} envs: lower it to {steps} or less, or raise ppo.rollout_steps to "
+                f"{-(-c.batch_size // spec.num_envs)}"
+            )
+        if c.normalise_advantage and steps // -(-steps // c.batch_size) < 2:
+            raise UsageError(
+                f"ppo.batch_size {c.batch_size} deals a rollout of {steps} steps out in minibatches of which some are "
+                "one step, whose advantage cannot be normalised: raise it, or --set ppo.normalise_advantage=false"
+            )
+        if self.masked:
+            found, due = spec.extras["action_mask"], spec.num_actions or sum(spec.action_sizes or ())
+            if found.dtype != torch.bool or found.shape != (due,):
+                raise UsageError(
+                    f"ppo takes an action_mask with one entry for each of {due} choices, side by side; this "
+                    f"environment's is {tuple(found.shape)} of {str(found.dtype).removeprefix('torch.')}. "
+                    "To do without: --set ppo.mask_actions=false"
+                )
+
+    @classmethod
+    def wanted(cls, config: PPOConfig) -> tuple[str, ...]:
+        return cls.wants if config.mask_actions else ()
+
+    def make_policy(self, spec: Spec, numbers: int, init: Stream) -> torch.nn.Module:
+        """The network of what a policy is made of, (S, N, *O) -> (S, N, numbers): logits, or means.
+
+        For a network of your own, override it in a subclass. Any module will do that `rlbench.nn.vjp` takes.
+        """
+        return self._network(spec, numbers, init, 0.01 if self.config.orthogonal else 1.0)
+
+    def make_value(self, spec: Spec, init: Stream) -> torch.nn.Module:
+        """The network of values, (S, N, *O) -> (S, N, 1), as `make_policy`."""
+        return self._network(spec, 1, init, 1.0)
+
+    def _network(self, spec: Spec, n_out: int, init: Stream, head_gain: float) -> nn.Network:
+        c = self.config
+        return nn.network(
+            spec, c.hidden, n_out, init, activation=c.activation, orthogonal=c.orthogonal, head_gain=head_gain
+        )
+
+    def policy(self, numbers: Tensor, legal: Tensor | None = None) -> Policy:
+        """What the policy's network says, (S, N, numbers), as chances; ``legal`` is (S, N, A)."""
+        if self.spec.num_actions is not None:
+            return Categorical(numbers, legal)
+        if self.spec.action_sizes is not None:
+            return MultiCategorical(numbers, self.spec.action_sizes, legal)
+        log_std = self.log_std[0].clone()  # a policy stays what it was while the weights move
+        return DiagonalNormal(numbers.view(*numbers.shape[:2], *self.spec.action_shape), log_std)
+
+    def value(self, obs: Tensor) -> Tensor:
+        """Of observations as the networks see them, (S, N, *O) -> (S, N)."""
+        return self.value_net.forward(obs).squeeze(-1)
+
+    def normalised(self, obs: Tensor) -> Tensor:
+        return self.seen(obs) if self.normalises else obs
+
+    def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor | tuple[Tensor, Extras]:
+        policy = self.policy(self.policy_net.forward(self.normalised(obs)), self._legal(extras))
+        drawn = policy.sample(self.draws) if explore else policy.mode
+        if self.chosen:
+            return drawn
+        action = (self.middle + drawn * self.reach).clamp(self.spec.action_low, self.spec.action_high)
+        return (action, {"drawn": drawn}) if explore else action
+
+    def _legal(self, extras: Extras) -> Tensor | None:
+        return extras["action_mask"] if self.masked else None
+
+    def observe(self, transition: Transition) -> None:
+        self.replay.add(transition)
+        self.env_steps += self.spec.num_envs
+        if self.config.normalise_rewards:
+            self.scale.update(transition.reward, transition.terminated | transition.truncated)
+
+    def cut(self, where: Tensor) -> None:
+        super().cut(where)
+        self.scale.returns.masked_fill_(where.to(self.spec.device), 0.0)
+
+    def update(self) -> dict[str, Tensor]:
+        if not self.replay.full:
+            return {}
+        with torch.inference_mode():  # no autograd here, and its bookkeeping is a fifth of a small operation
+            metrics = self._learn()
+        self.replay.clear()
+        return metrics
+
+    def _learn(self) -> dict[str, Tensor]:
+        """From a full rollout to new weights."""
+        c, rollout = self.config, self.replay
+        lead = rollout.reward.shape  # (S, T, E)
+        obs = self.normalised(rollout.obs.flatten(1, 2))  # (S, T * E, *O)
+        legal, action = self._legal(rollout.extras), rollout.extras.get("drawn", rollout.action)
+        value, log_prob = self._before(obs, action.flatten(1, 2), None if legal is None else legal.flatten(1, 2))
+        value, log_prob = value.view(lead), log_prob.view(lead)
+
+        reward = self.scale(rollout.reward) if c.normalise_rewards else rollout.reward
+        next_value = rollout.next_value(lambda final: self.value(self.normalised(final)), value)
+        ends = rollout.terminated, rollout.truncated
+        advantage = functional.gae(reward, value, next_value, *ends, gamma=c.gamma, lambda_=c.gae_lambda)
+        kept = {"log_prob": log_prob, "value": value, "advantage": advantage, "target": advantage + value}
+
+        self.adam.learning_rate = self._scheduled(c.learning_rate, c.learning_rate_end)
+        clip = self._scheduled(c.clip, c.clip_end)
+        seen = obs.view(*lead, *obs.shape[2:])
+        for _ in range(c.epochs):
+            for part in rollout.minibatches(self.batches, self.order, seen, **kept):
+                learned = self.learn_from(part, clip)
+        if self.normalises:  # now, since within a rollout the numbers must mean the same throughout
+            self.seen.update(rollout.obs.flatten(1, 2))
+        return self._metrics(learned, clip)
+
+    def _before(self, obs: Tensor, action: Tensor, legal: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Values and log-probabilities of all steps, (S, T * E), by the weights that they were taken with.
+
+        In parts of the size of a minibatch: images take many times their memory on the way.
+        """
+        values, log_probs = [], []
+        for at in torch.arange(obs.shape[1]).tensor_split(self.batches):
+            part = slice(int(at[0]), int(at[-1]) + 1)
+            policy = self.policy(self.policy_net.forward(obs[:, part]), None if legal is None else legal[:, part])
+            values.append(self.value(obs[:, part]))
+            log_probs.append(policy.log_prob(action[:, part]))
+        return torch.cat(values, 1), torch.cat(log_probs, 1)
+
+    def _scheduled(self, start: float, end: float | None) -> float:
+        """What a schedule says for the rollout at hand: the first one has ``start``."""
+        if end is None or not self.spec.total_steps:
+            return start
+        began = self.env_steps - self.replay.capacity
+        return functional.linear_schedule(start, end, self.spec.total_steps, began)
+
+    def learn_from(self, part: Minibatch, clip: float) -> GradientStep:
+        """One gradient step of every seed, each leaf of ``part`` (S, B, ...)."""
+        c, kept = self.config, part.extras
+        action, count = kept.get("drawn", part.action), part.obs.shape[1]
+        advantage = functional.standardised(kept["advantage"]) if c.normalise_advantage else kept["advantage"]
+
+        numbers, pull_policy = nn.vjp(self.policy_net, part.obs)  # (S, B, numbers), and the way back to the parameters
+        policy = self.policy(numbers, self._legal(kept))
+        log_ratio = policy.log_prob(action) - kept["log_prob"]  # (S, B), as all that follows
+        ratio = log_ratio.exp()
+        gain, slope = functional.clipped_gain(ratio, advantage, clip)
+        at_numbers, *at_log_std = policy.pull(action, slope * ratio * (-1 / count), -c.entropy_weight / count)
+
+        value, pull_value = nn.vjp(self.value_net, part.obs)  # (S, B, 1)
+        error, value_slope = self._value_loss(value.squeeze(-1), kept["value"], kept["target"])
+
+        grads = self.params.grads  # of the mean over the minibatch, each seed its own
+        pull_policy(at_numbers.reshape(numbers.shape), grads[self._own[0]])
+        pull_value(value_slope.unsqueeze(-1) * (c.value_weight / count), grads[self._own[1]])
+        for at in at_log_std:
+            torch.sum(at, 1, keepdim=True, out=grads[-1])
+        grad_norm = functional.clip_norm_(self.params.grad, c.max_grad_norm)
+        self.adam.step(self.params.grad)
+        self.updates += 1
+        return GradientStep(policy, log_ratio, gain, error, grad_norm)
+
+    def _value_loss(self, value: Tensor, before: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        if self.config.value_clip:
+            return functional.clipped_error(value, before, target, self.config.value_clip)
+        return functional.squared_loss(value - target)
+
+    def _metrics(self, learned: GradientStep, clip: float) -> dict[str, Tensor]:
+        """What there is to say of a gradient step, (S,) each."""
+        c, log_ratio = self.config, learned.log_ratio
+        ratio, entropy, error = log_ratio.exp(), learned.policy.entropy().mean(1), learned.error.mean(1)
+        return {
+            "loss": c.value_weight * error - learned.gain.mean(1) - c.entropy_weight * entropy,
+            "value_error": error,
+            "entropy": entropy,
+            "kl": (ratio - 1 - log_ratio).mean(1),  # an estimate that is never below 0 (joschu.net/blog/kl-approx.html)
+            "clipped": ((ratio - 1).abs() > clip).float().mean(1),  # the share of the steps
+            "grad_norm": learned.grad_norm,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        parts = {name: getattr(self, name).state_dict() for name in self._parts}
+        return {**parts, "env_steps": self.env_steps, "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in self._parts:
+            getattr(self, name).load_state_dict(state[name])
+        self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])
+
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        """What has a state of its own."""
+        return ("policy_net", "value_net", "log_std", "adam", "seen", "scale")
+
+    def diagnostics(self) -> dict[str, Tensor]:
+        shown = {} if self.chosen else {"std": self.log_std[0].exp().flatten(1).mean(1)}
+        if self.updates:
+            shown["gradients"] = torch.cat([grad.flatten(1) for grad in self.params.grads], 1)  # (S, P)
+        return shown
+
+    def explain(self, obs: Tensor, extras: Extras = NO_EXTRAS) -> dict[str, Tensor]:
+        obs = self.normalised(obs)
+        policy, value = self.policy(self.policy_net.forward(obs), self._legal(extras)), self.value(obs)
+        if isinstance(policy, Categorical):
+            return {"value": value, "probabilities": policy.probabilities}
+        if isinstance(policy, DiagonalNormal):
+            mean, std = self.middle + policy.mean * self.reach, policy.log_std.exp() * self.reach
+            return {"value": value, "mean": _flat(mean), "std": _flat(std)}
+        return {"value": value}
+
+
+def _flat(x: Tensor) -> Tensor:
+    """(S, N, *action_shape) -> (S, N, numbers)."""
+    return x.reshape(*x.shape[:2], -1)
+
+
+def _units(spec: Spec) -> tuple[Tensor | float, Tensor | float]:
+    """What a draw of 0 is as a continuous action, and how far 1 is from there: between two bounds, half of the way.
+
+    Where an action has a bound on one side, or none, it is what was drawn.
+    """
+    if spec.action_low is None or spec.action_high is None:
+        return 0.0, 1.0
+    low, high = spec.action_low.double(), spec.action_high.double()  # float32 may not hold the width
+    bounded = low.isfinite() & high.isfinite()
+    middle, reach = torch.where(bounded, (low + high) / 2, 0.0), torch.where(bounded, (high - low) / 2, 1.0)
+    return middle.float(), reach.float()
