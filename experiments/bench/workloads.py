@@ -91,14 +91,14 @@ class _Clock(PlainLines):
             self.seen.append((status.env_steps, time.perf_counter()))
 
 
-def train_rate(work: Workload, seeds: int, steps: int, workers: int = 1) -> float:
+def train_rate(made: Recipe, steps: int, workers: int = 1) -> float:
     """Env steps per second of a run as `rlbench train` makes it, its record, checkpoints and progress included."""
-    made = recipe(work, seeds).replace(total_steps=WARM_UP + steps, final_eval_episodes=0, workers=workers)
+    made = made.replace(total_steps=WARM_UP + steps, final_eval_episodes=0, workers=workers)
     clock = _Clock()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr), clock:
         train(recipe=made, out=Path(folder) / "run", watcher=clock)
     (first, began), (last, ended) = clock.seen[0], clock.seen[-1]
-    return seeds * (last - first) / (ended - began)
+    return made.seeds * (last - first) / (ended - began)
 
 
 def sb3_rate(work: Workload, steps: int) -> float:
@@ -200,7 +200,7 @@ CONTENDERS: dict[str, Callable[[Workload, int], float]] = {
     "rlbench x1": lambda work, steps: rlbench_rate(work, 1, steps),
     "rlbench x5": lambda work, steps: rlbench_rate(work, 5, steps),
     "rlbench x10": lambda work, steps: rlbench_rate(work, 10, steps),
-    "train x1": lambda work, steps: train_rate(work, 1, steps),
-    "train x10": lambda work, steps: train_rate(work, 10, steps),
-    "train x10 on two": lambda work, steps: train_rate(work, 10, steps, workers=2),
+    "train x1": lambda work, steps: train_rate(recipe(work, 1), steps),
+    "train x10": lambda work, steps: train_rate(recipe(work, 10), steps),
+    "train x10 on two": lambda work, steps: train_rate(recipe(work, 10), steps, workers=2),
 }
