@@ -113,7 +113,7 @@ def lift(learner: type[Learner]) -> type[Agent]:
                 one.begin(here[s], explore=explore)
 
         def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor | tuple[Tensor, Extras]:
-            here, more = obs.cpu(), _on_cpu(extras)
+            here, more = obs.cpu().unbind(), _on_cpu(extras)
             each = [choose(one, here[s], _of(more, s), explore=explore, axes=1) for s, one in enumerate(self.learners)]
             actions = [action for action, _ in each]
             if odd := [a for a in actions if not isinstance(a, Tensor)]:
@@ -130,10 +130,13 @@ def lift(learner: type[Learner]) -> type[Agent]:
             return (action, said) if said else action
 
         def observe(self, transition: Transition) -> None:
-            here = [leaf.cpu() for leaf in transition]
+            rows = zip(*(leaf.cpu().unbind() for leaf in transition), strict=True)  # at once: one by one costs more
             extras, more = _on_cpu(transition.extras), _on_cpu(transition.next_extras)
-            for s, one in enumerate(self.learners):
-                one.observe(Transition(*(leaf[s] for leaf in here), extras=_of(extras, s), next_extras=_of(more, s)))
+            for s, (one, row) in enumerate(zip(self.learners, rows, strict=True)):
+                own = Transition._make(row)
+                if extras or more:
+                    own.extras, own.next_extras = _of(extras, s), _of(more, s)
+                one.observe(own)
 
         def update(self) -> dict[str, Tensor]:
             each = [one.update() or {} for one in self.learners]

@@ -29,7 +29,7 @@ CHANGEABLE = ("agent", "total_steps", "on_nan", "track", "video_every", "device"
     "--agent",
     metavar="NAME",
     type=options.Word(),
-    help="dqn, random, file.py:Class or package.module:Class.  [default: dqn]",
+    help="name (`rlbench list agents`), file.py:Class or package.module:Class.  [default: dqn]",
 )
 @click.option(
     "--recipe",

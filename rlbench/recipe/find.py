@@ -48,8 +48,8 @@ def _read(source: str | Path | None, env: str | None, agent: str | None) -> tupl
     if not text.endswith(".toml"):
         for full in dict.fromkeys((f"{table_name(name)}/{text}", f"dqn/{text}", text)):
             file = _recipes() / f"{full}.toml"
-            if file.is_file():
-                return f"recipe {full}", _parse(file, f"recipe {full}")
+            if file.is_file():  # in the folder of its agent
+                return f"recipe {full}", {"agent": full.partition("/")[0], **_parse(file, f"recipe {full}")}
         known = ", ".join(f"{a}/{n}" for a, names in recipe_names().items() for n in names)
         raise UsageError(f"unknown recipe {text!r}. Known: {known}; a file of your own ends in .toml.")
     path = Path(source)

@@ -26,7 +26,9 @@ from ..user_code.refs import HANDED, runs_user_code
 BUILT_IN = {
     "dqn": "rlbench.agents.dqn:DQN",
     "ppo": "rlbench.agents.ppo:PPO",
+    "q_learning": "rlbench.agents.q_learning:QLearning",
     "random": "rlbench.agents.random:Random",
+    "sarsa": "rlbench.agents.sarsa:Sarsa",
 }
 GROUP = "rlbench.agents"
 _GIVEN: dict[str, type] = {}  # classes that a program handed over itself
