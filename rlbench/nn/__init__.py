@@ -3,6 +3,7 @@
 Part of the kit: agents build their networks of what is listed here.
 """
 
+from .action_value import ActionValue as ActionValue
 from .by_autograd import vjp as vjp
 from .flat import Flat as Flat
 from .layers import Conv2d as Conv2d
@@ -22,6 +23,8 @@ from .networks import Network as Network
 from .networks import cnn as cnn
 from .networks import mlp as mlp
 from .networks import network as network
+from .networks import side_by_side as side_by_side
+from .networks import trunk as trunk
 from .orthogonal import orthogonal_ as orthogonal_
 from .products import affine as affine
 from .products import product as product

@@ -44,6 +44,13 @@ class Layer(nn.Module):
         """
         return by_autograd.pull(self, kept, grad, into, wanted)
 
+    def below(self, kept: Residuals, grad: Tensor) -> Tensor:
+        """What `pull` returns, where nobody asks for the gradients of the parameters: the one at the input alone."""
+        unasked = [torch.empty_like(parameter) for parameter in self.parameters()]
+        at_input = self.pull(kept, grad, unasked, True)
+        assert at_input is not None
+        return at_input
+
 
 class Linear(Layer):
     """S linear maps: (S, N, n_in) -> (S, N, n_out). Uniform in +-1/sqrt(n_in) at first, as `torch.nn.Linear`.
@@ -77,7 +84,10 @@ class Linear(Layer):
         (x,) = kept
         product(*((grad.mT, x) if self.narrow else (x.mT, grad)), out=into[0])
         torch.sum(grad, 1, keepdim=True, out=into[1])
-        return product(grad, self.matrix.mT) if wanted else None
+        return self.below(kept, grad) if wanted else None
+
+    def below(self, kept: Residuals, grad: Tensor) -> Tensor:
+        return product(grad, self.matrix.mT)
 
 
 class LayerNorm(Layer):
@@ -101,10 +111,13 @@ class LayerNorm(Layer):
         return torch.addcmul(bias, normed, weight), (x, normed, mean, rstd)
 
     def pull(self, kept: Residuals, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
-        x, normed, mean, rstd = kept
-        torch.sum(grad * normed, 1, keepdim=True, out=into[0])
+        torch.sum(grad * kept[1], 1, keepdim=True, out=into[0])
         torch.sum(grad, 1, keepdim=True, out=into[1])
-        return kernels.layer_norm_back(grad * self._both[0], x, mean, rstd) if wanted else None
+        return self.below(kept, grad) if wanted else None
+
+    def below(self, kept: Residuals, grad: Tensor) -> Tensor:
+        x, _, mean, rstd = kept
+        return kernels.layer_norm_back(grad * self._both[0], x, mean, rstd)
 
 
 class ReLU(Layer):
@@ -175,9 +188,14 @@ class Conv2d(Layer):
         rows = grad.permute(0, 1, 3, 4, 2).reshape(*patches.shape[:2], -1)  # (S, N*H'*W', C_out)
         product(patches.mT, rows, out=into[0])
         torch.sum(rows, 1, keepdim=True, out=into[1])
-        if not wanted:
-            return None
-        columns = product(rows, self.weight.mT).reshape(x.shape[0] * x.shape[1], -1, patches.shape[2])
+        return self._below(x, rows) if wanted else None
+
+    def below(self, kept: Residuals, grad: Tensor) -> Tensor:
+        x, patches = kept
+        return self._below(x, grad.permute(0, 1, 3, 4, 2).reshape(*patches.shape[:2], -1))
+
+    def _below(self, x: Tensor, rows: Tensor) -> Tensor:
+        columns = product(rows, self.weight.mT).reshape(x.shape[0] * x.shape[1], -1, self.weight.shape[1])
         return F.fold(columns.mT, x.shape[-2:], self.kernel, stride=self.stride).view(x.shape)
 
     def _patches(self, x: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from ..rng import Stream
 from ..types import Spec
 from .flat import Flat as Flat
-from .layers import Conv2d, Flatten, Layer, LayerNorm, Linear, OneHot, Pixels, ReLU, SiLU, Tanh
+from .layers import Conv2d, Flatten, Layer, LayerNorm, Linear, OneHot, Pixels, ReLU, Residuals, SiLU, Tanh
 from .orthogonal import orthogonal_
 
 Activation = Literal["relu", "tanh", "silu"]
+_Module = TypeVar("_Module", bound=nn.Module)
+Way = list[Residuals]  # those of the layers of a network
 ACTIVATIONS: dict[str, type[Layer]] = {"relu": ReLU, "tanh": Tanh, "silu": SiLU}
 
 
@@ -26,7 +28,8 @@ class Network(nn.Module):
         self.layers = nn.ModuleList(layers)
         self._chain = list(layers)
         counts = [len(list(layer.parameters())) for layer in layers]
-        self._first = next(i for i, n in enumerate(counts) if n)  # below it there is nothing to differentiate
+        # below the first of them there is nothing to differentiate
+        self._first = next((i for i, n in enumerate(counts) if n), len(counts))
         ends = list(itertools.accumulate(counts))
         self._own = [slice(end - n, end) for n, end in zip(counts, ends, strict=True)]  # of all parameters
 
@@ -46,21 +49,38 @@ class Network(nn.Module):
         It writes them into the tensors it is given, one per parameter in their order: `Flat.grads`. Call both under
         `torch.no_grad`, or of parameters that need no gradient, or autograd keeps its books as well.
         """
+        y, way = self.keep(x)
+
+        def pull_all(grad: Tensor, into: Sequence[Tensor]) -> None:
+            self.pull(way, grad, into, False)
+
+        return y, pull_all
+
+    def keep(self, x: Tensor) -> tuple[Tensor, Way]:
+        """The output for ``x``, and what `pull` and `below` need, which a network has as its layers have them."""
         for layer in self._chain[: self._first]:
             x = layer.forward(x)
         way = []
-        for layer, own in zip(self._chain[self._first :], self._own[self._first :], strict=True):
+        for layer in self._chain[self._first :]:
             x, kept = layer.keep(x)
-            way.append((layer, own, kept))
+            way.append(kept)
+        return x, way
 
-        def pull_all(grad: Tensor, into: Sequence[Tensor]) -> None:
-            below: Tensor | None = grad
-            for i in range(len(way) - 1, -1, -1):
-                layer, own, kept = way[i]
-                assert below is not None
-                below = layer.pull(kept, below, into[own], i > 0)
+    def pull(self, way: Way, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
+        """As `Layer.pull`. The input is that of the first layer with parameters, and of a network without any the
+        output."""
+        below: Tensor | None = grad
+        for i in range(len(way) - 1, -1, -1):
+            assert below is not None
+            at = self._first + i
+            below = self._chain[at].pull(way[i], below, into[self._own[at]], wanted or i > 0)
+        return below if wanted else None
 
-        return x, pull_all
+    def below(self, way: Way, grad: Tensor) -> Tensor:
+        """As `Layer.below`, at the input that `pull` means."""
+        for layer, kept in zip(reversed(self._chain[self._first :]), reversed(way), strict=True):
+            grad = layer.below(kept, grad)
+        return grad
 
 
 def mlp(
@@ -98,6 +118,20 @@ def cnn(shape: tuple[int, int, int], init: Stream, *, activation: Activation = "
     return [*layers, Flatten()], channels * high * wide
 
 
+def trunk(spec: Spec, init: Stream, *, activation: Activation = "relu") -> tuple[list[Layer], int]:
+    """The layers from observations as ``spec`` describes them to a vector, and its size.
+
+    Images go through `cnn`, indices become one-hot, vectors enter as they are.
+    """
+    if spec.num_obs is not None:
+        return [OneHot(spec.num_obs)], spec.num_obs
+    if spec.obs_dtype == torch.uint8:
+        pixels = Pixels(spec.obs_shape)
+        layers, features = cnn(pixels.shape, init, activation=activation)
+        return [pixels, *layers], features
+    return [Flatten()] if len(spec.obs_shape) != 1 else [], math.prod(spec.obs_shape)
+
+
 def network(
     spec: Spec,
     hidden: Sequence[int],
@@ -111,7 +145,7 @@ def network(
 ) -> Network:
     """S networks from observations as ``spec`` describes them, (S, N, *O), to (S, N, n_out).
 
-    Images go through `cnn`, indices become one-hot, vectors enter as they are; an `mlp` follows.
+    A `trunk` makes vectors of them; an `mlp` follows.
 
     Args:
         spec: what is observed.
@@ -124,15 +158,7 @@ def network(
         head_gain: what the weights and biases of the last layer are multiplied by. With 0.01 a policy begins with
             actions that are nearly all as likely.
     """
-    layers: list[Layer]
-    if spec.num_obs is not None:
-        layers, features = [OneHot(spec.num_obs)], spec.num_obs
-    elif spec.obs_dtype == torch.uint8:
-        pixels = Pixels(spec.obs_shape)
-        trunk, features = cnn(pixels.shape, init, activation=activation)
-        layers = [pixels, *trunk]
-    else:
-        layers, features = [Flatten()] if len(spec.obs_shape) != 1 else [], math.prod(spec.obs_shape)
+    layers, features = trunk(spec, init, activation=activation)
     body = mlp(features, hidden, n_out, init, layer_norm=layer_norm, activation=activation)
     whole = Network([*layers, *body])
     if orthogonal:
@@ -140,4 +166,19 @@ def network(
     elif head_gain != 1:
         for parameter in body[-1].parameters():
             parameter.data.mul_(head_gain)
+    return whole
+
+
+def side_by_side(networks: Sequence[_Module]) -> _Module:
+    """n networks of one shape, of S seeds each, as one of S * n rows, those of a seed one after the other.
+
+    An ensemble then costs the calls of one network. Its input is ``x.repeat_interleave(n, 0)``, its output
+    ``y.unflatten(0, (S, n))``.
+
+    Args:
+        networks: not to be used any more: the first one of them becomes the whole.
+    """
+    whole, *others = networks
+    for own in zip(*(network.parameters() for network in (whole, *others)), strict=True):
+        own[0].data = torch.stack([parameter.data for parameter in own], 1).flatten(0, 1)
     return whole

@@ -28,6 +28,7 @@ BUILT_IN = {
     "ppo": "rlbench.agents.ppo:PPO",
     "q_learning": "rlbench.agents.q_learning:QLearning",
     "random": "rlbench.agents.random:Random",
+    "sac": "rlbench.agents.sac:SAC",
     "sarsa": "rlbench.agents.sarsa:Sarsa",
 }
 GROUP = "rlbench.agents"

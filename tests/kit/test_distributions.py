@@ -186,6 +186,43 @@ def test_gradients_go_through_a_squashed_draw() -> None:
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 2)])
+@pytest.mark.parametrize("bounded", [False, True])
+def test_the_way_back_through_a_squashed_draw_is_autograds(shape: tuple[int, ...], bounded: bool) -> None:
+    mean, log_std = (normals(5, *shape) * 2).requires_grad_(), (normals(5, *shape, name="s") - 1).requires_grad_()
+    bounds = (torch.full(shape, -0.5), torch.full(shape, 2.0)) if bounded else (None, None)
+    policy = SquashedNormal(mean, log_std, *bounds)
+    raw = policy.sample(Stream(SEEDS, "draw"))
+    expected = policy.action(raw), policy.log_prob(raw)
+    at_action, at_log_prob = normals(5, *shape, name="a"), normals(5, name="l")
+    total = (expected[0] * at_action).sum() + (expected[1] * at_log_prob).sum()
+    by_autograd = torch.autograd.grad(total, [mean, log_std])
+    with torch.inference_mode():
+        noise = Stream(SEEDS, "draw").normal(5, *shape)
+        action, log_prob, pull = SquashedNormal(mean, log_std, *bounds).vjp(noise)
+        by_hand = pull(at_action, at_log_prob)
+    for one, other in zip((action, log_prob, *by_hand), (*expected, *by_autograd), strict=True):
+        assert one.shape == other.shape
+        torch.testing.assert_close(one, other.detach(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 0.05), (0.7, 1.0), (-1.5, 0.5), (0.3, 7.0)])
+def test_moments_of_squashed_normals_are_the_integrals(mean: float, std: float) -> None:
+    def expected(of: Callable[[float], float]) -> float:
+        def at(z: float) -> float:
+            return of(1 + 3.5 * (math.tanh(mean + std * z) + 1)) * math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+
+        return float(integrate.quad(at, -12, 12, limit=500)[0])
+
+    policy = SquashedNormal(
+        torch.full((1, 1, 1), mean), torch.full((1, 1, 1), math.log(std)), torch.tensor([1.0]), torch.tensor([8.0])
+    )
+    middle, deviation = policy.moments()
+    exact = expected(lambda a: a)
+    assert middle.item() == pytest.approx(exact, abs=7e-3)  # of a width of 7
+    assert deviation.item() == pytest.approx(expected(lambda a: (a - exact) ** 2) ** 0.5, abs=7e-3)
+
+
 def by_categorical(x: Tensor, y: Tensor) -> Any:
     return Categorical(x * 2, (y > -0.5) | (torch.arange(x.shape[-1]) == 0))
 
@@ -250,6 +287,10 @@ def test_width_of_values_and_of_gradients(kind: str, rows: int, width: int) -> N
                 results += policy.pull(drawn, normals(rows, seeds=seeds, name="up"), 0.3)
         if isinstance(policy, SquashedNormal):
             results.append(policy.action(drawn))
+            results += policy.moments()
+            with torch.no_grad():
+                action, log_prob, pull = policy.vjp(Stream(seeds, "draw").normal(rows, width))
+                results += [action, log_prob, *pull(x.detach(), y.detach()[..., 0])]
         total = sum((i + 1) * result.sum() for i, result in enumerate(results) if result.requires_grad)
         grads = torch.autograd.grad(total, [x, y], allow_unused=True)
         return [result.detach() for result in (*results, *grads) if result is not None]
