@@ -51,13 +51,21 @@ AGENTS = [
     (f"{USERS / 'reinforce.py'}:Reinforce", "CartPole-v1"),
     (f"{USERS / 'tabular_q.py'}:TabularQ", "FrozenLake-v1"),
     (f"{USERS / 'dueling.py'}:Dueling", "CartPole-v1"),
-    (f"{USERS / 'ppo.py'}:PPO", "CartPole-v1"),
-    (f"{USERS / 'ppo.py'}:PPO", "Pendulum-v1"),
-    (f"{USERS / 'sac.py'}:SAC", "Pendulum-v1"),
+    ("ppo", "CartPole-v1"),
+    ("ppo", "Pendulum-v1"),
+    ("ppo", "Taxi-v4"),  # masked
+    ("sac", "Pendulum-v1"),
+    ("sac", "CartPole-v1"),
+    ("q_learning", "FrozenLake-v1"),
+    ("sarsa", "Taxi-v4"),
     ("dqn", "Taxi-v4"),  # masked
     ("dqn with memory", "rlbench/TMaze-v0"),
 ]
 MEMORY = {"memory": "gru", "memory_size": 8, "sequence_length": 6, "burn_in": 3, "double": True, "n_step": 2}
+TINY: dict[str, dict[str, Any]] = {
+    "ppo": {"hidden": [16], "rollout_steps": 16, "batch_size": 16, "epochs": 2},
+    "sac": {"hidden": [16], "learning_starts": 40, "batch_size": 16},
+}
 KEYS: dict[str, Any] = {
     "seeds": 3, "num_envs": 2, "total_steps": 480, "eval_every": 160, "eval_episodes": 1, "log_every": 40,
     "checkpoint_every": 100, "max_episode_steps": 60, "final_eval_episodes": 2,
@@ -70,12 +78,14 @@ def device(request: pytest.FixtureRequest) -> str:
 
 
 def small(agent: str, env: str, device: str, **keys: Any) -> Recipe:
-    """A tiny recipe, with DQN's small networks where it is DQN's."""
+    """A tiny recipe, with small networks."""
     made = {**KEYS, **keys, "device": device}
     if agent == "dqn with memory":
         return recipe(env, MEMORY, **made)
     kin = agent == "dqn" or agent.endswith("Dueling")
-    return recipe(env, **{"agent": agent, **made}) if kin else Recipe(env=env, agent=agent, **made)
+    if kin:
+        return recipe(env, **{"agent": agent, **made})
+    return Recipe(env=env, agent=agent, hyper=TINY.get(agent, {}), **made)
 
 
 def near(a: Any, b: Any, tolerance: float = 1e-4) -> None:

@@ -27,7 +27,6 @@ from rlbench.training import session, stopped_seeds
 from rlbench.training import train as training
 from rlbench.types import NO_EXTRAS, Extras
 
-PPO = f"{Path(__file__).parents[1] / 'user_agents' / 'ppo.py'}:PPO"
 TABLES = ("episodes.csv", "evaluations.csv", "updates.csv")
 DIFFERING: dict[str, Any] = {"seeds": 4, "total_steps": 600, "max_episodes": 18, **EVALUATED, "final_eval_episodes": 2}
 SOLVING = {"seeds": 4, "total_steps": 600, "stop_when_solved": True, "solved_at": 12.0, "eval_every": 40}
@@ -164,12 +163,23 @@ GRU = {"memory": "gru", "memory_size": 6, "burn_in": 2, "sequence_length": 5, "b
     [
         (REINFORCE, "CartPole-v1", {}),
         (TABULAR, "FrozenLake-v1", {}),
-        (PPO, "test/Gates-v0", {"steps": 13, "minibatches": 4, "epochs": 2, "hidden": [9]}),
+        ("ppo", "test/Gates-v0", {"rollout_steps": 13, "batch_size": 6, "epochs": 2, "hidden": [9]}),
+        ("sac", "test/Gates-v0", {"hidden": [9], "learning_starts": 20, "batch_size": 7}),
+        ("q_learning", "FrozenLake-v1", {}),
         ("dqn", "test/Gates-v0", {"hidden": [9], "learning_starts": 20, "n_step": 3}),
         ("dqn", "test/Gates-v0", {"hidden": [9], "learning_starts": 20, **GRU}),
         ("dqn", "CartPole-v1", {"hidden": [9], "learning_starts": 20, **GRU}),
     ],
-    ids=["reinforce", "tabular", "ppo, masked", "dqn, masked", "dqn, masked, with memory", "dqn with memory"],
+    ids=[
+        "reinforce",
+        "tabular",
+        "ppo, masked",
+        "sac, masked",
+        "q_learning",
+        "dqn, masked",
+        "dqn, masked, with memory",
+        "dqn with memory",
+    ],
 )
 def test_agents_of_every_kind(
     agent: str, env: str, hyper: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -187,7 +197,7 @@ def test_agents_of_every_kind(
         wide = train(made, tmp_path / "wide").folder
     with pytest.raises(Interrupted):
         train(made, tmp_path / "cut", At(stopped[0] + 2, signal.SIGTERM))
-    done = training.resume(tmp_path / "cut", agent=None if agent == "dqn" else agent).folder
+    done = training.resume(tmp_path / "cut", agent=agent if ":" in agent else None).folder
     for other in (wide, done):
         assert_same(opened(other)["agent"], opened(run.folder)["agent"])
         assert rows(other) == rows(run.folder)
