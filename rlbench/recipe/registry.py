@@ -26,6 +26,7 @@ from ..user_code.refs import HANDED, runs_user_code
 BUILT_IN = {
     "dqn": "rlbench.agents.dqn:DQN",
     "ppo": "rlbench.agents.ppo:PPO",
+    "pqn": "rlbench.agents.pqn:PQN",
     "q_learning": "rlbench.agents.q_learning:QLearning",
     "random": "rlbench.agents.random:Random",
     "sac": "rlbench.agents.sac:SAC",

@@ -30,6 +30,8 @@ CASES: dict[str, tuple[str, str, int, dict[str, Any]]] = {  # agent, environment
     "ppo": ("ppo", "CartPole-v1", 3, ON),
     "ppo, masked": ("ppo", "Taxi-v4", 3, ON),
     "ppo, continuous": ("ppo", "Pendulum-v1", 3, {**ON, "normalise_obs": True, "normalise_rewards": True}),
+    "pqn": ("pqn", "CartPole-v1", 3, ON),
+    "pqn, masked": ("pqn", "Taxi-v4", 3, ON),
     "sac": ("sac", "Pendulum-v1", 1, OFF),
     "sac, discrete": ("sac", "CartPole-v1", 3, OFF),
     "sac, masked": ("sac", "Taxi-v4", 1, OFF),
