@@ -57,6 +57,11 @@ def _no_card(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
+def slow(*values: Any) -> Any:
+    """Of the cases of a test, one that the quick tests leave out."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def registering(envs: Mapping[str, Any]) -> Any:
     """A fixture for all tests of a module: these environments, ids and classes, have names while they run."""
 

@@ -364,6 +364,7 @@ def test_it_learns_the_values_that_are_known(env: str, normalise_obs: bool, tmp_
         assert agent.act(shown, explore=False).tolist() == [[0, 1]] * 3
 
 
+@pytest.mark.slow
 def test_it_learns_several_choices_at_once(tmp_path: Path) -> None:
     agent = taught("ppo/Match-v0", 3_000, tmp_path / "run")
     shown = torch.arange(3.0).view(1, 3, 1).expand(3, 3, 1)
@@ -371,6 +372,7 @@ def test_it_learns_several_choices_at_once(tmp_path: Path) -> None:
     assert (agent.explain(shown)["value"] - 2).abs().max() < 0.3
 
 
+@pytest.mark.slow
 def test_it_learns_continuous_actions(tmp_path: Path) -> None:
     agent = taught("ppo/Follow-v0", 5_000, tmp_path / "run", log_std=-0.5)
     shown = torch.linspace(-0.9, 0.9, 7).view(1, -1, 1).expand(3, -1, 1)

@@ -77,6 +77,7 @@ def episodes(folder: Path, seed: int | None = None) -> list[list[str]]:
 BOTH = [(REINFORCE, "CartPole-v1"), (REINFORCE, "rlbench/Catch-v0"), (TABULAR, "FrozenLake-v1")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_envs", [1, 2])
 @pytest.mark.parametrize(("agent", "env"), BOTH)
 def test_they_keep_the_promises_of_width_and_resume(agent: str, env: str, num_envs: int, tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_a_dump(
     assert all(tensor.isfinite().all() for tensor in kept["agent"]["q_net"].values())
 
 
+@pytest.mark.slow
 def test_such_a_seed_can_be_left_behind_from_the_start_and_on_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +180,7 @@ def test_verify_opens_the_dump_as_what_it_is(tmp_path: Path, on_nan: str, monkey
     assert "step-80.pth is no dump: it is a checkpoint" in run_command("verify", run).stdout
 
 
+@pytest.mark.slow
 def test_verify_opens_the_dumps_of_workers(tmp_path: Path) -> None:
     """Each process writes its own."""
     folder = rlbench.train(recipe=recipe(total_steps=60, workers=2), out=tmp_path / "run").folder

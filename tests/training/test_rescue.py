@@ -9,6 +9,7 @@ import gymnasium
 import pytest
 import torch
 from command import TINY, assert_same_record, mistake, rlbench, succeeds, timeless
+from conftest import slow
 from test_promises import assert_same
 
 from rlbench.border.make import env_maker
@@ -93,8 +94,8 @@ def follow(said: str) -> None:
     succeeds(*printed(said), *(() if "--progress" in said else ("--progress", "none")))
 
 
-@pytest.mark.parametrize("num_envs", ["1", "3"])
-@pytest.mark.parametrize("how", ["raise step", "raise reset", "exit step", "assert step", "nan step"])
+@pytest.mark.parametrize("num_envs", ["1", slow("3")])
+@pytest.mark.parametrize("how", ["raise step", slow("raise reset"), slow("exit step"), slow("assert step"), "nan step"])
 def test_a_step_that_fails_is_gone_on_with(how: str, num_envs: str, place: Path) -> None:
     said = mistake(*words(place, how, "--num-envs", num_envs))
     assert re.search(r"\(seed 1, env 0\)", said)
@@ -116,7 +117,7 @@ def test_a_step_that_fails_is_gone_on_with(how: str, num_envs: str, place: Path)
 
 
 @pytest.mark.parametrize(
-    ("how", "workers"), [("interrupt step", "1"), ("interrupt reset", "1"), ("interrupt step", "2")]
+    ("how", "workers"), [("interrupt step", "1"), slow("interrupt reset", "1"), slow("interrupt step", "2")]
 )
 def test_a_ctrl_c_that_the_environment_took_is_one_all_the_same(how: str, workers: str, place: Path) -> None:
     result = rlbench(*words(place, how, "--workers", workers))
@@ -129,7 +130,7 @@ def test_a_ctrl_c_that_the_environment_took_is_one_all_the_same(how: str, worker
     assert_same_record(place / "run", place / "whole")
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", slow("2")])
 def test_a_seed_whose_numbers_are_not_finite_is_left_behind_as_is_printed(workers: str, place: Path) -> None:
     said = mistake(*words(place, "nan step", "--workers", workers))
     assert said.endswith("--on-nan skip-seed")
@@ -141,8 +142,8 @@ def test_a_seed_whose_numbers_are_not_finite_is_left_behind_as_is_printed(worker
     assert_same_record(place / "run", place / "whole")
 
 
-@pytest.mark.parametrize("how", ["raise step", "nan step", "exit reset", "nan reset"])
-@pytest.mark.parametrize("at", ["60", "120", "0"])
+@pytest.mark.parametrize("how", ["raise step", slow("nan step"), slow("exit reset"), "nan reset"])
+@pytest.mark.parametrize("at", ["60", slow("120"), slow("0")])
 def test_an_evaluation_that_fails_is_gone_on_with(how: str, at: str, place: Path) -> None:
     more = ("--set", f"env_kwargs.round={at}", "--set", f"eval_every={60 if at == '60' else 0}")
     said = mistake(*words(place, how, *more))
@@ -308,7 +309,7 @@ def test_actions_with_gradients_are_taken_without() -> None:
         ),
     ],
 )
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", slow("2")])
 def test_an_environment_that_fails_while_a_run_is_resumed(
     workers: str, broken: str, words_said: str, place: Path
 ) -> None:
@@ -331,6 +332,7 @@ def test_an_environment_that_fails_while_a_run_is_resumed(
     assert timeless(run, "episodes.csv") == timeless(whole, "episodes.csv")
 
 
+@pytest.mark.slow
 def test_what_was_asked_in_a_step_that_failed_is_asked_once(place: Path) -> None:
     said = mistake(*words(place, "raise step"))
     assert checkpoint_file.load(place / "run" / "checkpoint.pth", "checkpoint")["training"]["asked"] is not None

@@ -115,6 +115,7 @@ def test_it_films_what_was_learned_and_the_learning(run: rlbench.Run) -> None:
         run.play("first", episodes=2)
 
 
+@pytest.mark.slow
 def test_it_films_an_agent_of_ones_own_that_was_handed_over(tmp_path: Path) -> None:
     from rlbench.agents.random import Random
 

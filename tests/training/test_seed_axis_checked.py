@@ -236,6 +236,7 @@ def test_what_is_shared_is_plain_in_the_file_and_itself_for_the_agent(tmp_path: 
     assert torch.equal(again.value, content["agent"]["bound"].value)
 
 
+@pytest.mark.slow
 def test_the_best_weights_of_each_seed_are_its_own(tmp_path: Path) -> None:
     keys = {**KEYS, "eval_every": 5, "total_steps": 40}
     run = rlbench.train("CartPole-v1", agent=Fits, out=tmp_path / "run", **keys)

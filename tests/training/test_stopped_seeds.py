@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from conftest import slow
 from rlbench.agents.dqn import DQN, DQNConfig
 from test_promises import EVALUATED, MORE, At, assert_same, opened, recipe, rows, rows_of_seeds
 from test_resume_matrix import REINFORCE, TABULAR
@@ -111,7 +112,8 @@ def test_no_bit_differs_from_computing_all_seeds_to_the_end_or_one_alone(
         assert not held[len(was) :].any()
 
 
-@pytest.mark.parametrize(("hyper", "keys"), [STOPS[0], pytest.param(*STOPS[1], marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("hyper", "keys"), STOPS[:2])
 def test_stopped_anywhere_and_resumed_is_never_stopped(
     hyper: dict[str, Any], keys: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,14 +163,14 @@ GRU = {"memory": "gru", "memory_size": 6, "burn_in": 2, "sequence_length": 5, "b
 @pytest.mark.parametrize(
     ("agent", "env", "hyper"),
     [
-        (REINFORCE, "CartPole-v1", {}),
-        (TABULAR, "FrozenLake-v1", {}),
+        slow(REINFORCE, "CartPole-v1", {}),
+        slow(TABULAR, "FrozenLake-v1", {}),
         ("ppo", "test/Gates-v0", {"rollout_steps": 13, "batch_size": 6, "epochs": 2, "hidden": [9]}),
-        ("sac", "test/Gates-v0", {"hidden": [9], "learning_starts": 20, "batch_size": 7}),
-        ("q_learning", "FrozenLake-v1", {}),
+        slow("sac", "test/Gates-v0", {"hidden": [9], "learning_starts": 20, "batch_size": 7}),
+        slow("q_learning", "FrozenLake-v1", {}),
         ("dqn", "test/Gates-v0", {"hidden": [9], "learning_starts": 20, "n_step": 3}),
-        ("dqn", "test/Gates-v0", {"hidden": [9], "learning_starts": 20, **GRU}),
-        ("dqn", "CartPole-v1", {"hidden": [9], "learning_starts": 20, **GRU}),
+        slow("dqn", "test/Gates-v0", {"hidden": [9], "learning_starts": 20, **GRU}),
+        slow("dqn", "CartPole-v1", {"hidden": [9], "learning_starts": 20, **GRU}),
     ],
     ids=[
         "reinforce",

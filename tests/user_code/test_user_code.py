@@ -138,6 +138,7 @@ def test_a_run_opens_by_any_spelling_of_the_file(here: Path, monkeypatch: pytest
     assert "needs a module imported" in mistake("eval", "../run", "--import", "../other.py")
 
 
+@pytest.mark.slow
 def test_code_that_has_changed_is_told_of(here: Path) -> None:
     write(Path("mine.py"), size=3)
     succeeds("train", "--env", "mine.py:MyEnv", *QUICK, "--out", "run")
@@ -267,6 +268,7 @@ def test_what_is_no_environment_says_what_to_type(env: str, words: str) -> None:
         succeeds("train", *said.partition("Say: ")[2].split(), *QUICK, "--out", "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_an_environment_that_goes_elsewhere_takes_no_path_with_it(workers: str, here: Path) -> None:
     write(Path("my dir/goes.py"), name="Goes", first="import os, tempfile; os.chdir(tempfile.gettempdir())")
