@@ -134,6 +134,7 @@ class SAC(Agent):
             )
         self.middle = (low.double() / 2 + high.double() / 2).float()
         self.half = (high.double() / 2 - low.double() / 2).float()  # the whole width may be too much for float32
+        self.divisor = torch.where(self.half > 0, self.half, 1.0)
         self.low, self.high = low, high
         self.noise = torch.zeros(spec.num_seeds, spec.num_envs, *spec.action_shape, device=spec.device)
         wanted = self.config.target_entropy
@@ -173,7 +174,7 @@ class SAC(Agent):
 
     def scaled(self, action: Tensor) -> Tensor:
         """From the bounds of the environment to -1..1; 0 where these are one number."""
-        return (action - self.middle) / torch.where(self.half > 0, self.half, 1.0)
+        return (action - self.middle) / self.divisor
 
     def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor:
         if not explore:

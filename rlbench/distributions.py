@@ -197,8 +197,12 @@ class SquashedNormal:
 
     def __init__(self, mean: Tensor, log_std: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> None:
         self.normal = DiagonalNormal(mean, log_std)
-        self.low = low if low is not None else mean.new_tensor(-1.0)
-        self.high = high if high is not None else mean.new_tensor(1.0)
+        self._bounds: tuple[Tensor, Tensor] | None = None  # None: -1 and 1, which cost nothing
+        self._half: Tensor | None = None
+        if low is not None or high is not None:
+            low = mean.new_tensor(-1.0) if low is None else low
+            high = mean.new_tensor(1.0) if high is None else high
+            self._bounds, self._half = (low, high), 0.5 * (high - low)
 
     @property
     def mode(self) -> Tensor:
@@ -215,7 +219,10 @@ class SquashedNormal:
 
     def _stretched(self, squashed: Tensor) -> Tensor:
         """From -1..1 to the bounds."""
-        return (self.low + (squashed + 1) * (0.5 * (self.high - self.low))).clamp(self.low, self.high)
+        if self._bounds is None or self._half is None:
+            return squashed
+        low, high = self._bounds
+        return (low + (squashed + 1) * self._half).clamp(low, high)
 
     def log_prob(self, raw: Tensor) -> Tensor:
         """The log-density of the action that ``raw`` becomes: (S, N, *action_shape) -> (S, N)."""
@@ -237,13 +244,13 @@ class SquashedNormal:
         spread = self.normal.log_std.exp() * noise
         raw = self.normal.mean + spread
         squashed = torch.tanh(raw)
-        half = 0.5 * (self.high - self.low)
         density = noise.square().mul_(-0.5).sub_(self.normal.log_std).sub_(_LOG_ROOT).sub_(self._log_slope(raw))
 
         def pull(at_action: Tensor, at_log_prob: Tensor) -> tuple[Tensor, Tensor]:
             each = at_log_prob.view(*at_log_prob.shape, *[1] * (noise.dim() - 2))  # the same for all its numbers
-            at_raw = torch.addcmul(at_action * half, at_action * half * squashed, squashed, value=-1)
-            at_raw.add_(squashed * each, alpha=2)
+            at_squashed = at_action if self._half is None else at_action * self._half
+            at_raw = torch.addcmul(at_squashed, at_squashed * squashed, squashed, value=-1)
+            at_raw.addcmul_(squashed, each, value=2)
             return at_raw, at_raw * spread - each
 
         return self._stretched(squashed), _total(density), pull
@@ -254,8 +261,8 @@ class SquashedNormal:
         Right to 0.001 for deviations up to e**2; no formula is known.
         """
         raw, weight = self._nodes()
-        at_bounds = 0.5 * (self.high - self.low)
-        return self.normal.entropy() + _total((_log_slope_of_tanh(raw) * weight).sum(-1) + at_bounds.log())
+        slope = (_log_slope_of_tanh(raw) * weight).sum(-1)
+        return self.normal.entropy() + _total(slope if self._half is None else slope + self._half.log())
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the action, each (S, N, *action_shape), summed over the same points: right to a
@@ -264,7 +271,7 @@ class SquashedNormal:
         squashed = torch.tanh(raw)
         mean = (squashed * weight).sum(-1)
         deviation = ((squashed - mean.unsqueeze(-1)).square() * weight).sum(-1).sqrt()
-        return self._stretched(mean), deviation * (0.5 * (self.high - self.low))
+        return self._stretched(mean), deviation if self._half is None else deviation * self._half
 
     def _nodes(self) -> tuple[Tensor, Tensor]:
         """(S, N, *action_shape, 65) points of the normal, and (65,) what each weighs."""
@@ -274,7 +281,8 @@ class SquashedNormal:
         return mean + std * z, weight / weight.sum()
 
     def _log_slope(self, raw: Tensor) -> Tensor:
-        return _log_slope_of_tanh(raw) + (0.5 * (self.high - self.low)).log()
+        slope = _log_slope_of_tanh(raw)
+        return slope if self._half is None else slope + self._half.log()
 
 
 def _log_slope_of_tanh(x: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ def test_a_diagonal_normal_is_torchs(shape: tuple[int, ...]) -> None:
 
 
 def squashed(mean: Tensor, log_std: Tensor) -> tuple[SquashedNormal, torch.distributions.Distribution]:
-    ours = SquashedNormal(mean, log_std, LOW, HIGH)
+    ours = SquashedNormal(mean, log_std, LOW.to(mean.dtype), HIGH.to(mean.dtype))
     transforms = [
         torch.distributions.TanhTransform(),
         torch.distributions.AffineTransform((LOW + HIGH) / 2, (HIGH - LOW) / 2),
@@ -124,7 +124,6 @@ def squashed(mean: Tensor, log_std: Tensor) -> tuple[SquashedNormal, torch.distr
 def test_log_probabilities_of_squashed_normals_are_torchs() -> None:
     mean, log_std = normals(7, 3).double(), normals(7, 3, name="s").double() * 0.3 - 1
     ours, oracle = squashed(mean, log_std)
-    ours.low, ours.high = ours.low.double(), ours.high.double()
     raw = ours.sample(Stream(SEEDS, "draw")).clamp(-6, 6)  # beyond, torch cannot find back from the action
     action = ours.action(raw)
     assert ((action >= LOW) & (action <= HIGH)).all()
@@ -146,6 +145,15 @@ def test_log_probabilities_at_the_bounds_are_sound() -> None:
     )
     assert actions.min() == torch.tensor(0.1)
     assert actions.max() == torch.tensor(0.7)
+
+
+def test_one_bound_of_a_squashed_normal_may_be_left_out() -> None:
+    mean, log_std = normals(7, 3), normals(7, 3, name="s") - 1
+    one = SquashedNormal(mean, log_std, high=HIGH)
+    both = SquashedNormal(mean, log_std, -torch.ones(3), HIGH)
+    raw = one.sample(Stream(SEEDS, "draw"))
+    assert torch.equal(one.action(raw), both.action(raw))
+    assert torch.equal(one.log_prob(raw), both.log_prob(raw))
 
 
 @pytest.mark.parametrize("std", [0.05, 0.6, 2.0, math.exp(2)])
