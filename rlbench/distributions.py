@@ -33,24 +33,31 @@ class Categorical:
             gradient (Huang & Ontañón 2022, arXiv:2006.14171).
 
     Attributes:
-        log_probs: (S, N, A); about -1e8 of what the mask leaves out, whose chance is then 0. Minus infinity would make
-            gradients NaN, as would the largest number there is times a coefficient.
+        logits: (S, N, A); -1e8 of what the mask leaves out, whose chance is then 0. Minus infinity would make gradients
+            NaN, as would the largest number there is times a coefficient.
     """
 
     def __init__(self, logits: Tensor, mask: Tensor | None = None) -> None:
-        if mask is not None:
-            logits = logits.masked_fill(~mask, _ILLEGAL)
-        self.log_probs = logits.log_softmax(-1)
+        self.logits = logits if mask is None else logits.masked_fill(~mask, _ILLEGAL)
+        self._log_probs: Tensor | None = None  # who only draws needs none
+
+    @property
+    def log_probs(self) -> Tensor:
+        """(S, N, A)."""
+        known = self._log_probs
+        if known is None or (torch.is_grad_enabled() and known.requires_grad != self.logits.requires_grad):
+            known = self._log_probs = self.logits.log_softmax(-1)
+        return known
 
     @property
     def probabilities(self) -> Tensor:
         """(S, N, A), with sum 1."""
-        return self.log_probs.exp()
+        return self.logits.softmax(-1)
 
     @property
     def mode(self) -> Tensor:
         """(S, N) int64, the likeliest; of several, the first."""
-        return self.log_probs.argmax(-1)
+        return self.logits.argmax(-1)
 
     @torch.no_grad()
     def sample(self, stream: Stream) -> Tensor:
@@ -79,7 +86,7 @@ class Categorical:
         Returns:
             The gradient at the logits, (S, N, A); 0 of what the mask leaves out.
         """
-        p = self.probabilities
+        p = self.log_probs.exp()
         taken = torch.zeros_like(p).scatter_(-1, action.unsqueeze(-1), 1.0)
         at_logits = taken.sub_(p).mul_(at_log_prob.unsqueeze(-1))
         if at_entropy:

@@ -218,7 +218,7 @@ def clipped_error(value: Tensor, before: Tensor, target: Tensor, clip: float) ->
 def standardised(x: Tensor) -> Tensor:
     """``x``, (S, N), less the mean of each seed's N numbers, over their deviation; 0 where all are the same."""
     apart = x - x.mean(1, keepdim=True)
-    return apart / (apart.square().mean(1, keepdim=True).sqrt() + 1e-8)
+    return apart.div_(torch.linalg.vector_norm(apart, dim=1, keepdim=True).div_(x.shape[1] ** 0.5).add_(1e-8))
 
 
 def sigmoid(x: Tensor) -> Tensor:

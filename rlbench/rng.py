@@ -90,7 +90,7 @@ class Stream:
         Returns:
             (S, ...) int64.
         """
-        below = probabilities.double().cumsum(-1)
+        below = probabilities.cumsum(-1, dtype=torch.float64)
         u = self.uniform(math.prod(below.shape[1:-1])).view(*below.shape[:-1], 1)
         return (u * below[..., -1:] >= below).sum(-1)  # u < 1, so that the product is below the sum in float64 too
 

@@ -135,13 +135,13 @@ class ReLU(Layer):
 
 
 class Tanh(Layer):
-    """The hyperbolic tangent, any shape, as `torch.nn.Tanh`."""
+    """The hyperbolic tangent, any shape, as `torch.nn.Tanh`. `keep` works in place: give it what another layer made."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.tanh(x)
 
     def keep(self, x: Tensor) -> tuple[Tensor, Residuals]:
-        y = torch.tanh(x)
+        y = torch.tanh_(x)
         return y, (y,)
 
     def pull(self, kept: Residuals, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:

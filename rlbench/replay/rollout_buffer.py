@@ -15,6 +15,8 @@ from torch import Tensor
 from ..rng import Stream
 from ..types import Extra, Spec, Transition
 
+_GATHERED = 2**22  # bytes of minibatches that are picked out at once, unless one is larger
+
 
 class Minibatch(NamedTuple):
     """Some steps of a rollout; each leaf starts with (S, B)."""
@@ -65,6 +67,10 @@ class Rollout:
         forms = {name: x if isinstance(x, Extra) else Extra(x, torch.float32) for name, x in (extra or {}).items()}
         self.extras = {name: room(form.shape, form.dtype) for name, form in forms.items()}
         self._filled = 0
+        here = spec.device.type == "cpu"  # calls of NumPy cost a third of torch's where arrays are small
+        self._tensors = {**self._columns(), "obs": self._obs}
+        self._arrays = {name: x.numpy() for name, x in self._tensors.items()} if here else {}
+        self._places: dict[int, Tensor] = {}
         # Of each seed, where episodes ended (t * E + e), and the observation that they ended with.
         self._ends: list[list[int]] = [[] for _ in range(spec.num_seeds)]
         self._finals: list[list[Tensor]] = [[] for _ in range(spec.num_seeds)]
@@ -110,13 +116,19 @@ class Rollout:
             if new.extras[name].shape != column[:, t].shape:
                 here, due = tuple(new.extras[name].shape), tuple(column[:, t].shape)
                 raise ValueError(f"transition.extras[{name!r}] has shape {here} where the rollout was made for {due}")
-        self._obs[:, t], self._obs[:, t + 1], self.action[:, t] = new.obs, new.next_obs, new.action
-        self.reward[:, t], self.terminated[:, t], self.truncated[:, t] = new.reward, new.terminated, new.truncated
-        for name, column in self.extras.items():
-            column[:, t] = new.extras[name]
+        said = [(f"extras.{name}", t, new.extras[name]) for name in self.extras]
+        flags = [("terminated", t, new.terminated), ("truncated", t, new.truncated)]
+        seen = [("obs", t, new.obs), ("obs", t + 1, new.next_obs)]
+        for name, at, x in (*seen, ("action", t, new.action), ("reward", t, new.reward), *flags, *said):
+            if self._arrays:
+                self._arrays[name][:, at] = x.numpy()
+            else:
+                self._tensors[name][:, at] = x
         self._filled = t + 1
         host = getattr(new, "host", None) or new  # where the step is on a device, its flags may be here already
-        self._keep_finals((host.terminated | host.truncated).cpu().numpy())
+        ended: np.ndarray = host.terminated.cpu().numpy() | host.truncated.cpu().numpy()
+        if ended.any():
+            self._keep_finals(ended)
 
     def cut(self, where: np.ndarray) -> None:
         """The newest step of each env in ``where``, (S, E) bool, counts as truncated; another episode follows it."""
@@ -204,16 +216,32 @@ class Rollout:
             raise ValueError(f"the rollout has {self._filled} of {self.steps} steps: there are no minibatches yet")
         if not 1 <= count <= self.capacity:
             raise ValueError(f"{count} minibatches of a rollout of {self.capacity} steps: choose 1 to {self.capacity}")
-        rows = {name: x.flatten(0, 2) for name, x in {"action": self.action, **self.extras, **more}.items()}
-        seen = (self._obs if obs is None else obs).flatten(0, 2)  # in ours one step more lies between two seeds
-        apart = len(seen) // self.spec.num_seeds
+        parts = {"action": self.action, "obs": self._obs if obs is None else obs, **self.extras, **more}
+        rows = {name: x.flatten(0, 2) for name, x in parts.items()}  # (S * T * E, ...)
         seeds = torch.arange(self.spec.num_seeds, device=self.spec.device).unsqueeze(1)
-        for index in stream.permutation(self.capacity).tensor_split(count, 1):  # (S, B)
-            at, of_obs = (index + seeds * self.capacity).flatten(), (index + seeds * apart).flatten()
-            parts = {name: x.index_select(0, at).view(*index.shape, *x.shape[1:]) for name, x in rows.items()}
-            yield Minibatch(
-                seen.index_select(0, of_obs).view(*index.shape, *seen.shape[1:]), parts.pop("action"), parts
-            )
+        order = (stream.permutation(self.capacity) + seeds * self.capacity).flatten().take(self._place(count))
+        sizes = [self.spec.num_seeds * len(part) for part in np.array_split(range(self.capacity), count)]
+        width = sum(x[0].nbytes for x in rows.values())
+        together = max(1, _GATHERED // (max(sizes) * width))  # minibatches that are picked out at once: an operation on
+        for first in range(0, count, together):  # many rows costs hardly more than one on few
+            own = sizes[first : first + together]
+            at, order = order[: sum(own)], order[sum(own) :]
+            picked = {name: x.index_select(0, at).split(own) for name, x in rows.items() if name != "obs"}
+            if obs is None:  # in ours one step more lies between two seeds
+                at = at + torch.div(at, self.capacity, rounding_mode="floor") * self.spec.num_envs
+            picked["obs"] = rows["obs"].index_select(0, at).split(own)
+            for i in range(len(own)):
+                part = {name: x[i].view(self.spec.num_seeds, -1, *x[i].shape[1:]) for name, x in picked.items()}
+                yield Minibatch(part.pop("obs"), part.pop("action"), part)
+
+    def _place(self, count: int) -> Tensor:
+        """(S * T * E,): of steps that lie seed by seed, those of the first of ``count`` minibatches, of all seeds, then
+        those of the second, and so on."""
+        if count not in self._places:
+            steps = torch.arange(self.spec.num_seeds * self.capacity, device=self.spec.device)
+            parts = steps.view(self.spec.num_seeds, self.capacity).tensor_split(count, 1)
+            self._places[count] = torch.cat([part.flatten() for part in parts])
+        return self._places[count]
 
     def state_dict(self) -> dict[str, Any]:
         """The steps that are there, a tensor for each seed; they share the rollout's memory."""
