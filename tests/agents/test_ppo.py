@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 from conftest import make_spec, registering
+from riddles import Doors, Follow, Match
 from rlbench.agents.ppo import PPO, PPOConfig
-from test_kit_agents import Doors, Follow, Match
 from test_promises import At, assert_same, assert_same_run, opened, rows, rows_of_seeds
 from torch import Tensor
 
