@@ -133,6 +133,35 @@ def test_gradients_are_those_of_autograd(name: str, hyper: dict[str, Any]) -> No
     torch.testing.assert_close(metrics["entropy"], entropy.detach())
 
 
+class Plain(torch.nn.Module):
+    """A network that has nothing but ``forward``."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)
+
+
+class OfTheirOwn(SAC):
+    def make_actor(self, spec: Spec, init: Any) -> torch.nn.Module:
+        return Plain(super().make_actor(spec, init))
+
+
+def test_an_actor_may_be_any_stacked_module() -> None:
+    ours = filled(made())
+    theirs = filled(OfTheirOwn(ours.spec, ours.config, Streams((4, 9, 2))))
+    for agent in (ours, theirs):
+        for transition in experience(agent.spec, 3):
+            agent.act(transition.obs, explore=True)
+            agent.observe(transition)
+            agent.update()
+        assert agent.updates == 3
+    for own, other in zip(ours.online.values(), theirs.online.values(), strict=True):
+        torch.testing.assert_close(own.data, other.data, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["vector", "discrete"])
 def test_every_part_takes_adams_step_and_targets_follow(name: str) -> None:
     agent = filled(made(SPECS[name], tau=0.1, critic_learning_rate=2e-3, alpha_learning_rate=0.1))
