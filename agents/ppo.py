@@ -2,29 +2,29 @@
 
 Schulman et al. 2017, arXiv:1707.06347, with generalised advantage estimation (Schulman et al. 2016, arXiv:1506.02438).
 Switches for what implementations add to the paper (Engstrom et al. 2020, arXiv:2005.12729): normalised advantages,
-observations and rewards, clipped values, schedules. For actions that are one choice, several at once, or continuous;
-where an environment says what actions are legal, no other is taken. Everything carries the seed axis S: S learners,
-stacked, each with its own networks, rollout and random numbers.
+observations and rewards, clipped values, schedules; and memory, which is `ppo_memory`. For actions that are one choice,
+several at once, or continuous; where an environment says what actions are legal, no other is taken. Everything carries
+the seed axis S: S learners, stacked, each with its own networks, rollout and random numbers.
 """
 
-import math
-from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field, model_validator
+from rlbench.agents.ppo_memory import PPOWithMemory
 from torch import Tensor
 
 from rlbench import functional, nn
 from rlbench.agent import Agent, AgentConfig
-from rlbench.distributions import Categorical, DiagonalNormal, MultiCategorical
 from rlbench.errors import UsageError
 from rlbench.optim import Adam
+from rlbench.policies import Policy, PolicyForm
 from rlbench.replay import Minibatch, Rollout
 from rlbench.rng import Stream, Streams
 from rlbench.types import NO_EXTRAS, Extra, Extras, Spec, Transition
 
-Policy = Categorical | MultiCategorical | DiagonalNormal
+WayBack = Callable[[Tensor, Sequence[Tensor]], None]  # of the gradient at an output, to those of the parameters
 
 
 class PPOConfig(AgentConfig):
@@ -58,6 +58,9 @@ class PPOConfig(AgentConfig):
         0.0,
         description="log of the deviation of continuous actions at first; their bounds count as -1 and 1",
     )
+    memory: Literal["none", "gru"] = Field("none", description="what policy and value remember an episode by")
+    memory_size: int = Field(64, ge=1, description="numbers that each remembers")
+    sequence_length: int = Field(16, ge=1, description="with memory: steps in a row that are learned from together")
     mask_actions: bool = Field(True, description="never take an action that the environment's action_mask forbids")
 
     @model_validator(mode="after")
@@ -66,6 +69,16 @@ class PPOConfig(AgentConfig):
             raise ValueError("hidden: every layer needs at least one unit")
         if self.normalise_advantage and self.batch_size < 2:
             raise ValueError("batch_size: advantages are normalised over 2 steps or more; or normalise_advantage=false")
+        if self.memory == "none":
+            return self
+        if not self.hidden:
+            raise ValueError("hidden: memory takes at least one layer before it")
+        if self.rollout_steps % self.sequence_length:
+            raise ValueError(
+                f"rollout_steps {self.rollout_steps} is no multiple of sequence_length {self.sequence_length}"
+            )
+        if self.batch_size < self.sequence_length:
+            raise ValueError(f"batch_size {self.batch_size} holds no sequence of {self.sequence_length} steps")
         return self
 
 
@@ -86,14 +99,21 @@ class PPO(Agent):
     run_defaults: ClassVar[Mapping[str, Any]] = {"num_envs": 8}
     wants = ("action_mask",)
 
+    def __new__(cls, spec: Spec, config: PPOConfig, streams: Streams) -> "PPO":
+        if config.memory == "none":
+            return super().__new__(cls)
+        if cls is not PPO and not issubclass(cls, RecurrentPPO):
+            raise UsageError(f"{cls.__name__} is a PPO without memory: derive it from RecurrentPPO to give it one")
+        return super().__new__(RecurrentPPO if cls is PPO else cls)
+
     def __init__(self, spec: Spec, config: PPOConfig, streams: Streams) -> None:
         self.spec, self.config = spec, config
-        self.chosen = spec.action_dtype == torch.int64  # and not continuous
+        self.form = PolicyForm(spec)
+        self.chosen = self.form.chosen  # and not continuous
         self.masked = config.mask_actions and "action_mask" in spec.extras and self.chosen
         self._check_fit()
         self.draws, self.order, init = streams["explore"], streams["replay"], streams["init"]
-        numbers = spec.num_actions or sum(spec.action_sizes or ()) or math.prod(spec.action_shape)
-        self.policy_net = self.make_policy(spec, numbers, init).requires_grad_(False)
+        self.policy_net = self.make_policy(spec, self.form.numbers, init).requires_grad_(False)
         self.value_net = self.make_value(spec, init).requires_grad_(False)
         start = torch.full((spec.num_seeds, 1, *spec.action_shape), config.log_std, device=spec.device)
         self.log_std = torch.nn.ParameterList([] if self.chosen else [start]).requires_grad_(False)
@@ -103,15 +123,17 @@ class PPO(Agent):
         ends = [sum(1 for _ in part.parameters()) for part in parts[:2]]
         self._own = slice(0, ends[0]), slice(ends[0], sum(ends))  # of the parameters: the policy's, the value's
 
-        self.middle, self.reach = _units(spec)
-        self.seen = nn.RunningMoments(spec.obs_shape, init)
         self.normalises = config.normalise_obs and spec.obs_dtype == torch.float32
+        self.seen = nn.RunningMoments(spec.obs_shape if self.normalises else (), init)
         self.scale = nn.RewardScale(spec.num_envs, init, gamma=config.gamma)
-        drawn = {} if self.chosen else {"drawn": Extra(spec.action_shape, torch.float32)}
-        mask = {"action_mask": spec.extras["action_mask"]} if self.masked else {}
-        self.replay: Rollout = Rollout(spec, config.rollout_steps, {**drawn, **mask})
+        self.replay: Rollout = Rollout(spec, config.rollout_steps, self.kept())
         self.batches = -(-self.replay.capacity // config.batch_size)  # of an epoch
         self.env_steps = 0
+
+    def kept(self) -> dict[str, Extra]:
+        """What a rollout keeps of each step besides the usual."""
+        drawn = {} if self.chosen else {"drawn": Extra(self.spec.action_shape, torch.float32)}
+        return {**drawn, **({"action_mask": self.spec.extras["action_mask"]} if self.masked else {})}
 
     def _check_fit(self) -> None:
         """Raises UsageError where the hyper-parameters do not fit the environment."""
@@ -129,7 +151,7 @@ class PPO(Agent):
                 "one step, whose advantage cannot be normalised: raise it, or --set ppo.normalise_advantage=false"
             )
         if self.masked:
-            found, due = spec.extras["action_mask"], spec.num_actions or sum(spec.action_sizes or ())
+            found, due = spec.extras["action_mask"], self.form.numbers
             if found.dtype != torch.bool or found.shape != (due,):
                 raise UsageError(
                     f"ppo takes an action_mask with one entry for each of {due} choices, side by side; this "
@@ -160,12 +182,8 @@ class PPO(Agent):
 
     def policy(self, numbers: Tensor, legal: Tensor | None = None) -> Policy:
         """What the policy's network says, (S, N, numbers), as chances; ``legal`` is (S, N, A)."""
-        if self.spec.num_actions is not None:
-            return Categorical(numbers, legal)
-        if self.spec.action_sizes is not None:
-            return MultiCategorical(numbers, self.spec.action_sizes, legal)
-        log_std = self.log_std[0].clone()  # a policy stays what it was while the weights move
-        return DiagonalNormal(numbers.view(*numbers.shape[:2], *self.spec.action_shape), log_std)
+        log_std = None if self.chosen else self.log_std[0].clone()  # a policy stays what it was while the weights move
+        return self.form.policy(numbers, legal, log_std)
 
     def value(self, obs: Tensor) -> Tensor:
         """Of observations as the networks see them, (S, N, *O) -> (S, N)."""
@@ -175,12 +193,14 @@ class PPO(Agent):
         return self.seen(obs) if self.normalises else obs
 
     def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor | tuple[Tensor, Extras]:
-        policy = self.policy(self.policy_net.forward(self.normalised(obs)), self._legal(extras))
+        return self.acted(self.policy_net.forward(self.normalised(obs)), extras, explore)
+
+    def acted(self, numbers: Tensor, extras: Extras, explore: bool) -> Tensor | tuple[Tensor, Extras]:
+        """What `act` returns where the policy's network says ``numbers``, (S, E, numbers)."""
+        policy = self.policy(numbers, self._legal(extras))
         drawn = policy.sample(self.draws) if explore else policy.mode
-        if self.chosen:
-            return drawn
-        action = (self.middle + drawn * self.reach).clamp(self.spec.action_low, self.spec.action_high)
-        return (action, {"drawn": drawn}) if explore else action
+        action = self.form.action(drawn)
+        return (action, {"drawn": drawn}) if explore and not self.chosen else action
 
     def _legal(self, extras: Extras) -> Tensor | None:
         return extras["action_mask"] if self.masked else None
@@ -207,39 +227,50 @@ class PPO(Agent):
         """From a full rollout to new weights."""
         c, rollout = self.config, self.replay
         lead = rollout.reward.shape  # (S, T, E)
-        obs = self.normalised(rollout.obs.flatten(1, 2))  # (S, T * E, *O)
-        legal, action = self._legal(rollout.extras), rollout.extras.get("drawn", rollout.action)
-        value, log_prob = self._before(obs, action.flatten(1, 2), None if legal is None else legal.flatten(1, 2))
-        value, log_prob = value.view(lead), log_prob.view(lead)
-
+        obs = self.normalised(rollout.obs.flatten(1, 2)).view(*lead, *self.spec.obs_shape)
+        log_prob, value, next_value = self.judged(obs)  # by the weights that the steps were taken with
         reward = self.scale(rollout.reward) if c.normalise_rewards else rollout.reward
-        next_value = rollout.next_value(lambda final: self.value(self.normalised(final)), value)
         ends = rollout.terminated, rollout.truncated
         advantage = functional.gae(reward, value, next_value, *ends, gamma=c.gamma, lambda_=c.gae_lambda)
         kept = {"log_prob": log_prob, "value": value, "advantage": advantage, "target": advantage + value}
 
         self.adam.learning_rate = self._scheduled(c.learning_rate, c.learning_rate_end)
         clip = self._scheduled(c.clip, c.clip_end)
-        seen = obs.view(*lead, *obs.shape[2:])
         for _ in range(c.epochs):
-            for part in rollout.minibatches(self.batches, self.order, seen, **kept):
+            for part in self.minibatches(obs, kept):
                 learned = self.learn_from(part, clip)
         if self.normalises:  # now, since within a rollout the numbers must mean the same throughout
             self.seen.update(rollout.obs.flatten(1, 2))
         return self._metrics(learned, clip)
 
-    def _before(self, obs: Tensor, action: Tensor, legal: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Values and log-probabilities of all steps, (S, T * E), by the weights that they were taken with.
+    def judged(self, obs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-probabilities of the actions of a full rollout, values, and those of what followed; (S, T, E) each.
 
-        In parts of the size of a minibatch: images take many times their memory on the way.
+        In parts of the size of a minibatch: images take many times their memory on the way. What followed a step is
+        the next one, but for an episode's end: `Rollout.next_value`.
+
+        Args:
+            obs: (S, T, E, *O), as the networks see them.
         """
-        values, log_probs = [], []
-        for at in torch.arange(obs.shape[1]).tensor_split(self.batches):
-            part = slice(int(at[0]), int(at[-1]) + 1)
-            policy = self.policy(self.policy_net.forward(obs[:, part]), None if legal is None else legal[:, part])
-            values.append(self.value(obs[:, part]))
-            log_probs.append(policy.log_prob(action[:, part]))
-        return torch.cat(values, 1), torch.cat(log_probs, 1)
+        rollout = self.replay
+        given: dict[str, Tensor] = {"obs": obs, "action": rollout.action, **rollout.extras}
+        columns = {name: x.flatten(1, 2).tensor_split(self.batches, 1) for name, x in given.items()}
+        log_probs, values = [], []
+        for i in range(self.batches):
+            part = {name: x[i] for name, x in columns.items()}
+            policy = self.policy(self.policy_net.forward(part["obs"]), self._legal(part))
+            log_probs.append(policy.log_prob(part.get("drawn", part["action"])))
+            values.append(self.value(part["obs"]))
+        log_prob, value = (torch.cat(parts, 1).view(rollout.reward.shape) for parts in (log_probs, values))
+        return log_prob, value, rollout.next_value(lambda final: self.value(self.normalised(final)), value)
+
+    def minibatches(self, obs: Tensor, kept: dict[str, Tensor]) -> Iterator[Minibatch]:
+        """All steps once, dealt out anew."""
+        return self.replay.minibatches(self.batches, self.order, obs, **kept)
+
+    def vjp(self, net: torch.nn.Module, part: Minibatch) -> tuple[Tensor, WayBack]:
+        """What ``net`` says of a minibatch, (S, B, n), and the way back from there to its parameters."""
+        return nn.vjp(net, part.obs)
 
     def _scheduled(self, start: float, end: float | None) -> float:
         """What a schedule says for the rollout at hand: the first one has ``start``."""
@@ -251,17 +282,17 @@ class PPO(Agent):
     def learn_from(self, part: Minibatch, clip: float) -> GradientStep:
         """One gradient step of every seed, each leaf of ``part`` (S, B, ...)."""
         c, kept = self.config, part.extras
-        action, count = kept.get("drawn", part.action), part.obs.shape[1]
+        action, count = kept.get("drawn", part.action), kept["advantage"].shape[1]
         advantage = functional.standardised(kept["advantage"]) if c.normalise_advantage else kept["advantage"]
 
-        numbers, pull_policy = nn.vjp(self.policy_net, part.obs)  # (S, B, numbers), and the way back to the parameters
+        numbers, pull_policy = self.vjp(self.policy_net, part)  # (S, B, numbers)
         policy = self.policy(numbers, self._legal(kept))
         log_ratio = policy.log_prob(action) - kept["log_prob"]  # (S, B), as all that follows
         ratio = log_ratio.exp()
         gain, slope = functional.clipped_gain(ratio, advantage, clip)
         at_numbers, *at_log_std = policy.pull(action, slope * ratio * (-1 / count), -c.entropy_weight / count)
 
-        value, pull_value = nn.vjp(self.value_net, part.obs)  # (S, B, 1)
+        value, pull_value = self.vjp(self.value_net, part)  # (S, B, 1)
         error, value_slope = self._value_loss(value.squeeze(-1), kept["value"], kept["target"])
 
         grads = self.params.grads  # of the mean over the minibatch, each seed its own
@@ -314,28 +345,12 @@ class PPO(Agent):
 
     def explain(self, obs: Tensor, extras: Extras = NO_EXTRAS) -> dict[str, Tensor]:
         obs = self.normalised(obs)
-        policy, value = self.policy(self.policy_net.forward(obs), self._legal(extras)), self.value(obs)
-        if isinstance(policy, Categorical):
-            return {"value": value, "probabilities": policy.probabilities}
-        if isinstance(policy, DiagonalNormal):
-            mean, std = self.middle + policy.mean * self.reach, policy.log_std.exp() * self.reach
-            return {"value": value, "mean": _flat(mean), "std": _flat(std)}
-        return {"value": value}
+        return self.explained(self.policy_net.forward(obs), self.value(obs), extras)
+
+    def explained(self, numbers: Tensor, value: Tensor, extras: Extras) -> dict[str, Tensor]:
+        """For people to look at: the policy of ``numbers``, (S, E, numbers), and the values, (S, E)."""
+        return {"value": value, **self.form.shown(self.policy(numbers, self._legal(extras)))}
 
 
-def _flat(x: Tensor) -> Tensor:
-    """(S, N, *action_shape) -> (S, N, numbers)."""
-    return x.reshape(*x.shape[:2], -1)
-
-
-def _units(spec: Spec) -> tuple[Tensor | float, Tensor | float]:
-    """What a draw of 0 is as a continuous action, and how far 1 is from there: between two bounds, half of the way.
-
-    Where an action has a bound on one side, or none, it is what was drawn.
-    """
-    if spec.action_low is None or spec.action_high is None:
-        return 0.0, 1.0
-    low, high = spec.action_low.double(), spec.action_high.double()  # float32 may not hold the width
-    bounded = low.isfinite() & high.isfinite()
-    middle, reach = torch.where(bounded, (low + high) / 2, 0.0), torch.where(bounded, (high - low) / 2, 1.0)
-    return middle.float(), reach.float()
+class RecurrentPPO(PPOWithMemory, PPO):  # type: ignore[misc]
+    """S policies and values with memory: what `PPO` is where its config says so."""

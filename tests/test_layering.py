@@ -14,7 +14,7 @@ FOLDERS = ("rlbench", "agents", "envs", "experiments")
 # What the kit holds besides its own rooms: all that the author of an agent needs.
 KIT = (
     "acting", "agent", "agent_state", "distributions", "errors", "files", "functional", "learner", "numbers", "optim",
-    "rng", "seed_axis", "types", "units", "version",
+    "policies", "rng", "seed_axis", "types", "units", "version",
 )  # fmt: skip
 KIT_ROOMS = ("cuda", "nn", "replay")
 
