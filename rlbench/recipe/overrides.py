@@ -45,7 +45,7 @@ class Bare(NamedTuple):
         if not text:
             empty = self._quoted('""')
             raise UsageError(f"--set {self.key}= has no value. An empty text is {empty}")
-        if (almost := _spelling(text)) is None:
+        if (almost := _listed(text, wanted) or _spelling(text)) is None:
             return text  # where no text is wanted, the key's own check says so
         if len(text) > LONG:
             raise UsageError(f"--set {self.key}: a text of {len(text):,} characters is no TOML; {text[:20]!r}...")
@@ -142,6 +142,13 @@ def _parse(value: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return found if found.keys() == whole.keys() == {"value"} and len(whole["value"]) == 1 else None
+
+
+def _listed(text: str, wanted: Any) -> str | None:
+    """The list that is meant by its entries alone, as 128,128 is where a list is wanted."""
+    lists = any(typing.get_origin(one) in (list, tuple) for one in (wanted, *typing.get_args(wanted)))
+    entries = "[" + re.sub(r"[,\s]+", ", ", text.strip()) + "]"
+    return entries if lists and _parse(entries) is not None else None
 
 
 def _spelling(text: str) -> str | None:

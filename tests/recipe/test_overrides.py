@@ -1,5 +1,6 @@
 """``--set key=value``: what is meant is taken, what is nearly TOML is refused with the spelling that works."""
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,11 @@ def test_the_slippery_lake(tmp_path: Path) -> None:
     )
     assert "Write --set env_kwargs.is_slippery=false." in said
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("value", "right"), [("128,128", "[128, 128]"), ("64 64 64", "[64, 64, 64]")])
+def test_entries_without_their_brackets_are_a_list_where_one_is_wanted(value: str, right: str) -> None:
+    with pytest.raises(UsageError) as told:
+        Recipe.load(env="CartPole-v1", overrides=[f"dqn.hidden={value}"])
+    assert f"is no TOML. Write --set {shlex.quote(f'dqn.hidden={right}')}." in str(told.value)
+    assert Recipe.load(env="CartPole-v1", overrides=[f"dqn.hidden={right}"]).hyper["hidden"] == json.loads(right)
