@@ -30,6 +30,7 @@ BUILT_IN = {
     "q_learning": "rlbench.agents.q_learning:QLearning",
     "random": "rlbench.agents.random:Random",
     "sac": "rlbench.agents.sac:SAC",
+    "reinforce": "rlbench.agents.reinforce:Reinforce",
     "sarsa": "rlbench.agents.sarsa:Sarsa",
 }
 GROUP = "rlbench.agents"

@@ -37,6 +37,7 @@ CASES: dict[str, tuple[str, str, int, dict[str, Any]]] = {  # agent, environment
     "sac, masked": ("sac", "Taxi-v4", 1, OFF),
     "q_learning": ("q_learning", "FrozenLake-v1", 3, {}),
     "sarsa": ("sarsa", "Taxi-v4", 3, {}),
+    "reinforce": ("reinforce", "CartPole-v1", 3, {}),
     "random": ("random", "Pendulum-v1", 3, {}),
     "a user's own": (DUELING, "CartPole-v1", 1, OFF),
 }
