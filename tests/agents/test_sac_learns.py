@@ -9,28 +9,13 @@ import pytest
 import torch
 from conftest import registering
 from gymnasium import spaces
+from riddles import Doors, Follow
 
 import rlbench
 from rlbench.agent_state import pick, same
 from rlbench.recipe import Recipe
 from rlbench.runfolder import checkpoint_file
 from rlbench.training.train import resume
-
-
-class Follow(gymnasium.Env[np.ndarray, np.ndarray]):
-    """One step: see a number x from -1 to 1, answer with a from -1 to 2; reward -(a - x / 2)**2. The best is 0."""
-
-    def __init__(self) -> None:
-        self.observation_space = spaces.Box(-1, 1, (1,), np.float32)
-        self.action_space = spaces.Box(-1, 2, (1,), np.float32)
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
-        super().reset(seed=seed)
-        self.x = self.np_random.uniform(-1, 1, 1).astype(np.float32)
-        return self.x, {}
-
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        return np.zeros(1, np.float32), -float((action - self.x / 2)[0] ** 2), True, False, {}
 
 
 class Steady(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -54,31 +39,6 @@ class Steady(gymnasium.Env[np.ndarray, np.ndarray]):
         self.steps += 1
         ended = self.steps == 3 if self.cut else True
         return np.ones(1, np.float32), 1 - float((action[0] - 0.5) ** 2), ended and not self.cut, ended and self.cut, {}
-
-
-class Doors(gymnasium.Env[np.ndarray, np.int64]):
-    """Two steps, three doors, of which one is locked: to try it is an error, and which it is the mask says alone.
-    Door 2 gives 1, or where that is locked door 0. The best return is 2."""
-
-    def __init__(self) -> None:
-        self.observation_space = spaces.Box(0, 1, (1,), np.float32)
-        self.action_space = spaces.Discrete(3)
-
-    def told(self) -> dict[str, Any]:
-        self.locked = int(self.np_random.integers(0, 3))
-        return {"action_mask": np.arange(3) != self.locked}
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
-        super().reset(seed=seed)
-        self.steps = 0
-        return np.ones(1, np.float32), self.told()
-
-    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        if action == self.locked:
-            raise RuntimeError("this door is locked")
-        self.steps += 1
-        right = action == (0 if self.locked == 2 else 2)
-        return np.ones(1, np.float32), float(right), self.steps == 2, False, self.told()
 
 
 registered = registering({"FollowOne-v0": Follow, "Steady-v0": Steady, "LockedDoors-v0": Doors})
