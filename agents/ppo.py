@@ -288,9 +288,8 @@ class PPO(Agent):
         numbers, pull_policy = self.vjp(self.policy_net, part)  # (S, B, numbers)
         policy = self.policy(numbers, self._legal(kept))
         log_ratio = policy.log_prob(action) - kept["log_prob"]  # (S, B), as all that follows
-        ratio = log_ratio.exp()
-        gain, slope = functional.clipped_gain(ratio, advantage, clip)
-        at_numbers, *at_log_std = policy.pull(action, slope * ratio * (-1 / count), -c.entropy_weight / count)
+        gain, slope = functional.clipped_gain(log_ratio, advantage, clip)
+        at_numbers, *at_log_std = policy.pull(action, slope * (-1 / count), -c.entropy_weight / count)
 
         value, pull_value = self.vjp(self.value_net, part)  # (S, B, 1)
         error, value_slope = self._value_loss(value.squeeze(-1), kept["value"], kept["target"])

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .functional import softplus
+from .nn import kernels
 from .rng import Stream
 
 PullDraw = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -75,8 +76,8 @@ class Categorical:
     def pull(self, action: Tensor, at_log_prob: Tensor, at_entropy: float = 0.0) -> tuple[Tensor]:
         """Pull gradients back to what this was made of (a vector-Jacobian product).
 
-        With p the probabilities and H the entropy: d log p(a) / d logit_i = [i = a] - p_i, and
-        dH / d logit_i = -p_i (log p_i + H).
+        With p the probabilities and H the entropy: dH / d log p_i = -p_i (log p_i + 1), and from there to the logits
+        as through any log-softmax.
 
         Args:
             action: (S, N) int64, legal ones.
@@ -86,13 +87,11 @@ class Categorical:
         Returns:
             The gradient at the logits, (S, N, A); 0 of what the mask leaves out.
         """
-        p = self.log_probs.exp()
-        taken = torch.zeros_like(p).scatter_(-1, action.unsqueeze(-1), 1.0)
-        at_logits = taken.sub_(p).mul_(at_log_prob.unsqueeze(-1))
+        log_probs = self.log_probs
+        at_log_probs = torch.zeros_like(log_probs).scatter_(-1, action.unsqueeze(-1), at_log_prob.unsqueeze(-1))
         if at_entropy:
-            weighed = p * self.log_probs
-            entropy = -weighed.sum(-1, keepdim=True)
-            at_logits -= weighed.addcmul_(p, entropy).mul_(at_entropy)
+            at_log_probs -= (log_probs + 1).mul_(log_probs.exp()).mul_(at_entropy)
+        at_logits = kernels.log_softmax_back(at_log_probs, log_probs)
         return (at_logits,)
 
 

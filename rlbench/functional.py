@@ -175,22 +175,23 @@ def huber_loss(td_error: Tensor, delta: float = 1.0) -> tuple[Tensor, Tensor]:
     return slope * (td_error - 0.5 * slope), slope
 
 
-def clipped_gain(ratio: Tensor, advantage: Tensor, clip: float) -> tuple[Tensor, Tensor]:
-    """PPO's clipped objective per element, and its derivative by the ratio.
+def clipped_gain(log_ratio: Tensor, advantage: Tensor, clip: float) -> tuple[Tensor, Tensor]:
+    """PPO's clipped objective per element, and its derivative by the log-probability of the action.
 
     min(r A, clip(r, 1 - c, 1 + c) A)        (Schulman et al. 2017, eq. 7, arXiv:1707.06347)
 
     Args:
-        ratio: any shape, r: the chance of an action now over that when it was taken.
+        log_ratio: any shape, log r: the log-probability of an action now less that when it was taken.
         advantage: of that shape, A.
         clip: c, above 0.
 
     Returns:
-        The objective, of which more is better, and its derivative: A, or 0 where the clipped one is the smaller.
+        The objective, of which more is better, and its derivative: r A, or 0 where the clipped one is the smaller.
     """
-    _same_shape(ratio, advantage)
-    plain, clipped = ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage
-    return torch.minimum(plain, clipped), advantage.masked_fill(plain > clipped, 0.0)
+    _same_shape(log_ratio, advantage)
+    ratio = log_ratio.exp()
+    plain, clipped = ratio * advantage, ratio.clamp(1 - clip, 1 + clip).mul_(advantage)
+    return torch.minimum(plain, clipped), plain.masked_fill(plain > clipped, 0.0)
 
 
 def clipped_error(value: Tensor, before: Tensor, target: Tensor, clip: float) -> tuple[Tensor, Tensor]:
@@ -217,8 +218,8 @@ def clipped_error(value: Tensor, before: Tensor, target: Tensor, clip: float) ->
 
 def standardised(x: Tensor) -> Tensor:
     """``x``, (S, N), less the mean of each seed's N numbers, over their deviation; 0 where all are the same."""
-    apart = x - x.mean(1, keepdim=True)
-    return apart.div_(torch.linalg.vector_norm(apart, dim=1, keepdim=True).div_(x.shape[1] ** 0.5).add_(1e-8))
+    variance, mean = torch.var_mean(x, 1, correction=0, keepdim=True)
+    return (x - mean).div_(variance.sqrt_().add_(1e-8))
 
 
 def sigmoid(x: Tensor) -> Tensor:

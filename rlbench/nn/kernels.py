@@ -86,6 +86,17 @@ def tanh_back_in_parts(grad: Tensor, y: Tensor) -> Tensor:
     return grad * (1 - y * y)
 
 
+def log_softmax_back(grad: Tensor, y: Tensor) -> Tensor:
+    """The gradient below a log-softmax over the last axis that gave ``y``; any shape."""
+    below: Tensor = torch.ops.aten._log_softmax_backward_data(grad, y, -1, y.dtype)
+    return below
+
+
+def log_softmax_back_in_parts(grad: Tensor, y: Tensor) -> Tensor:
+    """`log_softmax_back`."""
+    return grad - y.exp() * grad.sum(-1, keepdim=True)
+
+
 def layer_norm(x: Tensor, epsilon: float = 1e-5) -> tuple[Tensor, Tensor, Tensor]:
     """``x`` normalised over its last axis, the mean, and one over the deviation, both with a last axis of 1."""
     normed, mean, rstd = torch.native_layer_norm(x, x.shape[-1:], None, None, epsilon)
@@ -128,5 +139,7 @@ if not _has("ops.aten.threshold_backward"):
     relu_back = relu_back_in_parts
 if not _has("ops.aten.tanh_backward"):
     tanh_back = tanh_back_in_parts
+if not _has("ops.aten._log_softmax_backward_data"):
+    log_softmax_back = log_softmax_back_in_parts
 if not (_has("native_layer_norm") and _has("ops.aten.native_layer_norm_backward")):
     layer_norm, layer_norm_back = layer_norm_in_parts, layer_norm_back_in_parts

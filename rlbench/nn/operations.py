@@ -147,6 +147,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("x.double().mean(1)", lambda x: x.double().mean(1)),
     Operation("x.amax(-1)", lambda x: x.amax(-1)),
     Operation("x.var(1)", lambda x: _pairs(x).var(1)),
+    Operation("torch.var_mean(x, 1, correction=0)", lambda x: torch.add(*torch.var_mean(_pairs(x), 1, correction=0))),
     Operation("x.cumsum(1), x.cumprod(1)", lambda x: x.cumsum(1) + x.cumprod(1)),
     Operation("x.quantile(0.3, 1)", lambda x: x.quantile(0.3, 1)),
     Operation("x.prod(-1)", lambda x: x.prod(-1)),

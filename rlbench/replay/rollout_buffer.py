@@ -70,7 +70,7 @@ class Rollout:
         here = spec.device.type == "cpu"  # calls of NumPy cost a third of torch's where arrays are small
         self._tensors = {**self._columns(), "obs": self._obs}
         self._arrays = {name: x.numpy() for name, x in self._tensors.items()} if here else {}
-        self._places: dict[int, Tensor] = {}
+        self._deals: dict[int, tuple[list[int], Tensor, Tensor]] = {}
         # Of each seed, where episodes ended (t * E + e), and the observation that they ended with.
         self._ends: list[list[int]] = [[] for _ in range(spec.num_seeds)]
         self._finals: list[list[Tensor]] = [[] for _ in range(spec.num_seeds)]
@@ -218,11 +218,10 @@ class Rollout:
             raise ValueError(f"{count} minibatches of a rollout of {self.capacity} steps: choose 1 to {self.capacity}")
         parts = {"action": self.action, "obs": self._obs if obs is None else obs, **self.extras, **more}
         rows = {name: x.flatten(0, 2) for name, x in parts.items()}  # (S * T * E, ...)
-        seeds = torch.arange(self.spec.num_seeds, device=self.spec.device).unsqueeze(1)
-        order = (stream.permutation(self.capacity) + seeds * self.capacity).flatten().take(self._place(count))
-        sizes = [self.spec.num_seeds * len(part) for part in np.array_split(range(self.capacity), count)]
-        width = sum(x[0].nbytes for x in rows.values())
-        together = max(1, _GATHERED // (max(sizes) * width))  # minibatches that are picked out at once: an operation on
+        sizes, place, offsets = self._dealt(count)
+        order = stream.permutation(self.capacity).add_(offsets).view(-1).take(place)
+        width = sum(x.nbytes for x in rows.values()) // len(order)
+        together = max(1, _GATHERED // (sizes[0] * width))  # minibatches that are picked out at once: an operation on
         for first in range(0, count, together):  # many rows costs hardly more than one on few
             own = sizes[first : first + together]
             at, order = order[: sum(own)], order[sum(own) :]
@@ -234,14 +233,20 @@ class Rollout:
                 part = {name: x[i].view(self.spec.num_seeds, -1, *x[i].shape[1:]) for name, x in picked.items()}
                 yield Minibatch(part.pop("obs"), part.pop("action"), part)
 
-    def _place(self, count: int) -> Tensor:
-        """(S * T * E,): of steps that lie seed by seed, those of the first of ``count`` minibatches, of all seeds, then
-        those of the second, and so on."""
-        if count not in self._places:
-            steps = torch.arange(self.spec.num_seeds * self.capacity, device=self.spec.device)
-            parts = steps.view(self.spec.num_seeds, self.capacity).tensor_split(count, 1)
-            self._places[count] = torch.cat([part.flatten() for part in parts])
-        return self._places[count]
+    def _dealt(self, count: int) -> tuple[list[int], Tensor, Tensor]:
+        """How ``count`` minibatches come out of steps that lie seed by seed.
+
+        Returns:
+            How many steps each has, of all seeds together; where those of the first lie, of all seeds, then those of
+            the second, and so on, (S * T * E,); and where each seed begins, (S, 1).
+        """
+        if count not in self._deals:
+            seeds, device = self.spec.num_seeds, self.spec.device
+            parts = torch.arange(seeds * self.capacity, device=device).view(seeds, -1).tensor_split(count, 1)
+            offsets = torch.arange(seeds, device=device).unsqueeze(1) * self.capacity
+            place = torch.cat([part.flatten() for part in parts])
+            self._deals[count] = [part.numel() for part in parts], place, offsets
+        return self._deals[count]
 
     def state_dict(self) -> dict[str, Any]:
         """The steps that are there, a tensor for each seed; they share the rollout's memory."""

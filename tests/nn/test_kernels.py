@@ -12,7 +12,7 @@ from rlbench.nn import kernels
 from rlbench.rng import Streams
 from rlbench.training.train import train
 
-NAMES = ("adam_step", "relu_back", "tanh_back", "layer_norm", "layer_norm_back")
+NAMES = ("adam_step", "relu_back", "tanh_back", "log_softmax_back", "layer_norm", "layer_norm_back")
 
 
 def noise(*shape: int) -> Tensor:
@@ -30,10 +30,16 @@ def test_adam_in_parts_takes_the_same_steps() -> None:
         torch.testing.assert_close(one, other)
 
 
-def test_relu_tanh_and_layer_norm_in_parts() -> None:
+def test_relu_tanh_softmax_and_layer_norm_in_parts() -> None:
     x, grad = noise(2, 5, 7), noise(2, 5, 7) + 0.1
     torch.testing.assert_close(kernels.tanh_back(grad, x.tanh()), kernels.tanh_back_in_parts(grad, x.tanh()))
     assert torch.equal(kernels.relu_back(grad, x.relu()), kernels.relu_back_in_parts(grad, x.relu()))
+    log_probs = x.log_softmax(-1)
+    back = kernels.log_softmax_back(grad, log_probs)
+    torch.testing.assert_close(back, kernels.log_softmax_back_in_parts(grad, log_probs))
+    leaf = x.clone().requires_grad_()
+    (leaf.log_softmax(-1) * grad).sum().backward()
+    torch.testing.assert_close(back, leaf.grad)
     normed, mean, rstd = kernels.layer_norm(x)
     for one, other in zip((normed, mean, rstd), kernels.layer_norm_in_parts(x), strict=True):
         torch.testing.assert_close(one, other)
