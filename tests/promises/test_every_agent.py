@@ -23,6 +23,7 @@ DUELING = f"{Path(__file__).parents[1]}/user_agents/dueling.py:Dueling"
 OFF = {"learning_starts": 30, "batch_size": 15, "hidden": [17, 9]}
 ON = {"rollout_steps": 13, "batch_size": 11, "epochs": 2, "hidden": [17, 9]}
 GRU = {"memory": "gru", "memory_size": 9, "sequence_length": 6, "burn_in": 3}
+REMEMBERS = {"memory": "gru", "memory_size": 9}
 CASES: dict[str, tuple[str, str, int, dict[str, Any]]] = {  # agent, environment, E, hyper-parameters
     "dqn": ("dqn", "CartPole-v1", 3, {**OFF, "n_step": 3, "double": True}),
     "dqn, masked": ("dqn", "Taxi-v4", 1, OFF),
@@ -32,6 +33,9 @@ CASES: dict[str, tuple[str, str, int, dict[str, Any]]] = {  # agent, environment
     "ppo, continuous": ("ppo", "Pendulum-v1", 3, {**ON, "normalise_obs": True, "normalise_rewards": True}),
     "pqn": ("pqn", "CartPole-v1", 3, ON),
     "pqn, masked": ("pqn", "Taxi-v4", 3, ON),
+    "ppo, memory": ("ppo", "CartPole-v1", 3, {**ON, "rollout_steps": 15, "sequence_length": 5, **REMEMBERS}),
+    "pqn": ("pqn", "CartPole-v1", 3, ON),
+    "pqn, masked": ("pqn", "Taxi-v4", 1, {**ON, "hidden": [9]}),
     "sac": ("sac", "Pendulum-v1", 1, OFF),
     "sac, discrete": ("sac", "CartPole-v1", 3, OFF),
     "sac, masked": ("sac", "Taxi-v4", 1, OFF),
