@@ -54,7 +54,6 @@ AGENTS = [
     ("ppo", "CartPole-v1"),
     ("ppo", "Pendulum-v1"),
     ("ppo", "Taxi-v4"),  # masked
-    ("pqn", "CartPole-v1"),
     ("pqn", "Taxi-v4"),  # masked
     ("pqn", "CartPole-v1"),
     ("sac", "Pendulum-v1"),
@@ -67,7 +66,6 @@ AGENTS = [
 MEMORY = {"memory": "gru", "memory_size": 8, "sequence_length": 6, "burn_in": 3, "double": True, "n_step": 2}
 TINY: dict[str, dict[str, Any]] = {
     "ppo": {"hidden": [16], "rollout_steps": 16, "batch_size": 16, "epochs": 2},
-    "pqn": {"hidden": [16], "rollout_steps": 16, "batch_size": 16, "epochs": 2},
     "pqn": {"hidden": [16], "rollout_steps": 16, "batch_size": 16, "epochs": 2},
     "sac": {"hidden": [16], "learning_starts": 40, "batch_size": 16},
 }

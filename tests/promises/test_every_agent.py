@@ -34,8 +34,6 @@ CASES: dict[str, tuple[str, str, int, dict[str, Any]]] = {  # agent, environment
     "pqn": ("pqn", "CartPole-v1", 3, ON),
     "pqn, masked": ("pqn", "Taxi-v4", 3, ON),
     "ppo, memory": ("ppo", "CartPole-v1", 3, {**ON, "rollout_steps": 15, "sequence_length": 5, **REMEMBERS}),
-    "pqn": ("pqn", "CartPole-v1", 3, ON),
-    "pqn, masked": ("pqn", "Taxi-v4", 1, {**ON, "hidden": [9]}),
     "sac": ("sac", "Pendulum-v1", 1, OFF),
     "sac, discrete": ("sac", "CartPole-v1", 3, OFF),
     "sac, masked": ("sac", "Taxi-v4", 1, OFF),
