@@ -204,8 +204,8 @@ class Rollout:
         """All steps once, in ``count`` parts, as equal as can be; which are together is each seed's own chance.
 
         Args:
-            count: of minibatches, from 1 to T * E.
-            stream: T * E numbers of it are used.
+            count: of minibatches, from 1 to T * E. One alone has all steps as they lie, and is not to be written to.
+            stream: T * E numbers of it are used, none for one alone.
             obs: (S, T, E, ...), taken for `obs`, as where they are normalised; None: those.
             **more: tensors (S, T, E, ...) that come along as extras, such as advantages.
 
@@ -216,6 +216,11 @@ class Rollout:
             raise ValueError(f"the rollout has {self._filled} of {self.steps} steps: there are no minibatches yet")
         if not 1 <= count <= self.capacity:
             raise ValueError(f"{count} minibatches of a rollout of {self.capacity} steps: choose 1 to {self.capacity}")
+        if count == 1:  # there is nothing to be dealt out
+            whole = {name: x.flatten(1, 2) for name, x in {**self.extras, **more}.items()}
+            seen = self.obs if obs is None else obs
+            yield Minibatch(seen.flatten(1, 2), self.action.flatten(1, 2), whole)
+            return
         parts = {"action": self.action, "obs": self._obs if obs is None else obs, **self.extras, **more}
         rows = {name: x.flatten(0, 2) for name, x in parts.items()}  # (S * T * E, ...)
         sizes, place, offsets = self._dealt(count)
