@@ -52,6 +52,10 @@ class PPOWithMemory:
         net = nn.Remembering(body, nn.GRUCell(c.hidden[-1], c.memory_size, init), n_out, init)
         if c.orthogonal:
             nn.orthogonal_(net, init, head_gain=head_gain)
+        # Gates that are half open forget in a few steps. So each number is given a time of its own to be kept for, up
+        # to a sequence's length (Tallec & Ollivier 2018, eq. 16, arXiv:1804.11188).
+        times = (1 + init.uniform(c.memory_size) * max(0, c.sequence_length - 2)).float()  # (S, H)
+        net.cell.bias.data[:, 0, c.memory_size : 2 * c.memory_size] = times.log()
         return net
 
     def begin(self, started: Tensor, *, explore: bool) -> None:

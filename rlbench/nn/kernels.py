@@ -86,6 +86,17 @@ def tanh_back_in_parts(grad: Tensor, y: Tensor) -> Tensor:
     return grad * (1 - y * y)
 
 
+def tanh_back_over(grad: Tensor, y: Tensor) -> Tensor:
+    """`tanh_back`, written to ``grad``."""
+    below: Tensor = torch.ops.aten.tanh_backward(grad, y, grad_input=grad)
+    return below
+
+
+def tanh_back_over_in_parts(grad: Tensor, y: Tensor) -> Tensor:
+    """`tanh_back_over`."""
+    return grad.mul_(1 - y * y)
+
+
 def log_softmax_back(grad: Tensor, y: Tensor) -> Tensor:
     """The gradient below a log-softmax over the last axis that gave ``y``; any shape."""
     below: Tensor = torch.ops.aten._log_softmax_backward_data(grad, y, -1, y.dtype)
@@ -138,7 +149,7 @@ if not _has("_fused_adam_"):
 if not _has("ops.aten.threshold_backward"):
     relu_back = relu_back_in_parts
 if not _has("ops.aten.tanh_backward"):
-    tanh_back = tanh_back_in_parts
+    tanh_back, tanh_back_over = tanh_back_in_parts, tanh_back_over_in_parts
 if not _has("ops.aten._log_softmax_backward_data"):
     log_softmax_back = log_softmax_back_in_parts
 if not (_has("native_layer_norm") and _has("ops.aten.native_layer_norm_backward")):

@@ -135,7 +135,10 @@ class ReLU(Layer):
 
 
 class Tanh(Layer):
-    """The hyperbolic tangent, any shape, as `torch.nn.Tanh`. `keep` works in place: give it what another layer made."""
+    """The hyperbolic tangent, any shape, as `torch.nn.Tanh`.
+
+    `keep` and `pull` work in place: give them what another layer made.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.tanh(x)
@@ -145,7 +148,7 @@ class Tanh(Layer):
         return y, (y,)
 
     def pull(self, kept: Residuals, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
-        return kernels.tanh_back(grad, kept[0]) if wanted else None
+        return kernels.tanh_back_over(grad, kept[0]) if wanted else None
 
 
 class SiLU(Layer):

@@ -30,6 +30,7 @@ class Network(nn.Module):
         counts = [len(list(layer.parameters())) for layer in layers]
         # below the first of them there is nothing to differentiate
         self._first = next((i for i, n in enumerate(counts) if n), len(counts))
+        self._fresh = bool(layers) and isinstance(layers[-1], Linear)  # what it hands down is not what it was given
         ends = list(itertools.accumulate(counts))
         self._own = [slice(end - n, end) for n, end in zip(counts, ends, strict=True)]  # of all parameters
 
@@ -69,7 +70,7 @@ class Network(nn.Module):
     def pull(self, way: Way, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
         """As `Layer.pull`. The input is that of the first layer with parameters, and of a network without any the
         output."""
-        below: Tensor | None = grad
+        below: Tensor | None = grad if self._fresh else grad.clone()
         for i in range(len(way) - 1, -1, -1):
             assert below is not None
             at = self._first + i
@@ -78,6 +79,7 @@ class Network(nn.Module):
 
     def below(self, way: Way, grad: Tensor) -> Tensor:
         """As `Layer.below`, at the input that `pull` means."""
+        grad = grad if self._fresh else grad.clone()
         for layer, kept in zip(reversed(self._chain[self._first :]), reversed(way), strict=True):
             grad = layer.below(kept, grad)
         return grad

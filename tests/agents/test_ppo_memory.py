@@ -229,6 +229,14 @@ def test_resumed_within_a_sequence_it_is_the_same_run(
     assert_same_run(tmp_path / "cut", uncut)
 
 
+def test_what_is_remembered_at_first_lasts_a_sequence() -> None:
+    """The gates are such that something of the first step is left at the last, of some numbers more, of others less."""
+    agent = made(memory_size=64, rollout_steps=32, sequence_length=32, batch_size=32)
+    kept = torch.sigmoid(agent.policy_net.cell.bias[:, 0, 64:128])
+    assert 0.5 <= kept.min() < 0.7
+    assert 0.95 < kept.max() <= 31 / 32
+
+
 def test_a_mask_goes_with_its_steps() -> None:
     agent = made("masked")
     assert agent.spec.extras == MASK

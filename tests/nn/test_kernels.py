@@ -12,7 +12,7 @@ from rlbench.nn import kernels
 from rlbench.rng import Streams
 from rlbench.training.train import train
 
-NAMES = ("adam_step", "relu_back", "tanh_back", "log_softmax_back", "layer_norm", "layer_norm_back")
+NAMES = ("adam_step", "relu_back", "tanh_back", "tanh_back_over", "log_softmax_back", "layer_norm", "layer_norm_back")
 
 
 def noise(*shape: int) -> Tensor:
@@ -33,6 +33,10 @@ def test_adam_in_parts_takes_the_same_steps() -> None:
 def test_relu_tanh_softmax_and_layer_norm_in_parts() -> None:
     x, grad = noise(2, 5, 7), noise(2, 5, 7) + 0.1
     torch.testing.assert_close(kernels.tanh_back(grad, x.tanh()), kernels.tanh_back_in_parts(grad, x.tanh()))
+    for over in (kernels.tanh_back_over, kernels.tanh_back_over_in_parts):
+        given = grad.clone()
+        torch.testing.assert_close(over(given, x.tanh()), kernels.tanh_back(grad, x.tanh()))
+        assert not torch.equal(given, grad)  # in its place
     assert torch.equal(kernels.relu_back(grad, x.relu()), kernels.relu_back_in_parts(grad, x.relu()))
     log_probs = x.log_softmax(-1)
     back = kernels.log_softmax_back(grad, log_probs)

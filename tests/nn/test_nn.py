@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -297,3 +298,19 @@ def test_network_fits_every_kind_of_observation() -> None:
         (make_spec((8, 8, 2), torch.uint8), torch.ones(2, 2, 8, 8, 2, dtype=torch.uint8)),
     ):
         assert nn.network(spec, [4], 3, init["init"])(obs).shape == (2, 2, 3)
+
+
+@pytest.mark.parametrize("layers", [lambda init: [nn.Linear(3, 5, init), nn.Tanh()], lambda init: [nn.Tanh()]])
+def test_a_gradient_that_is_pulled_back_stays_as_it_was_given(layers: Any) -> None:
+    """Whatever the network ends in: it is the caller's."""
+    init = Streams([3, 8])["init"]
+    net = nn.Network([nn.Linear(4, 3, init), *layers(init), nn.Flatten()]).requires_grad_(False)
+    x, grads = init.normal(6, 4), nn.Flat(net).grads
+    y, pull = net.vjp(x)
+    grad = init.normal(*y.shape[1:])
+    before = grad.clone()
+    pull(grad, grads)
+    assert torch.equal(grad, before)
+    params = [p.requires_grad_() for p in net.parameters()]
+    for one, due in zip(grads, torch.autograd.grad((net(x) * grad).sum(), params), strict=True):
+        torch.testing.assert_close(one, due)
