@@ -75,6 +75,17 @@ def relu_back_in_parts(grad: Tensor, y: Tensor) -> Tensor:
     return torch.where(y > 0, grad, 0.0)
 
 
+def relu_back_over(grad: Tensor, y: Tensor) -> Tensor:
+    """`relu_back`, written to ``grad``."""
+    below: Tensor = torch.ops.aten.threshold_backward(grad, y, 0, grad_input=grad)
+    return below
+
+
+def relu_back_over_in_parts(grad: Tensor, y: Tensor) -> Tensor:
+    """`relu_back_over`."""
+    return grad.masked_fill_(y <= 0, 0.0)
+
+
 def tanh_back(grad: Tensor, y: Tensor) -> Tensor:
     """The gradient below a hyperbolic tangent that gave ``y``; any shape."""
     below: Tensor = torch.ops.aten.tanh_backward(grad, y)
@@ -147,7 +158,7 @@ def _has(name: str) -> bool:
 if not _has("_fused_adam_"):
     adam_step = adam_step_in_parts
 if not _has("ops.aten.threshold_backward"):
-    relu_back = relu_back_in_parts
+    relu_back, relu_back_over = relu_back_in_parts, relu_back_over_in_parts
 if not _has("ops.aten.tanh_backward"):
     tanh_back, tanh_back_over = tanh_back_in_parts, tanh_back_over_in_parts
 if not _has("ops.aten._log_softmax_backward_data"):

@@ -121,7 +121,8 @@ class LayerNorm(Layer):
 
 
 class ReLU(Layer):
-    """max(x, 0), any shape. In place, as `torch.nn.ReLU(inplace=True)`: give it what another layer made."""
+    """max(x, 0), any shape. In place, as `torch.nn.ReLU(inplace=True)`, on the way back too: give it what another layer
+    made."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu_(x)
@@ -131,7 +132,9 @@ class ReLU(Layer):
         return y, (y,)
 
     def pull(self, kept: Residuals, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
-        return kernels.relu_back(grad, kept[0]) if wanted else None
+        if not wanted:
+            return None
+        return (kernels.relu_back_over if _whole(grad) else kernels.relu_back)(grad, kept[0])
 
 
 class Tanh(Layer):
@@ -148,7 +151,9 @@ class Tanh(Layer):
         return y, (y,)
 
     def pull(self, kept: Residuals, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
-        return kernels.tanh_back_over(grad, kept[0]) if wanted else None
+        if not wanted:
+            return None
+        return (kernels.tanh_back_over if _whole(grad) else kernels.tanh_back)(grad, kept[0])
 
 
 class SiLU(Layer):
@@ -252,6 +257,11 @@ class Flatten(Layer):
 
     def pull(self, kept: Residuals, grad: Tensor, into: Sequence[Tensor], wanted: bool) -> Tensor | None:
         return grad.view(kept[0].shape)
+
+
+def _whole(grad: Tensor) -> bool:
+    """Whether there is memory for every number of ``grad``: what came down from a sum may be one number, many times."""
+    return grad.is_contiguous()
 
 
 def uniform(init: Stream, bound: float, n: int) -> Tensor:

@@ -145,3 +145,23 @@ def test_what_goes_through_autograd_is_not_recorded_for_a_card(monkeypatch: pyte
     assert not nn.Network([*layers(init), Doubled(1)]).by_hand
     assert not Graph(len, torch.device("cuda"), possible=False)._possible
     assert Graph(len, torch.device("cuda"))._possible
+
+
+class Summed(nn.Layer):
+    """A layer without parameters, whose way back gives every number below the same one, in the same memory."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum(-1, keepdim=True)
+
+
+@pytest.mark.parametrize("bend", [nn.ReLU, nn.Tanh])
+def test_what_comes_down_from_a_sum_is_not_written_over(bend: type[nn.Layer]) -> None:
+    init = Streams([4, 9])["init"]
+    network = nn.Network([nn.Linear(3, 5, init), bend(), Summed(), nn.Linear(1, 2, init)])
+    flat = nn.Flat(network)
+    x, upstream = Streams([4, 9])["x"].normal(6, 3), Streams([4, 9])["up"].normal(6, 2)
+    expected = flat.gradient((network(x) * upstream).sum())
+    with torch.no_grad():
+        _, pull = network.vjp(x)
+        pull(upstream, flat.grads)
+    torch.testing.assert_close(flat.grad, expected)

@@ -12,7 +12,10 @@ from rlbench.nn import kernels
 from rlbench.rng import Streams
 from rlbench.training.train import train
 
-NAMES = ("adam_step", "relu_back", "tanh_back", "tanh_back_over", "log_softmax_back", "layer_norm", "layer_norm_back")
+NAMES = (
+    "adam_step", "relu_back", "relu_back_over", "tanh_back", "tanh_back_over", "log_softmax_back", "layer_norm",
+    "layer_norm_back",
+)  # fmt: skip
 
 
 def noise(*shape: int) -> Tensor:
@@ -38,6 +41,10 @@ def test_relu_tanh_softmax_and_layer_norm_in_parts() -> None:
         torch.testing.assert_close(over(given, x.tanh()), kernels.tanh_back(grad, x.tanh()))
         assert not torch.equal(given, grad)  # in its place
     assert torch.equal(kernels.relu_back(grad, x.relu()), kernels.relu_back_in_parts(grad, x.relu()))
+    for over in (kernels.relu_back_over, kernels.relu_back_over_in_parts):
+        given = grad.clone()
+        assert torch.equal(over(given, x.relu()), kernels.relu_back(grad, x.relu()))
+        assert not torch.equal(given, grad)  # in its place
     log_probs = x.log_softmax(-1)
     back = kernels.log_softmax_back(grad, log_probs)
     torch.testing.assert_close(back, kernels.log_softmax_back_in_parts(grad, log_probs))
