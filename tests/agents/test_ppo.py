@@ -393,6 +393,8 @@ def test_its_recipes_are_sound() -> None:
         found = Recipe.load(env=env, agent="ppo")
         assert (found.agent, found.env) == ("ppo", env)
         assert found.num_envs * found.hyper["rollout_steps"] >= found.hyper["batch_size"]
+        assert found.hyper["memory"] == "none"
+    assert Recipe.load(env="rlbench/TMaze-v0", agent="ppo").hyper["memory"] == "gru"
 
 
 def test_the_ratio_is_one_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:

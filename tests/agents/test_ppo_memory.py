@@ -250,11 +250,11 @@ def test_a_mask_goes_with_its_steps() -> None:
 @pytest.mark.parametrize(("memory", "least", "most"), [("gru", 0.95, 1.0), ("none", -2.0, 0.5)])
 def test_it_takes_memory_to_find_out_of_a_t_maze(memory: Any, least: float, most: float, tmp_path: Path) -> None:
     hyper = {
-        "memory": memory, "memory_size": 24, "hidden": (24,), "rollout_steps": 16, "sequence_length": 16,
-        "batch_size": 128, "epochs": 6, "learning_rate": 3e-3, "gamma": 0.95, "entropy_weight": 0.02,
+        "memory": memory, "memory_size": 32, "hidden": (32,), "rollout_steps": 32, "sequence_length": 32,
+        "batch_size": 512, "epochs": 6, "learning_rate": 3e-3, "gamma": 0.98, "entropy_weight": 0.02,
     }  # fmt: skip
-    keys: dict[str, Any] = {"seeds": 3, "num_envs": 16, "final_eval_episodes": 50, "env_kwargs": {"length": 3}}
-    run = rlbench.train(recipe=recipe(TMAZE, 40_000, hyper, **keys), out=tmp_path / "run")
+    keys: dict[str, Any] = {"seeds": 3, "num_envs": 32, "final_eval_episodes": 50, "env_kwargs": {"length": 3}}
+    run = rlbench.train(recipe=recipe(TMAZE, 60_000, hyper, **keys), out=tmp_path / "run")
     scores = list(run.summary["final_eval_return"].values())
     assert least <= min(scores)
     assert max(scores) <= most
