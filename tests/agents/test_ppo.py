@@ -137,6 +137,36 @@ def test_a_gradient_by_hand_is_autograds(kind: str, hyper: Any) -> None:
     assert not torch.equal(agent.params.data, before)
 
 
+class Plain(torch.nn.Module):
+    """A network that has nothing but ``forward``."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, obs: Tensor) -> Tensor:
+        out: Tensor = self.inner(obs)
+        return out
+
+
+class OwnNetworks(PPO):
+    def make_policy(self, *args: Any) -> torch.nn.Module:
+        return Plain(super().make_policy(*args))
+
+    def make_value(self, *args: Any) -> torch.nn.Module:
+        return Plain(super().make_value(*args))
+
+
+def test_networks_of_ones_own_are_differentiated_by_autograd() -> None:
+    usual = made(orthogonal=False)
+    own = OwnNetworks(usual.spec, usual.config, Streams((0, 1)))
+    part = minibatch(usual, 31, torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        norms = [agent.learn_from(part, 0.2).grad_norm for agent in (usual, own)]
+    torch.testing.assert_close(*norms)
+    torch.testing.assert_close(own.params.grad, usual.params.grad, rtol=1e-4, atol=1e-6)
+
+
 def test_the_gradient_is_clipped_for_each_seed() -> None:
     norms = []
     for most in (0.0, 0.05):
