@@ -140,10 +140,12 @@ class PPO(Agent):
         c, spec = self.config, self.spec
         steps = c.rollout_steps * spec.num_envs
         if c.batch_size > steps:
+            lower = "" if steps == 1 and c.normalise_advantage else f"lower it to {steps} or less, or "
+            unit = spec.num_envs if c.memory == "none" else spec.num_envs * c.sequence_length  # steps that go together
+            enough = -(-c.batch_size // unit) * (unit // spec.num_envs)
             raise UsageError(
                 f"ppo.batch_size {c.batch_size} is more than a rollout, {c.rollout_steps} steps of each of "
-                f"{spec.num_envs} envs: lower it to {steps} or less, or raise ppo.rollout_steps to "
-                f"{-(-c.batch_size // spec.num_envs)}"
+                f"{spec.num_envs} envs: {lower}raise ppo.rollout_steps to {enough}"
             )
         if c.normalise_advantage and steps // -(-steps // c.batch_size) < 2:
             raise UsageError(

@@ -295,9 +295,28 @@ def test_acting_greedily_leaves_no_trace(kind: str) -> None:
         assert shown["mean"].shape == shown["std"].shape == (2, 5, max(1, math.prod(agent.spec.action_shape)))
 
 
+@pytest.mark.parametrize("kind", ["continuous", "one number"])
+def test_chances_are_those_of_what_was_drawn_not_of_what_was_done(kind: str) -> None:
+    agent = made(kind, log_std=1.0)  # wide, so that bounds cut many draws
+    spec, source, due = agent.spec, torch.Generator().manual_seed(1), []
+    no = torch.zeros(2, 3, dtype=torch.bool)
+    for _ in range(13):
+        obs = seen(spec, 3, source)
+        acted = agent.act(obs, explore=True)
+        assert isinstance(acted, tuple)
+        action, extras = acted
+        due.append(agent.policy(agent.policy_net(obs)).log_prob(extras["drawn"]))
+        agent.observe(Transition(obs, action, torch.zeros(2, 3), obs, no, no, extras=extras))
+    assert (agent.replay.action != agent.replay.extras["drawn"]).any()
+    assert agent.judged(agent.replay.obs)[0].allclose(torch.stack(due, 1), atol=1e-5)
+
+
 def test_what_does_not_fit_is_told() -> None:
     with pytest.raises(UsageError, match=r"batch_size 40 is more than a rollout, 13 steps of each of 3 envs.* to 14"):
         made(batch_size=40)
+    with pytest.raises(UsageError, match=r"1 envs: raise ppo.rollout_steps to 40$"):  # one step cannot be normalised
+        made(envs=1, rollout_steps=1, batch_size=40)
+    made(envs=1, rollout_steps=40, batch_size=40)
     with pytest.raises(UsageError, match=r"batch_size 2 .* 3 steps .* some are one step"):
         made(envs=1, rollout_steps=3, batch_size=2)
     made(envs=1, rollout_steps=3, batch_size=2, normalise_advantage=False)

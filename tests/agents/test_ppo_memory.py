@@ -44,6 +44,8 @@ def test_memory_is_a_switch() -> None:
         PPOConfig(**{**GRU, "rollout_steps": 10})
     with pytest.raises(ValueError, match="batch_size 3 holds no sequence of 4 steps"):
         PPOConfig(**{**GRU, "batch_size": 3})
+    with pytest.raises(UsageError, match=r"raise ppo.rollout_steps to 16$"):  # 14 would do, but for the sequences
+        made(batch_size=40)
 
 
 def filled(agent: Any, *, end: float = 0.3) -> None:
