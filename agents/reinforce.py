@@ -111,7 +111,8 @@ class Reinforce(Learner):
         grad_norm = clip_norm_(grad, self.config.max_grad_norm)
         self.adam.step(grad)
         self.updates += 1
-        return {"error": float(error.detach().square().mean()), "grad_norm": float(grad_norm)}
+        squared_error = error.detach().square().mean()
+        return {"loss": float(loss.detach()), "error": float(squared_error), "grad_norm": float(grad_norm)}
 
     def cut(self, where: Tensor) -> None:
         """The rest of these episodes is not known: forget them."""

@@ -52,6 +52,8 @@ class Agent(ABC):
         replay: the replay buffer, if there is one. It is saved in a file of its own, apart from ``state_dict``.
         run_defaults: run keys that suit the agent, such as ``{"num_envs": 8}``: recipes and command lines go before
             them, and what belongs to an environment, its budget and how it is evaluated, does too.
+        nan_is_silence: whether NaN in what ``update`` gives is a seed that had nothing to say; what is not finite of a
+            loss is else taken for a seed that went wrong. Learners side by side have it so.
         wants: what the agent makes use of besides observations, where the environment says it, such as
             ``("action_mask",)``: a key of its ``info``, a key of its Dict observation (which is then no longer part of
             what is observed), or, for a mask, its method ``action_masks()``. ``spec.extras`` has what was found. Where
@@ -60,6 +62,7 @@ class Agent(ABC):
 
     Config: ClassVar[type[AgentConfig]] = AgentConfig
     run_defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    nan_is_silence: bool = False
     wants: ClassVar[tuple[str, ...]] = ()
     replay: Saveable | None = None
     updates: int = 0

@@ -1,5 +1,6 @@
 """Agents written for one learner, without the seed axis, and the adapter that runs S of them side by side."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -93,6 +94,7 @@ def lift(learner: type[Learner]) -> type[Agent]:
     class Lifted(Agent):
         Config = learner.Config
         run_defaults = learner.run_defaults
+        nan_is_silence = True  # they learn when each of them has something to learn from
         wants = wanted(learner)
 
         def __init__(self, spec: Spec, config: Any, streams: Streams) -> None:
@@ -143,7 +145,10 @@ def lift(learner: type[Learner]) -> type[Agent]:
             if odd := [m for m in each if not isinstance(m, dict)]:
                 raise AgentError(f"{learner.__name__}.update gave a {type(odd[0]).__name__}, expected a dict or {{}}")
             names = dict.fromkeys(name for metrics in each for name in metrics)
-            return {name: torch.tensor([_number(learner, name, m.get(name, NAN)) for m in each]) for name in names}
+            return {
+                name: torch.tensor([_number(learner, name, m[name]) if name in m else NAN for m in each])
+                for name in names
+            }
 
         def state_dict(self) -> dict[str, Any]:
             return {
@@ -187,10 +192,12 @@ def lift(learner: type[Learner]) -> type[Agent]:
 
 
 def _number(learner: type[Learner], name: str, value: Any) -> float:
+    """Of a metric; a learner's own loss that is NaN becomes infinite, for NaN is of those that had nothing to say."""
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError, RuntimeError) as e:
         raise AgentError(f"{learner.__name__}.update gave a metric {name!r} that is no number: {value!r}") from e
+    return math.inf if math.isnan(number) and name.endswith("loss") else number
 
 
 def _told(learner: type[Learner], given: Any) -> dict[str, Tensor]:

@@ -12,17 +12,25 @@ from ..runfolder import checkpoint_file
 from ..runfolder.layout import FAULTS
 
 
-def diverged(metrics: dict[str, Tensor], training: Sequence[int]) -> dict[int, tuple[str, float]]:
+def diverged(
+    metrics: dict[str, Tensor], training: Sequence[int], *, nan_is_silence: bool = False
+) -> dict[int, tuple[str, float]]:
     """Of the seeds at positions ``training``, those with a loss that is not finite: its name, and what it is.
 
-    A loss is a metric whose name ends so, as "loss" and "critic_loss" do; other metrics may be NaN for good reasons.
+    A loss is a metric whose name ends so, as "loss" and "critic_loss" do; other metrics may be NaN for good reasons,
+    and with ``nan_is_silence`` losses too: see `rlbench.Agent`.
     """
     found: dict[int, tuple[str, float]] = {}
     for name, values in metrics.items():
         if name.endswith("loss") and not torch.isfinite(values).all():
+            wrong = math.isinf if nan_is_silence else _not_finite
             numbers = values.tolist()
-            found |= {s: (name, numbers[s]) for s in training if not math.isfinite(numbers[s])}
+            found |= {s: (name, numbers[s]) for s in training if wrong(numbers[s])}
     return found
+
+
+def _not_finite(x: float) -> bool:
+    return not math.isfinite(x)
 
 
 def dump(

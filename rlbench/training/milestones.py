@@ -106,7 +106,7 @@ def check_numbers(run: Underway) -> None:
     """
     check_metrics(run)
     state, numbers = run.state, run.recipe.seed_numbers
-    found = diverged(state.metrics, state.training)
+    found = diverged(state.metrics, state.training, nan_is_silence=run.agent.nan_is_silence)
     bad = {s: f"the {name} of seed {numbers[s]} is {value}" for s, (name, value) in found.items()}
     bad |= {s: what for s, what in run.envs.broken.items() if s in state.training}
     if not bad:

@@ -125,6 +125,7 @@ class Narrowed(Agent):
 
     def __init__(self, inner: Agent, keep: Sequence[int], num_seeds: int, left: Any, left_replay: Any) -> None:
         self.inner, self.keep, self.num_seeds = inner, list(keep), num_seeds
+        self.nan_is_silence = inner.nan_is_silence
         self._whole = _Wide(inner, self.keep, num_seeds, left)
         self._index: dict[torch.device, Tensor] = {}
         if inner.replay is not None:

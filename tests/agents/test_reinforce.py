@@ -58,6 +58,7 @@ def test_a_step_goes_along_the_gradient_of_the_book(baseline: bool) -> None:
     for mine, theirs in zip(agent.networks.parameters(), params, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
     assert metrics["grad_norm"] == pytest.approx(float(norm.detach()), rel=1e-4)
+    assert metrics["loss"] == pytest.approx(float(loss.detach()), rel=1e-4)
     assert metrics["error"] == pytest.approx(float((returns - value).detach().square().mean()), rel=1e-4)
     assert agent.updates == 1
     assert agent.update() == {}  # an episode is learned from once

@@ -21,6 +21,7 @@ from rlbench.recipe import Recipe
 from rlbench.record.watcher import Watcher
 from rlbench.runfolder import checkpoint_file
 from rlbench.runfolder.create import disk_error
+from rlbench.training import session
 from rlbench.training import train as training
 from rlbench.training.faults import diverged, dump
 
@@ -84,6 +85,48 @@ def test_which_metrics_are_losses() -> None:
     found = diverged({"loss": torch.ones(4), "critic_loss": nan, "success": torch.full((4,), math.nan)}, [0, 2, 3])
     assert found.keys() == {2, 3}  # seed 1 has stopped
     assert found[2] == ("critic_loss", math.inf)
+    assert diverged({"loss": nan}, [0, 1, 2, 3], nan_is_silence=True) == {2: ("loss", math.inf)}
+
+
+class Now(rlbench.Learner):
+    """Learns after 5 steps and one learner's number more; its loss is 1, and NaN after step 60 where it is to fail."""
+
+    fails = False
+
+    def __init__(self, spec: Any, config: Any, rng: np.random.Generator) -> None:
+        self.every, self.steps = 5 + int(rng.integers(0, 9)), 0
+
+    def act(self, obs: torch.Tensor, *, explore: bool) -> torch.Tensor:
+        return torch.zeros(len(obs), dtype=torch.int64)
+
+    def observe(self, transition: Any) -> None:
+        self.steps += 1
+
+    def update(self) -> dict[str, float]:
+        if self.steps % self.every:
+            return {}
+        self.updates += 1
+        return {"loss": math.nan if self.fails and self.steps > 60 else 1.0}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps, "every": self.every, "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps, self.every, self.updates = state["steps"], state["every"], state["updates"]
+
+
+def test_a_learner_that_has_nothing_to_say_has_not_gone_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "TICK_SECONDS", -1.0)
+    keys = {"seeds": 4, "total_steps": 200, "log_every": 10, "eval_every": 0, "final_eval_episodes": 0}
+    run = rlbench.train("CartPole-v1", agent=Now, out=tmp_path / "run", **keys)
+    every = [
+        row["every"] for row in checkpoint_file.load(run.folder / "checkpoint.pth", "checkpoint")["agent"]["learners"]
+    ]
+    assert len(set(every)) > 1  # some had nothing to say when others had
+    assert run.summary["stopped_because"] == "total_steps"
+    monkeypatch.setattr(Now, "fails", True)
+    with pytest.raises(AgentError, match=r"the loss of seed \d is inf, at step [67]\d"):
+        rlbench.train("CartPole-v1", agent=Now, out=tmp_path / "fails", **keys)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_a_dump(
