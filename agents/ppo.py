@@ -205,7 +205,7 @@ class PPO(Agent):
         return (action, {"drawn": drawn}) if explore and not self.chosen else action
 
     def _legal(self, extras: Extras) -> Tensor | None:
-        return extras["action_mask"] if self.masked else None
+        return extras.get("action_mask") if self.masked else None
 
     def observe(self, transition: Transition) -> None:
         self.replay.add(transition)

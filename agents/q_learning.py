@@ -30,9 +30,11 @@ class QLearning(Tabular):
         Nothing follows a termination. A time limit is none: S' is where the episode was cut, and its value counts.
         """
         q, alpha, gamma = self.q, self.alpha, self.config.gamma
+        errors = []
         for s, a, r, s_next, terminated, _, legal in self.steps():
             future = 0.0 if terminated else q[s_next, self.greedy(s_next, legal)]
             td_error = r + gamma * future - q[s, a]
             q[s, a] += alpha * td_error
+            errors.append(abs(td_error))
             self.updates += 1
-        return {"td_error": abs(td_error)}
+        return {"td_error": sum(errors) / len(errors)}

@@ -49,6 +49,11 @@ class WithChoices:
         self.masked = self.config.mask_actions and "action_mask" in spec.extras
         self.noise = torch.zeros(spec.num_seeds, 0, device=spec.device)  # draws need no memory
         wanted = self.config.target_entropy
+        if wanted is not None and not 0 <= wanted <= 1:
+            raise UsageError(
+                f"sac.target_entropy is {wanted:g}, and of discrete actions it is a share of the most entropy there "
+                "can be: 0 to 1, by default 0.5"
+            )
         return SHARE if wanted is None else float(wanted)
 
     def make_actor(self, spec: Spec, init: Stream) -> torch.nn.Module:

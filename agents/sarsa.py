@@ -54,14 +54,16 @@ class Sarsa(Tabular):
         what would have been done counts, though it is not done.
         """
         q, alpha, gamma = self.q, self.alpha, self.config.gamma
+        errors = []
         for e, (s, a, r, s_next, terminated, truncated, legal) in enumerate(self.steps()):
             a_next = NONE if terminated else self.epsilon_greedy(s_next, legal)
             future = 0.0 if terminated else q[s_next, a_next]
             td_error = r + gamma * future - q[s, a]
             q[s, a] += alpha * td_error
+            errors.append(abs(td_error))
             self.chosen[e] = NONE if truncated else a_next
             self.updates += 1
-        return {"td_error": abs(td_error)}
+        return {"td_error": sum(errors) / len(errors)}
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "chosen": torch.tensor(self.chosen)}

@@ -131,8 +131,8 @@ class Stream:
 class Streams:
     """The streams of S seeds by name: ``streams["explore"].uniform(n)``.
 
-    Names in use: init, explore, evaluate, replay, draws. Any other is a stream of its own. Two kinds of randomness need no
-    position, and are not kept here: seeds of episodes (`episode_seed`) are named env, evaluate or human by what the
+    Names in use: init, explore, evaluate, replay, draws. Any other is a stream of its own. Two kinds of randomness need
+    no position, and are not kept here: seeds of episodes (`episode_seed`) are named env, evaluate or human by what the
     episode is for, and an agent for one learner has a `generator` named learner.
 
     Args:

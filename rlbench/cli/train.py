@@ -151,7 +151,8 @@ def train(
             run = training.train(recipe=recipe, out=given.get("out"), watcher=watcher, width_lost=width_lost)
     click.echo(f"Everything is in {shown(run.folder)}")
     click.echo(f"Watch it:  {command('play', run.folder, *code(read_recipe(run.folder)))}")
-    click.echo(f"Its curve: {shown(run.folder / 'curve.png')}   (again: {command('plot', run.folder)})")
+    if (run.folder / "curve.png").exists():
+        click.echo(f"Its curve: {shown(run.folder / 'curve.png')}   (again: {command('plot', run.folder)})")
 
 
 class _Restart(Exception):

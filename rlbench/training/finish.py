@@ -33,8 +33,8 @@ def finish(run: Underway, evaluations: Evaluations) -> dict[str, Any]:
         What summary.json holds.
     """
     state, agent = run.state, run.agent
-    if agent.replay is not None and not agent.updates:
-        run.watcher.note("no update was due in so few steps: these are the weights that training began with.")
+    if (agent.replay is not None or agent.nan_is_silence) and not agent.updates:
+        run.watcher.note("no update was due in these steps: these are the weights that training began with.")
     updates = agent.updates  # before the best weights, of fewer updates, are put in its place
     ends = [state.env_steps if at is None else at for at in state.scores.stopped_at]
     found = figures(run, evaluations, ends)

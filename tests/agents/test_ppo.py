@@ -455,3 +455,9 @@ def test_the_ratio_is_one_before_the_first_step(monkeypatch: pytest.MonkeyPatch)
     assert len(ratios) == 2
     assert all(learned.log_ratio.abs().max() < 1e-5 for learned in ratios)
     assert functional.standardised(torch.tensor([[1.0, 3.0], [5.0, 5.0]])).tolist() == [[-1.0, 1.0], [0.0, 0.0]]
+
+
+def test_who_looks_without_a_mask_sees_all_chances() -> None:
+    agent = made("masked")
+    obs = torch.zeros(agent.spec.num_seeds, 2, *agent.spec.obs_shape)
+    assert (agent.explain(obs)["probabilities"] > 0).all()

@@ -175,3 +175,11 @@ def test_the_tutorial_ends_with_this_file() -> None:
     (last,) = [block for block in blocks if block.startswith("# reinforce.py\n")]
     assert blocks[-1] == last
     assert last.partition("\n")[2] == (ROOT / "agents/reinforce.py").read_text("utf-8").rstrip("\n")
+
+
+def test_who_has_learned_nothing_is_told(tmp_path: Path) -> None:
+    """Episodes of 200 steps, all of them cut, have no return that is known well enough at a discount of 0.99."""
+    keys: dict[str, Any] = {"seeds": 1, "total_steps": 450, "eval_every": 0, "final_eval_episodes": 0}
+    with pytest.warns(rlbench.RunWarning, match="no update was due"):
+        run = rlbench.train("MountainCar-v0", agent="reinforce", out=tmp_path / "run", **keys)
+    assert run.summary["updates"] == 0

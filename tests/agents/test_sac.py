@@ -386,6 +386,9 @@ def test_errors_say_what_to_do() -> None:
         made(n_step=9, capacity=8)
     with pytest.raises(UsageError, match=r"sac\.noise_correlation is for continuous actions"):
         made(SPECS["discrete"], noise_correlation=0.5)
+    for odd in (-1.0, 1.5):
+        with pytest.raises(UsageError, match=r"sac\.target_entropy is .* discrete actions it is a share .* 0 to 1"):
+            made(SPECS["discrete"], target_entropy=odd)
     with pytest.raises(UsageError, match="Own is a SAC of continuous actions: derive it from DiscreteSAC"):
         type("Own", (SAC,), {})(choices(), SACConfig(), Streams([0, 1, 2]))
     with pytest.raises(ValueError, match="capacity 5 is smaller than batch_size 7"):

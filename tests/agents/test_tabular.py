@@ -84,7 +84,7 @@ def test_q_learning_by_hand(ends: str, future: float) -> None:
     metrics = agent.update()
     # Q(0, 1) = 0 + 0.5 (1 + 0.5 * 6 - 0); then Q(1, 0) = 2 + 0.5 (2 + future - 2)
     assert agent.q.tolist() == [[0, 2.0], [2 + 0.5 * future, 6], [8, 4]]
-    assert metrics == {"td_error": pytest.approx(future)}
+    assert metrics == {"td_error": pytest.approx((4 + future) / 2)}  # the mean of both
     assert agent.updates == agent.env_steps == 2
 
 
@@ -97,7 +97,7 @@ def test_sarsa_by_hand(ends: str, future: float, monkeypatch: pytest.MonkeyPatch
     agent.observe(a_step(actions=[1, 0], ends=ends))
     metrics = agent.update()
     assert agent.q.tolist() == [[0, 2.0], [2 + 0.5 * future, 6], [8, 4]]
-    assert metrics == {"td_error": pytest.approx(future)}
+    assert metrics == {"td_error": pytest.approx((4 + future) / 2)}  # the mean of both
     assert agent.chosen == [1, 1 if ends == "goes on" else -1]
 
 
