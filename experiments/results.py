@@ -152,7 +152,7 @@ def page(golden: Path) -> str:
             "the recipes were tuned on other seeds. A score is the mean greedy return of 100 fresh episodes per seed;",
             "over the seeds, the interquartile mean with its 95 % bootstrap interval. Best weights are each seed's at",
             "its best evaluation during training, scored on the same fresh episodes. Wall time is of the whole run on",
-            "two shared CPU cores, evaluations included.",
+            "shared CPU cores, evaluations included, for some rows beside other runs: no measure of speed.",
             "",
             *table,
             *(_line(row, summary) for row, summary in made if row in ROWS),
