@@ -9,12 +9,15 @@ import numpy as np
 from ..agent import Agent
 from ..errors import RlbenchError
 from ..files import write_json
+from ..recipe.registry import BUILT_IN
 from ..record.summary import summarise
 from ..record.watcher import Watcher
 from ..rollout.evaluation import FINAL_ROUND
 from .evaluations import Evaluations, Paused, mean_of
 from .stopped_seeds import all_seeds
 from .underway import Underway
+
+LEARNING = BUILT_IN.keys() - {"random"}  # these count their updates; agents of others need not
 
 
 class Figures(NamedTuple):
@@ -33,7 +36,7 @@ def finish(run: Underway, evaluations: Evaluations) -> dict[str, Any]:
         What summary.json holds.
     """
     state, agent = run.state, run.agent
-    if (agent.replay is not None or agent.nan_is_silence) and not agent.updates:
+    if (agent.replay is not None or run.recipe.agent in LEARNING) and not agent.updates:
         run.watcher.note("no update was due in these steps: these are the weights that training began with.")
     updates = agent.updates  # before the best weights, of fewer updates, are put in its place
     ends = [state.env_steps if at is None else at for at in state.scores.stopped_at]
