@@ -42,7 +42,8 @@ HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
     {"play": ("rlbench/play/*.py",)},
     {"record": ("rlbench/record/*.py",)},
     {"training": ("rlbench/training/*.py",)},
-    {"live": ("rlbench/live/*.py",), "report": ("rlbench/report/*.py",)},
+    {"probing": ("rlbench/probing/*.py",)},
+    {"live": ("rlbench/live/*.py",), "report": ("rlbench/report/*.py",), "checks": ("rlbench/checks/*.py",)},
     {"cli": ("rlbench/cli/*.py",), "api": ("rlbench/api/*.py",)},
     # The face gives away what lies in the house, and nothing in the house goes by way of it; agents are found by name.
     {"face": ("rlbench/__init__.py", "rlbench/__main__.py"), "agents": ("agents/*.py",)},

@@ -14,6 +14,7 @@ from rlbench.process import outputs
 from rlbench.process.places import stand, staying
 from rlbench.version import __version__
 
+from .check import check
 from .compare import compare
 from .eval import evaluate
 from .list import list_
@@ -78,5 +79,5 @@ def main() -> None:
     """
 
 
-for command in (train, watch, play, evaluate, compare, plot, report, runs, verify, list_):
+for command in (train, watch, play, evaluate, compare, plot, report, runs, verify, check, list_):
     main.add_command(command)

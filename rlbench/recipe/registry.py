@@ -102,19 +102,25 @@ def agent_code(ref: str, but: type[Exception] = RlbenchError) -> Iterator[None]:
         module = "" if ours else agent_names().get(ref, ref).rpartition(":")[0]
         names = user_files.module_names(module) if module else ()
         names += (_GIVEN[ref].__module__,) if ref in _GIVEN else ()
-        frames = [f for f in traceback.walk_tb(e.__traceback__) if f[0].f_globals.get("__name__") in names]
-        what = f"{type(e).__name__}: {first_line(e)}" if str(e) else type(e).__name__
-        if frames:
-            frame, line = frames[-1]
-            where = f"{frame.f_code.co_filename}:{line}, in {frame.f_code.co_name}"
-        elif method := _uncallable(e, names):
-            where = f"{method.__code__.co_filename}:{method.__code__.co_firstlineno}"
-            what += _as_called(method.__name__)
-        else:
+        found = blamed(e, names)
+        if found is None:
             raise
-        raise AgentError(f"{where}: {what}. RLBENCH_DEBUG=1 shows the whole traceback.") from e
+        raise AgentError(f"{found}. RLBENCH_DEBUG=1 shows the whole traceback.") from e
     finally:
         put_back()
+
+
+def blamed(e: BaseException, names: Sequence[str]) -> str | None:
+    """What an exception was and where, in one line, if code of the modules ``names`` was under way; else None."""
+    frames = [f for f in traceback.walk_tb(e.__traceback__) if f[0].f_globals.get("__name__") in names]
+    what = f"{type(e).__name__}: {first_line(e)}" if str(e) else type(e).__name__
+    if frames:
+        frame, line = frames[-1]
+        return f"{frame.f_code.co_filename}:{line}, in {frame.f_code.co_name}: {what}"
+    if method := _uncallable(e, names):
+        where = f"{method.__code__.co_filename}:{method.__code__.co_firstlineno}"
+        return f"{where}: {what}{_as_called(method.__name__)}"
+    return None
 
 
 def _uncallable(e: BaseException, names: Sequence[str]) -> FunctionType | None:

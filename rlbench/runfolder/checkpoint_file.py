@@ -93,7 +93,7 @@ def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str,
         raise CheckpointError(f"{shown(path)} is damaged: {first_line(e)}.{_offer(path)}") from e
     if not sound:
         raise CheckpointError(f"{shown(path)} is damaged: its content does not match its digest.{_offer(path)}")
-    return {key: _out_of_file(value) for key, value in content.items()}
+    return {key: from_file(value) for key, value in content.items()}
 
 
 def _opened(path: Path, file: BinaryIO, kind: str, device: torch.device | str) -> Any:
@@ -133,13 +133,13 @@ def in_file(value: Any) -> Any:
     return value.cpu() if isinstance(value, torch.Tensor) else value
 
 
-def _out_of_file(value: Any) -> Any:
+def from_file(value: Any) -> Any:
     """What `in_file` made plain, as it was."""
     if isinstance(value, dict):
         if list(value) == [SHARED]:
-            return Shared(_out_of_file(value[SHARED]))
-        return {key: _out_of_file(inner) for key, inner in value.items()}
-    return type(value)(map(_out_of_file, value)) if type(value) in (list, tuple) else value
+            return Shared(from_file(value[SHARED]))
+        return {key: from_file(inner) for key, inner in value.items()}
+    return type(value)(map(from_file, value)) if type(value) in (list, tuple) else value
 
 
 def digest_of(value: Any) -> int:

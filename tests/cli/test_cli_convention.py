@@ -20,6 +20,7 @@ ASKING = {
     "report": ["NOWHERE"],
     "runs": ["NOWHERE"],
     "verify": ["NOWHERE"],
+    "check": ["NOWHERE"],
     "list": ["keys", "--agent", "NOWHERE"],
 }
 
@@ -68,7 +69,7 @@ def test_a_path_that_leads_nowhere_exits_with_2(name: str, there: str, tmp_path:
     assert str(path) in result.stderr or name == "list"
 
 
-@pytest.mark.parametrize("name", [name for name in ASKING if name not in ("list", "runs")])
+@pytest.mark.parametrize("name", [name for name in ASKING if name not in ("list", "runs", "check")])
 def test_a_run_that_is_damaged_exits_with_1(name: str, run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "damaged"
     folder.mkdir()

@@ -18,7 +18,7 @@ from command import mistake, rlbench, succeeds
 from rlbench.record import recorder
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = "train|watch|play|eval|compare|plot|report|runs|verify|list"
+VERBS = "train|watch|play|eval|compare|plot|report|runs|verify|check|list"
 COMMAND = re.compile(rf"rlbench (?:{VERBS}) .*")
 
 ENV = """

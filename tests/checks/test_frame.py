@@ -1,0 +1,285 @@
+"""How an agent is checked: where it fits, what becomes of code that is bad in any way, and what is told of it."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from command import mistake, rlbench
+from sound import Sound, SoundConfig
+from torch import Tensor
+
+from rlbench import Learner
+from rlbench.checks import assert_conforms, check
+from rlbench.checks.results import FAILS, HOLDS, LEFT_OUT, CheckedRow, CheckReport
+from rlbench.probing.rows import ROWS, row
+
+
+def one_row(agent: Any, name: str = "actions", **how: Any) -> CheckedRow:
+    """The row ``name``, asked alone."""
+    found = check(agent, rows=[name], **how)
+    return found.rows[-1]
+
+
+def test_a_sound_agent_conforms_in_three_lines() -> None:
+    assert_conforms(Sound, rows=["interface"])
+
+
+def test_it_is_looked_at_where_it_fits() -> None:
+    found = check(Sound, rows=["actions"])
+    assert found.courses == ["vector", "indices", "pixels", "masked", "masked-indices"]
+    assert found.misfits.keys() == {"continuous", "several"}
+    assert "sound needs discrete actions" in found.text()
+    assert any(change.startswith("epsilon_steps 200 -> 60") for change in found.changes)
+    assert not any("batch_size" in change for change in found.changes)  # 8 is short already
+
+
+def test_what_the_user_chose_stays() -> None:
+    found = check(Sound, rows=["actions"], overrides={"epsilon_steps": 300})
+    assert not any("epsilon_steps" in change for change in found.changes)
+    found = check(Sound, rows=["actions"], overrides=["Sound.epsilon_steps=300", "capacity=400"])
+    assert [change.split()[0] for change in found.changes] == []
+
+
+def test_hyper_parameters_that_do_not_take_short_values_stay() -> None:
+    class LongConfig(SoundConfig):
+        learning_starts: int = 32
+
+    class Long(Sound):
+        Config = LongConfig
+
+        def __init__(self, spec: Any, config: Any, streams: Any) -> None:
+            if config.learning_starts < 32:
+                raise ValueError("learning_starts has to be 32 or more")
+            super().__init__(spec, config, streams)
+
+    found = check(Long, rows=["actions"])
+    assert (found.ok, found.changes) == (True, [])
+
+
+class RaisesInInit(Sound):
+    def __init__(self, spec: Any, config: Any, streams: Any) -> None:
+        raise KeyError("of mine")
+
+
+class RaisesInAct(Sound):
+    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
+        raise RuntimeError("of mine")
+
+
+class RaisesInUpdate(Sound):
+    def learn(self) -> dict[str, Tensor]:
+        raise ZeroDivisionError("of mine")
+
+
+class CallsExit(Sound):
+    def learn(self) -> dict[str, Tensor]:
+        sys.exit(3)
+
+
+class CallsExitAtOnce(Sound):
+    def learn(self) -> dict[str, Tensor]:
+        os._exit(3)
+
+
+class Crashes(Sound):
+    def learn(self) -> dict[str, Tensor]:
+        os.kill(os.getpid(), 11)
+        return {}
+
+
+class Hangs(Sound):
+    def learn(self) -> dict[str, Tensor]:
+        while True:
+            time.sleep(0.01)
+
+
+class HangsInC(Sound):
+    def learn(self) -> dict[str, Tensor]:
+        return {"x": torch.tensor(float(sum(range(10**11))))}
+
+
+class CannotBeCalled(Sound):
+    def observe(self) -> None:  # type: ignore[override]
+        pass
+
+
+class LearnerRaises(Learner):
+    def __init__(self, spec: Any, config: Any, rng: Any) -> None:
+        pass
+
+    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
+        return torch.zeros(len(obs), dtype=torch.int64)
+
+    def observe(self, transition: Any) -> None:
+        assert len(transition) == 7, "of mine"
+
+    def update(self) -> dict[str, float]:
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("agent", "method", "words"),
+    [
+        (RaisesInAct, "act", "RuntimeError: of mine"),
+        (RaisesInUpdate, "learn", "ZeroDivisionError: of mine"),
+        (CallsExit, "learn", "it called sys.exit(3)"),
+        (CallsExitAtOnce, "learn", "ended with exit code 3"),
+        (Crashes, "learn", "was ended by SIGSEGV"),
+        (Hangs, "learn", "Gave up after 1s"),
+        (HangsInC, "learn", "Gave up after 1s"),
+        (CannotBeCalled, "", "it is called as def observe(self, transition)"),
+        (LearnerRaises, "observe", "AssertionError: of mine"),
+    ],
+)
+def test_bad_code_is_one_row_that_names_its_line(agent: Any, method: str, words: str) -> None:
+    found = check(agent, rows=["actions", "explain"], limit=1)
+    failed = found.rows[1]
+    assert (found.rows[0].status, failed.status) == (HOLDS, FAILS)
+    assert words in failed.evidence
+    assert f"{__file__}:" in failed.evidence
+    assert method in failed.evidence
+    assert "Traceback" not in found.text()
+    assert found.rows[2].status in (FAILS, LEFT_OUT)  # the others are asked all the same
+    assert found.failures == [row for row in found.rows if row.status == FAILS]
+
+
+def test_what_cannot_be_built_fails_once() -> None:
+    found = check(RaisesInInit, rows=["interface"])
+    assert [row.status for row in found.rows] == [FAILS, *[LEFT_OUT] * (len(found.rows) - 1)]
+    assert "KeyError: 'of mine'" in found.rows[0].evidence
+    assert f"{__file__}:" in found.rows[0].evidence
+    assert found.rows[1].why == "it cannot be built"
+
+
+def test_what_fits_nowhere_fails_once() -> None:
+    class Nowhere(Sound):
+        def __init__(self, spec: Any, config: Any, streams: Any) -> None:
+            raise ValueError("not here")
+
+    found = check(Nowhere, rows=["actions"])
+    assert "not here" in found.rows[0].evidence
+    assert not found.ok
+
+
+class Prints(Sound):
+    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
+        print("acting")
+        os.write(2, b"and by the handle\n")
+        return super().act(obs, explore=explore)
+
+
+def test_what_it_prints_is_a_note(capfd: pytest.CaptureFixture[str]) -> None:
+    found = check(Prints, rows=["actions"])
+    assert found.ok
+    assert "note: it prints, in actions: 'acting'" in found.text()
+    assert "and by the handle" in found.rows[1].printed
+    assert capfd.readouterr() == ("", "")
+
+
+def test_failures_are_an_assertion_with_the_evidence() -> None:
+    with pytest.raises(AssertionError, match=r"RaisesInAct does not conform:\n +FAILS +actions .*\n.*\n.*of mine"):
+        assert_conforms(RaisesInAct, rows=["actions"])
+
+
+def test_rows_are_chosen_by_name_group_and_pattern() -> None:
+    every = [row.name for row in check(Sound, rows=["interface"]).rows]
+    assert every[:2] == ["builds", "actions"]
+    assert [row.name for row in check(Sound, rows=["act*"]).rows] == ["builds", "actions"]
+    assert [row.name for row in check(Sound, rows=["interface"], without=["act*"]).rows] == [every[0], *every[2:]]
+    assert "there is no row 'nonsense'" in mistake("check", "dqn", "--rows", "nonsense")
+
+
+def test_no_two_rows_have_one_name() -> None:
+    with pytest.raises(ValueError, match="two rows 'actions'"):
+        row("actions", "x", group="x")(lambda subject: None)
+    assert all(each.name == name for name, each in ROWS.items())
+
+
+FILE = """
+import sys
+print("imported")
+from rlbench import Agent
+class Abstract(Agent):
+    def act(self, obs, *, explore): ...
+class Needs(Agent):
+    from rlbench import AgentConfig
+    class Config(AgentConfig):
+        width: int
+    def __init__(self, spec, config, streams): ...
+    act = observe = update = state_dict = load_state_dict = lambda self, *args, **more: {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "said"),
+    [
+        ("def f(:\n", ["AGENT"], "syntax error in"),
+        ("raise SystemExit(2)\n", ["AGENT"], "raised SystemExit on import"),
+        (FILE, ["AGENT"], "has no class 'Mine'"),
+        (FILE, ["FILE:Abstract"], "Abstract does not define __init__, load_state_dict, observe, state_dict, update"),
+        (FILE, ["FILE:sys"], "sys must be a subclass of rlbench.Agent or rlbench.Learner"),
+        (FILE, ["FILE:Needs"], "Needs.width: Field required"),
+        (FILE, ["dqn", "--set", "gama=0.9"], "Did you mean dqn.gamma?"),
+        (FILE, ["dqn", "--set", "gamma=2"], "dqn.gamma: Input should be less than or equal to 1"),
+        (FILE, ["dqn", "--env", "Nowhere-v0"], "unknown environment 'Nowhere-v0'"),
+        (FILE, ["dqn", "--out", "x.html"], "must end in .json or .txt"),
+        (FILE, ["dqn", "--import", "json"], "--import is for the environment of --env"),
+        (None, ["AGENT"], "there is no file"),
+        (None, ["nobody"], "unknown agent 'nobody'"),
+    ],
+)
+def test_a_wrong_request_is_one_line(text: str | None, words: list[str], said: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    if text is not None:
+        file.write_text(text)
+    asked = [word.replace("AGENT", f"{file}:Mine").replace("FILE", str(file)) for word in words]
+    result = rlbench("check", *asked)
+    assert result.exit_code == 2, result.output
+    last = [line for line in result.stderr.splitlines() if line != "imported"]
+    assert len(last) == 1
+    assert said in last[0]
+    assert "--agent" not in last[0]
+
+
+def test_the_command_tells_and_exits(tmp_path: Path) -> None:
+    result = rlbench("check", "dqn", "--rows", "actions,metrics", "--out", tmp_path / "found.txt")
+    assert result.exit_code == 0, result.output
+    assert "dqn: 3 rows hold, nothing fails" in result.stdout
+    assert result.stdout.splitlines()[:-1] == (tmp_path / "found.txt").read_text().splitlines()[:-1]  # but for the time
+    file = tmp_path / "bad.py"
+    file.write_text(
+        "print('imported')\nfrom rlbench.agents.dqn import DQN\n"
+        "class Bad(DQN):\n    def act(self, obs, *, explore, extras=None):\n        return obs\n"
+    )
+    result = rlbench("check", f"{file}:Bad", "--rows", "actions", "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert (found["ok"], found["agent"]) == (False, "Bad")
+    assert found["rows"][1]["status"] == "fails"
+    assert "Expected a tensor of shape (2, 3)" in found["rows"][1]["evidence"]
+
+
+def test_an_environment_of_ones_own_is_where_rows_look() -> None:
+    found = check(Sound, rows=["actions"], env="CartPole-v1")
+    assert found.ok
+    assert "CartPole-v1" in found.courses
+    found = check(Sound, rows=["actions"], env="Pendulum-v1")
+    assert found.rows[1].status == LEFT_OUT
+    assert "does not fit Pendulum-v1: sound needs discrete actions" in found.rows[1].why
+
+
+def test_a_report_is_plain_data() -> None:
+    found = check(Sound, rows=["actions"])
+    assert isinstance(found, CheckReport)
+    assert json.loads(json.dumps(found.json()))["rows"][0]["name"] == "builds"
