@@ -39,7 +39,7 @@ HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
         "judge": ("rlbench/judge/*.py",),
         "trained": ("rlbench/trained/*.py",),
     },
-    {"play": ("rlbench/play/*.py",)},
+    {"play": ("rlbench/play/*.py",), "inspection": ("rlbench/inspection/*.py",)},
     {"record": ("rlbench/record/*.py",)},
     {"training": ("rlbench/training/*.py",)},
     {"probing": ("rlbench/probing/*.py",)},

@@ -17,6 +17,7 @@ from rlbench.version import __version__
 from .check import check
 from .compare import compare
 from .eval import evaluate
+from .inspect import inspect_
 from .list import list_
 from .play import play
 from .plot import plot
@@ -79,5 +80,5 @@ def main() -> None:
     """
 
 
-for command in (train, watch, play, evaluate, compare, plot, report, runs, verify, check, list_):
+for command in (train, watch, play, evaluate, inspect_, compare, plot, report, runs, verify, check, list_):
     main.add_command(command)

@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 
 from .. import numbers
-from ..border.extras import MASK, masks_method
 from ..border.spaces import action_codec
 from ..errors import UsageError
 from ..recipe.registry import agent_code
@@ -21,7 +19,7 @@ from ..rollout.evaluation import EVAL_COPIES
 from ..trained.explain import Aloud, Insight, discount, number, returns_that_followed
 from ..trained.load import Trained
 from ..trained.recording import Chosen, Recording
-from ..trained.rerun import Replayed, lead_in, states, title
+from ..trained.rerun import Replayed, Witness, lead_in, states, title
 from .greedy import OnPlayed, scenes
 from .webp import Pictures
 
@@ -210,36 +208,13 @@ def training_reels(
     return out
 
 
-class Witness(gym.Wrapper):
-    """Keeps what the environment last took and gave."""
-
-    obs: Any = None
-    info: Any = None
-    action: Any = None
-    reward: float = 0.0
-
-    def reset(self, **how: Any) -> Any:
-        self.obs, self.info = self.env.reset(**how)
-        return self.obs, self.info
-
-    def step(self, action: Any) -> Any:
-        result = self.env.step(action)
-        self.obs, self.action, self.reward, self.info = result[0], action, float(result[1]), result[4]
-        return result
-
-    def masks(self) -> dict[str, Any]:
-        """What a method of the environment says of its actions, as if its info did."""
-        method = masks_method(self.env)
-        return {} if method is None else {MASK: method()}
-
-
 def few(count: int) -> None:
     """Raises UsageError where there are more episodes than a page holds."""
     if count > MOST:
         raise UsageError(f"a page holds up to {MOST} episodes, not {count}: ask for fewer")
 
 
-def _thought(trained: Trained, aloud: Aloud, witness: "Witness") -> Insight:
+def _thought(trained: Trained, aloud: Aloud, witness: Witness) -> Insight:
     """What the agent makes of the state that ``witness`` shows. What it would do there is not done."""
     said = witness.info if not trained.maker.extras else {**witness.masks(), **witness.info}
     aloud.act(trained.seen(witness.obs), explore=False, extras=trained.told(witness.obs, said))

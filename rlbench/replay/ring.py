@@ -133,6 +133,17 @@ class Replay:
         action = rows[..., :a].reshape(*rows.shape[:3], *self.spec.action_shape)
         return [obs, action, rows[..., a], next_obs, rows[..., a + 1 : a + 3]]
 
+    def held(self, every: int = 1) -> tuple[np.ndarray, ...]:
+        """What is there, the oldest step first: obs, action, reward, next_obs, and terminated and truncated side by
+        side as numbers 0 and 1; (S, T, E, ...) each, copies.
+
+        Args:
+            every: only each so many-th step.
+        """
+        oldest = self._cursor if self._filled == self._length else 0
+        order = (oldest + np.arange(0, self._filled, every)) % self._length
+        return tuple(view[:, order] for view in self._columns)
+
     def sample(self, batch_size: int) -> Batch:
         """Draw (S, batch_size) transitions, uniformly and with replacement, each seed from its own stream.
 

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
@@ -59,6 +60,12 @@ def charts(contestants: Sequence[ContestantRuns], env: str, prefix: str) -> list
             ax.set_title("")
         found.append(Chart(title, caption, inline(figure, f"{prefix}{i}-", f"{title} on {env}. {caption}")))
     return found
+
+
+def shown_chart(chart: Chart) -> str:
+    """A picture in the page."""
+    caption = f"<figcaption>{escape(chart.caption)}</figcaption>"
+    return f'<figure class="chart"><h4>{escape(chart.title)}</h4>{chart.svg}{caption}</figure>'
 
 
 def inline(figure: Figure, prefix: str, label: str) -> str:

@@ -13,7 +13,7 @@ from ..process.places import absolute, staying
 from ..units import duration
 from ..version import __version__
 from .appendix import method, recipes, reproduce, setting
-from .charts import Chart, charts
+from .charts import charts, shown_chart
 from .findings import Findings, gather
 from .reels import EnvReels, env_reels
 from .results import listed, numbers, plural, verdict
@@ -116,13 +116,10 @@ def _charts(found: Findings) -> str:
         without = [c.label for c in here if not any(h.env == env for h in c.histories["returns"])]
         missing = f'<p class="missing">No curve of {escape(", ".join(without))}: no episode can be read.</p>'
         if made:
-            parts.append(f'{head}<div class="charts">{"".join(map(_chart, made))}</div>{missing if without else ""}')
+            parts.append(
+                f'{head}<div class="charts">{"".join(map(shown_chart, made))}</div>{missing if without else ""}'
+            )
     return "".join(parts)
-
-
-def _chart(chart: Chart) -> str:
-    caption = f"<figcaption>{escape(chart.caption)}</figcaption>"
-    return f'<figure class="chart"><h4>{escape(chart.title)}</h4>{chart.svg}{caption}</figure>'
 
 
 def _films(films: Sequence[EnvReels]) -> str:

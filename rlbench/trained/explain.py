@@ -61,6 +61,17 @@ def insight(agent: Agent, obs: Tensor, copy: int = 0, extras: Extras = NO_EXTRAS
     Raises:
         AgentError: it gave something else than `Agent.explain` says.
     """
+    known = {name: x[0, copy].tolist() for name, x in insights(agent, obs, extras).items()}
+    told: Any = {name: [number(y) for y in x] if isinstance(x, list) else number(x) for name, x in known.items()}
+    return Insight(**told)
+
+
+def insights(agent: Agent, obs: Tensor, extras: Extras = NO_EXTRAS) -> dict[str, Tensor]:
+    """What the agent makes of observations, (S, E, *O), on which it has not acted yet: those of `AXES` that it gives.
+
+    Raises:
+        AgentError: it gave something else than `Agent.explain` says.
+    """
     with torch.no_grad(), zeroed():
         given = explained(agent, obs, extras)
     lead = tuple(obs.shape[:2])
@@ -76,11 +87,10 @@ def insight(agent: Agent, obs: Tensor, copy: int = 0, extras: Extras = NO_EXTRAS
             more = "the actions" if name in ("q_values", "probabilities") else "the dimensions of an action"
             expected = f"{lead} and {more}" if axes == 3 else f"{lead}"
             raise AgentError(f"explain gave {name} of shape {tuple(tensor.shape)}, expected {expected}")
-    known = {name: given[name][0, copy].tolist() for name in AXES if given.get(name) is not None}
-    if len(known.get("mean", ())) != len(known.get("std", known.get("mean", ()))):
-        raise AgentError(f"explain gave {len(known['mean'])} means and {len(known['std'])} std")
-    told: Any = {name: [number(y) for y in x] if isinstance(x, list) else number(x) for name, x in known.items()}
-    return Insight(**told)
+    known = {name: given[name].detach() for name in AXES if given.get(name) is not None}
+    if "mean" in known and "std" in known and known["mean"].shape != known["std"].shape:
+        raise AgentError(f"explain gave {known['mean'].shape[2]} means and {known['std'].shape[2]} std")
+    return known
 
 
 def number(x: float) -> float | None:

@@ -101,6 +101,7 @@ def load(
     agent: str | type | None = None,
     imports: Sequence[str] = (),
     device: str = "auto",
+    newest: bool = False,
 ) -> Trained:
     """Open a checkpoint, or the best one of a run folder.
 
@@ -110,6 +111,7 @@ def load(
         agent: needed where the agent is code of your own: file.py:Class, package.module:Class or the class itself.
         imports: modules to import for the environment; needed where the run needed them.
         device: auto, cpu, cuda or cuda:N.
+        newest: of a run folder, open its newest checkpoint and not its best one.
 
     Raises:
         CheckpointError: missing, damaged, or not a checkpoint.
@@ -117,7 +119,7 @@ def load(
     """
     agent = given_class(agent) if isinstance(agent, type) else agent
     given = path if isinstance(path, Reader) else None
-    file, content = _open(absolute(path.folder if isinstance(path, Reader) else path))
+    file, content = _open(absolute(path.folder if isinstance(path, Reader) else path), newest)
     with staying():
         return _load(given or Reader(whole_run(file.parent)), file, content, seed, agent, imports, device)
 
@@ -155,14 +157,16 @@ def _load(
     return trained
 
 
-def _open(path: Path) -> tuple[Path, dict[str, Any]]:
-    """The checkpoint meant by ``path``: that file, or the best one of a run folder, which may be under way."""
+def _open(path: Path, newest: bool) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint meant by ``path``: that file, or the best one (or the newest) of a run folder, which may be under
+    way."""
     if not path.is_dir():
         if path.suffix != ".pth":
             raise NoRun(no_run(path))
         return path, checkpoint_file.load(path, "checkpoint")
     workers = under_way(path)
-    for name in ("best.pth", "checkpoint.pth"):
+    names = ("best.pth", "checkpoint.pth")
+    for name in reversed(names) if newest else names:
         if workers and all((place / name).is_file() for place in workers):
             return path / name, joined(path, name)
         if (path / name).is_file():

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 
 from ..border.blame import ForeignError
+from ..border.extras import MASK, masks_method
 from ..errors import EnvError
 from ..runfolder import journal
 from ..runfolder.journal import Entry, Moment
@@ -22,6 +23,29 @@ class Replayed(NamedTuple):
 
 
 OnReplayed = Callable[[Replayed], Any]
+
+
+class Witness(gym.Wrapper):
+    """Keeps what the environment last took and gave."""
+
+    obs: Any = None
+    info: Any = None
+    action: Any = None
+    reward: float = 0.0
+
+    def reset(self, **how: Any) -> Any:
+        self.obs, self.info = self.env.reset(**how)
+        return self.obs, self.info
+
+    def step(self, action: Any) -> Any:
+        result = self.env.step(action)
+        self.obs, self.action, self.reward, self.info = result[0], action, float(result[1]), result[4]
+        return result
+
+    def masks(self) -> dict[str, Any]:
+        """What a method of the environment says of its actions, as if its info did."""
+        method = masks_method(self.env)
+        return {} if method is None else {MASK: method()}
 
 
 def replay_returns(

@@ -15,6 +15,7 @@ ASKING = {
     "watch": ["NOWHERE"],
     "play": ["NOWHERE", "--no-render"],
     "eval": ["NOWHERE"],
+    "inspect": ["NOWHERE"],
     "compare": ["NOWHERE", "NOWHERE/b"],
     "plot": ["NOWHERE"],
     "report": ["NOWHERE"],

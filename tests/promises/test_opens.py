@@ -19,6 +19,7 @@ import rlbench as face
 MAPPED = "torch maps a buffer by the path of its file, so that it need not fit into memory twice"
 MORE: dict[str, dict[str, tuple[int, str]]] = {
     "verify": {"*replay.pth": (2, MAPPED)},
+    "inspect": {"*replay.pth": (2, MAPPED)},
     "resume": {
         "replay.pth": (2, MAPPED),
         "recipe.toml": (2, "in the end the curve is drawn, and the command is printed that plays the run"),
@@ -101,6 +102,7 @@ COMMANDS: dict[str, tuple[Callable[[Path, Path, Path], list[str | Path]], tuple[
     "runs": (lambda a, b, out: ["runs", a.parent, "--rebuild"], ("recipe.toml", "summary.json", "run.json")),
     "watch": (lambda a, b, out: ["watch", a, "--once"], ("recipe.toml", "summary.json", "*episodes.csv")),
     "eval": (lambda a, b, out: ["eval", a, "--episodes", "1"], ("best.pth",)),
+    "inspect": (lambda a, b, out: ["inspect", a], ("checkpoint.pth", "recipe.toml", "*.bin", "*replay.pth")),
     "play": (lambda a, b, out: ["play", a, "--no-render", "--episodes", "1"], ("best.pth",)),
     "play of training": (
         lambda a, b, out: ["play", a, "--no-render", "--episode", "first,best,last"], ("recipe.toml", "*.bin")
