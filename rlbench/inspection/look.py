@@ -18,7 +18,7 @@ from .capture import Listening, listening
 from .gradients import GradientStats
 from .layers import LayerStats, Rank, rank, statistics
 from .networks import networks
-from .observed import Course
+from .observed import SeenEpisode
 from .values import Spread, ValueStats, possible, spread, value_stats
 
 STEP_BY_STEP = 400  # states, at most, of an agent that remembers: it is asked about one after the other
@@ -86,7 +86,7 @@ class Answers(NamedTuple):
 def look(
     agent: Agent,
     seed: int,
-    courses: Sequence[Course],
+    courses: Sequence[SeenEpisode],
     most: int,
     *,
     gamma: float | None,
@@ -128,7 +128,7 @@ def look(
     )
 
 
-def ask(agent: Agent, courses: Sequence[Course], rows: Sequence[np.ndarray], heard: Listening) -> Answers:
+def ask(agent: Agent, courses: Sequence[SeenEpisode], rows: Sequence[np.ndarray], heard: Listening) -> Answers:
     """What the agent says of the states ``rows`` of each course: step by step where it remembers, else at once."""
     told: dict[str, list[Tensor]] = {}
     actions: list[Tensor] = []
@@ -198,7 +198,7 @@ def _tensors(state: Any, name: str) -> list[tuple[str, Tensor]]:
     return []
 
 
-def _rows(courses: Sequence[Course], most: int, *, in_order: bool) -> list[np.ndarray]:
+def _rows(courses: Sequence[SeenEpisode], most: int, *, in_order: bool) -> list[np.ndarray]:
     """Which states of each course are asked about: evenly spread over all, or the first ones in a row."""
     lengths = [len(course.rewards) for course in courses]
     total = sum(lengths)
@@ -212,7 +212,7 @@ def _rows(courses: Sequence[Course], most: int, *, in_order: bool) -> list[np.nd
 
 
 def _returns(
-    courses: Sequence[Course], rows: Sequence[np.ndarray], gamma: float | None
+    courses: Sequence[SeenEpisode], rows: Sequence[np.ndarray], gamma: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of the states that were asked about: discounted returns, and where they are known."""
     found = [course.returns(1.0 if gamma is None else gamma) for course in courses]

@@ -28,7 +28,7 @@ COPIES = 4  # environments in which greedy episodes are played, where none were 
 UNKNOWN = 0.1  # of a return, the share that may lie beyond where its episode was cut
 
 
-class Course(NamedTuple):
+class SeenEpisode(NamedTuple):
     """One episode of T steps, or its beginning.
 
     Attributes:
@@ -64,7 +64,7 @@ class Observed(NamedTuple):
         notes: what is to be known of that.
     """
 
-    courses: list[Course]
+    courses: list[SeenEpisode]
     source: str
     notes: tuple[str, ...] = ()
 
@@ -86,7 +86,7 @@ def recorded(recording: Recording, trained: Trained, seed: int) -> Observed | No
         if sum(one.episode_length for one in chosen) >= _most(trained) and len(chosen) > 1:
             break
         chosen.insert(0, entry)
-    courses, strayed, room = list[Course](), 0, STEPS
+    courses, strayed, room = list[SeenEpisode](), 0, STEPS
     with closing(trained.maker()) as env:
         for entry in chosen:
             if room <= 0:
@@ -113,7 +113,7 @@ def played(agent: Agent, trained: Trained, seed: int) -> Observed:
     """A few greedy episodes of an agent of one seed, for want of recorded ones."""
     envs = EnvBatch(trained.maker, [seed], COPIES, stream="inspect")
     under_way: list[list[Any]] = [[] for _ in range(COPIES)]
-    courses, wanted = list[Course](), _most(trained)
+    courses, wanted = list[SeenEpisode](), _most(trained)
     steps = 0
     try:
         for step in run(agent, envs, explore=False, learn=False):
@@ -133,7 +133,7 @@ def played(agent: Agent, trained: Trained, seed: int) -> Observed:
     return Observed(courses, "greedy episodes, as there is no journal of training")
 
 
-def _again(env: Witness, trained: Trained, entry: Entry, room: int) -> tuple[Course, bool]:
+def _again(env: Witness, trained: Trained, entry: Entry, room: int) -> tuple[SeenEpisode, bool]:
     """An episode run again, up to ``room`` steps, and whether it came out as it was recorded."""
     steps: list[Any] = []
     before: tuple[Tensor, dict[str, Tensor]] | None = None
@@ -161,12 +161,12 @@ def _seen(env: Witness, trained: Trained) -> tuple[Tensor, dict[str, Tensor]]:
     return obs, {name: torch.from_numpy(np.array(x)) for name, x in said.items()}
 
 
-def _course(steps: Sequence[tuple[Tensor, Extras, float]], terminated: bool) -> Course:
+def _course(steps: Sequence[tuple[Tensor, Extras, float]], terminated: bool) -> SeenEpisode:
     if not steps:
-        return Course(torch.zeros(0), {}, [], False)
+        return SeenEpisode(torch.zeros(0), {}, [], False)
     obs, extras, rewards = zip(*steps, strict=True)
     said = {name: torch.stack([one[name] for one in extras]) for name in extras[0]}
-    return Course(torch.stack(obs), said, list(rewards), terminated)
+    return SeenEpisode(torch.stack(obs), said, list(rewards), terminated)
 
 
 def _most(trained: Trained) -> int:

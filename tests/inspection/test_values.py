@@ -12,15 +12,15 @@ from rlbench.inspection.buffer import buffer_stats, distinct
 from rlbench.inspection.findings import findings, percent
 from rlbench.inspection.layers import LayerStats, Rank
 from rlbench.inspection.look import PolicyStats, SeedLook
-from rlbench.inspection.observed import Course
+from rlbench.inspection.observed import SeenEpisode
 from rlbench.inspection.values import ValueStats, estimates, excess, possible, value_stats
 from rlbench.replay import Replay
 from rlbench.rng import Stream
 from rlbench.types import Transition
 
 
-def course(rewards: list[float], terminated: bool) -> Course:
-    return Course(torch.zeros(len(rewards), 1), {}, rewards, terminated)
+def course(rewards: list[float], terminated: bool) -> SeenEpisode:
+    return SeenEpisode(torch.zeros(len(rewards), 1), {}, rewards, terminated)
 
 
 def test_discounted_returns_of_a_course() -> None:
