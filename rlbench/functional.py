@@ -140,6 +140,8 @@ def nth_legal(share: np.ndarray, legal: np.ndarray) -> np.ndarray:
     Returns:
         (...) int64.
     """
+    if legal.all():  # by far the most common, and then there is nothing to be looked for
+        return np.minimum((share * legal.shape[-1]).astype(np.int64), legal.shape[-1] - 1)
     count = legal.sum(-1)
     nth = np.clip((share * count).astype(np.int64), 0, np.maximum(count - 1, 0))  # counted from 0
     chosen: np.ndarray = (legal.cumsum(-1) > nth[..., None]).argmax(-1)

@@ -1,6 +1,7 @@
 """Operations that torch has under names it does not promise to keep, each with the same in public operations beside it.
 
-The private ones are one pass over memory where the public ones are several. Where torch no longer has one, the public
+The private ones are one pass over memory where the public ones are several; those that write to what they are given are
+named by their overload, for looking it up costs more than a small operation. Where torch no longer has one, the public
 ones take its place: the same to rounding, not to the bit.
 """
 
@@ -77,7 +78,7 @@ def relu_back_in_parts(grad: Tensor, y: Tensor) -> Tensor:
 
 def relu_back_over(grad: Tensor, y: Tensor) -> Tensor:
     """`relu_back`, written to ``grad``."""
-    below: Tensor = torch.ops.aten.threshold_backward(grad, y, 0, grad_input=grad)
+    below: Tensor = torch.ops.aten.threshold_backward.grad_input(grad, y, 0, grad_input=grad)
     return below
 
 
@@ -99,7 +100,7 @@ def tanh_back_in_parts(grad: Tensor, y: Tensor) -> Tensor:
 
 def tanh_back_over(grad: Tensor, y: Tensor) -> Tensor:
     """`tanh_back`, written to ``grad``."""
-    below: Tensor = torch.ops.aten.tanh_backward(grad, y, grad_input=grad)
+    below: Tensor = torch.ops.aten.tanh_backward.grad_input(grad, y, grad_input=grad)
     return below
 
 
@@ -157,9 +158,9 @@ def _has(name: str) -> bool:
 
 if not _has("_fused_adam_"):
     adam_step = adam_step_in_parts
-if not _has("ops.aten.threshold_backward"):
+if not _has("ops.aten.threshold_backward.grad_input"):
     relu_back, relu_back_over = relu_back_in_parts, relu_back_over_in_parts
-if not _has("ops.aten.tanh_backward"):
+if not _has("ops.aten.tanh_backward.grad_input"):
     tanh_back, tanh_back_over = tanh_back_in_parts, tanh_back_over_in_parts
 if not _has("ops.aten._log_softmax_backward_data"):
     log_softmax_back = log_softmax_back_in_parts

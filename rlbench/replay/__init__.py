@@ -3,8 +3,9 @@
 Part of the kit of those who write agents.
 """
 
+from .minibatches import Minibatch
 from .ring import Replay
-from .rollout_buffer import Minibatch, Rollout
+from .rollout_buffer import Rollout
 from .sequences import SequenceReplay, Sequences
 
 __all__ = ["Minibatch", "Replay", "Rollout", "SequenceReplay", "Sequences"]

@@ -6,7 +6,7 @@ into the best weights.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,16 +14,10 @@ from torch import Tensor
 
 from ..rng import Stream
 from ..types import Extra, Spec, Transition
+from .minibatches import Dealer, Minibatch
+from .packing import Packed, layout
 
-_GATHERED = 2**22  # bytes of minibatches that are picked out at once, unless one is larger
-
-
-class Minibatch(NamedTuple):
-    """Some steps of a rollout; each leaf starts with (S, B)."""
-
-    obs: Tensor  # (S, B, *O)
-    action: Tensor  # (S, B) int64, or (S, B, *action_shape): see `rlbench.Spec`
-    extras: dict[str, Tensor]  # (S, B, ...): what was declared, and what was given to `Rollout.minibatches`
+_PARTS = ("action", "reward", "terminated", "truncated")  # of a transition, besides its observations
 
 
 class Rollout:
@@ -60,17 +54,21 @@ class Rollout:
             return torch.zeros(spec.num_seeds, length, spec.num_envs, *shape, dtype=dtype, device=spec.device)
 
         self._obs = room(spec.obs_shape, spec.obs_dtype, steps + 1)  # the last is what follows the newest step
-        self.obs = self._obs[:, :steps]
-        self.action = room(spec.action_shape, spec.action_dtype)
-        self.reward = room((), torch.float32)
-        self.terminated, self.truncated = room((), torch.bool), room((), torch.bool)
+        self._action = room(spec.action_shape, spec.action_dtype)
+        self._reward = room((), torch.float32)
+        self._terminated, self._truncated = room((), torch.bool), room((), torch.bool)
         forms = {name: x if isinstance(x, Extra) else Extra(x, torch.float32) for name, x in (extra or {}).items()}
         self.extras = {name: room(form.shape, form.dtype) for name, form in forms.items()}
+        self._due = {name: x[:, 0].shape for name, x in self.extras.items()}
         self._filled = 0
         here = spec.device.type == "cpu"  # calls of NumPy cost a third of torch's where arrays are small
-        self._tensors = {**self._columns(), "obs": self._obs}
+        self._tensors = {**self._own(), "obs": self._obs}
         self._arrays = {name: x.numpy() for name, x in self._tensors.items()} if here else {}
-        self._deals: dict[int, tuple[list[int], Tensor, Tensor]] = {}
+        self._dealer = Dealer(spec, self.capacity)
+        # Steps that come as rows are kept as these first: one copy of memory a step. The columns get them all at once.
+        self._layout = layout(spec)
+        self._rows: np.ndarray | None = None  # (S, T, E, width), from the first of them on
+        self._spread = 0  # steps that the columns have
         # Of each seed, where episodes ended (t * E + e), and the observation that they ended with.
         self._ends: list[list[int]] = [[] for _ in range(spec.num_seeds)]
         self._finals: list[list[Tensor]] = [[] for _ in range(spec.num_seeds)]
@@ -78,6 +76,31 @@ class Rollout:
     def __len__(self) -> int:
         """Transitions held per seed."""
         return self._filled * self.spec.num_envs
+
+    @property
+    def obs(self) -> Tensor:
+        self._settle()
+        return self._obs[:, : self.steps]
+
+    @property
+    def action(self) -> Tensor:
+        self._settle()
+        return self._action
+
+    @property
+    def reward(self) -> Tensor:
+        self._settle()
+        return self._reward
+
+    @property
+    def terminated(self) -> Tensor:
+        self._settle()
+        return self._terminated
+
+    @property
+    def truncated(self) -> Tensor:
+        self._settle()
+        return self._truncated
 
     @property
     def full(self) -> bool:
@@ -91,12 +114,37 @@ class Rollout:
     @property
     def nbytes(self) -> int:
         """Bytes of memory that it takes, of all seeds together, without the observations that episodes ended with."""
-        return sum(x.nbytes for x in (self._obs, *self._columns().values()))
+        rows = 0 if self._rows is None else self._rows.nbytes
+        return rows + sum(x.nbytes for x in (self._obs, *self._own().values()))
+
+    def _own(self) -> dict[str, Tensor]:
+        """The memory of all that has T steps, by name, (S, T, E, ...) each."""
+        own = {name: getattr(self, f"_{name}") for name in _PARTS}
+        return {**own, **{f"extras.{name}": x for name, x in self.extras.items()}}
 
     def _columns(self) -> dict[str, Tensor]:
         """All that has T steps, by name, (S, T, E, ...) each."""
-        own = {name: getattr(self, name) for name in ("action", "reward", "terminated", "truncated")}
-        return {**own, **{f"extras.{name}": x for name, x in self.extras.items()}}
+        self._settle()
+        return self._own()
+
+    def _settle(self) -> None:
+        """Bring the columns up to date with the steps that came as rows."""
+        first, end = self._spread, self._filled
+        if first == end:
+            return
+        assert self._rows is not None
+        self._spread = end
+        rows, at, columns = self._rows[:, first:end], self._layout, self._arrays
+        lead, shape = rows.shape[:3], self.spec.obs_shape
+        columns["action"][:, first:end] = rows[..., : at.reward].reshape(*lead, *self.spec.action_shape)
+        columns["reward"][:, first:end] = rows[..., at.reward]
+        flags = rows[..., at.flags : at.obs] != 0
+        columns["terminated"][:, first:end], columns["truncated"][:, first:end] = flags[..., 0], flags[..., 1]
+        columns["obs"][:, first:end] = rows[..., at.obs : at.next_obs].reshape(*lead, *shape)
+        columns["obs"][:, end] = rows[:, -1, :, at.next_obs :].reshape(lead[0], lead[2], *shape)
+        for s, t, e in zip(*flags.any(-1).nonzero(), strict=True):
+            self._ends[s].append((first + int(t)) * self.spec.num_envs + int(e))
+            self._finals[s].append(torch.from_numpy(rows[s, t, e, at.next_obs :].reshape(shape).copy()))
 
     def add(self, transition: Transition) -> None:
         """Take in one step of every env.
@@ -109,52 +157,72 @@ class Rollout:
             raise ValueError(
                 f"the rollout is full with {self.steps} steps: learn from it and clear() it before the next"
             )
-        if missing := [name for name in self.extras if name not in new.extras]:
-            there = ", ".join(map(repr, new.extras)) or "none"
-            raise ValueError(f"transition.extras has no {missing[0]!r}, which the rollout was made for; it has {there}")
-        for name, column in self.extras.items():
-            if new.extras[name].shape != column[:, t].shape:
-                here, due = tuple(new.extras[name].shape), tuple(column[:, t].shape)
-                raise ValueError(f"transition.extras[{name!r}] has shape {here} where the rollout was made for {due}")
-        said = [(f"extras.{name}", t, new.extras[name]) for name in self.extras]
-        flags = [("terminated", t, new.terminated), ("truncated", t, new.truncated)]
-        seen = [("obs", t, new.obs), ("obs", t + 1, new.next_obs)]
-        for name, at, x in (*seen, ("action", t, new.action), ("reward", t, new.reward), *flags, *said):
-            if self._arrays:
-                self._arrays[name][:, at] = x.numpy()
-            else:
-                self._tensors[name][:, at] = x
+        for name, due in self._due.items():
+            if name not in new.extras:
+                there = ", ".join(map(repr, new.extras)) or "none"
+                raise ValueError(f"transition.extras has no {name!r}, which the rollout was made for; it has {there}")
+            if (here := new.extras[name].shape) != due:
+                raise ValueError(
+                    f"transition.extras[{name!r}] has shape {tuple(here)} where the rollout was made for {tuple(due)}"
+                )
+        row = new.row if self._arrays and isinstance(new, Packed) else None
+        if row is None:
+            self._add_apart(t, new)
+        else:
+            if self._rows is None:
+                self._rows = np.empty((row.shape[0], self.steps, *row.shape[1:]), np.float32)
+            self._rows[:, t] = row
+        for name in self._due:
+            self._put(f"extras.{name}", t, new.extras[name])
         self._filled = t + 1
+        if row is None:
+            self._spread = self._filled
+
+    def _add_apart(self, t: int, new: Transition) -> None:
+        """Write step ``t`` to the columns, part by part."""
+        self._settle()
+        self._put("obs", t, new.obs)
+        self._put("obs", t + 1, new.next_obs)
+        for name in _PARTS:
+            self._put(name, t, getattr(new, name))
         host = getattr(new, "host", None) or new  # where the step is on a device, its flags may be here already
         ended: np.ndarray = host.terminated.cpu().numpy() | host.truncated.cpu().numpy()
         if ended.any():
-            self._keep_finals(ended)
+            self._keep_finals(t, ended)
+
+    def _put(self, name: str, t: int, x: Tensor) -> None:
+        if self._arrays:
+            self._arrays[name][:, t] = x.numpy()
+        else:
+            self._tensors[name][:, t] = x
 
     def cut(self, where: np.ndarray) -> None:
         """The newest step of each env in ``where``, (S, E) bool, counts as truncated; another episode follows it."""
         if not self._filled:
             return
+        self._settle()
         t, mask = self._filled - 1, torch.from_numpy(where).to(self.spec.device)
         known = (self.terminated[:, t] | self.truncated[:, t]).cpu().numpy()
         self.truncated[:, t] |= mask
-        self._keep_finals(where & ~known)
+        self._keep_finals(t, where & ~known)
 
-    def _keep_finals(self, ended: np.ndarray) -> None:
-        """Keep what the newest step led to where an episode ended, (S, E), before the next step is written over it."""
-        t = self._filled - 1
+    def _keep_finals(self, t: int, ended: np.ndarray) -> None:
+        """Keep what step ``t``, the newest, led to where an episode ended, (S, E), before the next one takes its
+        place."""
         for s, e in zip(*ended.nonzero(), strict=True):
             self._ends[s].append(t * self.spec.num_envs + int(e))
             self._finals[s].append(self._obs[s, t + 1, e].clone())
 
     def clear(self) -> None:
         """Forget all steps: the next one is the first of another rollout."""
-        self._filled = 0
+        self._filled = self._spread = 0
         for ends, finals in zip(self._ends, self._finals, strict=True):
             ends.clear()
             finals.clear()
 
     def next_obs(self) -> Tensor:
         """(S, T, E, *O): what every step truly led to, also at an episode's end. A copy as large as `obs`."""
+        self._settle()
         whole = self._obs[:, 1:].clone()
         for own, ends, finals in zip(whole.flatten(1, 2), self._ends, self._finals, strict=True):
             if ends:
@@ -180,6 +248,7 @@ class Rollout:
         """
         if not self.full:
             raise ValueError(f"the rollout has {self._filled} of {self.steps} steps: there is no next value yet")
+        self._settle()
         spec, envs = self.spec, self.spec.num_envs
         with torch.no_grad():
             after = torch.cat([value[:, 1:], value_of(self._obs[:, -1]).unsqueeze(1)], 1).flatten(1)  # (S, T * E)
@@ -222,45 +291,17 @@ class Rollout:
             yield Minibatch(seen.flatten(1, 2), self.action.flatten(1, 2), whole)
             return
         parts = {"action": self.action, "obs": self._obs if obs is None else obs, **self.extras, **more}
-        rows = {name: x.flatten(0, 2) for name, x in parts.items()}  # (S * T * E, ...)
-        sizes, place, offsets = self._dealt(count)
-        order = stream.permutation(self.capacity).add_(offsets).view(-1).take(place)
-        width = sum(x.nbytes for x in rows.values()) // len(order)
-        together = max(1, _GATHERED // (sizes[0] * width))  # minibatches that are picked out at once: an operation on
-        for first in range(0, count, together):  # many rows costs hardly more than one on few
-            own = sizes[first : first + together]
-            at, order = order[: sum(own)], order[sum(own) :]
-            picked = {name: x.index_select(0, at).split(own) for name, x in rows.items() if name != "obs"}
-            if obs is None:  # in ours one step more lies between two seeds
-                at = at + torch.div(at, self.capacity, rounding_mode="floor") * self.spec.num_envs
-            picked["obs"] = rows["obs"].index_select(0, at).split(own)
-            for i in range(len(own)):
-                part = {name: x[i].view(self.spec.num_seeds, -1, *x[i].shape[1:]) for name, x in picked.items()}
-                yield Minibatch(part.pop("obs"), part.pop("action"), part)
-
-    def _dealt(self, count: int) -> tuple[list[int], Tensor, Tensor]:
-        """How ``count`` minibatches come out of steps that lie seed by seed.
-
-        Returns:
-            How many steps each has, of all seeds together; where those of the first lie, of all seeds, then those of
-            the second, and so on, (S * T * E,); and where each seed begins, (S, 1).
-        """
-        if count not in self._deals:
-            seeds, device = self.spec.num_seeds, self.spec.device
-            parts = torch.arange(seeds * self.capacity, device=device).view(seeds, -1).tensor_split(count, 1)
-            offsets = torch.arange(seeds, device=device).unsqueeze(1) * self.capacity
-            place = torch.cat([part.flatten() for part in parts])
-            self._deals[count] = [part.numel() for part in parts], place, offsets
-        return self._deals[count]
+        yield from self._dealer.deal(count, stream, {name: x.flatten(1, 2) for name, x in parts.items()})
 
     def state_dict(self) -> dict[str, Any]:
         """The steps that are there, a tensor for each seed; they share the rollout's memory."""
+        self._settle()
         shape, n = self.spec.obs_shape, self._filled
         none = torch.zeros(0, *shape, dtype=self.spec.obs_dtype, device=self.spec.device)
         return {
             "filled": n,
             "obs": _apart(self._obs[:, : n + 1 if n else 0]),
-            **{name: _apart(x[:, :n]) for name, x in self._columns().items()},
+            **{name: _apart(x[:, :n]) for name, x in self._own().items()},
             "ends": [torch.tensor(own, dtype=torch.int64) for own in self._ends],
             "finals": [torch.stack(own) if own else none for own in self._finals],
         }
@@ -274,7 +315,7 @@ class Rollout:
         n = int(state["filled"])
         if not 0 <= n <= self.steps:
             raise ValueError(f"a saved rollout of {n} steps does not fit this one's {self.steps}")
-        ours = {"obs": self._obs[:, : n + 1 if n else 0], **{name: x[:, :n] for name, x in self._columns().items()}}
+        ours = {"obs": self._obs[:, : n + 1 if n else 0], **{name: x[:, :n] for name, x in self._own().items()}}
         for name, whole in ours.items():
             saved = state.get(name)
             if saved is None or [x.shape for x in saved] != [x.shape for x in whole]:
@@ -283,7 +324,7 @@ class Rollout:
         for name, whole in ours.items():
             for into, saved in zip(whole, state[name], strict=True):
                 into.copy_(saved)
-        self._filled = n
+        self._filled = self._spread = n
         self._ends = [ends.tolist() for ends in state["ends"]]
         self._finals = [list(finals.to(self.spec.device, copy=True)) for finals in state["finals"]]
 

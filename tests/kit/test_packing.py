@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from rlbench import rng
 from rlbench.border.make import EnvMaker
-from rlbench.replay import Replay
+from rlbench.replay import Replay, Rollout
 from rlbench.replay.packing import Packed
 from rlbench.rollout.env_batch import EnvBatch
 from rlbench.types import Transition
@@ -88,6 +88,57 @@ def test_a_row_is_stored_as_its_leaves_are(shape: tuple[int, ...], name: str) ->
         assert value == other if isinstance(value, int) else all(map(torch.equal, value, other))
     one, two = rows.sample(50), leaves.sample(50)
     assert all(map(torch.equal, one, two))
+
+
+@pytest.mark.parametrize("cut_at", [None, 4, 10])
+@pytest.mark.parametrize("name", ACTIONS)
+def test_a_rollout_gets_from_rows_what_it_gets_from_their_leaves(name: str, cut_at: int | None) -> None:
+    gym.register("Numbered-v0", Numbered)
+    try:
+        envs = EnvBatch(
+            EnvMaker("Numbered-v0", {"shape": (2, 3), "action_space": ACTIONS[name]}, 5, (), None), [3, 4], 2
+        )
+    finally:
+        del gym.registry["Numbered-v0"]
+    spec, steps, draws = envs.spec, 11, rng.Streams([3, 4])["draws"]
+    rows, leaves, mixed, read = (Rollout(spec, steps, {"value": ()}) for _ in range(4))
+    where = np.array([[True, False], [False, True]])
+    envs.reset()
+    for again in range(3):
+        for t in range(steps):
+            if spec.num_actions is not None:
+                action = draws.integers(2, spec.num_actions)
+            else:
+                size = int(np.prod(spec.action_shape))
+                action = (draws.uniform(2 * size).view(2, 2, *spec.action_shape) * 2 - 1).float()
+            transition, _ = envs.step(action, {"value": draws.uniform(2).float()})
+            assert isinstance(transition, Packed)
+            plain = Transition(*transition)
+            plain.extras = transition.extras
+            rows.add(transition)
+            leaves.add(plain)
+            mixed.add(plain if t % 3 else transition)
+            read.add(transition)
+            assert torch.equal(read.truncated[:, t], transition.truncated)  # read at every step, half filled
+            if t == cut_at:
+                for rollout in (rows, leaves, mixed, read):
+                    rollout.cut(where)
+            if t == 4:  # a state in the middle of a rollout
+                one, other = rows.state_dict(), leaves.state_dict()
+                assert one.pop("filled") == other.pop("filled") == 5
+                assert all(torch.equal(x, y) for key in other for x, y in zip(one[key], other[key], strict=True))
+        streams = [rng.Streams([3, 4])["replay"] for _ in range(4)]
+        assert leaves.truncated.any()
+        for rollout, stream in zip((rows, mixed, read), streams[1:], strict=True):
+            for x in ("obs", "action", "reward", "terminated", "truncated"):
+                assert torch.equal(getattr(rollout, x), getattr(leaves, x)), (again, x)
+            assert torch.equal(rollout.next_obs(), leaves.next_obs())
+            assert torch.equal(rollout.extras["value"], leaves.extras["value"])
+            dealt = list(leaves.minibatches(3, streams[0]))
+            streams[0].position = 0
+            assert all(map(torch.equal, *([part.obs for part in x] for x in (rollout.minibatches(3, stream), dealt))))
+        for rollout in (rows, leaves, mixed, read):
+            rollout.clear()
 
 
 @pytest.mark.parametrize("way", ["replaced", "made"])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rlbench import Rollout
 from rlbench.agent_state import join, pick, split, widen
-from rlbench.replay import rollout_buffer
+from rlbench.replay import minibatches
 from rlbench.rng import Stream, Streams
 from rlbench.types import Extra, Spec, Transition
 
@@ -168,7 +168,7 @@ def test_minibatches_are_the_same_however_many_are_picked_out_at_once(
     rollout, _ = filled(spec_of(kind))
     other = rollout.obs.float() * 2
     whole, doubled = (list(rollout.minibatches(count, Stream(SEEDS, "x"), obs)) for obs in (None, other))
-    monkeypatch.setattr(rollout_buffer, "_GATHERED", 1)
+    monkeypatch.setattr(minibatches, "_GATHERED", 1)
     apart = list(rollout.minibatches(count, Stream(SEEDS, "x")))
     for one, same, twice in zip(whole, apart, doubled, strict=True):
         assert torch.equal(one.obs, same.obs)
