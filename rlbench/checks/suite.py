@@ -16,7 +16,14 @@ from ..probing.fault import raised, under_way
 from ..probing.rows import ROWS, Question
 from ..probing.subject import Fit, Subject, subject
 from ..recipe.registry import find_agent, given_class
-from . import interface  # noqa: F401  (declares its rows)
+from . import (  # noqa: F401  (they declare their rows, in the order in which these are asked)
+    cadence,
+    chances,
+    continuous,
+    interface,
+    remembering,
+    values,
+)
 from .results import FAILS, HOLDS, LEFT_OUT, CheckedRow, CheckReport
 
 BUILDS = Question("builds", "it can be built where it fits", "interface", lambda subject: None, 20.0, True)

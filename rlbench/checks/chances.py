@@ -1,0 +1,119 @@
+"""Rows about policies: what is known of their chances where entropy is worth something, and across episodes' ends."""
+
+import math
+
+import torch
+
+from ..probing import probes
+from ..probing.answers import LeftOut
+from ..probing.known import Walk, picture
+from ..probing.lessons import Look, learned, lesson, shown, taught, told
+from ..probing.riddles import Carried
+from ..probing.rows import row
+from ..probing.subject import Subject
+from ..probing.trial import Trial
+from .values import form_of
+
+GROUP = "values"
+_WEIGHTS = "alpha and learn_alpha, or entropy_weight"
+
+
+@row("entropy", "where a nat of entropy is worth 1, chances are as exp(reward)", group=GROUP, limit=40.0, quick=False)
+def entropy(subject: Subject) -> None:
+    """At the second step action 1 pays 1 and action 0 nothing: its chance is e / (1 + e) = 0.73, and the soft value
+    there is log(1 + e) = 1.31, or 0.8 of that a step before."""
+    if not (subject.has("alpha", "learn_alpha") or subject.has("entropy_weight")):
+        raise LeftOut(f"it has no hyper-parameter for the worth of entropy: {_WEIGHTS}")
+    form = form_of(subject)
+    trial = lesson(
+        subject, Walk, {"known": probes.CHOSEN, "form": form},
+        alpha=1.0, learn_alpha=False, entropy_weight=1.0, normalise_advantage=False,
+    )  # fmt: skip
+    obs = shown([picture(look, 2, form) for look in (0, 1)], trial.spec)
+    soft = math.log1p(math.e)
+    chance, value = math.e / (1 + math.e), 0.8 * soft
+
+    def look(trial: Trial) -> Look:
+        said = told(trial, obs)
+        if "probabilities" not in said:
+            raise LeftOut("it does not say the chances of its actions: explain gives no probabilities")
+        came = said["probabilities"][:, 1, 1]  # (S,)
+        worst = int((came - chance).abs().nan_to_num(torch.inf).argmax())
+        if not bool(((came - chance).abs() < 0.1).all()):
+            cause = "the entropy has the wrong sign or weight in the policy's loss"
+            return Look(False, f"a chance of {chance:.2f}", f"{float(came[worst]):.2f}", cause)
+        if "q_values" not in said:
+            return Look(True)
+        before = said["q_values"][:, 0]  # (S, 2)
+        worst = int((before - value).abs().amax(1).nan_to_num(torch.inf).argmax())
+        cause = "the entropy has the wrong sign or weight in the target of the values"
+        text = f"{float(before[worst].mean()):.2f}"
+        return Look(bool(((before - value).abs() < 0.3).all()), f"a soft value of {value:.2f}", text, cause)
+
+    learned(subject, taught(trial, look))
+
+
+@row(
+    "choice-temperature",
+    "with choices, too, the temperature moves until the entropy is wanted",
+    group=GROUP,
+    limit=40.0,
+    quick=False,
+)
+def choice_temperature(subject: Subject) -> None:
+    """Of two actions, a share of 0.5 of the most entropy is 0.35 nats: chances of 0.89 and 0.11."""
+    if not subject.has("target_entropy", "learn_alpha"):
+        raise LeftOut("it has no hyper-parameters target_entropy and learn_alpha")
+    form = form_of(subject)
+    trial = lesson(subject, Walk, {"known": probes.CHOSEN, "form": form}, target_entropy=0.5)
+    obs = shown([picture(look, 2, form) for look in (0, 1)], trial.spec)
+
+    def look(trial: Trial) -> Look:
+        said = told(trial, obs)
+        if "probabilities" not in said:
+            raise LeftOut("it does not say the chances of its actions: explain gives no probabilities")
+        chances = said["probabilities"]
+        nats = -(chances * chances.clamp(min=1e-12).log()).sum(-1).mean(1)  # (S,)
+        wanted = 0.5 * math.log(2)
+        worst = int((nats - wanted).abs().nan_to_num(torch.inf).argmax())
+        cause = "the temperature's gradient has the wrong sign"
+        right = bool(((nats - wanted).abs() < 0.12).all())
+        return Look(right, f"an entropy of {wanted:.2f} nats", f"{float(nats[worst]):.2f}", cause)
+
+    learned(subject, taught(trial, look, least=900))
+
+
+@row(
+    "episode-ends", "what the next episode pays is not taken for what this one's actions paid", group=GROUP, limit=40.0
+)
+def episode_ends(subject: Subject) -> None:
+    numbered = form_of(subject) == "index"
+    steady = {"alpha": 1.0, "learn_alpha": False, "n_step": 3}  # who learns from steps of long ago is to act as then
+    for cut in (False, True):
+        trial = lesson(subject, Carried, {"cut": cut, "numbered": numbered}, **steady)
+        obs = shown([picture(0, 1, "index" if numbered else "vector")], trial.spec)
+        ends = "cut by a time limit" if cut else "terminated"
+        likes: list[torch.Tensor] = []
+
+        def look(trial: Trial, obs: torch.Tensor = obs, ends: str = ends, likes: list[torch.Tensor] = likes) -> Look:
+            said = told(trial, obs)
+            greedy = 1.0 - trial.act(obs).double().mean()
+            if "q_values" in said:
+                likes.append(0.5 + (said["q_values"][..., 0] - said["q_values"][..., 1]).mean())
+            elif "probabilities" in said:
+                likes.append(said["probabilities"][..., 0].mean())
+            else:
+                likes.append(greedy)
+            recent = float(torch.stack(likes[-12:]).mean())
+            cause = f"rewards, advantages or windows of steps reach beyond the end of an episode that is {ends}"
+            expected = "action 0 to be preferred, which pays 0.4 more in its own episode"
+            came = f"a preference of {recent - 0.5:+.2f} for it" if math.isfinite(recent) else "no number"
+            return Look(len(likes) >= 8 and recent > 0.6, expected, came, cause)
+
+        try:
+            found = taught(trial, look, most=4_500, needs="of episodes that a limit cuts after 1 step")
+        except LeftOut:
+            if not cut:
+                raise
+            return
+        learned(subject, found)

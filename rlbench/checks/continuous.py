@@ -1,0 +1,113 @@
+"""Rows about actions that are numbers: the best ones are known, within the bounds and at them, and so are values."""
+
+import torch
+
+from ..probing import probes
+from ..probing.answers import LeftOut
+from ..probing.lessons import Look, learned, lesson, shown, taught, told
+from ..probing.riddles import HIGH, LOW, PLACES, Aimed, Bent, best
+from ..probing.rows import row
+from ..probing.subject import Subject
+from ..probing.trial import Trial
+from .values import ask
+
+GROUP = "values"
+_OFF = 0.25  # of half of the way between the bounds
+
+
+@row("aimed-actions", "of two numbers each goes where it pays most, by what is seen", group=GROUP, limit=40.0)
+def aimed_actions(subject: Subject) -> None:
+    subject.fitting("continuous")
+    trial = lesson(subject, Aimed, {})
+    pictures = [torch.tensor([x]).numpy() for x in PLACES]
+    obs = shown(pictures, trial.spec)
+    right = torch.stack([torch.from_numpy(best(x)) for x in PLACES])  # (N, 2)
+    half = torch.from_numpy(HIGH - LOW) / 2
+
+    def look(trial: Trial) -> Look:
+        done = trial.act(obs)  # (S, N, 2)
+        off = ((done - right) / half).abs().flatten(1).amax(1)  # (S,)
+        worst = int(off.nan_to_num(torch.inf).argmax())
+        came, expected = (str([[round(a, 2) for a in pair] for pair in x.tolist()]) for x in (done[worst], right))
+        cause = (
+            "the policy's gradient: its sign, a sum over the wrong axis, or actions that are scaled twice or not at all"
+        )
+        return Look(bool((off < _OFF).all()), f"the actions {expected}", came, cause)
+
+    learned(subject, taught(trial, look))
+
+
+@row("bounded-actions", "numbers go to their bound where that pays most", group=GROUP, limit=40.0)
+def bounded_actions(subject: Subject) -> None:
+    subject.fitting("continuous")
+    trial = lesson(subject, Bent, {"tilt": 1.0})
+    obs = torch.ones(trial.spec.num_seeds, 1, 1)
+
+    def look(trial: Trial) -> Look:
+        done = trial.act(obs)  # (S, 1, 2)
+        low = float(done.nan_to_num(-torch.inf).min())
+        return Look(low > 0.8, "actions near their bound of 1", f"{low:.2f}", "actions do not reach their bounds")
+
+    learned(subject, taught(trial, look))
+
+
+@row("continuous-ends", "with numbers as actions, too, a time limit is no termination", group=GROUP, limit=40.0)
+def continuous_ends(subject: Subject) -> None:
+    subject.fitting("continuous")
+    for known, tolerance, what in (
+        (probes.TERMINATED, 0.3, "what follows a termination is counted on: mask it by `terminated`"),
+        (probes.CUT, 0.5, "an end by `truncated` is not told from one by `terminated`"),
+    ):
+        ask(subject, known, tolerance, form="vector", continuous=True, cause=what)
+
+
+def _spread(trial: Trial) -> torch.Tensor:
+    """(S, 2): the deviations that it says its actions have."""
+    said = told(trial, torch.ones(trial.spec.num_seeds, 1, 1))
+    if "std" not in said:
+        raise LeftOut("it does not say how its actions are spread: explain gives no std")
+    return said["std"].squeeze(1)
+
+
+def _spread_is(subject: Subject, low: float, high: float, bend: float, cause: str, **changes: float | bool) -> None:
+    trial = lesson(subject, Bent, {"bend": bend}, **changes)
+
+    def look(trial: Trial) -> Look:
+        std = _spread(trial)
+        worst = int((std - (low + high) / 2).abs().amax(1).nan_to_num(torch.inf).argmax())
+        came = ", ".join(f"{x:.2f}" for x in std[worst].tolist())
+        right = bool(((std > low) & (std < high)).all())
+        return Look(right, f"deviations of {low:.2f} to {high:.2f} of the actions", came, cause)
+
+    learned(subject, taught(trial, look, least=900, most=8_000))
+
+
+@row(
+    "spread",
+    "a policy that entropy is worth something to is as wide as that makes it",
+    group=GROUP,
+    limit=60.0,
+    quick=False,
+)
+def spread(subject: Subject) -> None:
+    """Reward -4 a**2, and a nat of entropy is worth 1: the density of the best policy is as exp(-4 a**2), a normal one
+    of deviation 0.35, which the bounds are far from."""
+    subject.fitting("continuous")
+    if not (subject.has("alpha", "learn_alpha") or subject.has("entropy_weight")):
+        raise LeftOut("it has no hyper-parameter for the worth of entropy: alpha and learn_alpha, or entropy_weight")
+    cause = "the entropy has the wrong sign, or the density is that before tanh: its correction is left out"
+    _spread_is(
+        subject, 0.22, 0.55, 4.0, cause,
+        alpha=1.0, learn_alpha=False, entropy_weight=1.0, normalise_advantage=False, log_std=-1.0,
+    )  # fmt: skip
+
+
+@row("temperature", "the temperature moves until the entropy is what is wanted", group=GROUP, limit=60.0, quick=False)
+def temperature(subject: Subject) -> None:
+    """Two numbers with an entropy of 1 nat together have 0.5 each, as a normal distribution of deviation
+    exp(0.5) / sqrt(2 pi e) = 0.40."""
+    subject.fitting("continuous")
+    if not subject.has("target_entropy", "learn_alpha"):
+        raise LeftOut("it has no hyper-parameters target_entropy and learn_alpha")
+    cause = "the temperature's gradient has the wrong sign, or the entropy is summed over the wrong axis"
+    _spread_is(subject, 0.32, 0.48, 2.0, cause, target_entropy=1.0)

@@ -1,0 +1,38 @@
+"""A row about memory: what was seen two steps ago says what to do."""
+
+import torch
+
+from ..agent import Agent
+from ..learner import Learner
+from ..probing.answers import LeftOut
+from ..probing.lessons import Look, learned, lesson, taught
+from ..probing.riddles import Recalled
+from ..probing.rows import row
+from ..probing.subject import Subject
+from ..probing.trial import Trial
+
+SHORT = {"sequence_length": 4, "burn_in": 2, "memory_size": 16, "gamma": 0.95}
+
+
+@row("memory", "what was seen at an episode's first step is known at its last", group="values", limit=90.0, quick=False)
+def memory(subject: Subject) -> None:
+    subject.fitting("vector")
+    optional = subject.has("memory")
+    own = getattr(subject.cls, "origin", subject.cls)  # of a learner that was lifted, that one
+    if not optional and own.begin in (Agent.begin, Learner.begin):
+        raise LeftOut("it remembers nothing")
+    trial = lesson(subject, Recalled, {}, **SHORT, **({"memory": "gru"} if optional else {}))
+    seeds = trial.spec.num_seeds
+    signs = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]).expand(seeds, 2, 2)
+    later = [torch.tensor([[0.0, x]] * 2).expand(seeds, 2, 2) for x in (0.5, 1.0)]
+
+    def look(trial: Trial) -> Look:
+        trial.act(signs)
+        for obs in later:
+            done = trial.act(obs, begin=False)  # (S, 2)
+        right = bool((done == torch.tensor([0, 1])).all())
+        worst = int((done != torch.tensor([0, 1])).sum(1).argmax())
+        cause = "what is remembered is lost on the way, or learned from otherwise than it was acted with"
+        return Look(right, "the actions [0, 1] after the signs -1 and 1", f"{done[worst].tolist()}", cause)
+
+    learned(subject, taught(trial, look, least=900, most=12_000))

@@ -1,0 +1,223 @@
+"""Rows about values: is what an agent learns of small environments what is known of them?
+
+An agent says values through `explain`: "q_values", or the "value" of an observation. One that says none is judged by
+what it does where that matters, and is not asked elsewhere. What is asked, and the answers, stand in `probing.probes`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..probing import probes
+from ..probing.answers import LeftOut
+from ..probing.known import Form, Known, Walk, mistaken, picture, solve
+from ..probing.lessons import GAMMA, Look, learned, lesson, shown, taught, told
+from ..probing.rows import row
+from ..probing.subject import Subject
+from ..probing.trial import Trial
+
+GROUP = "values"
+_CLOSE = 0.3  # how much nearer to a known mistake than to what is right, of their distance, for it to be named
+
+
+def form_of(subject: Subject, *courses: str) -> Form:
+    """How states are shown to the agent: as numbers if it takes these.
+
+    Raises:
+        LeftOut: it fits none of the courses.
+    """
+    forms: dict[str, Form] = {"vector": "vector", "indices": "index", "pixels": "pixels"}
+    return forms[subject.fitting(*(courses or forms))[0]]
+
+
+def ask(
+    subject: Subject,
+    known: Known,
+    tolerance: float | Sequence[float],
+    *,
+    form: Form | None = None,
+    continuous: bool = False,
+    acts: bool = False,
+    values: bool = True,
+    cause: str = "",
+    **changes: Any,
+) -> None:
+    """Teach the agent a table; values, or where these do not come into it what it does, are to be as known.
+
+    Args:
+        subject: the agent.
+        known: the table.
+        tolerance: how far values may be off, in each of the states as they look, or one for all.
+        form: how states are shown; None: as numbers, if it takes these.
+        continuous: actions are numbers.
+        acts: what it does is looked at; of values, those of actions alone, for others depend on what it does.
+        cause: what is likely, where no known mistake leads to what came.
+        values: values are looked at.
+        **changes: hyper-parameters of this lesson.
+    """
+    form = form or form_of(subject)
+    gamma = GAMMA if subject.has("gamma") else getattr(subject.config, "gamma", None)
+    if gamma is None:
+        raise LeftOut("it has no hyper-parameter gamma, which values depend on")
+    looks = sorted({look for look, row in zip(known.looks, known.table, strict=True) if row})
+    states = [max(s for s, look in enumerate(known.looks) if look == at) for at in looks]  # all is legal in the last
+    right = torch.from_numpy(solve(known, gamma))[states]  # (N, A)
+    wrong = {text: torch.from_numpy(q)[states] for text, q in mistaken(known, gamma).items()}
+    trial = lesson(subject, Walk, {"known": known, "form": form, "continuous": continuous}, **changes)
+    obs = shown([picture(look, max(known.looks) + 1, form) for look in looks], trial.spec)
+    most = torch.tensor(tolerance).double().expand(len(looks))
+
+    def look(trial: Trial) -> Look:
+        said = told(trial, obs)
+        if acts:
+            done = trial.act(obs)
+            chosen = (done.flatten(2)[..., 0] > 0).long() if continuous else done  # (S, N)
+            best = right.argmax(-1)
+            wrongly = (chosen != best) & (right[:, 0] != right[:, 1])
+            if bool(wrongly.any()):
+                worst = int(wrongly.sum(1).argmax())
+                return Look(False, f"the actions {best.tolist()}", f"{chosen[worst].tolist()}", cause)
+        if "q_values" in said and values:
+            return judged(said["q_values"], right, most, wrong, cause)
+        if acts:
+            return Look(True)
+        if "value" not in said or known.forbidden:
+            raise LeftOut(f"it says no values{' of actions' if known.forbidden else ''}: explain gives none")
+        states = {text: q.amax(-1, keepdim=True) for text, q in wrong.items()}
+        return judged(said["value"].unsqueeze(-1), right.amax(-1, keepdim=True), most, states, cause)
+
+    needs = f"of episodes that a limit cuts after {known.limit} steps" if known.limit else ""
+    learned(subject, taught(trial, look, needs=needs))
+
+
+def judged(came: Tensor, right: Tensor, most: Tensor, wrong: dict[str, Tensor], cause: str) -> Look:
+    """Whether values are right, and if not, what mistake leads to what came.
+
+    Args:
+        came: (S, N, A), of every seed.
+        right: (N, A).
+        most: (N,), how far each may be off.
+        wrong: known mistakes, and what they lead to, (N, A).
+        cause: if it is none of these.
+    """
+    off = (came - right).abs().amax(-1)  # (S, N)
+    if bool((off <= most).all()):  # NaN is not
+        return Look(True)
+    worst = int((off - most).amax(1).nan_to_num(torch.inf).argmax())
+    distances = {text: float((came.mean(0) - q).abs().max()) for text, q in wrong.items() if not _alike(q, right, most)}
+    nearest = min(distances, key=distances.__getitem__, default="")
+    if nearest and distances[nearest] < _CLOSE * float((wrong[nearest] - right).abs().max()):
+        cause = nearest
+    return Look(False, f"the values {_numbers(right)}", _numbers(came[worst]), cause)
+
+
+def _alike(one: Tensor, other: Tensor, most: Tensor) -> bool:
+    return bool(((one - other).abs().amax(-1) <= most).all())
+
+
+def _numbers(values: Tensor) -> str:
+    """Of each state, the values of its actions, or the one that they share."""
+    states = []
+    for own in values.tolist():
+        texts = [f"{x:.2f}" for x in own]
+        states.append(texts[0] if len(set(texts)) == 1 else f"({', '.join(texts)})")
+    return ", ".join(states)
+
+
+@row("constant-reward", "of one step that pays 1 the value is 1", group=GROUP)
+def constant_reward(subject: Subject) -> None:
+    ask(subject, probes.CONSTANT, 0.2, cause="the loss, its sign, or the optimiser's step")
+
+
+@row("observed-reward", "values depend on what is seen, and not in a straight line", group=GROUP)
+def observed_reward(subject: Subject) -> None:
+    cause = "observations do not reach the values as they were seen, units are dead from the first, or layers have no "
+    ask(subject, probes.OBSERVED, 0.3, cause=f"{cause}activation between them")
+
+
+@row("delayed-reward", "what comes later is worth its discount, step by step", group=GROUP)
+def delayed_reward(subject: Subject) -> None:
+    ask(subject, probes.DELAYED, 0.15, cause="the discount, or its exponent")
+
+
+@row("rewarded-action", "it does what is paid for, and knows the values of both actions", group=GROUP)
+def rewarded_action(subject: Subject) -> None:
+    ask(
+        subject, probes.ACTED, 0.3, acts=True, cause="the sign of the policy's loss, or another action's value is moved"
+    )
+
+
+@row("observed-action", "it does what is paid for where it stands", group=GROUP)
+def observed_action(subject: Subject) -> None:
+    cause = "observations, actions and rewards of different steps are learned from together"
+    ask(subject, probes.BOTH, 0.4, acts=True, cause=cause)
+
+
+@row("termination", "nothing is counted on after a termination", group=GROUP)
+def termination(subject: Subject) -> None:
+    ask(subject, probes.TERMINATED, 0.3, cause="what follows a termination is counted on: mask it by `terminated`")
+
+
+@row("time-limit", "what follows a time limit is counted on: it is no termination", group=GROUP)
+def time_limit(subject: Subject) -> None:
+    ask(subject, probes.CUT, 0.35, cause="an end by `truncated` is not told from one by `terminated`")
+
+
+@row("timed-episode", "values of an episode of known length are right at each of its steps", group=GROUP)
+def timed_episode(subject: Subject) -> None:
+    ask(subject, probes.TIMED, 0.3, cause="rewards are summed up in the wrong order, or discounted by wrong powers")
+
+
+@row("n-step", "values are the same where several steps of reward are summed up", group=GROUP)
+def n_step(subject: Subject) -> None:
+    if not subject.has("n_step"):
+        raise LeftOut("it has no hyper-parameter n_step")
+    cause = "the discount at the end of a window is of another power than its steps, or windows reach beyond an end"
+    for known, tolerance in ((probes.TIMED, 0.3), (probes.CUT, 0.35)):
+        ask(subject, known, tolerance, n_step=3, cause=cause)
+
+
+@row("worth-waiting", "a larger reward later is preferred where its discounted worth is larger", group=GROUP)
+def worth_waiting(subject: Subject) -> None:
+    cause = "the value of what follows is not that of the best action there, or not counted on"
+    ask(subject, probes.WAITING, 0.5, acts=True, cause=cause)
+
+
+@row("branches", "where chance decides what follows, values are means", group=GROUP)
+def branches(subject: Subject) -> None:
+    cause = "the loss is not the squared error, or its gradient goes through the target"
+    ask(subject, probes.BRANCHED, (0.25, 0.12, 0.12), cause=cause)
+
+
+@row("large-rewards", "rewards of 10 have values of 10", group=GROUP)
+def large_rewards(subject: Subject) -> None:
+    ask(subject, probes.LARGE, 2.5, cause="rewards are clipped, or scaled and not scaled back in what is explained")
+
+
+@row("pixels", "it does what is paid for where it sees images", group=GROUP)
+def pixels(subject: Subject) -> None:
+    subject.fitting("pixels")
+    ask(
+        subject,
+        probes.BOTH,
+        0.4,
+        form="pixels",
+        acts=True,
+        values=False,
+        cause="images do not reach the network as they were seen",
+    )
+
+
+@row("indices", "it does what is paid for where states are numbered", group=GROUP)
+def indices(subject: Subject) -> None:
+    subject.fitting("indices")
+    ask(subject, probes.BOTH, 0.4, form="index", acts=True, cause="indices do not reach the network as they were seen")
+
+
+@row("masked-values", "an action that is forbidden where an action leads is not counted on there", group=GROUP)
+def masked_values(subject: Subject) -> None:
+    if "action_mask" not in subject.cls.wants:
+        raise LeftOut("it makes no use of masks")
+    ask(subject, probes.MASKED, 0.5, cause="the largest value of all actions is taken, the forbidden ones among them")

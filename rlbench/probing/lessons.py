@@ -1,0 +1,129 @@
+"""An agent is taught by a small environment until what it says has settled: what the rows of values have in common.
+
+A lesson is short where all is well: it ends when two looks in a row find what is expected, not before `LEAST` steps,
+so that values on their way to somewhere else are not taken for those that are known. Where they are not found it goes
+on to `MOST` steps, since agents learn at different speeds.
+
+Defaults of hyper-parameters are for long trainings. A lesson changes those that have the names of rlbench's own agents,
+so that a thousand steps are enough; what the user chose, and what an agent calls otherwise, stays as it is.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..agent import AgentConfig
+from ..types import Extras, Spec
+from .answers import Fails, LeftOut
+from .subject import Subject
+from .trial import Trial
+
+GAMMA = 0.8
+LEAST, BETWEEN, MOST = 450, 150, 6_000  # env steps per seed: before the first look, between two, before giving up
+SEEDS, ENVS = (0, 1, 2), 4  # at most 4 envs: as many as the agent's runs have by default
+
+#: Set to this.
+_SET: dict[str, Any] = {
+    "gamma": GAMMA, "epsilon_start": 1.0, "epsilon_end": 1.0, "epsilon_decay": 0.0, "learning_rate_end": None,
+    "alpha": 0.1, "alpha_learning_rate": 1e-2, "entropy_weight": 0.0, "noise_correlation": 0.0,
+}  # fmt: skip
+_LEAST: dict[str, float] = {"learning_rate": 3e-3, "tau": 0.1}  # raised to this, where it is lower
+_MOST: dict[str, int] = {"batch_size": 16, "learning_starts": 64, "capacity": 2_000, "rollout_steps": 8}  # or lowered
+WIDTH = 32  # of hidden layers, at most
+
+
+class Look(NamedTuple):
+    """What a look at an agent found: whether it is right, and where it is not what was expected, what came, and why."""
+
+    right: bool
+    expected: str = ""
+    came: str = ""
+    cause: str = ""
+
+
+def suited(subject: Subject, **changes: Any) -> AgentConfig:
+    """The hyper-parameters of a lesson.
+
+    Args:
+        subject: the agent.
+        **changes: of this lesson, where the agent has such hyper-parameters.
+
+    Raises:
+        LeftOut: it does not take them.
+    """
+    now = subject.config
+    usual = {name: getattr(now, name) for name in subject.fit.short}
+    known = {name: value for name, value in {**_SET, **changes}.items() if subject.has(name)}
+    for limits, better in ((_LEAST, max), (_MOST, min)):
+        for name, limit in limits.items():
+            if subject.has(name) and name not in known and isinstance(getattr(now, name), int | float):
+                known[name] = better(getattr(now, name), limit)
+    hidden = getattr(now, "hidden", None)
+    if subject.has("hidden") and isinstance(hidden, tuple):
+        known["hidden"] = tuple(min(WIDTH, width) for width in hidden)
+    return subject.config_with(**{**usual, **known})
+
+
+def lesson(subject: Subject, env: type[gymnasium.Env[Any, Any]], kwargs: Mapping[str, Any], **changes: Any) -> Trial:
+    """The agent before it has learned anything.
+
+    Raises:
+        UsageError: it cannot act there.
+        LeftOut: it does not take the hyper-parameters.
+    """
+    envs = min(ENVS, dict(subject.cls.run_defaults).get("num_envs", 1))
+    return subject.trial(env, SEEDS, envs, config=suited(subject, **changes), env_kwargs=kwargs, total_steps=MOST)
+
+
+def taught(
+    trial: Trial, look: Callable[[Trial], Look], *, least: int = LEAST, most: int = MOST, needs: str = ""
+) -> Look:
+    """What `look` finds when the lesson is over.
+
+    Args:
+        trial: the agent, as `lesson` gave it.
+        look: looks at it, and leaves no trace.
+        least: env steps of each seed before the first look.
+        most: and before it is given up.
+        needs: of what some agents do not learn, however long: these are left out.
+
+    Raises:
+        LeftOut: it learns nothing of that.
+    """
+
+    silent = True
+
+    def go(steps: int) -> Look:
+        nonlocal silent
+        silent &= not any(step.metrics for step in trial.go(max(1, steps // trial.spec.num_envs)))
+        return look(trial)
+
+    before, found = Look(False), go(least)
+    if silent and not trial.updates and needs:
+        raise LeftOut(f"it learns nothing {needs}")
+    while trial.env_steps < most and not (before.right and found.right):
+        before, found = found, go(BETWEEN)
+    return found
+
+
+def learned(subject: Subject, found: Look) -> None:
+    """Raises Fails where what was found is not right."""
+    if not found.right:
+        raise Fails(f"Expected {found.expected}; came {found.came}, {subject.whereabouts()}.", found.cause)
+
+
+def shown(pictures: list[np.ndarray], spec: Spec) -> Tensor:
+    """Observations as every seed sees them: (S, N, *O)."""
+    seen = torch.from_numpy(np.stack(pictures)).to(spec.obs_dtype)
+    return seen.expand(spec.num_seeds, *seen.shape)
+
+
+def told(trial: Trial, obs: Tensor, extras: Extras | None = None) -> dict[str, Tensor]:
+    """What the agent makes of observations, (S, N, *O), each as the first one of an episode; float64."""
+    trial.agent.begin(torch.ones(obs.shape[:2], dtype=torch.bool), explore=False)
+    with torch.no_grad():
+        return {name: x.detach().double() for name, x in trial.explain(obs, extras).items()}
