@@ -7,7 +7,7 @@ import torch
 from ..probing import probes
 from ..probing.answers import LeftOut
 from ..probing.known import Walk, picture
-from ..probing.lessons import Look, learned, lesson, shown, taught, told
+from ..probing.lessons import Glance, learned, lesson, shown, taught, told
 from ..probing.riddles import Carried
 from ..probing.rows import row
 from ..probing.subject import Subject
@@ -33,7 +33,7 @@ def entropy(subject: Subject) -> None:
     soft = math.log1p(math.e)
     chance, value = math.e / (1 + math.e), 0.8 * soft
 
-    def look(trial: Trial) -> Look:
+    def look(trial: Trial) -> Glance:
         said = told(trial, obs)
         if "probabilities" not in said:
             raise LeftOut("it does not say the chances of its actions: explain gives no probabilities")
@@ -41,14 +41,14 @@ def entropy(subject: Subject) -> None:
         worst = int((came - chance).abs().nan_to_num(torch.inf).argmax())
         if not bool(((came - chance).abs() < 0.1).all()):
             cause = "the entropy has the wrong sign or weight in the policy's loss"
-            return Look(False, f"a chance of {chance:.2f}", f"{float(came[worst]):.2f}", cause)
+            return Glance(False, f"a chance of {chance:.2f}", f"{float(came[worst]):.2f}", cause)
         if "q_values" not in said:
-            return Look(True)
+            return Glance(True)
         before = said["q_values"][:, 0]  # (S, 2)
         worst = int((before - value).abs().amax(1).nan_to_num(torch.inf).argmax())
         cause = "the entropy has the wrong sign or weight in the target of the values"
         text = f"{float(before[worst].mean()):.2f}"
-        return Look(bool(((before - value).abs() < 0.3).all()), f"a soft value of {value:.2f}", text, cause)
+        return Glance(bool(((before - value).abs() < 0.3).all()), f"a soft value of {value:.2f}", text, cause)
 
     learned(subject, taught(trial, look))
 
@@ -68,7 +68,7 @@ def choice_temperature(subject: Subject) -> None:
     trial = lesson(subject, Walk, {"known": probes.CHOSEN, "form": form}, target_entropy=0.5)
     obs = shown([picture(look, 2, form) for look in (0, 1)], trial.spec)
 
-    def look(trial: Trial) -> Look:
+    def look(trial: Trial) -> Glance:
         said = told(trial, obs)
         if "probabilities" not in said:
             raise LeftOut("it does not say the chances of its actions: explain gives no probabilities")
@@ -78,7 +78,7 @@ def choice_temperature(subject: Subject) -> None:
         worst = int((nats - wanted).abs().nan_to_num(torch.inf).argmax())
         cause = "the temperature's gradient has the wrong sign"
         right = bool(((nats - wanted).abs() < 0.12).all())
-        return Look(right, f"an entropy of {wanted:.2f} nats", f"{float(nats[worst]):.2f}", cause)
+        return Glance(right, f"an entropy of {wanted:.2f} nats", f"{float(nats[worst]):.2f}", cause)
 
     learned(subject, taught(trial, look, least=900))
 
@@ -95,7 +95,7 @@ def episode_ends(subject: Subject) -> None:
         ends = "cut by a time limit" if cut else "terminated"
         likes: list[torch.Tensor] = []
 
-        def look(trial: Trial, obs: torch.Tensor = obs, ends: str = ends, likes: list[torch.Tensor] = likes) -> Look:
+        def look(trial: Trial, obs: torch.Tensor = obs, ends: str = ends, likes: list[torch.Tensor] = likes) -> Glance:
             said = told(trial, obs)
             greedy = 1.0 - trial.act(obs).double().mean()
             if "q_values" in said:
@@ -108,7 +108,7 @@ def episode_ends(subject: Subject) -> None:
             cause = f"rewards, advantages or windows of steps reach beyond the end of an episode that is {ends}"
             expected = "action 0 to be preferred, which pays 0.4 more in its own episode"
             came = f"a preference of {recent - 0.5:+.2f} for it" if math.isfinite(recent) else "no number"
-            return Look(len(likes) >= 8 and recent > 0.6, expected, came, cause)
+            return Glance(len(likes) >= 8 and recent > 0.6, expected, came, cause)
 
         try:
             found = taught(trial, look, most=4_500, needs="of episodes that a limit cuts after 1 step")

@@ -4,7 +4,7 @@ import torch
 
 from ..probing import probes
 from ..probing.answers import LeftOut
-from ..probing.lessons import Look, learned, lesson, shown, taught, told
+from ..probing.lessons import Glance, learned, lesson, shown, taught, told
 from ..probing.riddles import HIGH, LOW, PLACES, Aimed, Bent, best
 from ..probing.rows import row
 from ..probing.subject import Subject
@@ -24,7 +24,7 @@ def aimed_actions(subject: Subject) -> None:
     right = torch.stack([torch.from_numpy(best(x)) for x in PLACES])  # (N, 2)
     half = torch.from_numpy(HIGH - LOW) / 2
 
-    def look(trial: Trial) -> Look:
+    def look(trial: Trial) -> Glance:
         done = trial.act(obs)  # (S, N, 2)
         off = ((done - right) / half).abs().flatten(1).amax(1)  # (S,)
         worst = int(off.nan_to_num(torch.inf).argmax())
@@ -32,7 +32,7 @@ def aimed_actions(subject: Subject) -> None:
         cause = (
             "the policy's gradient: its sign, a sum over the wrong axis, or actions that are scaled twice or not at all"
         )
-        return Look(bool((off < _OFF).all()), f"the actions {expected}", came, cause)
+        return Glance(bool((off < _OFF).all()), f"the actions {expected}", came, cause)
 
     learned(subject, taught(trial, look))
 
@@ -43,10 +43,10 @@ def bounded_actions(subject: Subject) -> None:
     trial = lesson(subject, Bent, {"tilt": 1.0})
     obs = torch.ones(trial.spec.num_seeds, 1, 1)
 
-    def look(trial: Trial) -> Look:
+    def look(trial: Trial) -> Glance:
         done = trial.act(obs)  # (S, 1, 2)
         low = float(done.nan_to_num(-torch.inf).min())
-        return Look(low > 0.8, "actions near their bound of 1", f"{low:.2f}", "actions do not reach their bounds")
+        return Glance(low > 0.8, "actions near their bound of 1", f"{low:.2f}", "actions do not reach their bounds")
 
     learned(subject, taught(trial, look))
 
@@ -72,12 +72,12 @@ def _spread(trial: Trial) -> torch.Tensor:
 def _spread_is(subject: Subject, low: float, high: float, bend: float, cause: str, **changes: float | bool) -> None:
     trial = lesson(subject, Bent, {"bend": bend}, **changes)
 
-    def look(trial: Trial) -> Look:
+    def look(trial: Trial) -> Glance:
         std = _spread(trial)
         worst = int((std - (low + high) / 2).abs().amax(1).nan_to_num(torch.inf).argmax())
         came = ", ".join(f"{x:.2f}" for x in std[worst].tolist())
         right = bool(((std > low) & (std < high)).all())
-        return Look(right, f"deviations of {low:.2f} to {high:.2f} of the actions", came, cause)
+        return Glance(right, f"deviations of {low:.2f} to {high:.2f} of the actions", came, cause)
 
     learned(subject, taught(trial, look, least=900, most=8_000))
 

@@ -5,7 +5,7 @@ import torch
 from ..agent import Agent
 from ..learner import Learner
 from ..probing.answers import LeftOut
-from ..probing.lessons import Look, learned, lesson, taught
+from ..probing.lessons import Glance, learned, lesson, taught
 from ..probing.riddles import Recalled
 from ..probing.rows import row
 from ..probing.subject import Subject
@@ -26,13 +26,13 @@ def memory(subject: Subject) -> None:
     signs = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]).expand(seeds, 2, 2)
     later = [torch.tensor([[0.0, x]] * 2).expand(seeds, 2, 2) for x in (0.5, 1.0)]
 
-    def look(trial: Trial) -> Look:
+    def look(trial: Trial) -> Glance:
         trial.act(signs)
         for obs in later:
             done = trial.act(obs, begin=False)  # (S, 2)
         right = bool((done == torch.tensor([0, 1])).all())
         worst = int((done != torch.tensor([0, 1])).sum(1).argmax())
         cause = "what is remembered is lost on the way, or learned from otherwise than it was acted with"
-        return Look(right, "the actions [0, 1] after the signs -1 and 1", f"{done[worst].tolist()}", cause)
+        return Glance(right, "the actions [0, 1] after the signs -1 and 1", f"{done[worst].tolist()}", cause)
 
     learned(subject, taught(trial, look, least=900, most=12_000))

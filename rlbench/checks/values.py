@@ -13,7 +13,7 @@ from torch import Tensor
 from ..probing import probes
 from ..probing.answers import LeftOut
 from ..probing.known import Form, Known, Walk, mistaken, picture, solve
-from ..probing.lessons import GAMMA, Look, learned, lesson, shown, taught, told
+from ..probing.lessons import GAMMA, Glance, learned, lesson, shown, taught, told
 from ..probing.rows import row
 from ..probing.subject import Subject
 from ..probing.trial import Trial
@@ -69,7 +69,7 @@ def ask(
     obs = shown([picture(look, max(known.looks) + 1, form) for look in looks], trial.spec)
     most = torch.tensor(tolerance).double().expand(len(looks))
 
-    def look(trial: Trial) -> Look:
+    def look(trial: Trial) -> Glance:
         said = told(trial, obs)
         if acts:
             done = trial.act(obs)
@@ -78,11 +78,11 @@ def ask(
             wrongly = (chosen != best) & (right[:, 0] != right[:, 1])
             if bool(wrongly.any()):
                 worst = int(wrongly.sum(1).argmax())
-                return Look(False, f"the actions {best.tolist()}", f"{chosen[worst].tolist()}", cause)
+                return Glance(False, f"the actions {best.tolist()}", f"{chosen[worst].tolist()}", cause)
         if "q_values" in said and values:
             return judged(said["q_values"], right, most, wrong, cause)
         if acts:
-            return Look(True)
+            return Glance(True)
         if "value" not in said or known.forbidden:
             raise LeftOut(f"it says no values{' of actions' if known.forbidden else ''}: explain gives none")
         states = {text: q.amax(-1, keepdim=True) for text, q in wrong.items()}
@@ -92,7 +92,7 @@ def ask(
     learned(subject, taught(trial, look, needs=needs))
 
 
-def judged(came: Tensor, right: Tensor, most: Tensor, wrong: dict[str, Tensor], cause: str) -> Look:
+def judged(came: Tensor, right: Tensor, most: Tensor, wrong: dict[str, Tensor], cause: str) -> Glance:
     """Whether values are right, and if not, what mistake leads to what came.
 
     Args:
@@ -104,13 +104,13 @@ def judged(came: Tensor, right: Tensor, most: Tensor, wrong: dict[str, Tensor], 
     """
     off = (came - right).abs().amax(-1)  # (S, N)
     if bool((off <= most).all()):  # NaN is not
-        return Look(True)
+        return Glance(True)
     worst = int((off - most).amax(1).nan_to_num(torch.inf).argmax())
     distances = {text: float((came.mean(0) - q).abs().max()) for text, q in wrong.items() if not _alike(q, right, most)}
     nearest = min(distances, key=distances.__getitem__, default="")
     if nearest and distances[nearest] < _CLOSE * float((wrong[nearest] - right).abs().max()):
         cause = nearest
-    return Look(False, f"the values {_numbers(right)}", _numbers(came[worst]), cause)
+    return Glance(False, f"the values {_numbers(right)}", _numbers(came[worst]), cause)
 
 
 def _alike(one: Tensor, other: Tensor, most: Tensor) -> bool:

@@ -36,7 +36,7 @@ _MOST: dict[str, int] = {"batch_size": 16, "learning_starts": 64, "capacity": 2_
 WIDTH = 32  # of hidden layers, at most
 
 
-class Look(NamedTuple):
+class Glance(NamedTuple):
     """What a look at an agent found: whether it is right, and where it is not what was expected, what came, and why."""
 
     right: bool
@@ -80,8 +80,8 @@ def lesson(subject: Subject, env: type[gymnasium.Env[Any, Any]], kwargs: Mapping
 
 
 def taught(
-    trial: Trial, look: Callable[[Trial], Look], *, least: int = LEAST, most: int = MOST, needs: str = ""
-) -> Look:
+    trial: Trial, look: Callable[[Trial], Glance], *, least: int = LEAST, most: int = MOST, needs: str = ""
+) -> Glance:
     """What `look` finds when the lesson is over.
 
     Args:
@@ -97,12 +97,12 @@ def taught(
 
     silent = True
 
-    def go(steps: int) -> Look:
+    def go(steps: int) -> Glance:
         nonlocal silent
         silent &= not any(step.metrics for step in trial.go(max(1, steps // trial.spec.num_envs)))
         return look(trial)
 
-    before, found = Look(False), go(least)
+    before, found = Glance(False), go(least)
     if silent and not trial.updates and needs:
         raise LeftOut(f"it learns nothing {needs}")
     while trial.env_steps < most and not (before.right and found.right):
@@ -110,7 +110,7 @@ def taught(
     return found
 
 
-def learned(subject: Subject, found: Look) -> None:
+def learned(subject: Subject, found: Glance) -> None:
     """Raises Fails where what was found is not right."""
     if not found.right:
         raise Fails(f"Expected {found.expected}; came {found.came}, {subject.whereabouts()}.", found.cause)
