@@ -89,12 +89,14 @@ class DQN(Agent):
             raise UsageError(
                 f"dqn chooses one of several actions; this environment takes {len(spec.action_sizes)} choices at once, "
                 f"of {', '.join(map(str, spec.action_sizes[:8]))}{', ...' if spec.action_sizes[8:] else ''}. Choose "
-                "another --agent (`rlbench list agents`), or put a --wrapper around it that makes them one."
+                "another --agent (`rlbench list agents`), such as ppo, or put a --wrapper around it that makes them "
+                "one."
             )
         if spec.num_actions is None:
             raise UsageError(
                 f"dqn needs discrete actions; this environment takes {spec.action_shape} continuous ones. "
-                "Choose another --agent (`rlbench list agents`) or an environment with a Discrete action space."
+                "Choose another --agent (`rlbench list agents`), such as ppo or sac, or an environment with a Discrete "
+                "action space."
             )
         if config.capacity // spec.num_envs < config.n_step:
             raise UsageError(

@@ -144,8 +144,8 @@ class PPO(Agent):
             unit = spec.num_envs if c.memory == "none" else spec.num_envs * c.sequence_length  # steps that go together
             enough = -(-c.batch_size // unit) * (unit // spec.num_envs)
             raise UsageError(
-                f"ppo.batch_size {c.batch_size} is more than a rollout, {c.rollout_steps} steps of each of "
-                f"{spec.num_envs} envs: {lower}raise ppo.rollout_steps to {enough}"
+                f"ppo.batch_size {c.batch_size} is more than a rollout of {steps} steps, ppo.rollout_steps "
+                f"{c.rollout_steps} x num_envs {spec.num_envs}: {lower}raise ppo.rollout_steps to {enough}"
             )
         if c.normalise_advantage and steps // -(-steps // c.batch_size) < 2:
             raise UsageError(

@@ -69,9 +69,9 @@ class PQN(Agent):
         steps = config.rollout_steps * spec.num_envs
         if config.batch_size > steps:
             raise UsageError(
-                f"pqn.batch_size {config.batch_size} is more than a rollout, {config.rollout_steps} steps of each of "
-                f"{spec.num_envs} envs: lower it to {steps} or less, or raise pqn.rollout_steps to "
-                f"{-(-config.batch_size // spec.num_envs)}"
+                f"pqn.batch_size {config.batch_size} is more than a rollout of {steps} steps, pqn.rollout_steps "
+                f"{config.rollout_steps} x num_envs {spec.num_envs}: lower it to {steps} or less, or raise "
+                f"pqn.rollout_steps to {-(-config.batch_size // spec.num_envs)}"
             )
         self.spec, self.config, self.num_actions = spec, config, spec.num_actions
         self.explore, self.order = streams["explore"], streams["replay"]

@@ -86,8 +86,8 @@ class SAC(Agent):
         if spec.action_sizes is not None:
             raise UsageError(
                 f"sac takes one action, discrete or continuous; this environment wants {len(spec.action_sizes)} "
-                "choices at once. Choose another --agent (`rlbench list agents`), or put a --wrapper around it that "
-                "makes them one."
+                "choices at once. Choose another --agent (`rlbench list agents`), such as ppo, or put a --wrapper "
+                "around it that makes them one."
             )
         if config.capacity // spec.num_envs < config.n_step:
             raise UsageError(
@@ -130,7 +130,7 @@ class SAC(Agent):
         if low is None or high is None or not (low.isfinite() & high.isfinite()).all():
             raise UsageError(
                 "sac needs bounded actions; this environment's action space reaches to infinity. Put a --wrapper "
-                "around it that bounds them, or choose another --agent (`rlbench list agents`)."
+                "around it that bounds them, or choose another --agent (`rlbench list agents`), such as ppo."
             )
         self.middle = (low.double() / 2 + high.double() / 2).float()
         self.half = (high.double() / 2 - low.double() / 2).float()  # the whole width may be too much for float32

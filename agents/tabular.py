@@ -66,7 +66,7 @@ class Tabular(Learner):
             what = "observations" if spec.num_obs is None else "actions"
             raise UsageError(
                 f"{name} has a table of values, for numbered observations and actions; the {what} of this environment "
-                "are no single number of a Discrete space. Choose another --agent (`rlbench list agents`)."
+                "are no single number of a Discrete space. Choose another --agent (`rlbench list agents`), such as ppo."
             )
         self.spec, self.config, self.rng = spec, config, rng
         self.q = np.full((spec.num_obs, spec.num_actions), config.initial_value)

@@ -250,6 +250,28 @@ def _own_limit(env: gym.Env[Any, Any]) -> int:
     return 0
 
 
+_UNKNOWN = (error.UnregisteredEnv, error.NamespaceNotFound)
+
+
+def check_registered(env_id: str) -> None:
+    """See that Gymnasium knows ``env_id``; nothing is made.
+
+    Raises:
+        UsageError: it does not.
+    """
+    try:
+        gym.spec(env_id)
+    except _UNKNOWN as e:
+        raise _unknown(env_id, e) from e
+    except error.Error as e:
+        raise UsageError(f"{env_id!r}: {e}") from e
+
+
+def _unknown(env_id: str, e: Exception) -> UsageError:
+    hint = "See `rlbench list envs`; for environments of another package add --import PACKAGE."
+    return UsageError(f"unknown environment {env_id!r}: {str(e).rstrip('.')}. {hint}")
+
+
 def _make(env_id: str, kwargs: dict[str, Any], spec: EnvSpec | None, wraps: Sequence[Wrap] = ()) -> gym.Env[Any, Any]:
     """One copy, in its wrappers."""
     env = _bare(env_id, kwargs, spec)
@@ -268,9 +290,8 @@ def _bare(env_id: str, kwargs: dict[str, Any], spec: EnvSpec | None) -> gym.Env[
             env = gym.make(spec or env_id, disable_env_checker=True, **_own(kwargs))
     except error.DependencyNotInstalled as e:
         raise UsageError(_missing(env_id, str(e))) from e
-    except (error.UnregisteredEnv, error.NamespaceNotFound) as e:
-        hint = "See `rlbench list envs`; for environments of another package add --import PACKAGE."
-        raise UsageError(f"unknown environment {env_id!r}: {str(e).rstrip('.')}. {hint}") from e
+    except _UNKNOWN as e:
+        raise _unknown(env_id, e) from e
     except error.Error as e:
         raise UsageError(f"cannot make {env_id!r}: {e}") from e
     except ModuleNotFoundError as e:

@@ -36,7 +36,7 @@ def list_(what: str, agent: str, env: str | None, imports: tuple[str, ...]) -> N
         case "envs":
             _envs(imports)
         case "keys":
-            _keys(agent, env)
+            _keys(agent, env, imports)
         case "operations":
             _operations()
 
@@ -70,14 +70,18 @@ def _envs(imports: tuple[str, ...]) -> None:
         click.echo(f"{name:34} {steps:22} {solved}".rstrip())
 
 
-def _keys(agent: str, env: str | None) -> None:
-    from rlbench.border.make import newest_version
+def _keys(agent: str, env: str | None, imports: tuple[str, ...]) -> None:
+    import rlbench.envs  # noqa: F401  (registers rlbench/...)
+    from rlbench.border.make import check_registered, import_modules, newest_version
     from rlbench.recipe import Recipe
     from rlbench.recipe.registry import find_agent
     from rlbench.recipe.usual import usual
 
     entry = find_agent(agent)
-    own = usual(newest_version(env or ""), entry, Recipe)
+    env = newest_version(env or "")
+    if env and ":" not in env and env not in import_modules(imports):
+        check_registered(env)
+    own = {**usual(env, entry, Recipe), "agent": entry.name}
     for prefix, model in (("", Recipe), (f"{entry.name}.", entry.cls.Config)):
         for name, field in model.model_fields.items():
             if name == "hyper":

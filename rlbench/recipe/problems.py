@@ -1,7 +1,7 @@
 """What is wrong with a recipe, in one line that names the file and the key."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,21 +20,25 @@ def check_types(content: Mapping[str, Any], where: str) -> None:
         raise UsageError(f"{where}: unknown key 'hyper'. The agent's table is named after the agent.")
 
 
-def first_problem(e: ValidationError, where: str, known: Iterable[str], prefix: str = "") -> str:
-    """The first of pydantic's complaints as one line that names the file and the key."""
+def first_problem(
+    e: ValidationError, where: str, known: Iterable[str], prefix: str = "", said: Collection[str] = ()
+) -> str:
+    """The first of pydantic's complaints as one line that names the file and the key; of keys that were ``said`` on the
+    command line or by a program, the key alone."""
     problem = e.errors()[0]
     key = ".".join(str(part) for part in problem["loc"])
+    where = "" if problem["loc"] and f"{prefix}{problem['loc'][0]}" in said else f"{where}: "
     if problem["type"] == "extra_forbidden":
         close = difflib.get_close_matches(key, known, 1)
         names = ", ".join(prefix + name for name in known) or "none"
         hint = f"Did you mean {prefix}{close[0]}?" if close else f"Known: {names}."
-        return f"{where}: unknown key {prefix + key!r}. {hint}"
+        return f"{where}unknown key {prefix + key!r}. {hint}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "string_pattern_mismatch" and isinstance(known, Mapping):
         message = f"must be {known[key].description}"  # kinder than a regular expression
     if not key:
-        return f"{where}: {prefix}{message}"
-    return f"{where}: {prefix}{key}: {message}, got {value_text(problem['input'])}"
+        return f"{where}{prefix}{message}"
+    return f"{where}{prefix}{key}: {message}, got {value_text(problem['input'])}"
 
 
 def value_text(value: Any) -> str:

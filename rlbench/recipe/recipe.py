@@ -3,7 +3,7 @@
 import difflib
 import math
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -204,8 +204,9 @@ class Recipe(BaseModel):
         hyper, content["env_kwargs"] = tables[entry.name], tables["env_kwargs"]
         if not isinstance(hyper, dict):
             raise UsageError(f"{entry.name} must be a table, not {value_text(hyper)}")
-        content["hyper"] = validate_hyper(entry, hyper, where).model_dump(mode="json")
-        return cls._validated(content, where)
+        said = [".".join(path[:2]) for path in extra]
+        content["hyper"] = validate_hyper(entry, hyper, where, said).model_dump(mode="json")
+        return cls._validated(content, where, said)
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any], where: str) -> Self:
@@ -216,11 +217,11 @@ class Recipe(BaseModel):
         return cls._validated(known, where)
 
     @classmethod
-    def _validated(cls, content: dict[str, Any], where: str) -> Self:
+    def _validated(cls, content: dict[str, Any], where: str, said: Collection[str] = ()) -> Self:
         try:
             return cls(**content)
         except ValidationError as e:
-            raise UsageError(first_problem(e, where, cls.model_fields)) from e
+            raise UsageError(first_problem(e, where, cls.model_fields, said=said)) from e
 
     def trusting(self, agent: str | None, imports: Sequence[str], where: str) -> Self:
         """This recipe, taken from a file, with the code that it names confirmed by whoever opens the file.
@@ -298,12 +299,12 @@ def _check_known(key: str, entry: AgentEntry) -> None:
         raise UsageError(f"unknown key {key!r}. Did you mean {entry.name}.{close[0]}?")
 
 
-def validate_hyper(entry: AgentEntry, hyper: Mapping[str, Any], where: str) -> AgentConfig:
-    """The agent's validated config. Raises UsageError naming the file and the key."""
+def validate_hyper(entry: AgentEntry, hyper: Mapping[str, Any], where: str, said: Collection[str] = ()) -> AgentConfig:
+    """The agent's validated config. Raises UsageError that names the file, unless it was ``said``, and the key."""
     try:
         return entry.cls.Config(**hyper)
     except ValidationError as e:
-        raise UsageError(first_problem(e, where, entry.cls.Config.model_fields, f"{entry.name}.")) from e
+        raise UsageError(first_problem(e, where, entry.cls.Config.model_fields, f"{entry.name}.", said)) from e
 
 
 def _hyper_table(content: dict[str, Any], entry: AgentEntry, named: str) -> dict[str, Any]:

@@ -312,9 +312,14 @@ def test_chances_are_those_of_what_was_drawn_not_of_what_was_done(kind: str) -> 
 
 
 def test_what_does_not_fit_is_told() -> None:
-    with pytest.raises(UsageError, match=r"batch_size 40 is more than a rollout, 13 steps of each of 3 envs.* to 14"):
+    with pytest.raises(
+        UsageError,
+        match=r"of 39 steps, p..\.rollout_steps 13 x num_envs 3: .* to 14",
+    ):
         made(batch_size=40)
-    with pytest.raises(UsageError, match=r"1 envs: raise ppo.rollout_steps to 40$"):  # one step cannot be normalised
+    with pytest.raises(
+        UsageError, match=r"x num_envs 1: raise ppo.rollout_steps to 40$"
+    ):  # one step cannot be normalised
         made(envs=1, rollout_steps=1, batch_size=40)
     made(envs=1, rollout_steps=40, batch_size=40)
     with pytest.raises(UsageError, match=r"batch_size 2 .* 3 steps .* some are one step"):

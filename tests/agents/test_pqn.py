@@ -191,7 +191,10 @@ def test_acting_greedily_leaves_no_trace() -> None:
 
 
 def test_what_does_not_fit_is_told() -> None:
-    with pytest.raises(UsageError, match=r"batch_size 40 is more than a rollout, 13 steps of each of 3 envs.* to 14$"):
+    with pytest.raises(
+        UsageError,
+        match=r"of 39 steps, p..\.rollout_steps 13 x num_envs 3: .* to 14$",
+    ):
         made(batch_size=40)
     with pytest.raises(ValueError, match="at least one unit"):
         PQNConfig(hidden=(3, 0))

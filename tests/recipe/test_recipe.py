@@ -195,6 +195,17 @@ def test_overrides_are_checked(override: str, says: str) -> None:
     assert says in refusal(env="CartPole-v1", overrides=[override])
 
 
+def test_what_was_said_besides_a_recipe_is_not_laid_to_it(write: Any) -> None:
+    file = write("env = 'CartPole-v1'\nseeds = 0\n[dqn]\ngamma = 2")
+    assert refusal(file, overrides=["seeds=1"]).startswith(f"{file}: dqn.gamma: ")
+    assert refusal(file, overrides=["dqn.gamma=0.9"]).startswith(f"{file}: seeds: ")
+    assert refusal(file, overrides=["dqn.gamma=3"]).startswith(
+        "dqn.gamma: Input should be less than or equal to 1, got 3"
+    )
+    assert refusal(env="CartPole-v1", overrides=["seeds=-1"]).startswith("seeds: ")
+    assert refusal(env="CartPole-v1", overrides=["dqn.gama=1"]).startswith("unknown key 'dqn.gama'. Did you mean")
+
+
 def test_a_recipe_runs_no_code_that_was_not_confirmed(write: Any, tmp_path: Path) -> None:
     sentinel, code = tmp_path / "sentinel", tmp_path / "code.py"
     code.write_text(f"from pathlib import Path\nPath({str(sentinel)!r}).write_text('ran')\n{AGENT}", encoding="utf-8")

@@ -116,6 +116,16 @@ def test_the_list_of_keys_shows_them(mine: str) -> None:
     assert (own["num_envs"], own["total_steps"], own["seeds"]) == ("8", "7", "10")
     there = shown("--agent", f"{mine}:Mine", "--env", "CartPole")
     assert (there["num_envs"], there["total_steps"]) == ("8", "30000")
+    assert (shown()["agent"], own["agent"], shown("--agent", "pqn")["agent"]) == ("dqn", "Mine", "pqn")
+
+
+def test_the_list_of_keys_knows_environments(mine: str) -> None:
+    said = mistake("list", "keys", "--env", "CartPol-v1")
+    assert "unknown environment 'CartPol-v1'" in said
+    assert "rlbench list envs" in said
+    assert "total_steps" in succeeds(
+        "list", "keys", "--env", f"{mine}:NoMatter"
+    )  # a class of one's own is not looked up
 
 
 @pytest.mark.parametrize(
