@@ -60,7 +60,9 @@ def ask(
     form = form or form_of(subject)
     gamma = GAMMA if subject.has("gamma") else getattr(subject.config, "gamma", None)
     if gamma is None:
-        raise LeftOut("it has no hyper-parameter gamma, which values depend on")
+        if not known.immediate:
+            raise LeftOut("it has no hyper-parameter gamma, which these values depend on")
+        gamma = GAMMA  # which of episodes of one step changes nothing
     looks = sorted({look for look, row in zip(known.looks, known.table, strict=True) if row})
     states = [max(s for s, look in enumerate(known.looks) if look == at) for at in looks]  # all is legal in the last
     right = torch.from_numpy(solve(known, gamma))[states]  # (N, A)

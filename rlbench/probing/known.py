@@ -50,6 +50,11 @@ class Known(NamedTuple):
         return tuple(range(len(self.table))) if self.shown is None else self.shown
 
     @property
+    def immediate(self) -> bool:
+        """Whether every step ends the task, so that no discount comes into it."""
+        return all(to.over for actions in self.table for action in actions for to in action)
+
+    @property
     def legal(self) -> np.ndarray:
         """(N, 2) bool."""
         legal = np.ones((len(self.table), ACTIONS), np.bool_)

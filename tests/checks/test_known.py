@@ -3,7 +3,13 @@ does what its table says."""
 
 import numpy as np
 import pytest
+import torch
+from sound import Sound, SoundConfig
+from torch import Tensor
 
+from rlbench import AgentConfig, Spec, Streams
+from rlbench.checks import check
+from rlbench.checks.results import FAILS, LEFT_OUT
 from rlbench.probing import probes
 from rlbench.probing.known import Known, Walk, mistaken, solve
 
@@ -80,3 +86,25 @@ def test_states_are_told_apart_in_every_form() -> None:
         seen = {np.asarray(env.reset(seed=seed)[0]).tobytes() for seed in range(30)}
         assert len(seen) == 3
         assert env.observation_space.contains(env.reset(seed=0)[0])
+
+
+def test_what_needs_no_discount_is_asked_of_an_agent_that_has_none() -> None:
+    class NoGammaConfig(AgentConfig):
+        pass
+
+    class Idle(Sound):
+        """Learns nothing, explains nothing, and always does the same."""
+
+        Config = NoGammaConfig
+
+        def __init__(self, spec: Spec, config: NoGammaConfig, streams: Streams) -> None:
+            super().__init__(spec, SoundConfig(), streams)
+
+        def act(self, obs: Tensor, *, explore: bool) -> Tensor:
+            return torch.zeros(obs.shape[:2], dtype=torch.int64)
+
+        def explain(self, obs: Tensor) -> dict[str, Tensor]:
+            return {}
+
+    found = {row.name: row.status for row in check(Idle, rows=["rewarded-action", "delayed-reward"]).rows}
+    assert (found["rewarded-action"], found["delayed-reward"]) == (FAILS, LEFT_OUT)
