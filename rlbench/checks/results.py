@@ -54,6 +54,9 @@ class CheckedRow(NamedTuple):
         lines = [f"  {head} {self.name:22} {self.holds}"]
         for text in (self.evidence, self.cause and f"Likely: {self.cause}", self.why, self.told):
             for part in text.splitlines():
+                if len(part) <= WIDTH - 12:  # with its columns, if it has some
+                    lines.append(" " * 12 + part)
+                    continue
                 lines += textwrap.wrap(part, WIDTH, initial_indent=" " * 12, subsequent_indent=" " * 12)
         return lines
 

@@ -13,19 +13,28 @@ from ..learner import Learner
 from ..probing.answers import Fails, LeftOut
 from ..probing.apart import apart
 from ..probing.fault import raised, under_way
+from ..probing.request import subject
 from ..probing.rows import ROWS, Question
-from ..probing.subject import Fit, Subject, subject
+from ..probing.subject import Fit, Subject
 from ..recipe.registry import find_agent, given_class
-from . import (  # noqa: F401  (they declare their rows, in the order in which these are asked)
+from . import (  # noqa: F401  (they declare their rows)
     cadence,
     chances,
     continuous,
+    cost,
+    episodes,
+    exploring,
     interface,
+    learning,
     remembering,
+    replaying,
+    seeds,
+    state,
     values,
 )
 from .results import FAILS, HOLDS, LEFT_OUT, CheckedRow, CheckReport
 
+GROUPS = ("interface", "learning", "values", "exploration", "state", "seeds", "replay", "episodes", "cost")  # in order
 BUILDS = Question("builds", "it can be built where it fits", "interface", lambda subject: None, 20.0, True)
 
 
@@ -139,7 +148,11 @@ def assert_conforms(agent: type[Agent] | type[Learner] | str, **how: Any) -> Non
 
 def names() -> list[str]:
     """Of all rows, in order; a test may ask one at a time."""
-    return list(ROWS)
+    return [r.name for r in _ordered()]
+
+
+def _ordered() -> list[Question]:
+    return sorted(ROWS.values(), key=lambda r: GROUPS.index(r.group) if r.group in GROUPS else len(GROUPS))
 
 
 def _chosen(rows: Sequence[str], without: Sequence[str], quick: bool) -> tuple[list[Question], list[str]]:
@@ -151,14 +164,14 @@ def _chosen(rows: Sequence[str], without: Sequence[str], quick: bool) -> tuple[l
 
     def matching(pattern: str) -> set[str]:
         found = {r.name for r in ROWS.values() if any(fnmatch.fnmatchcase(x, pattern) for x in (r.name, r.group))}
-        if not found and pattern not in (BUILDS.name, BUILDS.group):
+        if not found and pattern not in (BUILDS.name, *GROUPS):
             groups = ", ".join(dict.fromkeys(r.group for r in ROWS.values()))
             raise UsageError(f"there is no row {pattern!r}. Groups: {groups}. Rows: {', '.join(ROWS)}")
         return found
 
     named = set().union(*map(matching, rows)) if rows else set(ROWS)
     left = named - set().union(*map(matching, without))
-    chosen = [r for r in ROWS.values() if r.name in left]
+    chosen = [r for r in _ordered() if r.name in left]
     if not quick or rows:
         return chosen, []
     return [r for r in chosen if r.quick], [r.name for r in chosen if not r.quick]

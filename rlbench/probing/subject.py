@@ -1,42 +1,27 @@
 """What is checked: an agent's class with its hyper-parameters, and where it fits."""
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from gymnasium.envs.registration import EnvSpec
 from pydantic import ValidationError
 
 from ..acting import wanted_with
 from ..agent import AgentConfig
-from ..border.make import EnvMaker, env_maker, import_modules, known_as
-from ..errors import RlbenchError, UsageError, first_line
-from ..numbers import exact
-from ..recipe.overrides import Bare, put, read
-from ..recipe.recipe import validate_hyper
+from ..agent_state import pick
+from ..border.make import EnvMaker, env_maker
+from ..errors import RlbenchError, first_line
 from ..recipe.registry import AgentEntry
+from ..seed_axis import AxisError, axes_of
 from .answers import LeftOut
 from .courses import COURSES, Course
 from .fault import raised
+from .shorter import changed, shortened, told
 from .trial import Trial
 
 ENV = "env"  # the name of the place that a user asked for
 CUT = 40  # steps after which episodes are cut there: ends are wanted
-
-# What hyper-parameters become at most on courses, where they have these names (CONTRIBUTING.md): all comes sooner.
-SHORT: dict[str, int] = {
-    "learning_starts": 20,
-    "epsilon_steps": 60,
-    "capacity": 240,
-    "batch_size": 10,
-    "rollout_steps": 8,
-    "epochs": 2,
-    "train_every": 2,
-    "target_update_every": 3,
-    "memory_size": 9,
-    "sequence_length": 4,
-    "burn_in": 2,
-    "hidden": 17,  # each width; odd, as some arithmetic is of a kind of its own there
-}
 
 
 class Fit(NamedTuple):
@@ -92,7 +77,8 @@ class Subject:
         """
         first: BaseException | None = None
         why: dict[str, str] = {}
-        for fit in self._fits():
+        short = shortened(self.config, self.given)
+        for fit in [Fit({}, short), Fit({}, {})] if short else [Fit({}, {})]:
             self.fit, why = fit, {}
             for place in (*COURSES, *((ENV,) if self.env else ())):
                 try:
@@ -105,31 +91,6 @@ class Subject:
                 return self.fit._replace(why=why)
         assert first is not None
         raise first
-
-    def _fits(self) -> list[Fit]:
-        """Hyper-parameters to try: short ones, if they are allowed, and then those that were asked for."""
-        short = {name: x for name in SHORT if (x := self._shorter(name)) is not None}
-        while short:
-            try:
-                self._config(short)
-                break
-            except ValidationError as e:
-                names = {str(part) for error in e.errors() for part in error["loc"]} & short.keys()
-                short = {name: x for name, x in short.items() if names and name not in names}
-        return [Fit({}, short), Fit({}, {})] if short else [Fit({}, {})]
-
-    def _shorter(self, name: str) -> Any:
-        """What a hyper-parameter is to become; None: it stays as it is, or there is none."""
-        value, most = getattr(self.config, name, None), SHORT[name]
-        if name in self.given:
-            return None
-        if isinstance(value, (tuple, list)) and all(isinstance(x, int) for x in value):
-            smaller = type(value)(min(x, most - 8 * i) if i < 2 else min(x, 9) for i, x in enumerate(value))
-            return None if smaller == value else smaller
-        return most if isinstance(value, int) and not isinstance(value, bool) and value > most else None
-
-    def _config(self, changes: Mapping[str, Any]) -> AgentConfig:
-        return type(self.config)(**{**self.config.model_dump(), **changes})
 
     def places(self, *courses: str) -> list[str]:
         """Where to look: the environment that the user asked for, or those of the courses on which it fits.
@@ -181,10 +142,23 @@ class Subject:
             LeftOut: it does not take them.
         """
         try:
-            return self._config({**self.fit.short, **changes})
+            return changed(self.config, {**self.fit.short, **changes})
         except ValidationError as e:
             asked = ", ".join(f"{name}={value}" for name, value in changes.items())
             raise LeftOut(f"it does not take {asked}: {first_line(e)}") from e
+
+    def variants(self) -> list[tuple[str, AgentConfig]]:
+        """Where to look, and with which hyper-parameters: as it is, and on one course with the memory it may have."""
+        places = self.places()
+        if "masked" in places and "masked-indices" in places:  # each half of it is there
+            places.remove("masked-indices")
+        found = [(place, self.config_with()) for place in (places[:1] if self.quick else places)]
+        field = type(self.config).model_fields.get("memory")
+        kinds = [kind for kind in get_args(field.annotation) if kind != "none"] if field else []
+        if kinds and self.has("memory") and getattr(self.config, "memory", None) == "none":
+            with contextlib.suppress(LeftOut):
+                found.append((places[0], self.config_with(memory=kinds[0])))
+        return found
 
     def maker(self, place: Any, **kwargs: Any) -> EnvMaker:
         """Makes the environment of a place: `ENV`, a course, one of Gymnasium's ids, or an environment's class."""
@@ -225,9 +199,35 @@ class Subject:
         maker = self.maker(place, **(env_kwargs or {}))
         self._newest = (self.described(place), None)
         config = config or self.config_with()
-        trial = Trial(self.cls, config, maker, [1000 * self.seed + s for s in seeds], num_envs, total_steps)
+        numbers = [1000 * self.seed + s for s in seeds]
+        try:
+            trial = Trial(self.cls, config, maker, numbers, num_envs, total_steps)
+        except RlbenchError as e:
+            if not self.fit.why:  # it is being found out where it fits
+                raise
+            raise LeftOut(f"it cannot be built on {self.described(place)} with E = {num_envs}: {e}") from e
         self._newest = (self.described(place), trial)
         return trial
+
+    def seed_of(self, trial: Trial, position: int) -> dict[str, Any]:
+        """A copy of what one seed of a trial holds, but for the count of updates, which any of them may have made."""
+        held, found = trial.held(), {}
+        two, three = (self._beside(trial, n).held() for n in (2, 3))
+        for part in ("agent", "replay"):
+            try:
+                axes = axes_of(two[part], three[part], (2, 3))
+            except AxisError:  # a row of its own says so
+                axes = None
+            found[part] = pick(held[part], position, len(trial.seeds), axes)
+        if isinstance(found["agent"], dict):
+            found["agent"].pop("updates", None)
+        return found
+
+    def _beside(self, trial: Trial, seeds: int) -> Trial:
+        """The same agent in the same place for another number of seeds, before its first step."""
+        return Trial(
+            trial.cls, trial.config, trial.envs.maker, range(seeds), trial.spec.num_envs, trial.spec.total_steps
+        )
 
     def whereabouts(self) -> str:
         """Where the newest trial is, and how far, for evidence."""
@@ -244,48 +244,4 @@ class Subject:
     @property
     def changes(self) -> list[str]:
         """What became of hyper-parameters on courses, "name 1,000 -> 20" each."""
-        return [f"{name} {_told(getattr(self.config, name))} -> {_told(x)}" for name, x in self.fit.short.items()]
-
-
-def _told(value: Any) -> str:
-    return exact(value) if isinstance(value, (int, float)) else str(list(value))
-
-
-def subject(
-    entry: AgentEntry,
-    overrides: Iterable[str] | Mapping[Any, Any] = (),
-    *,
-    env: str | None = None,
-    imports: Sequence[str] = (),
-    seed: int = 0,
-    quick: bool = False,
-) -> Subject:
-    """An agent to be checked, from what a user typed.
-
-    Args:
-        entry: from `rlbench.recipe.registry.find_agent`.
-        overrides: hyper-parameters, "key=value" texts or a mapping; with or without the agent's name before the key.
-        env: where rows that can look elsewhere than on courses are to look: an id, or code as for `rlbench train`.
-        imports: what registers it.
-        seed: of all random numbers.
-        quick: whether time is short.
-
-    Raises:
-        UsageError: a hyper-parameter is unknown, or is missing and has no default; or there is no such environment.
-    """
-    hyper: dict[str, Any] = {}
-    fields = entry.cls.Config.model_fields
-    for path, value in read(overrides).items():
-        own = path[1:] if len(path) > 1 and path[0] == entry.name else path
-        if isinstance(value, Bare):
-            value = value.meant(fields[own[0]].annotation if len(own) == 1 and own[0] in fields else Any)
-        put(hyper, own, value)
-    config = validate_hyper(entry, hyper, "--set" if hyper else f"{entry.name} without --set")
-    maker = None
-    if env is not None:
-        env, named = known_as(env, imports)
-        classes = import_modules(named)
-        maker = env_maker(env, max_episode_steps=CUT, classes=classes, wants=wanted_with(entry.cls, config))
-    elif imports:
-        raise UsageError("--import is for the environment of --env ID, and there is none")
-    return Subject(entry, config, hyper, env=maker, seed=seed, quick=quick)
+        return told(self.config, self.fit.short)

@@ -131,6 +131,10 @@ class Trial:
         torch.save(in_file(whole), file)
         return file.getvalue()
 
+    def hand_over(self, agent: Agent, streams: Streams) -> None:
+        """Let another agent go on here."""
+        self.agent, self.streams, self._steps = agent, streams, None
+
     def restore(self, file: bytes) -> dict[str, Any]:
         """Stand where another of the same seeds stood when it was `saved`, as a run that is resumed does.
 

@@ -14,7 +14,7 @@ from rlbench.replay import Replay
 
 class SoundConfig(AgentConfig):
     learning_rate: float = Field(1e-2, gt=0)
-    batch_size: int = Field(8, ge=1)
+    batch_size: int = Field(7, ge=1)
     capacity: int = Field(500, ge=1)
     learning_starts: int = Field(16, ge=0)
     epsilon_start: float = Field(1.0, ge=0, le=1)

@@ -35,7 +35,7 @@ def test_it_is_looked_at_where_it_fits() -> None:
     assert found.misfits.keys() == {"continuous", "several"}
     assert "sound needs discrete actions" in found.text()
     assert any(change.startswith("epsilon_steps 200 -> 60") for change in found.changes)
-    assert not any("batch_size" in change for change in found.changes)  # 8 is short already
+    assert not any("batch_size" in change for change in found.changes)  # 7 is short already
 
 
 def test_what_the_user_chose_stays() -> None:
