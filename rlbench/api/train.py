@@ -56,6 +56,7 @@ def resume(
     on_nan: str | None = None,
     track: str | Sequence[str] | None = None,
     video_every: int | None = None,
+    debug_every: int | None = None,
     device: str | None = None,
     progress: str = "auto",
     watcher: Watcher | None = None,
@@ -70,6 +71,7 @@ def resume(
         on_nan: "stop" or "skip-seed", where it is to change.
         track: trackers, where they are to change, as in a recipe.
         video_every: likewise, env steps between films.
+        debug_every: likewise, env steps between looks inside the agent.
         device: where it goes on, if elsewhere; not exactly then.
         progress: as for `train`.
         watcher: likewise.
@@ -87,6 +89,7 @@ def resume(
             on_nan=on_nan,
             track=track,
             video_every=video_every,
+            debug_every=debug_every,
             device=device,
             watcher=told,
         )

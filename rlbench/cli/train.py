@@ -15,7 +15,9 @@ from . import options
 if TYPE_CHECKING:
     from rlbench.recipe.width import Width
 
-CHANGEABLE = ("agent", "total_steps", "on_nan", "track", "video_every", "device")  # of a run that is resumed
+DEBUG_EVERY = 5_000  # env steps
+# Of a run that is resumed.
+CHANGEABLE = ("agent", "total_steps", "on_nan", "track", "video_every", "debug_every", "device")
 
 
 @click.command()
@@ -59,6 +61,15 @@ CHANGEABLE = ("agent", "total_steps", "on_nan", "track", "video_every", "device"
     "[default: tensorboard]",
 )
 @click.option("--video-every", metavar="N", type=int, help="Film a greedy episode every N env steps, in videos/.")
+@click.option(
+    "--debug",
+    "debug_every",
+    metavar="[N]",
+    type=int,
+    is_flag=False,
+    flag_value=DEBUG_EVERY,
+    help=f"Look inside the agent every N env steps (without N: {DEBUG_EVERY:,}): debug.csv, and warnings in words.",
+)
 @options.device
 @options.out("Run folder.  [default: runs/ENV/AGENT-DATE-TIME]", metavar="DIR")
 @click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Any recipe key, such as dqn.gamma=0.98.")
@@ -95,6 +106,7 @@ def train(
     rlbench train --env my_env.py:MyEnv --set env_kwargs.size=5
     rlbench train --env CartPole-v1 --wrapper "gymnasium.wrappers:FrameStackObservation(stack_size=4)"
     rlbench train --env FrozenLake-v1 --agent my_agent.py:MyAgent --set MyAgent.learning_rate=0.1
+    rlbench train --env CartPole-v1 --debug
     rlbench train --resume runs/CartPole-v1/dqn-20260101-120000
     """
     given = {name: value for name, value in flags.items() if value is not None}
@@ -129,11 +141,13 @@ def train(
                 on_nan=given.get("on_nan"),
                 track=given.get("track"),
                 video_every=given.get("video_every"),
+                debug_every=given.get("debug_every"),
                 device=given.get("device"),
                 watcher=watcher,
             )
         else:
-            names = ("seed", "seeds", "num_envs", "total_steps", "workers", "device", "on_nan", "track", "video_every")
+            names = ["seed", "seeds", "num_envs", "total_steps", "workers", "device", "on_nan", "track", "video_every"]
+            names += ["debug_every"]
             overrides = [*sets, *(f"{name}={_toml(given[name])}" for name in names if name in given)]
             overrides += [f"wrappers={_toml(list(wrappers))}"] if wrappers else []
             recipe = Recipe.load(

@@ -173,5 +173,5 @@ def _each(network: str, x: Tensor, rows: int) -> list[tuple[str, Tensor]]:
     x = x.detach()
     if x.dim() > 1 and x.shape[1] == rows and (x.shape[0] == 1 or x.dim() > 2):
         k = x.shape[0]
-        return [(network if k == 1 else f"{network} {i + 1} of {k}", x[i].clone()) for i in range(k)]
-    return [(network, x.clone())] if x.dim() and x.shape[0] == rows else []
+        return [(network if k == 1 else f"{network} {i + 1} of {k}", x[i].to("cpu", copy=True)) for i in range(k)]
+    return [(network, x.to("cpu", copy=True))] if x.dim() and x.shape[0] == rows else []

@@ -1,5 +1,6 @@
 """A look into one seed of an agent: everything that is known of it, with the observations that it was asked about."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -114,15 +115,16 @@ def look(
     layers = heard.layers()
     asked = {one.network.partition(" ")[0] for one in layers}
     returns, known = _returns(courses, rows, gamma)
-    seen = [reward for course in courses for reward in course.rewards]
-    low, high = min([*seen, *(rewards or ())]), max([*seen, *(rewards or ())])
+    seen = [x for course in courses for x in course.rewards if math.isfinite(x)]
+    seen += [x for x in rewards or () if math.isfinite(x)]
+    bounds = possible(min(seen), max(seen), gamma, time_limit) if seen else None
     return SeedLook(
         seed=seed,
         observations=sum(map(len, rows)),
         networks=[NetworkSize(one.name, one.parameters, one.name in asked) for one in found],
         layers=statistics(layers),
         ranks=[rank(name, x) for name, x in heard.features.items()],
-        values=value_stats(answers.told, returns, known, gamma, possible(low, high, gamma, time_limit)),
+        values=value_stats(answers.told, returns, known, gamma, bounds),
         policy=policy_stats(answers, num_actions),
         tables=[] if found else tables(agent),
     )
@@ -141,7 +143,7 @@ def ask(agent: Agent, courses: Sequence[SeenEpisode], rows: Sequence[np.ndarray]
             obs = course.obs[at].unsqueeze(0)  # (1, N, *O)
             extras = {name: x[at].unsqueeze(0) for name, x in course.extras.items()}
             if not one_by_one or int(at[0]) == 0:
-                agent.begin(torch.ones(obs.shape[:2], dtype=torch.bool), explore=False)
+                agent.begin(torch.ones(obs.shape[:2], dtype=torch.bool, device=obs.device), explore=False)
             with heard.asked(len(at)):
                 for name, x in insights(agent, obs, extras).items():
                     told.setdefault(name, []).append(x[0].cpu())

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ..numbers import number
 from .buffer import BufferStats
-from .findings import Finding, percent
+from .findings import Finding, gathered, percent
 from .look import SeedLook
 from .values import Spread, ValueStats
 from .whole import Inspection
@@ -46,17 +46,6 @@ def said(found: Inspection) -> list[Text]:
         return [Text("Nothing stands out.", style="green")]
     more = [Text(f"... and {len(lines) - MOST} more: --json has all")] if len(lines) > MOST else []
     return [*(Text(f"! {line}", style="yellow") for line in lines[:MOST]), *more]
-
-
-def gathered(group: Sequence[tuple[int, Finding]], seeds: int) -> str:
-    """One sentence for the findings of one kind, by seed: that of the worst seed, and which others have it."""
-    seed, worst = max(group, key=lambda pair: pair[1].level)
-    if seeds == 1:
-        return f"{worst.text}."
-    if len(group) == 1:
-        return f"seed {seed}: {worst.text}."
-    named = ", ".join(str(other) for other, _ in group[:8]) + ", ..." * (len(group) > 8)
-    return f"seed {seed}, the worst of seeds {named}: {worst.text}."
 
 
 def tables(seeds: Sequence[SeedLook]) -> Iterator[tuple[str, list[list[str]]]]:

@@ -78,6 +78,7 @@ def value_stats(
     if found is None:
         return None
     estimate, what = found
+    known = known & np.isfinite(returns)
     came = returns[known] if gamma is not None else returns[:0]
     both = np.concatenate([estimate[np.isfinite(estimate)], came])
     edges = _edges(both)

@@ -118,6 +118,9 @@ class Recipe(BaseModel):
         ("tensorboard",), description="where numbers go besides the CSV files: tensorboard, wandb, trackio, or none"
     )
     video_every: int = Field(0, ge=0, description="steps between films of a greedy episode, in videos/; 0: none")
+    debug_every: int = Field(
+        0, ge=0, description="steps between looks inside the agent, for debug.csv and warnings; 0: none"
+    )
     solved_at: float | None = Field(None, description="return that counts as solved; default: Gymnasium's threshold")
     solved_by: Literal["training", "evaluation"] = Field(
         "evaluation",

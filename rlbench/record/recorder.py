@@ -1,4 +1,4 @@
-"""Writes episodes.csv, evaluations.csv, updates.csv and the journal while a run trains, and tells its trackers.
+"""Writes the tables of a run (episodes.csv, ...) and its journal while it trains, and tells its trackers.
 
 The files are the record; trackers, TensorBoard and others, are views of it.
 """
@@ -19,7 +19,7 @@ from ..files import unwritable
 from ..rollout.env_batch import Episode
 from ..runfolder.create import disk_error
 from ..runfolder.journal import Journal, cut_back
-from ..runfolder.layout import TABLES
+from ..runfolder.layout import DEBUG, TABLES
 from ..runfolder.tables import COLUMNS
 from ..track.tracker import Tracker
 
@@ -60,6 +60,8 @@ class Recorder:
                 cut_back(folder, resume)
             for name in TABLES:
                 self._open(name, None if resume is None else resume.get(name, 0))
+            if (folder / DEBUG).exists():  # of a run that looked inside its agent before it was resumed
+                self._open(DEBUG, (resume or {}).get(DEBUG, 0))
         except OSError as e:
             raise unwritable(folder, e) from e
         for name in ("episodes.csv", "evaluations.csv"):
@@ -119,6 +121,19 @@ class Recorder:
         by_seed["training/return"] = {self.seeds[s]: float(returns[s]) for s in training if returns[s] == returns[s]}
         self.tracker.numbers(by_seed, env_steps)
         self.flush_if_due()
+
+    def debug(self, env_steps: int, updates: int, values: dict[str, list[float]], training: Sequence[int]) -> None:
+        """A look inside the agent: named numbers, each (S,), NaN where there is none, for seeds ``training``."""
+        if DEBUG not in self._files:
+            self._open(DEBUG, None)
+        writer = self._writers[DEBUG]
+        if self._files[DEBUG].tell() == 0:
+            writer.writerow((*COLUMNS[DEBUG], *values))
+        for s in training:
+            row = ("" if values[name][s] != values[name][s] else f"{values[name][s]:.6g}" for name in values)
+            writer.writerow((self.seeds[s], env_steps, updates, *row))
+        told = {f"debug/{name}": {self.seeds[s]: x[s] for s in training if x[s] == x[s]} for name, x in values.items()}
+        self.tracker.numbers({name: known for name, known in told.items() if known}, env_steps)
 
     def flush_if_due(self) -> None:
         """Bring all rows to the files, where that was more than a second ago: others read them meanwhile."""

@@ -17,7 +17,7 @@ from ..recipe import Recipe
 from ..recipe.registry import table_name
 from ..user_code.refs import code_of
 from ..user_code.user_files import facts
-from .layout import TABLES, WORKERS, worker_folders
+from .layout import DEBUG, TABLES, WORKERS, worker_folders
 from .reader import resume_of
 
 LEFT = ("journal", "tb", "videos", "evaluation.json")  # besides the tables, of a run that ended too early
@@ -57,7 +57,7 @@ def new_folder(recipe: Recipe, folder: Path, more: dict[str, Any] | None = None)
         folder.mkdir(parents=True, exist_ok=True)
         _check_free(folder)
         remove_leftovers(folder)
-        for name in (*TABLES, WORKERS, *LEFT):
+        for name in (*TABLES, DEBUG, WORKERS, *LEFT):
             shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink(missing_ok=True)
         write_recipe(folder, recipe)
         about = {"code": facts(code_of(recipe.agent, recipe.imports)), **(more or {})}

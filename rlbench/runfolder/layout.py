@@ -3,6 +3,7 @@
 from pathlib import Path
 
 TABLES = ("episodes.csv", "evaluations.csv", "updates.csv")
+DEBUG = "debug.csv"  # of a run that looks inside its agent
 WORKERS = "workers"
 
 

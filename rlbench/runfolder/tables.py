@@ -1,4 +1,4 @@
-"""episodes.csv, evaluations.csv and updates.csv: their columns, and the one parser of their lines.
+"""episodes.csv, evaluations.csv, updates.csv and debug.csv: their columns, and the one parser of their lines.
 
 It reads whole tables, the last row alone, or line by line what another process appends. A table is sound up to its
 first damaged line; a last line without its newline is still being written, or was cut short by a crash, and does not
@@ -31,8 +31,9 @@ COLUMNS: dict[str, dict[str, str]] = {
         "min_return": _REAL, "max_return": _REAL, "mean_length": _REAL, "wall_seconds": _REAL,
     },
     "updates.csv": {"seed": _WHOLE, "env_steps": _WHOLE, "updates": _WHOLE},
+    "debug.csv": {"seed": _WHOLE, "env_steps": _WHOLE, "updates": _WHOLE},
 }  # fmt: skip
-_METRICS = "updates.csv"  # has columns of the agent's besides: numbers that need not be finite, or nothing
+_METRICS = ("updates.csv", "debug.csv")  # have columns besides: numbers that need not be finite, or nothing
 _TAIL = 4096  # bytes; far more than a line
 
 Columns = dict[str, "array[Any]"]  # of one seed, in the order of the file
@@ -54,7 +55,7 @@ class Lines:
     def __init__(self, table: str) -> None:
         self.count = 0  # lines so far
         self.names: tuple[str, ...] = ()  # of a row's values, once the header is known
-        self._known, self._metrics = COLUMNS[table], table == _METRICS
+        self._known, self._metrics = COLUMNS[table], table in _METRICS
         self._width = 0
         self._parsers: list[tuple[int, Callable[[str], Any]]] = []
         self._checked: list[tuple[int, bool]] = []  # positions among the values, and whether they are whole numbers

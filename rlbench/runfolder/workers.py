@@ -7,14 +7,14 @@ from typing import Any
 from ..agent_state import join
 from ..recipe import Recipe
 from . import checkpoint_file
-from .layout import TABLES, worker_folders
+from .layout import DEBUG, TABLES, worker_folders
 from .tables import join_tables
 
 
 def join_workers(folder: Path) -> None:
     """Make the files at the top of ``folder`` from those of its workers."""
     places = worker_folders(folder)
-    for table in TABLES:
+    for table in (*TABLES, *[DEBUG][: all((place / DEBUG).exists() for place in places)]):
         join_tables([place / table for place in places], folder / table)
     for name in ("checkpoint.pth", "best.pth"):
         if all((place / name).is_file() for place in places):

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import CheckpointError, EnvError
 from ..runfolder import checkpoint_file, journal
 from ..runfolder.journal import Entry
-from ..runfolder.layout import FAULTS, worker_folders
+from ..runfolder.layout import DEBUG, FAULTS, worker_folders
 from ..runfolder.reader import Reader
 from ..runfolder.tables import Columns, Table
 from .recording import Recording
@@ -99,7 +99,8 @@ def check_records(reader: Reader) -> list[str]:
     places = [reader.folder, *worker_folders(reader.folder)]
     readers = [reader if place == reader.folder else Reader(place) for place in places]
     problems = [read.problem for one in readers for read in (one.about, one.summary)]
-    tables = [reader.table_at(place, name) for place in places for name in ("evaluations.csv", "updates.csv")]
+    names = ("evaluations.csv", "updates.csv", DEBUG)
+    tables = [reader.table_at(place, name) for place in places for name in names]
     problems += [table.problem for table in tables]
     ended = (reader.folder / "summary.json").exists()
     missing = [place / "checkpoint.pth" for place in places if ended and not (place / "checkpoint.pth").exists()]

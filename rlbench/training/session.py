@@ -26,6 +26,7 @@ from ..runfolder.create import disk_error, write_recipe
 from ..runfolder.layout import whole_run
 from ..seed_axis import Axes
 from ..track.open import check_trackers, open_tracker
+from .debug import Debug
 from .evaluations import Evaluations, Paused
 from .finish import draw, finish
 from .milestones import check_metrics, check_numbers, reach
@@ -56,6 +57,7 @@ class Session:
         self.now = Underway(recipe, watcher, alone=alone)
         self.evaluations = Evaluations(self.now, self._keep_up, TICK_SECONDS)
         self._obs: Tensor | None = None  # what to act on next, if the run was resumed
+        self._inside: Debug | None = None
         self._told_limit = False
 
     def tried(self) -> Parts:
@@ -72,6 +74,7 @@ class Session:
         run.recorder = Recorder(folder, seeds, run.parts.action_codec, tracker=tracker)
         for note in run.parts.notes:
             self.watcher.remark(note)
+        self._debug()
 
     def restore(
         self,
@@ -108,6 +111,15 @@ class Session:
             clips.cut_back(folder, run.env_steps)
         tracker = open_tracker(self.recipe, folder, sizes, run.env_steps, self.watcher.note)
         run.recorder = Recorder(folder, seeds, run.parts.action_codec, tracker=tracker, resume=sizes, seconds=seconds)
+        self._debug()
+
+    def _debug(self) -> None:
+        """Look inside the agent from here on, if that is asked for."""
+        run = self.now
+        if self.recipe.debug_every:
+            self._inside = run.state.debug = Debug(run)
+            if run.state.debugged is not None:
+                self._inside.load_state_dict(run.state.debugged)
 
     def run(self, interrupts: Interrupts | None = None) -> dict[str, Any]:
         """Train until a stop rule or an interrupt, then save, evaluate, summarise and draw.
@@ -164,7 +176,7 @@ class Session:
             self.now.save()
 
     def _train(self, interrupts: Interrupts) -> None:
-        r, run, state = self.recipe, self.now, self.now.state
+        r, run, state, inside = self.recipe, self.now, self.now.state, self._inside
         if state.pending:  # it stopped before all was done that was due at its step
             self._reach(*state.pending)
             run.save()
@@ -176,6 +188,8 @@ class Session:
         for step in self._steps():
             before = state.env_steps
             state.env_steps += r.num_envs
+            if inside is not None:
+                inside.step(step.transition)
             if step.metrics:
                 state.metrics = step.metrics
                 state.learned.add(step.metrics)
@@ -186,6 +200,8 @@ class Session:
             paused = time.perf_counter()
             last = state.env_steps >= r.total_steps
             state.train_seconds = paused - began - aside
+            if inside is not None and state.due(r.debug_every, before):
+                inside.look()
             self._reach(before, bool(step.finished))
             due = due or state.due(r.checkpoint_every, before) or run.pace.due(r.checkpoint_minutes)
             if due and not last and run.pace.affords(state.env_steps):
@@ -217,7 +233,7 @@ class Session:
     def _next_due(self) -> int:
         """The env steps, beyond today's, at which something is due first."""
         r, at = self.recipe, self.now.env_steps
-        every = (r.log_every, r.eval_every, r.video_every, r.checkpoint_every)
+        every = (r.log_every, r.eval_every, r.video_every, r.checkpoint_every, r.debug_every)
         return min([r.total_steps, *((at // n + 1) * n for n in every if n)])
 
     def _reach(self, before: int, finished: bool) -> None:

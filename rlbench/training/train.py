@@ -125,6 +125,7 @@ def resume(
     on_nan: str | None = None,
     track: str | Sequence[str] | None = None,
     video_every: int | None = None,
+    debug_every: int | None = None,
     device: str | None = None,
     watcher: Watcher | None = None,
 ) -> Run:
@@ -138,6 +139,7 @@ def resume(
         on_nan: "stop" or "skip-seed", where it is to change.
         track: trackers, where they are to change, as in a recipe.
         video_every: likewise, env steps between films.
+        debug_every: likewise, env steps between looks inside the agent.
         device: where it goes on, if elsewhere; not exactly then.
         watcher: told what happens.
 
@@ -155,7 +157,7 @@ def resume(
     _check_begun(reader, saved)
     with staying(), Lock(folder):
         changes = {"total_steps": total_steps, "on_nan": on_nan, "track": track, "video_every": video_every}
-        changes |= {"device": device}
+        changes |= {"debug_every": debug_every, "device": device}
         given = {key: value for key, value in changes.items() if value is not None}
         watcher = watcher or Watcher()
         session = _restored(reader, saved, agent, imports, given, watcher)

@@ -75,12 +75,12 @@ def resume_command(folder: str | Path, recipe: NamesCode, *more: object) -> str:
 def changed_words(changes: Mapping[str, object]) -> list[object]:
     """The words of a resume that asks for ``changes``, key -> value; of other keys there are none."""
     words: list[object] = []
-    for key in ("total_steps", "on_nan", "track", "video_every", "device"):
+    for key in ("total_steps", "on_nan", "track", "video_every", "debug_every", "device"):
         if key in changes:
             value = changes[key]
             if isinstance(value, list | tuple):
                 value = ",".join(map(str, value)) or "none"
-            words += [f"--{key.replace('_', '-')}", value]
+            words += ["--debug" if key == "debug_every" else f"--{key.replace('_', '-')}", value]
     return words
 
 

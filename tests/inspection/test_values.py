@@ -135,12 +135,12 @@ for _one in random_transitions(make_spec(), 2000):
     [
         (seed(layers=[layer(dead=0.82)]), "dead", "82 % of the units of layer 2 of q_net never fire"),
         (
-            seed(layers=[layer(kind="Tanh", saturated=0.6)]),
+            seed(layers=[layer(kind="Tanh", saturated=0.97)]),
             "saturated",
-            "60 % of the units of layer 2 of q_net",
+            "97 % of the units of layer 2 of q_net",
         ),
-        (seed(layers=[layer(dormant=0.7)]), "dormant", "70 % of the units of layer 2 of q_net are dormant"),
-        (seed(ranks=[Rank("q_net", 2, 64, [])]), "rank", "their effective rank is 2 of 64"),
+        (seed(layers=[layer(dormant=0.85)]), "dormant", "85 % of the units of layer 2 of q_net are dormant"),
+        (seed(ranks=[Rank("q_net", 2, 128, [])]), "rank", "their effective rank is 2 of 128"),
         (seed(values=expected(100.0, 5.0)), "values", "values exceed the largest possible return, 10 by size, tenfold"),
         (seed(values=expected(30.0, 5.0)), "values", "3 times: overestimation"),
         (seed(values=expected(math.nan, 5.0)), "values", "values are not finite"),
@@ -163,8 +163,9 @@ def test_what_stands_out_is_said_in_words(look: SeedLook, kind: str, says: str) 
     "look",
     [
         seed(),
-        seed(layers=[layer(dead=0.4, dormant=0.4), layer(place=0, dead=None, dormant=None)]),
+        seed(layers=[layer(dead=0.7, dormant=0.7), layer(place=0, dead=None, dormant=None)]),
         seed(ranks=[Rank("q_net", 2, 8, []), Rank("q_net", 12, 64, [])]),
+        seed(ranks=[Rank("value_net", 1, 64, [])], layers=[layer(network="value_net", place=0, units=1, dead=None)]),
         seed(values=expected(9.5, 8.0)),
         seed(observations=20, policy=PolicyStats([1.0, 0.0], None, None, None)),
     ],
