@@ -50,6 +50,8 @@ def episodes_apart(subject: Subject) -> None:
     for place, config in subject.variants():
         trial = subject.trial(place, config=config)
         trial.go(25)
+        if not trial.held()["agent"]:
+            raise LeftOut("it has no state, and so nothing that it could remember")
         first = _played(trial, 0)
         _played(trial, 50)
         if found := difference(first, _played(trial, 0)):

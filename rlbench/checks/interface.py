@@ -31,7 +31,8 @@ def _check_action(trial: Trial, action: object, envs: int, explore: bool, place:
     if not isinstance(action, Tensor) or tuple(action.shape) != shape:
         came = f"shape {tuple(action.shape)}" if isinstance(action, Tensor) else f"a {type(action).__name__}"
         raise Fails(
-            f"Expected a tensor of shape {shape}, (S, E, ...), came {came}, of {how}.", "an axis is left out or added"
+            f"Expected a tensor of shape {shape}, (S, E, ...), came {came}, of {how}.",
+            "an axis is left out or added; or it cannot act here, which it is to say in __init__: raise UsageError",
         )
     if action.dtype != spec.action_dtype:
         raise Fails(

@@ -22,6 +22,7 @@ from . import (  # noqa: F401  (they declare their rows)
     chances,
     continuous,
     cost,
+    devices,
     episodes,
     exploring,
     interface,

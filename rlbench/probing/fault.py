@@ -20,6 +20,12 @@ def own_modules(cls: type) -> tuple[str, ...]:
     return tuple(dict.fromkeys(own))
 
 
+def own_files(cls: type) -> set[str]:
+    """The files of `own_modules`."""
+    files = (getattr(sys.modules.get(name), "__file__", None) for name in own_modules(cls))
+    return {file for file in files if file}
+
+
 def raised(e: BaseException, cls: type) -> str | None:
     """What an exception out of an agent's code was and where, in a line; None where no line of it was under way."""
     if isinstance(e, SystemExit):
@@ -31,5 +37,5 @@ def raised(e: BaseException, cls: type) -> str | None:
 
 def under_way(stack: Sequence[Frame], cls: type) -> str:
     """The line of its own code that was under way, of a stack whose innermost line comes first; "" if there is none."""
-    own = {getattr(sys.modules.get(name), "__file__", None) for name in own_modules(cls)}
+    own = own_files(cls)
     return next((f"{frame.file}:{frame.line}, in {frame.name}" for frame in stack if frame.file in own), "")

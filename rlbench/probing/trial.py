@@ -28,6 +28,7 @@ class Trial:
         seeds: the numbers of its S seeds.
         num_envs: E.
         total_steps: that it is told.
+        device: where it computes.
 
     Attributes:
         agent: it.
@@ -45,11 +46,12 @@ class Trial:
         seeds: Sequence[int],
         num_envs: int,
         total_steps: int,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.cls, self.config, self.seeds, self.taken = cls, config, list(seeds), 0
-        self.envs = EnvBatch(maker, seeds, num_envs)
+        self.envs = EnvBatch(maker, seeds, num_envs, device=device)
         self.spec: Spec = self.envs.spec._replace(total_steps=total_steps)
-        self.streams = Streams(seeds)
+        self.streams = Streams(seeds, device)
         self.agent = cls(self.spec, config, self.streams)
         self._steps: Iterator[Step] | None = None
 

@@ -9,7 +9,7 @@ import torch
 from sound import Sound, SoundConfig
 from torch import Tensor
 
-from rlbench import Agent, AgentConfig, Learner, Spec, Transition, nn
+from rlbench import Agent, AgentConfig, Learner, Spec, Transition, UsageError, nn
 from rlbench.checks import check
 from rlbench.checks.results import FAILS, HOLDS, LEFT_OUT
 from rlbench.functional import clip_norm_
@@ -125,6 +125,31 @@ class ExplainsLogits(Sound):
 class ExplainsAnAxisMore(Sound):
     def explain(self, obs: Tensor) -> dict[str, Tensor]:
         return {"value": super().explain(obs)["q_values"].amax(-1, keepdim=True)}
+
+
+@caught_by("device", "without device=, and one on the device")
+class MakesOnTheHost(Sound):
+    def explored(self, greedy: Tensor) -> Tensor:
+        return super().explored(greedy) + torch.zeros(greedy.shape, dtype=torch.int64)
+
+
+@caught_by("device", "in observe: mul of a tensor that was made at")
+class KeepsOnTheHost(Sound):
+    def __init__(self, spec: Spec, config: Any, streams: Any) -> None:
+        super().__init__(spec, config, streams)
+        self.weights = torch.ones(spec.num_seeds, spec.num_envs)
+
+    def observe(self, transition: Transition) -> None:
+        super().observe(transition)
+        self.total = transition.reward.mul(self.weights)
+
+
+@caught_by("device", ".numpy() of what lies on the device")
+class TakesTheDeviceForTheHost(Sound):
+    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
+        if obs.dtype == torch.float32:
+            obs.numpy()
+        return super().act(obs, explore=explore)
 
 
 # Learning
@@ -620,13 +645,17 @@ class Remembers(Sound):
 
     def __init__(self, spec: Spec, config: Any, streams: Any) -> None:
         super().__init__(spec, config, streams)
-        self.memory = self.played = torch.zeros(spec.num_seeds, spec.num_envs)
+        self.memory = self.played = torch.zeros(spec.num_seeds, spec.num_envs, device=spec.device)
 
     def begin(self, started: Tensor, *, explore: bool) -> None:
         if explore:
             self.memory = self.memory.masked_fill(started, 0.0)
         else:
-            kept = self.played if self.played.shape == started.shape else torch.zeros(started.shape)
+            kept = (
+                self.played
+                if self.played.shape == started.shape
+                else started.new_zeros(started.shape, dtype=torch.float32)
+            )
             self.played = kept.masked_fill(started, 0.0)
 
     def act(self, obs: Tensor, *, explore: bool) -> Tensor:
@@ -699,6 +728,8 @@ class Learning(Learner):
         rate: float = 0.1
 
     def __init__(self, spec: Spec, config: Any, rng: np.random.Generator) -> None:
+        if spec.num_actions is None:
+            raise UsageError("learning needs discrete actions")
         self.spec, self.config, self.rng = spec, config, rng
         self.q = torch.from_numpy(rng.normal(size=(spec.num_actions or 2,)))
 
@@ -724,8 +755,29 @@ class Learning(Learner):
         self.updates = state["updates"]
 
 
-#: Sound agents, and rows besides that they are asked.
-SOUND = [Sound, WithTarget, Every, Remembers]
+class GoesByTheHost(Sound):
+    """Goes to the host and back, as told."""
+
+    def explored(self, greedy: Tensor) -> Tensor:
+        coins = self.stream.host(greedy.shape[1]) < self.epsilon()
+        chosen = np.where(coins, self.num_actions - 1, greedy.cpu().numpy())
+        return torch.from_numpy(chosen).to(self.spec.device) + greedy.new_zeros(greedy.shape)
+
+    def observe(self, transition: Transition) -> None:
+        super().observe(transition)
+        here = torch.ones(self.spec.num_envs)
+        self.paid = (transition.reward.cpu() * here).sum() * transition.reward[:, [0]]
+        self.some = transition.reward[torch.tensor([0])]
+
+
+def test_who_goes_by_the_host_and_says_so_is_no_failure() -> None:
+    row = check(GoesByTheHost, rows=["device"], quick=True).rows[-1]
+    assert (row.status, row.evidence) == (HOLDS, "")
+    assert "Seen on a CPU" in row.told
+    assert check(Learning, rows=["device"]).rows[-1].status == LEFT_OUT
+
+
+SOUND = [Sound, WithTarget, Every, Remembers, Learning]
 
 
 @pytest.mark.slow
