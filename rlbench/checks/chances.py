@@ -14,11 +14,11 @@ from ..probing.subject import Subject
 from ..probing.trial import Trial
 from .values import form_of
 
-GROUP = "values"
+GROUP, LIMIT = "values", 60.0
 _WEIGHTS = "alpha and learn_alpha, or entropy_weight"
 
 
-@row("entropy", "where a nat of entropy is worth 1, chances are as exp(reward)", group=GROUP, limit=40.0, quick=False)
+@row("entropy", "where a nat of entropy is worth 1, chances are as exp(reward)", group=GROUP, limit=LIMIT, quick=False)
 def entropy(subject: Subject) -> None:
     """At the second step action 1 pays 1 and action 0 nothing: its chance is e / (1 + e) = 0.73, and the soft value
     there is log(1 + e) = 1.31, or 0.8 of that a step before."""
@@ -57,7 +57,7 @@ def entropy(subject: Subject) -> None:
     "choice-temperature",
     "with choices, too, the temperature moves until the entropy is wanted",
     group=GROUP,
-    limit=40.0,
+    limit=LIMIT,
     quick=False,
 )
 def choice_temperature(subject: Subject) -> None:
@@ -84,7 +84,7 @@ def choice_temperature(subject: Subject) -> None:
 
 
 @row(
-    "episode-ends", "what the next episode pays is not taken for what this one's actions paid", group=GROUP, limit=40.0
+    "episode-ends", "what the next episode pays is not taken for what this one's actions paid", group=GROUP, limit=LIMIT
 )
 def episode_ends(subject: Subject) -> None:
     numbered = form_of(subject) == "index"

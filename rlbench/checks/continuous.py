@@ -11,11 +11,11 @@ from ..probing.subject import Subject
 from ..probing.trial import Trial
 from .values import ask
 
-GROUP = "values"
+GROUP, LIMIT = "values", 60.0
 _OFF = 0.25  # of half of the way between the bounds
 
 
-@row("aimed-actions", "of two numbers each goes where it pays most, by what is seen", group=GROUP, limit=40.0)
+@row("aimed-actions", "of two numbers each goes where it pays most, by what is seen", group=GROUP, limit=LIMIT)
 def aimed_actions(subject: Subject) -> None:
     subject.fitting("continuous")
     trial = lesson(subject, Aimed, {})
@@ -37,7 +37,7 @@ def aimed_actions(subject: Subject) -> None:
     learned(subject, taught(trial, look))
 
 
-@row("bounded-actions", "numbers go to their bound where that pays most", group=GROUP, limit=40.0)
+@row("bounded-actions", "numbers go to their bound where that pays most", group=GROUP, limit=LIMIT)
 def bounded_actions(subject: Subject) -> None:
     subject.fitting("continuous")
     trial = lesson(subject, Bent, {"tilt": 1.0})
@@ -51,7 +51,7 @@ def bounded_actions(subject: Subject) -> None:
     learned(subject, taught(trial, look))
 
 
-@row("continuous-ends", "with numbers as actions, too, a time limit is no termination", group=GROUP, limit=40.0)
+@row("continuous-ends", "with numbers as actions, too, a time limit is no termination", group=GROUP, limit=LIMIT)
 def continuous_ends(subject: Subject) -> None:
     subject.fitting("continuous")
     for known, tolerance, what in (
@@ -79,14 +79,14 @@ def _spread_is(subject: Subject, low: float, high: float, bend: float, cause: st
         right = bool(((std > low) & (std < high)).all())
         return Glance(right, f"deviations of {low:.2f} to {high:.2f} of the actions", came, cause)
 
-    learned(subject, taught(trial, look, least=900, most=8_000))
+    learned(subject, taught(trial, look, least=900, most=4_000))
 
 
 @row(
     "spread",
     "a policy that entropy is worth something to is as wide as that makes it",
     group=GROUP,
-    limit=60.0,
+    limit=LIMIT,
     quick=False,
 )
 def spread(subject: Subject) -> None:
@@ -102,7 +102,7 @@ def spread(subject: Subject) -> None:
     )  # fmt: skip
 
 
-@row("temperature", "the temperature moves until the entropy is what is wanted", group=GROUP, limit=60.0, quick=False)
+@row("temperature", "the temperature moves until the entropy is what is wanted", group=GROUP, limit=LIMIT, quick=False)
 def temperature(subject: Subject) -> None:
     """Two numbers with an entropy of 1 nat together have 0.5 each, as a normal distribution of deviation
     exp(0.5) / sqrt(2 pi e) = 0.40."""

@@ -17,9 +17,9 @@ SHORT = {"sequence_length": 4, "burn_in": 2, "memory_size": 16, "gamma": 0.95}
 @row("memory", "what was seen at an episode's first step is known at its last", group="values", limit=90.0, quick=False)
 def memory(subject: Subject) -> None:
     subject.fitting("vector")
-    optional = subject.has("memory")
+    optional = subject.has("memory") and getattr(subject.config, "memory", None) == "none"
     own = getattr(subject.cls, "origin", subject.cls)  # of a learner that was lifted, that one
-    if not optional and own.begin in (Agent.begin, Learner.begin):
+    if not optional and (own.begin in (Agent.begin, Learner.begin) or getattr(subject.config, "memory", "") == "none"):
         raise LeftOut("it remembers nothing")
     trial = lesson(subject, Recalled, {}, **SHORT, **({"memory": "gru"} if optional else {}))
     seeds = trial.spec.num_seeds

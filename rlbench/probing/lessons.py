@@ -2,7 +2,7 @@
 
 A lesson is short where all is well: it ends when two looks in a row find what is expected, not before `LEAST` steps,
 so that values on their way to somewhere else are not taken for those that are known. Where they are not found it goes
-on to `MOST` steps, since agents learn at different speeds.
+on to `MOST` steps or `UPDATES` updates, since agents learn at different speeds.
 
 Defaults of hyper-parameters are for long trainings. A lesson changes those that have the names of rlbench's own agents,
 so that a thousand steps are enough; what the user chose, and what an agent calls otherwise, stays as it is.
@@ -24,6 +24,7 @@ from .trial import Trial
 
 GAMMA = 0.8
 LEAST, BETWEEN, MOST = 450, 150, 6_000  # env steps per seed: before the first look, between two, before giving up
+UPDATES = 2_500  # after which it is given up, too
 SEEDS, ENVS = (0, 1, 2), 4  # at most 4 envs: as many as the agent's runs have by default
 
 #: Set to this.
@@ -105,7 +106,7 @@ def taught(
     before, found = Glance(False), go(least)
     if silent and not trial.updates and needs:
         raise LeftOut(f"it learns nothing {needs}")
-    while trial.env_steps < most and not (before.right and found.right):
+    while trial.env_steps < most and trial.updates < UPDATES and not (before.right and found.right):
         before, found = found, go(BETWEEN)
     return found
 

@@ -37,9 +37,10 @@ CUT = Known((both(To(1, 2.0)), both(To(0, -1.0))), limit=3)
 #: Rewards 1, -1, 2, 1: from the last one back, 1, 2 + 0.8 = 2.8, -1 + 2.24 = 1.24, 1 + 0.992 = 1.992.
 TIMED = Known(tuple(both(To(min(s + 1, 3), r, over=s == 3)) for s, r in enumerate((1.0, -1.0, 2.0, 1.0))), starts=(0,))
 
-#: Action 0 ends the episode with reward 1; action 1 leads on without one, to where both actions pay 3 and end it.
-#: Values: 1 and 0.8 * 3 = 2.4, then 3 and 3: the second is worth waiting for.
-WAITING = Known((((To(0, 1.0, over=True),), (To(1),)), both(To(1, 3.0, over=True))))
+#: Action 0 ends the episode with reward 1; action 1 leads on without one, to where action 0 pays 3 and action 1 pays 1.
+#: Values: 1 and 0.8 * 3 = 2.4, then 3 and 1: it is worth waiting, also for who acts evenly there, who has 0.8 * 2 = 1.6.
+#: Who counts on the worst action, 0.8 * 1, or on nothing, does not wait.
+WAITING = Known((((To(0, 1.0, over=True),), (To(1),)), ((To(1, 3.0, over=True),), (To(1, 1.0, over=True),))))
 
 #: From the first state to the second with chance 3/5, else to the third; the second pays 1, the third 0, and both end
 #: the episode. Values: 0.8 * 3/5 = 0.48, 1, 0. Who lets the gradient go through the target finds less of a difference
