@@ -56,12 +56,10 @@ def unmasked_gae(
     """Advantages that run on into the next episode."""
     td_error = reward + how["gamma"] * next_value.masked_fill(terminated, 0.0) - value
     none = torch.zeros_like(terminated)
-    return functional.gae(td_error, torch.zeros_like(value), torch.zeros_like(value), none, none, **how)  # type: ignore[arg-type]
+    return functional.gae(td_error, torch.zeros_like(value), torch.zeros_like(value), none, none, **how)
 
 
-def unmasked_return(
-    reward: Tensor, next_value: Tensor, terminated: Tensor, truncated: Tensor, **how: float
-) -> Tensor:
+def unmasked_return(reward: Tensor, next_value: Tensor, terminated: Tensor, truncated: Tensor, **how: float) -> Tensor:
     """Returns that run on into the next episode."""
     none = torch.zeros_like(terminated)
-    return functional.lambda_return(reward, next_value.masked_fill(terminated, 0.0), none, none, **how)  # type: ignore[arg-type]
+    return functional.lambda_return(reward, next_value.masked_fill(terminated, 0.0), none, none, **how)

@@ -1,5 +1,7 @@
 """What is planted in DQN, and in its memory."""
 
+# ruff: noqa: E501  (lines of code, as they stand in the agents' files and as they are to stand there)
+
 from .mechanism import Edit, Mutant
 
 _IMPORT = "from rlbench.replay import Replay\n"
@@ -10,7 +12,9 @@ _MOVED = """        if self.updates % c.target_update_every == 0:
 """
 _TARGET = "        target = functional.td_target(reward, discount, next_value)  # (S, B)\n"
 _PULL = "        pull(upstream, self.online.grads)  # of the mean over the batch, each seed its own\n"
-_EPSILON = "        return functional.linear_schedule(c.epsilon_start, c.epsilon_end, c.epsilon_steps, self.env_steps)\n"
+_EPSILON = (
+    "        return functional.linear_schedule(c.epsilon_start, c.epsilon_end, c.epsilon_steps, self.env_steps)\n"
+)
 _DRAW = "        u = self.explore.host(self.spec.num_envs)  # (S, E)\n"
 _CLIP = "        grad_norm = functional.clip_norm_(self.online.grad, self.config.max_grad_norm)\n"
 _ACT = "        return self.explored(greedy, *legal) if explore else greedy\n"
@@ -155,7 +159,7 @@ DQN = (
     ),
     Mutant(
         "greedy-draws", "dqn", "acting greedily uses up random numbers of exploration", "classic", "evaluation",
-        (Edit(_ACT, "        chosen = self.explored(greedy, *legal) if len(obs[0]) == self.spec.num_envs else greedy\n        return chosen if explore else greedy\n"),),
+        (Edit(_ACT, f"        if not explore:\n            self.explore.host(obs.shape[1])\n{_ACT}"),),
     ),
     Mutant(
         "forgets-target", "dqn", "state_dict leaves the target network out", "classic", "resumes",
@@ -216,7 +220,7 @@ DQN = (
         (Edit("due = self.env_steps // every - (self.env_steps - envs) // every", "every *= 10\n        due = self.env_steps // every - (self.env_steps - envs) // every"),),
     ),
     Mutant(
-        "starts-at-once", "dqn", "learns from the first step on", "muPRL: learning_starts", "when-due",
+        "starts-at-once", "dqn", "learns from the first step on", "muPRL: learning_starts", "by-env-steps",
         (Edit("        if self.env_steps <= self.config.learning_starts:\n", "        if self.env_steps < 8:\n"),),
     ),
     Mutant(

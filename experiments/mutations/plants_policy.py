@@ -1,5 +1,7 @@
 """What is planted in PPO, SAC and REINFORCE."""
 
+# ruff: noqa: E501  (lines of code, as they stand in the agents' files and as they are to stand there)
+
 from .mechanism import Edit, Mutant
 
 _GAE = "        advantage = functional.gae(reward, value, next_value, *ends, gamma=c.gamma, lambda_=c.gae_lambda)\n"
@@ -94,7 +96,7 @@ PPO = (
         (Edit('functional.standardised(kept["advantage"]) if', 'functional.standardised(kept["advantage"].reshape(1, -1)).view_as(kept["advantage"]) if'),),
     ),
     Mutant(
-        "short-rollouts", "ppo", "rollouts are half as long as it is told", "muPRL: n_steps", "when-due",
+        "short-rollouts", "ppo", "rollouts are half as long as it is told", "muPRL: n_steps", "by-env-steps",
         (Edit("Rollout(spec, config.rollout_steps, self.kept())", "Rollout(spec, max(1, config.rollout_steps // 2), self.kept())"),),
     ),
     Mutant(
@@ -151,12 +153,10 @@ SAC = (
         (Edit('        self.target.data.lerp_(self.online["critics"].data, self.config.tau)\n', ""),),
     ),
     Mutant(
-        "action-unscaled", "sac", "what is stored as the action is what the actor said, not what was done", "RLMutation: M", "replay-returns",
-        (Edit("        self.replay.add(transition)\n", """        if transition.action.is_floating_point():
-            transition = transition._replace(action=self.scaled(transition.action))
-        self.replay.add(transition)
+        "stale-action", "sac", "stores each step with the action before it", "RLMutation: M", "replay-returns",
+        (Edit("        self.replay.add(transition)\n", """        before, self._before = getattr(self, "_before", transition.action), transition.action.clone()
+        self.replay.add(transition._replace(action=before))
 """),),
-        {},
     ),
     Mutant(
         "global-random", "sac", "draws actions by torch's global generator", "classic", "no-global-random",

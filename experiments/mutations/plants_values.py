@@ -1,5 +1,7 @@
 """What is planted in PQN and in the agents with a table."""
 
+# ruff: noqa: E501  (lines of code, as they stand in the agents' files and as they are to stand there)
+
 from .mechanism import Edit, Mutant
 
 _TERMINAL = "future = 0.0 if terminated else q[s_next, self.greedy(s_next, legal)]"

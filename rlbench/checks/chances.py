@@ -84,7 +84,11 @@ def choice_temperature(subject: Subject) -> None:
 
 
 @row(
-    "episode-ends", "what the next episode pays is not taken for what this one's actions paid", group=GROUP, limit=LIMIT
+    "episode-ends",
+    "what the next episode pays is not taken for what this one's actions paid",
+    group=GROUP,
+    limit=LIMIT,
+    quick=False,
 )
 def episode_ends(subject: Subject) -> None:
     numbered = form_of(subject) == "index"

@@ -37,7 +37,7 @@ def aimed_actions(subject: Subject) -> None:
     learned(subject, taught(trial, look))
 
 
-@row("bounded-actions", "numbers go to their bound where that pays most", group=GROUP, limit=LIMIT)
+@row("bounded-actions", "numbers go to their bound where that pays most", group=GROUP, limit=LIMIT, quick=False)
 def bounded_actions(subject: Subject) -> None:
     subject.fitting("continuous")
     trial = lesson(subject, Bent, {"tilt": 1.0})
@@ -51,7 +51,13 @@ def bounded_actions(subject: Subject) -> None:
     learned(subject, taught(trial, look))
 
 
-@row("continuous-ends", "with numbers as actions, too, a time limit is no termination", group=GROUP, limit=LIMIT)
+@row(
+    "continuous-ends",
+    "with numbers as actions, too, a time limit is no termination",
+    group=GROUP,
+    limit=LIMIT,
+    quick=False,
+)
 def continuous_ends(subject: Subject) -> None:
     subject.fitting("continuous")
     for known, tolerance, what in (

@@ -34,6 +34,7 @@ def explores(subject: Subject) -> None:
         for s in range(2):
             own = actions[:, s]
             if bool((own == own[0]).all()):
+                _as_it_says(subject, trial, place)
                 met = torch.stack([step.transition.action[s] for step in trial.go(100)])  # (100, E, ...)
                 if bool((met == met[0, 0]).all()):
                     raise Fails(
@@ -43,6 +44,18 @@ def explores(subject: Subject) -> None:
                     )
     if subject.has("epsilon_start", "epsilon_steps"):
         _evenly(subject)
+
+
+def _as_it_says(subject: Subject, trial: Trial, place: str) -> None:
+    """Of one that did the same 50 times: it says no chances of doing otherwise."""
+    said = trial.explain(trial.look(4))
+    likeliest = float(said["probabilities"].amax(-1).min()) if "probabilities" in said else 1.0
+    if likeliest < 0.8:
+        raise Fails(
+            f"Expected different actions while exploring, of which the likeliest is said to have a chance of "
+            f"{likeliest:.0%}; came the same one in all of 50 looks at the same, on {subject.described(place)}.",
+            "the likeliest action is taken, and none is drawn",
+        )
 
 
 def _evenly(subject: Subject) -> None:

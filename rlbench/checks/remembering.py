@@ -19,7 +19,8 @@ def memory(subject: Subject) -> None:
     subject.fitting("vector")
     optional = subject.has("memory") and getattr(subject.config, "memory", None) == "none"
     own = getattr(subject.cls, "origin", subject.cls)  # of a learner that was lifted, that one
-    if not optional and (own.begin in (Agent.begin, Learner.begin) or getattr(subject.config, "memory", "") == "none"):
+    kind = getattr(subject.config, "memory", None)
+    if not optional and (kind == "none" or (kind is None and own.begin in (Agent.begin, Learner.begin))):
         raise LeftOut("it remembers nothing")
     trial = lesson(subject, Recalled, {}, **SHORT, **({"memory": "gru"} if optional else {}))
     seeds = trial.spec.num_seeds

@@ -128,7 +128,7 @@ def _numbers(values: Tensor) -> str:
     return ", ".join(states)
 
 
-@row("constant-reward", "of one step that pays 1 the value is 1", group=GROUP, limit=LIMIT)
+@row("constant-reward", "of one step that pays 1 the value is 1", group=GROUP, limit=LIMIT, quick=False)
 def constant_reward(subject: Subject) -> None:
     ask(subject, probes.CONSTANT, 0.2, cause="the loss, its sign, or the optimiser's step")
 
@@ -144,7 +144,13 @@ def delayed_reward(subject: Subject) -> None:
     ask(subject, probes.DELAYED, 0.15, cause="the discount, or its exponent")
 
 
-@row("rewarded-action", "it does what is paid for, and knows the values of both actions", group=GROUP, limit=LIMIT)
+@row(
+    "rewarded-action",
+    "it does what is paid for, and knows the values of both actions",
+    group=GROUP,
+    limit=LIMIT,
+    quick=False,
+)
 def rewarded_action(subject: Subject) -> None:
     ask(
         subject, probes.ACTED, 0.3, acts=True, cause="the sign of the policy's loss, or another action's value is moved"
@@ -167,12 +173,18 @@ def time_limit(subject: Subject) -> None:
     ask(subject, probes.CUT, 0.35, cause="an end by `truncated` is not told from one by `terminated`")
 
 
-@row("timed-episode", "values of an episode of known length are right at each of its steps", group=GROUP, limit=LIMIT)
+@row(
+    "timed-episode",
+    "values of an episode of known length are right at each of its steps",
+    group=GROUP,
+    limit=LIMIT,
+    quick=False,
+)
 def timed_episode(subject: Subject) -> None:
     ask(subject, probes.TIMED, 0.3, cause="rewards are summed up in the wrong order, or discounted by wrong powers")
 
 
-@row("n-step", "values are the same where several steps of reward are summed up", group=GROUP, limit=LIMIT)
+@row("n-step", "values are the same where several steps of reward are summed up", group=GROUP, limit=LIMIT, quick=False)
 def n_step(subject: Subject) -> None:
     if not subject.has("n_step"):
         raise LeftOut("it has no hyper-parameter n_step")
@@ -181,24 +193,30 @@ def n_step(subject: Subject) -> None:
         ask(subject, known, tolerance, n_step=3, cause=cause)
 
 
-@row("worth-waiting", "a larger reward later is preferred where its discounted worth is larger", group=GROUP, limit=LIMIT)
+@row(
+    "worth-waiting",
+    "a larger reward later is preferred where its discounted worth is larger",
+    group=GROUP,
+    limit=LIMIT,
+    quick=False,
+)
 def worth_waiting(subject: Subject) -> None:
     cause = "the value of what follows is not that of the best action there, or not counted on"
     ask(subject, probes.WAITING, 0.5, acts=True, values=False, cause=cause)
 
 
-@row("branches", "where chance decides what follows, values are means", group=GROUP, limit=LIMIT)
+@row("branches", "where chance decides what follows, values are means", group=GROUP, limit=LIMIT, quick=False)
 def branches(subject: Subject) -> None:
     cause = "the loss is not the squared error, or its gradient goes through the target"
     ask(subject, probes.BRANCHED, (0.25, 0.12, 0.12), cause=cause)
 
 
-@row("large-rewards", "rewards of 10 have values of 10", group=GROUP, limit=LIMIT)
+@row("large-rewards", "rewards of 10 have values of 10", group=GROUP, limit=LIMIT, quick=False)
 def large_rewards(subject: Subject) -> None:
     ask(subject, probes.LARGE, 2.5, cause="rewards are clipped, or scaled and not scaled back in what is explained")
 
 
-@row("pixels", "it does what is paid for where it sees images", group=GROUP, limit=LIMIT)
+@row("pixels", "it does what is paid for where it sees images", group=GROUP, limit=LIMIT, quick=False)
 def pixels(subject: Subject) -> None:
     subject.fitting("pixels")
     ask(
@@ -212,13 +230,19 @@ def pixels(subject: Subject) -> None:
     )
 
 
-@row("indices", "it does what is paid for where states are numbered", group=GROUP, limit=LIMIT)
+@row("indices", "it does what is paid for where states are numbered", group=GROUP, limit=LIMIT, quick=False)
 def indices(subject: Subject) -> None:
     subject.fitting("indices")
     ask(subject, probes.BOTH, 0.4, form="index", acts=True, cause="indices do not reach the network as they were seen")
 
 
-@row("masked-values", "an action that is forbidden where an action leads is not counted on there", group=GROUP, limit=LIMIT)
+@row(
+    "masked-values",
+    "an action that is forbidden where an action leads is not counted on there",
+    group=GROUP,
+    limit=LIMIT,
+    quick=False,
+)
 def masked_values(subject: Subject) -> None:
     if "action_mask" not in subject.cls.wants:
         raise LeftOut("it makes no use of masks")

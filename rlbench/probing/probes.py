@@ -38,7 +38,7 @@ CUT = Known((both(To(1, 2.0)), both(To(0, -1.0))), limit=3)
 TIMED = Known(tuple(both(To(min(s + 1, 3), r, over=s == 3)) for s, r in enumerate((1.0, -1.0, 2.0, 1.0))), starts=(0,))
 
 #: Action 0 ends the episode with reward 1; action 1 leads on without one, to where action 0 pays 3 and action 1 pays 1.
-#: Values: 1 and 0.8 * 3 = 2.4, then 3 and 1: it is worth waiting, also for who acts evenly there, who has 0.8 * 2 = 1.6.
+#: Values: 1 and 0.8 * 3 = 2.4, then 3 and 1: it is worth waiting, also for who acts evenly there: 0.8 * 2 = 1.6.
 #: Who counts on the worst action, 0.8 * 1, or on nothing, does not wait.
 WAITING = Known((((To(0, 1.0, over=True),), (To(1),)), ((To(1, 3.0, over=True),), (To(1, 1.0, over=True),))))
 

@@ -1,0 +1,108 @@
+"""The table of planted bugs: each is asked by the row that is to catch it, and what came is written down."""
+
+import time
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from .mechanism import Mutant, plant
+from .table import MUTANTS
+
+PAGE = Path(__file__).with_name("TABLE.md")
+MOST = 160  # characters of evidence
+INTRODUCTION = """\
+Written by `python -m rlbench.experiments.mutations table --out {page}`, with seed {seed}. Each line is an agent of
+rlbench's own with one mistake; the row is the one that is to name it. Published catalogues of such mistakes: *Nikanjam*
+et al. 2021, "Faults in deep reinforcement learning programs", arXiv:2101.00135; *RLMutation*, Tambon et al. 2023,
+arXiv:2301.05651 (MTS missing terminal state, NDF no discount factor, NR no reverse, MSU missing state update, ILF
+incorrect loss function, PAC policy activation change, POC policy optimiser change, RN reward noise, M mangled, R
+repeat); *muPRL*, arXiv:2408.15150 (the hyper-parameter that is not heeded); *classic*: what everybody has done once.
+"""
+
+
+class Answer(NamedTuple):
+    """What the named row said of a mutant."""
+
+    mutant: Mutant
+    status: str  # "fails" where it is caught
+    said: str
+    seconds: float
+
+    @property
+    def caught(self) -> bool:
+        return self.status == "fails"
+
+
+def ask(mutant: Mutant, seed: int = 0) -> Answer:
+    """Ask the row that is to catch it; one that gives up, or in which something is raised, catches nothing."""
+    from rlbench.checks import check
+
+    began = time.perf_counter()
+    row = check(plant(mutant), rows=[mutant.row], overrides=dict(mutant.given), seed=seed).rows[-1]
+    status, said = row.status, row.evidence or row.why
+    if status == "fails" and said.startswith(("It raised", "Gave up")):
+        status = "gave up"
+    return Answer(mutant, status, said, time.perf_counter() - began)
+
+
+@click.command()
+@click.option("--seed", default=0, show_default=True, help="Of all random numbers.")
+@click.option("--only", default="*", show_default=True, help="Mutants, or rows, by a pattern.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Write the page there.")
+def table(seed: int, only: str, out: Path | None) -> None:
+    """Plant every bug, and ask the row that is to catch it."""
+    import torch
+
+    torch.set_num_threads(1)
+    chosen = [m for m in MUTANTS.values() if fnmatchcase(m.title, only) or fnmatchcase(m.row, only)]
+    answers = []
+    for mutant in chosen:
+        answers.append(answer := ask(mutant, seed))
+        mark = "caught" if answer.caught else answer.status.upper()
+        click.echo(f"{mark:8} {mutant.title:26} {mutant.row:20} {answer.seconds:5.1f} s  {_short(answer.said)}")
+    click.echo(score(answers))
+    if out:
+        out.write_text(page(answers, seed), "utf-8")
+
+
+def score(answers: Sequence[Answer]) -> str:
+    caught = sum(answer.caught for answer in answers)
+    return f"{caught} of {len(answers)} caught by the row that names them: {caught / max(len(answers), 1):.0%}."
+
+
+def page(answers: Sequence[Answer], seed: int) -> str:
+    """The table in Markdown."""
+    lines = [
+        "# Planted bugs, and what `rlbench check` says of them",
+        "",
+        *INTRODUCTION.format(page=PAGE.name, seed=seed).splitlines(),
+        "",
+        f"**{score(answers)}**",
+        "",
+        "| agent | mistake | stands for | row | caught | what it said | s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for m, _, said, seconds in answers:
+        caught = "yes" if (answer := Answer(m, _, said, seconds)).caught else f"**no**: {answer.status}"
+        cells = (
+            m.agent,
+            m.fault,
+            m.published,
+            f"`{m.row}`",
+            caught,
+            _short(said).replace("|", "\\|"),
+            f"{seconds:.1f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    missed = [answer for answer in answers if not answer.caught]
+    if missed:
+        lines += ["", "Not caught: " + "; ".join(f"{a.mutant.agent}, {a.mutant.fault}" for a in missed) + "."]
+    return "\n".join(lines) + "\n"
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= MOST else f"{text[: MOST - 3]}..."

@@ -1,0 +1,97 @@
+"""Planted bugs: the mechanism changes what it says and nothing else, and rows catch what they are to catch."""
+
+import pytest
+import torch
+from conftest import make_spec
+from rlbench.agents import dqn, dqn_memory
+from rlbench.experiments.mutations.mechanism import FILES, Edit, edited, plant
+from rlbench.experiments.mutations.report import Answer, ask, page, score
+from rlbench.experiments.mutations.table import MUTANTS
+
+from rlbench.checks import check
+from rlbench.probing.rows import ROWS
+from rlbench.rng import Streams
+
+QUICKLY = [  # caught within a second
+    "dqn-target-shared", "dqn-half-capacity", "dqn-one-coin", "dqn-global-random", "dqn-forgets-target",
+    "dqn-clips-the-stack", "dqn-memory-kept", "ppo-never-explores", "ppo-forgets-normaliser", "ppo-one-epoch",
+    "sac-targets-never", "sac-forgets-temperature", "sarsa-forgets-choice", "q_learning-forgets-counters",
+]  # fmt: skip
+
+
+def test_there_are_enough_and_each_has_a_row() -> None:
+    assert len(MUTANTS) >= 44
+    assert {m.row for m in MUTANTS.values()} <= set(ROWS)
+    assert {m.agent for m in MUTANTS.values()} == set(FILES)
+    published = " ".join(m.published for m in MUTANTS.values())
+    for word in ("missing terminal state", "missing exploration", "wrong update rule", "wrong network update", "MTS"):
+        assert word in published
+    for name in ("gamma", "ent_coef", "exploration_final_eps", "learning_starts", "n_steps", "tau"):
+        assert f"muPRL: {name}" in published
+
+
+@pytest.mark.parametrize("title", MUTANTS)
+def test_each_can_be_planted_and_is_another_class(title: str) -> None:
+    mutant = MUTANTS[title]
+    cls = plant(mutant)
+    assert cls.__name__ == FILES[mutant.agent][1]
+    assert cls.__module__.startswith("rlbench.experiments.mutations.planted.")
+    assert all(edit.old != edit.new for edit in mutant.edits)
+
+
+def test_what_is_planted_acts_and_the_agent_stays_as_it_is() -> None:
+    cls = plant(MUTANTS["dqn-always-explores"])
+    spec, config = make_spec(), dqn.DQNConfig(epsilon_steps=10)
+    assert cls.Config is not dqn.DQNConfig  # type: ignore[attr-defined]
+    healthy, broken = dqn.DQN(spec, config, Streams([0])), cls(spec, config, Streams([0]))
+    healthy.env_steps = broken.env_steps = 10
+    assert (healthy.epsilon(), broken.epsilon()) == (0.05, 1.0)
+
+
+def test_a_mistake_in_a_file_that_another_imports_reaches_it() -> None:
+    cls = plant(MUTANTS["dqn-memory-kept"])
+    spec = make_spec()
+    agent = cls(spec, cls.Config(memory="gru"), Streams([0]))  # type: ignore[attr-defined]
+    started = torch.ones(1, 1, dtype=torch.bool)
+    for one, kept in ((agent, True), (dqn.DQN(spec, dqn.DQNConfig(memory="gru"), Streams([0])), False)):
+        one.begin(started, explore=True)
+        one.act(torch.ones(1, 1, 4), explore=True)
+        one.begin(started, explore=True)
+        assert bool(one.memory.any()) is kept
+    assert dqn.WithMemory is dqn_memory.WithMemory
+
+
+def test_what_is_replaced_is_there_once() -> None:
+    assert edited("a b", [Edit("b", "c")]) == "a c"
+    for text in ("a", "b b"):
+        with pytest.raises(ValueError, match="expected once"):
+            edited(text, [Edit("b", "c")])
+
+
+@pytest.mark.parametrize("title", QUICKLY)
+def test_it_is_caught_by_the_row_that_names_it(title: str) -> None:
+    answer = ask(MUTANTS[title])
+    assert answer.caught, answer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("title", [title for title in MUTANTS if title not in QUICKLY])
+def test_others_are_caught_too(title: str) -> None:
+    answer = ask(MUTANTS[title])
+    assert answer.caught, answer
+
+
+@pytest.mark.parametrize("row", ["own-coins", "no-global-random", "replay-keeps", "target-network", "updates-due"])
+def test_the_healthy_agent_passes_where_a_mutant_is_caught(row: str) -> None:
+    titles = [title for title in QUICKLY if MUTANTS[title].row == row]
+    for agent, given in {(MUTANTS[t].agent, tuple(MUTANTS[t].given.items())) for t in titles}:
+        check(agent, rows=[row], overrides=dict(given)).raise_for_failures()
+
+
+def test_the_page_says_what_was_not_caught() -> None:
+    one, other = list(MUTANTS.values())[:2]
+    answers = [Answer(one, "fails", "Expected 1 | came 5", 1.0), Answer(other, "holds", "", 0.5)]
+    assert score(answers) == "1 of 2 caught by the row that names them: 50%."
+    text = page(answers, 0)
+    assert r"Expected 1 \| came 5" in text
+    assert f"Not caught: {other.agent}, {other.fault}." in text
