@@ -101,13 +101,12 @@ def episode_ends(subject: Subject) -> None:
 
         def look(trial: Trial, obs: torch.Tensor = obs, ends: str = ends, likes: list[torch.Tensor] = likes) -> Glance:
             said = told(trial, obs)
-            greedy = 1.0 - trial.act(obs).double().mean()
             if "q_values" in said:
                 likes.append(0.5 + (said["q_values"][..., 0] - said["q_values"][..., 1]).mean())
             elif "probabilities" in said:
                 likes.append(said["probabilities"][..., 0].mean())
-            else:
-                likes.append(greedy)
+            else:  # what it does best is one action or the other, and by chance where values move as these do
+                raise LeftOut("it says no values of actions, nor probabilities: explain gives none")
             recent = float(torch.stack(likes[-12:]).mean())
             cause = f"rewards, advantages or windows of steps reach beyond the end of an episode that is {ends}"
             expected = "action 0 to be preferred, which pays 0.4 more in its own episode"

@@ -139,7 +139,8 @@ class CheckReport(NamedTuple):
 def head(agent: str, courses: Sequence[str], misfits: dict[str, str], changes: Sequence[str]) -> list[str]:
     """What is said before the table."""
     lines = [f"{agent} on {', '.join(courses)}" if courses else agent]
-    lines += [f"not on {course}: {why}" for course, why in misfits.items()]
+    for why in dict.fromkeys(misfits.values()):
+        lines.append(f"not on {', '.join(course for course, other in misfits.items() if other == why)}: {why}")
     if changes:
         lines += textwrap.wrap(f"so that all comes sooner: {', '.join(changes)}", WIDTH)
     return lines

@@ -113,8 +113,7 @@ class Subject:
         wanted = courses or tuple(COURSES)
         found = [name for name in wanted if self.fit.why.get(name) == ""]
         if not found:
-            known = {why for name in wanted if (why := self.fit.why.get(name))}
-            raise LeftOut(f"it fits none of {', '.join(wanted)}: {'; '.join(sorted(known))}")
+            raise LeftOut(f"it does not fit {', '.join(wanted)}")  # why, is told at the head of the table
         return found
 
     @property

@@ -194,9 +194,9 @@ def test_failures_are_an_assertion_with_the_evidence() -> None:
 
 def test_rows_are_chosen_by_name_group_and_pattern() -> None:
     every = [row.name for row in check(Sound, rows=["interface"]).rows]
-    assert every[:2] == ["builds", "actions"]
+    assert every[0] == "builds"
     assert [row.name for row in check(Sound, rows=["act*"]).rows] == ["builds", "actions"]
-    assert [row.name for row in check(Sound, rows=["interface"], without=["act*"]).rows] == [every[0], *every[2:]]
+    assert [row.name for row in check(Sound, rows=["interface"], without=["act*"]).rows] == [name for name in every if name != "actions"]
     assert "there is no row 'nonsense'" in mistake("check", "dqn", "--rows", "nonsense")
 
 
