@@ -140,7 +140,8 @@ def head(agent: str, courses: Sequence[str], misfits: dict[str, str], changes: S
     """What is said before the table."""
     lines = [f"{agent} on {', '.join(courses)}" if courses else agent]
     for why in dict.fromkeys(misfits.values()):
-        lines.append(f"not on {', '.join(course for course, other in misfits.items() if other == why)}: {why}")
+        where = ", ".join(course for course, other in misfits.items() if other == why)
+        lines += textwrap.wrap(f"not on {where}: {why}", WIDTH)
     if changes:
         lines += textwrap.wrap(f"so that all comes sooner: {', '.join(changes)}", WIDTH)
     return lines

@@ -90,7 +90,10 @@ def _together(subject: Subject, whole: Trial, again: Trial, steps: int, expected
         ours, theirs = whole.step(), again.step()
         what = _apart(ours, theirs)
         if what:
-            raise Fails(f"{expected} {what} came {i + 1} steps later, {subject.whereabouts()}.", FORGOTTEN)
+            raise Fails(
+                f"{expected} {what} came {i + 1} {'step' if not i else 'steps'} later, {subject.whereabouts()}.",
+                FORGOTTEN,
+            )
     if found := difference(whole.held(), again.held()):
         raise Fails(f"{expected} {found} {steps} steps later, {subject.whereabouts()}.", FORGOTTEN)
 

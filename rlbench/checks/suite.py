@@ -17,7 +17,7 @@ from ..probing.request import subject
 from ..probing.rows import ROWS, Question
 from ..probing.subject import Fit, Subject
 from ..recipe.registry import find_agent, given_class
-from . import (  # noqa: F401  (they declare their rows)
+from . import (
     cadence,
     chances,
     continuous,
@@ -35,7 +35,10 @@ from . import (  # noqa: F401  (they declare their rows)
 )
 from .results import FAILS, HOLDS, LEFT_OUT, CheckedRow, CheckReport
 
-GROUPS = ("interface", "learning", "values", "exploration", "state", "seeds", "replay", "episodes", "cost")  # in order
+ORDER = (  # in which rows are asked: what others build on comes first
+    interface, devices, learning, cadence, values, chances, continuous, remembering, exploring, state, seeds, replaying,
+    episodes, cost,
+)  # fmt: skip
 BUILDS = Question("builds", "it can be built where it fits", "interface", lambda subject: None, 20.0, True)
 
 
@@ -153,7 +156,8 @@ def names() -> list[str]:
 
 
 def _ordered() -> list[Question]:
-    return sorted(ROWS.values(), key=lambda r: GROUPS.index(r.group) if r.group in GROUPS else len(GROUPS))
+    places = {module.__name__: i for i, module in enumerate(ORDER)}
+    return sorted(ROWS.values(), key=lambda r: places.get(r.ask.__module__, len(places)))
 
 
 def _chosen(rows: Sequence[str], without: Sequence[str], quick: bool) -> tuple[list[Question], list[str]]:
@@ -165,9 +169,9 @@ def _chosen(rows: Sequence[str], without: Sequence[str], quick: bool) -> tuple[l
 
     def matching(pattern: str) -> set[str]:
         found = {r.name for r in ROWS.values() if any(fnmatch.fnmatchcase(x, pattern) for x in (r.name, r.group))}
-        if not found and pattern not in (BUILDS.name, *GROUPS):
-            groups = ", ".join(dict.fromkeys(r.group for r in ROWS.values()))
-            raise UsageError(f"there is no row {pattern!r}. Groups: {groups}. Rows: {', '.join(ROWS)}")
+        if not found and pattern not in (BUILDS.name, BUILDS.group):
+            groups = ", ".join(dict.fromkeys(r.group for r in _ordered()))
+            raise UsageError(f"there is no row {pattern!r}. Groups: {groups}. Rows: {', '.join(names())}")
         return found
 
     named = set().union(*map(matching, rows)) if rows else set(ROWS)

@@ -25,10 +25,17 @@ CUT = 40  # steps after which episodes are cut there: ends are wanted
 
 
 class Fit(NamedTuple):
-    """Where an agent fits: course -> why not, or ""; and what became of its hyper-parameters there."""
+    """Where an agent fits.
+
+    Attributes:
+        why: course -> why it does not fit there, or "".
+        short: what became of its hyper-parameters there.
+        memory: the kind of memory that it can be given by its hyper-parameter of that name; "": none.
+    """
 
     why: dict[str, str]
     short: dict[str, Any]
+    memory: str = ""
 
 
 class Subject:
@@ -88,9 +95,22 @@ class Subject:
                     first = first or e
                     why[place] = str(e) if isinstance(e, RlbenchError) else raised(e, self.cls) or first_line(e)
             if not all(why.values()):
-                return self.fit._replace(why=why)
+                self.fit = fit._replace(why=why)
+                return self.fit._replace(memory=self._memory())
         assert first is not None
         raise first
+
+    def _memory(self) -> str:
+        """The kind of memory that it has where its configuration says so; "": none, or it has it already."""
+        field = type(self.config).model_fields.get("memory")
+        if field is None or not self.has("memory"):
+            return ""
+        for kind in get_args(field.annotation):
+            if kind != getattr(self.config, "memory", None):
+                with contextlib.suppress(RlbenchError, ValueError, TypeError, LeftOut):
+                    self.trial(self.places()[0], config=self.config_with(memory=kind))
+                    return str(kind)
+        return ""
 
     def places(self, *courses: str) -> list[str]:
         """Where to look: the environment that the user asked for, or those of the courses on which it fits.
@@ -152,11 +172,8 @@ class Subject:
         if "masked" in places and "masked-indices" in places:  # each half of it is there
             places.remove("masked-indices")
         found = [(place, self.config_with()) for place in (places[:1] if self.quick else places)]
-        field = type(self.config).model_fields.get("memory")
-        kinds = [kind for kind in get_args(field.annotation) if kind != "none"] if field else []
-        if kinds and self.has("memory") and getattr(self.config, "memory", None) == "none":
-            with contextlib.suppress(LeftOut):
-                found.append((places[0], self.config_with(memory=kinds[0])))
+        if self.fit.memory:
+            found.append((places[0], self.config_with(memory=self.fit.memory)))
         return found
 
     def maker(self, place: Any, **kwargs: Any) -> EnvMaker:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor
 from rlbench import Learner
 from rlbench.checks import assert_conforms, check
 from rlbench.checks.results import FAILS, HOLDS, LEFT_OUT, CheckedRow, CheckReport
+from rlbench.checks.suite import names
 from rlbench.probing.rows import ROWS, row
 
 
@@ -283,3 +285,10 @@ def test_a_report_is_plain_data() -> None:
     found = check(Sound, rows=["actions"])
     assert isinstance(found, CheckReport)
     assert json.loads(json.dumps(found.json()))["rows"][0]["name"] == "builds"
+
+
+def test_the_page_tells_of_every_row() -> None:
+    page = (Path(__file__).parents[2] / "docs/check.md").read_text("utf-8")
+    table = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
+    told = [name for cell in table for name in re.findall(r"`([\w-]+)`", cell)]
+    assert sorted(told) == sorted(["builds", *names()])
