@@ -198,7 +198,9 @@ def test_rows_are_chosen_by_name_group_and_pattern() -> None:
     every = [row.name for row in check(Sound, rows=["interface"]).rows]
     assert every[0] == "builds"
     assert [row.name for row in check(Sound, rows=["act*"]).rows] == ["builds", "actions"]
-    assert [row.name for row in check(Sound, rows=["interface"], without=["act*"]).rows] == [name for name in every if name != "actions"]
+    assert [row.name for row in check(Sound, rows=["interface"], without=["act*"]).rows] == [
+        name for name in every if name != "actions"
+    ]
     assert "there is no row 'nonsense'" in mistake("check", "dqn", "--rows", "nonsense")
 
 
