@@ -103,7 +103,7 @@ def spread(subject: Subject) -> None:
         raise LeftOut("it has no hyper-parameter for the worth of entropy: alpha and learn_alpha, or entropy_weight")
     cause = "the entropy has the wrong sign, or the density is that before tanh: its correction is left out"
     _spread_is(
-        subject, 0.22, 0.55, 4.0, cause,
+        subject, 0.15, 0.75, 4.0, cause,
         alpha=1.0, learn_alpha=False, entropy_weight=1.0, normalise_advantage=False, log_std=-1.0,
     )  # fmt: skip
 

@@ -91,6 +91,7 @@ def mistaken(known: Known, gamma: float) -> dict[str, np.ndarray]:
     }
     if known.limit is not None:
         found["a time limit is taken for a termination"] = solve(_cut(known, None), gamma)
+        found["a time limit is taken for a termination, and rewards summed up to there"] = _summed(known, gamma)
         found["after a time limit the next episode's first observation is taken for what followed"] = solve(
             _cut(known, known.starts[0]), gamma
         )
@@ -108,22 +109,10 @@ def _each(known: Known, over: bool | None = None, clip: float = np.inf) -> Known
 def _cut(known: Known, after: int | None) -> Known:
     """The table as it seems to who takes the limit for a death, or believes that the state ``after`` follows it.
 
-    Of the visits to each state a share is an episode's last: counted along episodes of evenly drawn actions.
+    Of the visits to each state a share is an episode's last.
     """
-    n, limit = len(known.table), known.limit or 1
-    here = np.zeros(n)
-    here[list(known.starts)] = 1 / len(known.starts)
-    visits, last = np.zeros(n), np.zeros(n)
-    for step in range(1, limit + 1):
-        visits += here
-        last += here * (step == limit)
-        there = np.zeros(n)
-        for s, row in enumerate(known.table):
-            for to in row:
-                for t in to:
-                    there[t.state] += here[s] * t.chance * (not t.over) / ACTIONS
-        here = there
-    share = last / np.maximum(visits, 1e-12)
+    visits = _visits(known)
+    share = visits[-1] / np.maximum(visits.sum(0), 1e-12)
 
     def split(s: int, to: Sequence[To]) -> tuple[To, ...]:
         cut = [t._replace(over=True) if after is None else t._replace(state=after) for t in to]
@@ -131,6 +120,38 @@ def _cut(known: Known, after: int | None) -> Known:
         return (*went_on, *(t._replace(chance=t.chance * share[s]) for t in cut))
 
     return known._replace(table=tuple(tuple(split(s, to) for to in row) for s, row in enumerate(known.table)))
+
+
+def _summed(known: Known, gamma: float) -> np.ndarray:
+    """(N, 2): the mean of what is paid from each visit on, up to the limit and not beyond it."""
+    visits = _visits(known)
+    left = np.zeros(len(known.table))  # of what is paid in as many steps as are left
+    total = np.zeros(len(known.table))
+    for here in visits[::-1]:
+        paid = np.zeros_like(left)
+        for s, row in enumerate(known.table):
+            paid[s] = (
+                sum(t.chance * (t.reward + gamma * (not t.over) * left[t.state]) for to in row for t in to) / ACTIONS
+            )
+        left = paid
+        total += here * left
+    return np.repeat(total[:, None] / np.maximum(visits.sum(0), 1e-12)[:, None], ACTIONS, 1)
+
+
+def _visits(known: Known) -> np.ndarray:
+    """(limit, N): how often each state is visited at each step of an episode of evenly drawn actions."""
+    here = np.zeros(len(known.table))
+    here[list(known.starts)] = 1 / len(known.starts)
+    visits = []
+    for _ in range(known.limit or 1):
+        visits.append(here)
+        there = np.zeros_like(here)
+        for s, row in enumerate(known.table):
+            for to in row:
+                for t in to:
+                    there[t.state] += here[s] * t.chance * (not t.over) / ACTIONS
+        here = there
+    return np.array(visits)
 
 
 def picture(look: int, looks: int, form: Form) -> np.ndarray:

@@ -74,14 +74,13 @@ def lesson(subject: Subject, env: type[gymnasium.Env[Any, Any]], kwargs: Mapping
 
     Raises:
         UsageError: it cannot act there.
-        LeftOut: it does not take the hyper-parameters; or it has no state.
+        LeftOut: it does not take the hyper-parameters, or has nothing that could be learned.
     """
     envs = min(ENVS, dict(subject.cls.run_defaults).get("num_envs", 1))
-    config = suited(subject, **changes)
-    trial = subject.trial(env, SEEDS, envs, config=config, env_kwargs=kwargs, total_steps=MOST)
-    if not trial.agent.state_dict():
-        raise LeftOut("it has no state, and so nothing that it could learn")
-    return trial
+    made = subject.trial(env, SEEDS, envs, config=suited(subject, **changes), env_kwargs=kwargs, total_steps=MOST)
+    if not made.held()["agent"]:
+        raise LeftOut("it has no state, and so learns nothing")
+    return made
 
 
 def taught(

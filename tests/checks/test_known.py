@@ -45,8 +45,9 @@ def test_mistakes_lead_to_other_values() -> None:
     none. Who takes that for a death finds v0 = 2 + 0.4 v1 and v1 = -1 + 0.8 v0; who believes that state 0 followed,
     v0 = 2 + 0.4 v1 + 0.4 v0."""
     wrong = mistaken(probes.CUT, 0.8)
-    dead, again = (q for text, q in wrong.items() if "time limit" in text)
+    dead, summed, again = (q for text, q in wrong.items() if "time limit" in text)
     np.testing.assert_allclose(dead[:, 0], [(2 - 0.4) / (1 - 0.32), -1 + 0.8 * (2 - 0.4) / (1 - 0.32)], atol=1e-9)
+    np.testing.assert_allclose(summed[:, 0], [((2 - 0.8 + 0.64 * 2) + 2) / 2, -1 + 0.8 * 2], atol=1e-9)
     first = (2 - 0.4) / (1 - 0.32 - 0.4)
     np.testing.assert_allclose(again[:, 0], [first, -1 + 0.8 * first], atol=1e-9)
     beyond = mistaken(probes.TERMINATED, 0.8)["the value of what follows is counted on after a termination too"]

@@ -1,0 +1,171 @@
+"""Lessons: how long they last, with which hyper-parameters, and what is said of values that are not as known."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from rlbench.agent import Agent, AgentConfig
+from rlbench.checks import check
+from rlbench.checks.values import judged
+from rlbench.probing import lessons, probes
+from rlbench.probing.answers import LeftOut
+from rlbench.probing.known import mistaken, solve
+from rlbench.probing.lessons import Glance, suited, taught
+from rlbench.probing.request import subject
+from rlbench.probing.subject import Subject
+from rlbench.recipe.registry import find_agent
+
+
+def made(agent: str, *overrides: str) -> Subject:
+    one = subject(find_agent(agent), overrides)
+    one.fit = one.try_courses()
+    return one
+
+
+class Clock:
+    """A trial in which time goes by, and nothing else; two envs."""
+
+    def __init__(self, updating: int = 0) -> None:
+        self.env_steps, self.updating = 0, updating
+        self.spec: Any = type("Spec", (), {"num_envs": 2})
+
+    @property
+    def updates(self) -> int:
+        return self.env_steps * self.updating
+
+    def go(self, steps: int) -> list[Any]:
+        self.env_steps += 2 * steps
+        return []
+
+
+def lasts(right_at: set[int], updating: int = 0, **how: Any) -> tuple[int, bool]:
+    """Env steps after which a lesson ends, and whether what was found there is right, where it is at these steps."""
+    clock: Any = Clock(updating)
+    found = taught(clock, lambda trial: Glance(trial.env_steps in right_at), least=400, most=1_600, **how)
+    return clock.env_steps, found.right
+
+
+def test_a_lesson_ends_when_two_looks_in_a_row_find_what_is_expected() -> None:
+    first, second, third = 400, 400 + lessons.BETWEEN, 400 + 2 * lessons.BETWEEN
+    assert lasts({first, second}) == (second, True)
+    assert lasts({first, third, third + lessons.BETWEEN}) == (third + lessons.BETWEEN, True)
+
+
+def test_values_on_their_way_to_others_are_not_taken_for_right() -> None:
+    steps, right = lasts({400})
+    assert steps >= 1_600
+    assert not right
+
+
+def test_a_lesson_is_given_up_after_so_many_updates_too() -> None:
+    steps, _ = lasts(set(), updating=3)
+    assert lessons.UPDATES <= 3 * steps < lessons.UPDATES + 3 * lessons.BETWEEN
+
+
+def test_who_learns_nothing_of_what_some_do_not_learn_is_left_out() -> None:
+    with pytest.raises(LeftOut, match="it learns nothing of episodes without an end"):
+        lasts(set(), needs="of episodes without an end")
+    assert lasts(set())[0] >= 1_600  # of what all learn it is not
+
+
+def test_hyper_parameters_become_such_that_a_short_lesson_is_enough() -> None:
+    dqn: Any = suited(made("dqn"))
+    assert (dqn.gamma, dqn.learning_rate, dqn.tau, dqn.learning_starts, dqn.epsilon_end) == (0.8, 3e-3, 0.1, 64, 1.0)
+    assert dqn.hidden == (32, 32)
+    assert dqn.train_every == 1  # not that of courses
+    q_learning: Any = suited(made("q_learning"))
+    assert q_learning.learning_rate == 0.1  # higher as it is
+
+
+def test_what_the_user_chose_stays_as_it_is() -> None:
+    dqn: Any = suited(made("dqn", "gamma=0.5", "hidden=[7]"), n_step=3)
+    assert (dqn.gamma, dqn.hidden, dqn.n_step) == (0.5, (7,), 3)
+    dqn = suited(made("dqn", "n_step=2"), n_step=3)
+    assert dqn.n_step == 2
+
+
+def seen_by(q: Tensor) -> Tensor:
+    return q.expand(3, *q.shape)
+
+
+def test_the_mistake_is_named_that_leads_to_what_came() -> None:
+    right = torch.from_numpy(solve(probes.CUT, 0.8))
+    wrong = {text: torch.from_numpy(q) for text, q in mistaken(probes.CUT, 0.8).items()}
+    most = torch.tensor([0.35, 0.35])
+    assert judged(seen_by(right) + 0.3, right, most, wrong, "").right
+    assert torch.equal(
+        wrong.pop("the value of what follows is counted on after a termination too"), right
+    )  # there is none
+    for text, q in wrong.items():
+        found = judged(seen_by(q) + 0.02, right, most, wrong, "something else")
+        assert (found.right, found.cause) == (False, text)
+    assert judged(seen_by(right) + 0.8, right, most, wrong, "something else").cause == "something else"
+    found = judged(seen_by(right) * torch.nan, right, most, wrong, "something else")
+    assert (found.right, found.came) == (False, "nan, nan")
+
+
+def test_one_seed_that_is_wrong_is_enough() -> None:
+    right = torch.from_numpy(solve(probes.ACTED, 0.8))
+    came = seen_by(right).clone()
+    came[1, 0, 1] = 0.0
+    found = judged(came, right, torch.tensor([0.3]), {}, "")
+    assert (found.right, found.expected, found.came) == (False, "the values (-1.00, 1.00)", "(-1.00, 0.00)")
+
+
+class Silent(Agent):
+    """Does what is seen, and says nothing: right where action 1 is where 1 is seen."""
+
+    Config = AgentConfig
+
+    def __init__(self, spec: Any, config: Any, streams: Any) -> None:
+        self.spec = spec
+
+    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
+        return (obs.flatten(2)[..., 0] > 0).long()
+
+    def observe(self, transition: Any) -> None:
+        pass
+
+    def update(self) -> dict[str, Tensor]:
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weight": torch.zeros(self.spec.num_seeds, 1)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def test_who_says_no_values_is_judged_by_what_it_does() -> None:
+    found = {
+        row.name: row for row in check(Silent, rows=["observed-action", "constant-reward", "rewarded-action"]).rows
+    }
+    assert found["observed-action"].status == "holds"
+    assert found["rewarded-action"].status == "holds"
+    assert found["constant-reward"].status == "left out"
+    assert "says no values" in found["constant-reward"].why
+
+
+def test_who_has_nothing_to_learn_is_not_asked() -> None:
+    assert check("random", rows=["rewarded-action"]).rows[-1].why == "it has no state, and so learns nothing"
+
+
+class Stubborn(Silent):
+    """Always the same."""
+
+    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
+        return torch.zeros(obs.shape[:2], dtype=torch.int64)
+
+
+def test_who_does_not_do_what_is_paid_for_is_told_so() -> None:
+    found = check(Stubborn, rows=["observed-action"]).rows[-1]
+    assert found.status == "fails"
+    assert found.evidence.startswith("Expected the actions [0, 1]; came [0, 0], on Walk after 6,000 steps")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("agent", ["dqn", "ppo", "pqn", "q_learning", "reinforce", "sac", "sarsa"])
+def test_agents_that_come_along_find_all_values(agent: str) -> None:
+    check(agent, rows=["values"], seed=11).raise_for_failures()
