@@ -47,8 +47,8 @@ def entropy(subject: Subject) -> None:
         before = said["q_values"][:, 0]  # (S, 2)
         worst = int((before - value).abs().amax(1).nan_to_num(torch.inf).argmax())
         cause = "the entropy has the wrong sign or weight in the target of the values"
-        text = f"{float(before[worst].mean()):.2f}"
-        return Glance(bool(((before - value).abs() < 0.3).all()), f"a soft value of {value:.2f}", text, cause)
+        average = float(before[worst].mean())
+        return Glance(bool(((before - value).abs() < 0.3).all()), f"a soft value of {value:.2f}", f"{average:.2f}", cause)
 
     learned(subject, taught(trial, look))
 
