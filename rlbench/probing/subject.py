@@ -172,7 +172,7 @@ class Subject:
         if "masked" in places and "masked-indices" in places:  # each half of it is there
             places.remove("masked-indices")
         found = [(place, self.config_with()) for place in (places[:1] if self.quick else places)]
-        if self.fit.memory:
+        if self.fit.memory and not self.quick:
             found.append((places[0], self.config_with(memory=self.fit.memory)))
         return found
 
