@@ -42,7 +42,7 @@ def explores(subject: Subject) -> None:
                         f"at the same and in 100 steps, on {subject.described(place)}.",
                         "act does not heed explore",
                     )
-    if subject.has("epsilon_start", "epsilon_steps"):
+    if subject.has("epsilon_start", "epsilon_steps") and subject.trial().spec.num_actions:
         _evenly(subject)
 
 
@@ -79,6 +79,8 @@ def _evenly(subject: Subject) -> None:
 def explores_as_told(subject: Subject) -> None:
     if not subject.has("epsilon_end", "epsilon_steps"):
         raise LeftOut("it has no epsilon_end and epsilon_steps of its own")
+    if not subject.trial().spec.num_actions:
+        raise LeftOut("it takes no single one of several actions")
     steps = 120
     start = {"epsilon_start": 1.0} if subject.has("epsilon_start") else {}
     config = subject.config_with(epsilon_end=0.0, epsilon_steps=steps, **start)

@@ -1,10 +1,12 @@
 """Rows about what an agent gives back: actions, metrics, what it explains."""
 
+import json
 import math
 
 import torch
 from torch import Tensor
 
+from ..errors import first_line
 from ..probing.answers import Fails, LeftOut
 from ..probing.rows import row
 from ..probing.subject import Subject
@@ -134,4 +136,52 @@ def _check_shown(subject: Subject, trial: Trial, name: str, x: object, envs: int
         raise Fails(
             f"Expected a std of 0 or more, came {float(x.min()):.3g}, {where}.",
             "the logarithm of the deviation is given",
+        )
+
+
+@row("diagnostics", "what it says of learning is numbers for each seed, or larger tensors of them", group=GROUP)
+def diagnostics(subject: Subject) -> None:
+    seen = False
+    for place in subject.places():
+        trial = subject.trial(place, seeds=(0, 1, 2))
+        for steps in (0, 30):
+            trial.go(steps)
+            found = trial.agent.diagnostics()
+            if not isinstance(found, dict):
+                raise Fails(f"Expected a dict, came a {type(found).__name__}, {subject.whereabouts()}.", "return {}")
+            for name, x in found.items():
+                seen = True
+                if not isinstance(x, Tensor) or x.dim() == 0 or len(x) != 3:
+                    came = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+                    raise Fails(
+                        f"Expected a tensor whose first axis has length 3, of the seeds, as {name!r}, came {came}, "
+                        f"{subject.whereabouts()}.",
+                        "a number is given for all seeds together: torch.full((S,), x)",
+                    )
+    if not seen:
+        raise LeftOut("it says nothing")
+
+
+@row("config", "hyper-parameters go into a recipe and come back, and cannot be changed or misspelt", group=GROUP)
+def config(subject: Subject) -> None:
+    kind, now = type(subject.config), subject.config
+    try:
+        text = json.dumps(now.model_dump(mode="json"))
+        again = kind(**json.loads(text))
+    except (TypeError, ValueError) as e:
+        raise Fails(
+            f"Expected {kind.__name__} to be written and read again, came: {first_line(e)}.",
+            "a hyper-parameter is no number, text, boolean, or list of these",
+        ) from e
+    if again != now:
+        odd = next(name for name in kind.model_fields if getattr(again, name) != getattr(now, name))
+        raise Fails(
+            f"Expected {odd} = {getattr(now, odd)!r} to be read again, came {getattr(again, odd)!r}.",
+            "it is written in a form that is read as something else, or changed by a validator",
+        )
+    if kind.model_config.get("extra") != "forbid" or not kind.model_config.get("frozen"):
+        raise Fails(
+            f"Expected {kind.__name__} to be frozen and to refuse unknown keys, came the settings "
+            f"{dict(kind.model_config)}.",
+            "model_config of AgentConfig is overridden",
         )

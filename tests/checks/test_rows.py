@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ConfigDict, field_validator
 from sound import Sound, SoundConfig
 from torch import Tensor
 
@@ -125,6 +126,50 @@ class ExplainsLogits(Sound):
 class ExplainsAnAxisMore(Sound):
     def explain(self, obs: Tensor) -> dict[str, Tensor]:
         return {"value": super().explain(obs)["q_values"].amax(-1, keepdim=True)}
+
+
+@caught_by("diagnostics", "as 'epsilon', came a float")
+class SaysANumber(Sound):
+    def diagnostics(self) -> dict[str, Tensor]:
+        return {"epsilon": 0.1}  # type: ignore[dict-item]
+
+
+@caught_by("diagnostics", "as 'weights', came shape (9,)")
+class SaysWithoutAnAxis(Sound):
+    def diagnostics(self) -> dict[str, Tensor]:
+        return {"weights": torch.zeros(9)}
+
+
+class LooseConfig(SoundConfig):
+    model_config = ConfigDict(extra="allow")
+
+
+@caught_by("config", "Expected LooseConfig to be frozen and to refuse unknown keys")
+class TakesAnyKey(Sound):
+    Config = LooseConfig
+
+
+class DoublingConfig(SoundConfig):
+    width: int = 2
+
+    @field_validator("width")
+    @classmethod
+    def _double(cls, value: int) -> int:
+        return 2 * value
+
+
+@caught_by("config", "Expected width = 2 to be read again, came 4")
+class DoublesWhatItReads(Sound):
+    Config = DoublingConfig
+
+
+class OpenConfig(SoundConfig):
+    kind: Any = torch.float32
+
+
+@caught_by("config", "Expected OpenConfig to be written and read again, came:")
+class HoldsAThing(Sound):
+    Config = OpenConfig
 
 
 @caught_by("device", "without device=, and one on the device")
