@@ -48,7 +48,9 @@ def entropy(subject: Subject) -> None:
         worst = int((before - value).abs().amax(1).nan_to_num(torch.inf).argmax())
         cause = "the entropy has the wrong sign or weight in the target of the values"
         average = float(before[worst].mean())
-        return Glance(bool(((before - value).abs() < 0.3).all()), f"a soft value of {value:.2f}", f"{average:.2f}", cause)
+        return Glance(
+            bool(((before - value).abs() < 0.3).all()), f"a soft value of {value:.2f}", f"{average:.2f}", cause
+        )
 
     learned(subject, taught(trial, look))
 

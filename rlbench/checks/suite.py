@@ -39,6 +39,9 @@ ORDER = (  # in which rows are asked: what others build on comes first
     interface, devices, learning, cadence, values, chances, continuous, remembering, exploring, state, seeds, replaying,
     episodes, cost,
 )  # fmt: skip
+PATIENCE = 3  # a row may take so many times its limit: other programs may run, too
+NO_PATIENCE = 5.0  # seconds, once a row has hung
+HUNG = "Gave up after"
 BUILDS = Question("builds", "it can be built where it fits", "interface", lambda subject: None, 20.0, True)
 
 
@@ -115,17 +118,20 @@ def ask(
     began = time.perf_counter()
     wanted, unasked = _chosen(rows, without, one.quick)
     watching = watching or Watching()
-    first, fit = _ask(BUILDS, lambda: one.try_courses()._asdict(), one, limit)
+    first, fit = _ask(BUILDS, lambda: one.try_courses()._asdict(), one, limit or PATIENCE * BUILDS.limit)
     if fit is not None:
         one.fit = Fit(**fit)
     watching.begun(one)
     done, known = [first], {first.evidence: first.name}
     watching.asked(first)
     for row in wanted:
+        seconds = limit or PATIENCE * row.limit
+        if any(before.evidence.startswith(HUNG) for before in done):  # the others will likely hang as well
+            seconds = min(seconds, NO_PATIENCE)
         if fit is None:
             asked = CheckedRow(row.name, row.group, row.holds, LEFT_OUT, why="it cannot be built")
         else:
-            asked, _ = _ask(row, partial(row.ask, one), one, limit)
+            asked, _ = _ask(row, partial(row.ask, one), one, seconds)
         same = known.setdefault(asked.evidence, row.name)
         if asked.status == FAILS and same != row.name:
             asked = asked._replace(evidence=f"The same as in {same}.", cause="")
@@ -182,9 +188,8 @@ def _chosen(rows: Sequence[str], without: Sequence[str], quick: bool) -> tuple[l
     return [r for r in chosen if r.quick], [r.name for r in chosen if not r.quick]
 
 
-def _ask(row: Question, act: Callable[[], Any], one: Subject, limit: float | None) -> tuple[CheckedRow, Any]:
-    """What came of a row, and what ``act``, which asks it, gave."""
-    seconds = limit or row.limit
+def _ask(row: Question, act: Callable[[], Any], one: Subject, seconds: float) -> tuple[CheckedRow, Any]:
+    """What came of a row, and what ``act``, which asks it, gave within so many seconds."""
     ended = apart(partial(_answer, act, one), seconds)
     answer, asked = ended.value, CheckedRow(row.name, row.group, row.holds, HOLDS)
     asked = asked._replace(printed=ended.printed, seconds=round(ended.seconds, 3))
@@ -192,7 +197,7 @@ def _ask(row: Question, act: Callable[[], Any], one: Subject, limit: float | Non
         where = under_way(ended.stack, one.cls) or "where none of its own code was under way"
         if ended.hung:
             evidence, cause = (
-                f"Gave up after {seconds:g}s, at {where}.",
+                f"{HUNG} {seconds:g}s, at {where}.",
                 "it waits or loops there; or takes long: --limit",
             )
         else:

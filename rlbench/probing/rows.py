@@ -39,7 +39,7 @@ def row(name: str, holds: str, *, group: str, limit: float = 20.0, quick: bool =
         name: short, of one word or several with hyphens; users type it.
         holds: what holds of an agent that passes, a sentence without an end.
         group: what it is shown under, and a name for all rows of it.
-        limit: seconds after which it is taken to hang.
+        limit: seconds that it takes at most on a core of its own; three times as long, and it hangs.
         quick: whether it is asked where time is short, too.
     """
 

@@ -15,7 +15,7 @@ from sound import Sound, SoundConfig
 from torch import Tensor
 
 from rlbench import Learner
-from rlbench.checks import assert_conforms, check
+from rlbench.checks import assert_conforms, check, suite
 from rlbench.checks.results import FAILS, HOLDS, LEFT_OUT, CheckedRow, CheckReport
 from rlbench.checks.suite import names
 from rlbench.probing.rows import ROWS, row
@@ -154,6 +154,13 @@ def test_bad_code_is_one_row_that_names_its_line(agent: Any, method: str, words:
     assert "Traceback" not in found.text()
     assert found.rows[2].status in (FAILS, LEFT_OUT)  # the others are asked all the same
     assert found.failures == [row for row in found.rows if row.status == FAILS]
+
+
+def test_once_a_row_has_hung_the_others_are_given_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "PATIENCE", 0.1)
+    monkeypatch.setattr(suite, "NO_PATIENCE", 0.5)
+    rows = check(Hangs, rows=["actions", "finite", "builds"]).rows
+    assert [row.evidence.partition(", ")[0] for row in rows] == ["", "Gave up after 2s", "Gave up after 0.5s"]
 
 
 def test_what_cannot_be_built_fails_once() -> None:
