@@ -163,6 +163,25 @@ def test_once_a_row_has_hung_the_others_are_given_little_time(monkeypatch: pytes
     assert [row.evidence.partition(", ")[0] for row in rows] == ["", "Gave up after 2s", "Gave up after 0.5s"]
 
 
+class LeavesAChild(Sound):
+    def learn(self) -> dict[str, Tensor]:
+        if not self.updates and not os.fork():
+            time.sleep(600)
+            os._exit(0)
+        return super().learn()
+
+
+def test_what_it_leaves_running_is_not_waited_for() -> None:
+    assert check(LeavesAChild, rows=["metrics"]).ok
+
+
+def test_where_there_is_no_fork_rows_are_asked_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "fork")
+    found = check(RaisesInUpdate, rows=["actions", "explain"])
+    assert [row.status for row in found.rows] == [HOLDS, FAILS, FAILS]
+    assert "ZeroDivisionError: of mine" in found.rows[1].evidence
+
+
 def test_what_cannot_be_built_fails_once() -> None:
     found = check(RaisesInInit, rows=["interface"])
     assert [row.status for row in found.rows] == [FAILS, *[LEFT_OUT] * (len(found.rows) - 1)]
