@@ -85,7 +85,7 @@ DQN = (
     ),
     Mutant(
         "target-not-detached", "dqn", "lets the gradient go through the target",
-        "Nikanjam: wrong calculation of gradients", "branches",
+        "classic", "branches",
         (
             Edit("functional.legal_q(self.target_net.forward(next_obs), legal)  # (S, B, A)", "functional.legal_q(self.q_net.forward(next_obs), legal)"),
             Edit(_PULL, f"""{_PULL}        whole = self.online.grad.clone()
@@ -103,7 +103,7 @@ DQN = (
     ),
     Mutant(
         "absolute-loss", "dqn", "minimises the absolute error, and so learns medians",
-        "Nikanjam: wrong loss function; RLMutation: ILF", "branches",
+        "RLMutation: ILF", "branches",
         (Edit("loss, slope = self.loss(q_values - target)", "loss, slope = (q_values - target).abs(), (q_values - target).sign()"),),
     ),
     Mutant(
@@ -126,6 +126,10 @@ DQN = (
 """),),
     ),
     Mutant(
+        "random-obs", "dqn", "stores something drawn at random for what was seen", "RLMutation: Ra", "replay-returns",
+        _stored("obs=torch.rand_like(transition.obs)"),
+    ),
+    Mutant(
         "lends-memory", "dqn", "hands out parts of the buffer's own memory", "classic", "replay-lends-copies",
         _buffer("Lending"),
     ),
@@ -142,7 +146,7 @@ DQN = (
         (Edit(_EPSILON, "        return 0.0\n"),),
     ),
     Mutant(
-        "always-explores", "dqn", "epsilon never falls", "Nikanjam: suboptimal exploration rate", "explores-as-told",
+        "always-explores", "dqn", "epsilon never falls", "classic", "explores-as-told",
         (Edit(_EPSILON, "        return c.epsilon_start\n"),),
     ),
     Mutant(

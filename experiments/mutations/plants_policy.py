@@ -55,7 +55,7 @@ PPO = (
 """),),
     ),
     Mutant(
-        "values-untrained", "ppo", "the values' loss has no weight", "Nikanjam: wrong loss function; RLMutation: ILF", "constant-reward",
+        "values-untrained", "ppo", "the values' loss has no weight", "RLMutation: ILF", "constant-reward",
         (Edit("value_slope.unsqueeze(-1) * (c.value_weight / count)", "value_slope.unsqueeze(-1) * (0 * c.value_weight / count)"),),
     ),
     Mutant(

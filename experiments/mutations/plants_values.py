@@ -55,7 +55,7 @@ TABLES = (
         (Edit("future = 0.0 if terminated else q[s_next, a_next]", "future = 0.0 if terminated or truncated else q[s_next, a_next]"),),
     ),
     Mutant(
-        "always-explores", "sarsa", "epsilon never falls", "Nikanjam: suboptimal exploration rate", "explores-as-told",
+        "always-explores", "sarsa", "epsilon never falls", "classic", "explores-as-told",
         (Edit("return linear_schedule(c.epsilon_start, c.epsilon_end, c.epsilon_steps, self.env_steps)", "return c.epsilon_start", "tabular"),),
     ),
     Mutant(

@@ -18,8 +18,10 @@ Written by `python -m rlbench.experiments.mutations table --out {page}`, with se
 rlbench's own with one mistake; the row is the one that is to name it. Published catalogues of such mistakes: *Nikanjam*
 et al. 2021, "Faults in deep reinforcement learning programs", arXiv:2101.00135; *RLMutation*, Tambon et al. 2023,
 arXiv:2301.05651 (MTS missing terminal state, NDF no discount factor, NR no reverse, MSU missing state update, ILF
-incorrect loss function, PAC policy activation change, POC policy optimiser change, RN reward noise, M mangled, R
-repeat); *muPRL*, arXiv:2408.15150 (the hyper-parameter that is not heeded); *classic*: what everybody has done once.
+incorrect loss function, PAC policy activation change, POC policy optimiser change, RN reward noise, M mangled, Ra
+random, R repeat); *muPRL*, arXiv:2408.15150 (the hyper-parameter that is not heeded); *classic*: in no catalogue, and
+made by everybody once. What they list of faults of the loop, such as an environment that is not reset, no agent can
+have here: the loop is rlbench's.
 """
 
 
