@@ -1,5 +1,7 @@
 """A row about memory: what was seen two steps ago says what to do."""
 
+from typing import Any
+
 import torch
 
 from ..agent import Agent
@@ -11,7 +13,9 @@ from ..probing.rows import row
 from ..probing.subject import Subject
 from ..probing.trial import Trial
 
-SHORT = {"sequence_length": 4, "burn_in": 2, "memory_size": 16, "gamma": 0.95}
+SHORT: dict[str, Any] = {"sequence_length": 4, "burn_in": 2, "memory_size": 16, "gamma": 0.95}
+#: Of policies, which else make up their mind before they know: more steps at a time, and a little that keeps them open.
+WIDER: dict[str, Any] = {"rollout_steps": 16, "batch_size": 64, "entropy_weight": 0.05}
 
 
 @row("memory", "what was seen at an episode's first step is known at its last", group="values", limit=90.0, quick=False)
@@ -22,7 +26,8 @@ def memory(subject: Subject) -> None:
     kind = getattr(subject.config, "memory", None)
     if not optional and (kind == "none" or (kind is None and own.begin in (Agent.begin, Learner.begin))):
         raise LeftOut("it remembers nothing")
-    trial = lesson(subject, Recalled, {}, **SHORT, **({"memory": "gru"} if optional else {}))
+    wider = WIDER if subject.has("rollout_steps") else {}
+    trial = lesson(subject, Recalled, {}, **SHORT, **wider, **({"memory": "gru"} if optional else {}))
     seeds = trial.spec.num_seeds
     signs = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]).expand(seeds, 2, 2)
     later = [torch.tensor([[0.0, x]] * 2).expand(seeds, 2, 2) for x in (0.5, 1.0)]
