@@ -46,10 +46,14 @@ HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
     {"live": ("rlbench/live/*.py",), "report": ("rlbench/report/*.py",), "checks": ("rlbench/checks/*.py",)},
     {"cli": ("rlbench/cli/*.py",), "api": ("rlbench/api/*.py",)},
     # The face gives away what lies in the house, and nothing in the house goes by way of it; agents are found by name.
-    {"face": ("rlbench/__init__.py", "rlbench/__main__.py"), "agents": ("agents/*.py",)},
+    {
+        "face": ("rlbench/__init__.py", "rlbench/__main__.py"),
+        "agents": ("agents/*.py",),
+        "templates": ("rlbench/templates/*.py",),
+    },
     {"experiments": ("experiments/**/*.py",)},
 )
-ONLY = {"agents": {"kit"}}  # what a room may see, where that is less than all below it
+ONLY = {"agents": {"kit"}, "templates": {"kit", "checks"}}  # what a room may see, where that is less than all below it
 
 
 class Ban(NamedTuple):

@@ -19,6 +19,7 @@ from .compare import compare
 from .eval import evaluate
 from .inspect import inspect_
 from .list import list_
+from .new import new
 from .play import play
 from .plot import plot
 from .report import report
@@ -80,5 +81,5 @@ def main() -> None:
     """
 
 
-for command in (train, watch, play, evaluate, inspect_, compare, plot, report, runs, verify, check, list_):
+for command in (train, watch, play, evaluate, inspect_, compare, plot, report, runs, verify, check, new, list_):
     main.add_command(command)

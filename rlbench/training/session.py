@@ -117,9 +117,9 @@ class Session:
         """Look inside the agent from here on, if that is asked for."""
         run = self.now
         if self.recipe.debug_every:
-            self._inside = run.state.debug = Debug(run)
-            if run.state.debugged is not None:
-                self._inside.load_state_dict(run.state.debugged)
+            self._inside = run.inside = Debug(run)
+            if run.state.debug is not None:
+                self._inside.load_state_dict(run.state.debug)
 
     def run(self, interrupts: Interrupts | None = None) -> dict[str, Any]:
         """Train until a stop rule or an interrupt, then save, evaluate, summarise and draw.

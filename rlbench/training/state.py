@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from ..agent import Saveable
 from ..recipe.eval_cost import Cost
 from ..record.scoreboard import Scoreboard
 from .learned import Learned
@@ -30,8 +29,7 @@ class RunState:
         evaluated_at: env steps of the newest evaluation; -1 before the first.
         cost: of all evaluations so far.
         pending: where all that was due at this step is not done yet: env steps before it, and whether an episode ended.
-        debug: what looks inside the agent, where that is asked for.
-        debugged: what such looks had seen and told when the run was resumed; None where there were none.
+        debug: what looks inside the agent had seen and told when the run was resumed; None where there were none.
         inexact: env steps at which a resumed run did not go on exactly where it had stopped.
     """
 
@@ -45,8 +43,7 @@ class RunState:
     evaluated_at: int = -1
     cost: Cost = field(default_factory=Cost)
     pending: tuple[int, bool] | None = None
-    debug: Saveable | None = None
-    debugged: dict[str, Any] | None = None
+    debug: dict[str, Any] | None = None
     inexact: list[int] = field(default_factory=list)
 
     @property
@@ -71,7 +68,7 @@ class RunState:
             "learned": self.learned.state_dict(),
             "train_seconds": self.train_seconds,
             "eval_cost": list(self.cost),
-            "debug": self.debugged if self.debug is None else self.debug.state_dict(),
+            "debug": self.debug,
         }
 
     def restore(self, env_steps: int, content: dict[str, Any]) -> None:
@@ -85,5 +82,5 @@ class RunState:
         self.learned.load_state_dict(content.get("learned", {}))
         pending = content.get("pending")
         self.pending = (int(pending[0]), bool(pending[1])) if pending else None
-        self.debugged = content.get("debug")
+        self.debug = content.get("debug")
         self.inexact = list(content["inexact"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..agent import Agent
+from ..agent import Agent, Saveable
 from ..agent_state import UnlikeError, merge, snapshot
 from ..errors import AgentError
 from ..play.clips import Clips
@@ -39,6 +39,7 @@ class Underway:
         folder: the run folder, and ``recorder`` and ``keeper`` what writes to it; once the run has begun.
         axes: what belongs to the seeds in the agent's state, as far as it is known.
         interrupts: what signals are noted in, while it is driven.
+        inside: what looks inside the agent now and then, where that is asked for.
         evaluating: of an evaluation under way, how far it is; empty where there is none.
         to_narrow: whether seeds have stopped that the agent still computes, for no better reason than that nobody has
             seen to it yet.
@@ -64,6 +65,7 @@ class Underway:
         solved_at = maker.reward_threshold if recipe.solved_at is None else recipe.solved_at
         self.state = RunState(Scoreboard(seeds, solved_at, recipe.solved_by))
         self.axes: Axes = None
+        self.inside: Saveable | None = None
         self.interrupts: Interrupts | None = None
         self.evaluating = ""
         self.to_narrow = self.undivided = False
@@ -196,6 +198,7 @@ class Underway:
         """What a checkpoint needs besides to be gone on with; the replay buffer has a file of its own."""
         return {
             **self.state.capture(),
+            **({} if self.inside is None else {"debug": self.inside.state_dict()}),
             "streams": self.parts.streams.state_dict(),
             "envs": self.envs.state_dict(),
             "asked": None if self.envs.asked is None else [self.envs.asked[0], dict(self.envs.asked[1])],

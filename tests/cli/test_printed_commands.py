@@ -18,7 +18,7 @@ from command import mistake, rlbench, succeeds
 from rlbench.record import recorder
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = "train|watch|play|eval|compare|plot|report|runs|verify|check|list"
+VERBS = "train|watch|play|eval|inspect|compare|plot|report|runs|verify|check|new|list"
 COMMAND = re.compile(rf"rlbench (?:{VERBS}) .*")
 
 ENV = """
@@ -132,6 +132,16 @@ def test_those_of_an_interrupted_run(monkeypatch: pytest.MonkeyPatch) -> None:
         (words,) = commands(text)
         assert words == commands(stopped.stderr)[0]
     run_it(words)
+
+
+def test_those_of_a_file_to_begin_with() -> None:
+    said = succeeds("new", "agent", "my code/first_try")
+    train_words, check_words = commands(said)
+    assert check_words[0] == "check"
+    assert Path(check_words[1].rpartition(":")[0]).is_file()
+    run_it([*train_words, *QUICK, "--out", "begun"])
+    (train_words,) = commands(succeeds("new", "env", "my code/first_env"))
+    run_it([*train_words, *QUICK, "--out", "other"])
 
 
 def test_those_of_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:

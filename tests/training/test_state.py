@@ -40,6 +40,7 @@ def in_mid_run() -> RunState:
         evaluated_at=6,
         cost=Cost(1, 0.5, 0.25, 3.0),
         pending=(6, True),
+        debug={"watched": {"told": {"dead|layer 1": 0.8}}},
         inexact=[4],
     )
 
