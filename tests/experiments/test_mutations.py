@@ -1,9 +1,13 @@
 """Planted bugs: the mechanism changes what it says and nothing else, and rows catch what they are to catch."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from click.testing import CliRunner
 from conftest import make_spec
 from rlbench.agents import dqn, dqn_memory
+from rlbench.experiments.mutations.__main__ import mutations
 from rlbench.experiments.mutations.mechanism import FILES, Edit, edited, plant
 from rlbench.experiments.mutations.report import Answer, ask, page, score
 from rlbench.experiments.mutations.table import MUTANTS
@@ -95,3 +99,40 @@ def test_the_page_says_what_was_not_caught() -> None:
     text = page(answers, 0)
     assert r"Expected 1 \| came 5" in text
     assert f"Not caught: {other.agent}, {other.fault}." in text
+
+
+def said(*words: str) -> list[str]:
+    result = CliRunner().invoke(mutations, words, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output.splitlines()
+
+
+def test_the_command_writes_the_page(tmp_path: Path) -> None:
+    one, total = said("table", "--only", "dqn-one-coin", "--out", str(tmp_path / "TABLE.md"))
+    assert one.startswith("caught   dqn-one-coin")
+    assert total == "1 of 1 caught by the row that names them: 100%."
+    text = (tmp_path / "TABLE.md").read_text("utf-8")
+    assert "| dqn | one random number decides for all envs of all seeds | classic | `own-coins` | yes |" in text
+
+
+AT_RANDOM = """
+import torch
+from rlbench.agents.dqn import DQN
+
+
+class AtRandom(DQN):
+    def act(self, obs, *, explore):
+        action = super().act(obs, explore=explore)
+        chance = torch.from_numpy(self.explore.host(obs.shape[1]))
+        return action if explore else (action + (chance > 0.5)) % self.num_actions
+"""
+
+
+def test_false_alarms_are_told_with_their_seed(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(AT_RANDOM, "utf-8")
+    wrong = f"{tmp_path}/mine.py:AtRandom"
+    lines = said("healthy", "dqn", wrong, "--repetitions", "2", "--first", "5", "--rows", "greedy-is-fixed")
+    assert lines[0].startswith("dqn: 2 repetitions, 0 rows failed;")
+    assert lines[1].startswith(f"{wrong}: 2 repetitions, 2 rows failed;")
+    assert [line.partition(": Expected")[0] for line in lines[2:4]] == [f"  seed {n}: greedy-is-fixed" for n in (5, 6)]
+    assert lines[4] == "8 rows asked, 2 failed."
