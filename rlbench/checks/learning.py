@@ -1,9 +1,12 @@
 """Rows about whether it learns at all: parameters move, numbers stay finite, updates are counted and come in time."""
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
+from ..agent_state import same
 from ..probing.answers import Fails, LeftOut
 from ..probing.rows import row
 from ..probing.states import numbers, weights
@@ -12,6 +15,7 @@ from ..probing.trial import Trial
 
 GROUP = "learning"
 PATIENCE = 6.0  # seconds that a copy of weights has to be brought up to date
+Key = tuple[int, str]  # a seed, and where in its state something stands
 LATE = 1_100  # updates, likewise: targets that are copied every thousand are not rare
 
 
@@ -45,39 +49,47 @@ def _learn(subject: Subject, trial: Trial, updates: int, most: int = 400) -> Non
 @row("weights-move", "all weights that were drawn move, copies of others too", group=GROUP)
 def weights_move(subject: Subject) -> None:
     trial = subject.trial(subject.places()[0])
-    before = weights(trial.held()["agent"])
+    before = {key: x for s in (0, 1) for key, x in _held(subject, trial, s, weights).items()}
     if not before:
         raise LeftOut("its state holds no weights that were drawn")
     _learn(subject, trial, 12)
-    still = _still(before, trial)
-    own = [name for name in still if not _has_twin(name, before)]
+    still = _still(subject, before, trial)
+    own = [key for key in still if not _has_twin(key, before)]
     if own:
         raise Fails(
-            f"Expected all weights to move, {own[0]} came as it was, {subject.whereabouts()}.",
+            f"Expected all weights to move, {_named(own[0])} came as it was, {subject.whereabouts()}.",
             "no gradient reaches it, or the optimiser was not given it; if that is meant: --without weights-move",
         )
     until = time.perf_counter() + PATIENCE
     while still and trial.updates < LATE and time.perf_counter() < until:
         trial.learn(50)
-        still = _still(before, trial)
+        still = _still(subject, before, trial)
     if still and trial.updates >= LATE:
         raise Fails(
-            f"Expected copies of weights to follow them, {still[0]} came as it was, {subject.whereabouts()}.",
+            f"Expected copies of weights to follow them, {_named(still[0])} came as it was, {subject.whereabouts()}.",
             "a target network is never brought up to date; if that is meant: --without weights-move",
         )
     if still:
-        raise LeftOut(f"{still[0]}, a copy, had not moved {subject.whereabouts()}, and time was up")
+        raise LeftOut(f"{_named(still[0])}, a copy, had not moved {subject.whereabouts()}, and time was up")
 
 
-def _still(before: dict[str, Tensor], trial: Trial) -> list[str]:
-    now = numbers(trial.held()["agent"])
-    return [name for name, x in before.items() if name in now and bool((now[name] == x).flatten(1).all(1).any())]
+def _held(subject: Subject, trial: Trial, s: int, which: Callable[[Any], dict[str, Tensor]]) -> dict[Key, Tensor]:
+    return {(s, name): x for name, x in which(subject.seed_of(trial, s)["agent"]).items()}
 
 
-def _has_twin(name: str, before: dict[str, Tensor]) -> bool:
-    """Whether other weights began as these."""
-    mine = before[name]
-    return any(other != name and x.shape == mine.shape and bool((x == mine).all()) for other, x in before.items())
+def _still(subject: Subject, before: dict[Key, Tensor], trial: Trial) -> list[Key]:
+    """What has not moved since."""
+    now = {key: x for s in (0, 1) for key, x in _held(subject, trial, s, numbers).items()}
+    return [key for key, x in before.items() if key in now and same(x, now[key])]
+
+
+def _has_twin(key: Key, before: dict[Key, Tensor]) -> bool:
+    """Whether other weights of the seed began as these."""
+    return any(other != key and other[0] == key[0] and same(x, before[key]) for other, x in before.items())
+
+
+def _named(key: Key) -> str:
+    return f"{key[1]} of seed {key[0]}"
 
 
 @row("finite", "metrics and parameters stay finite", group=GROUP)

@@ -20,6 +20,9 @@ from ..seed_axis import AxisError, axes_of
 from ..training.stopped_seeds import narrow
 
 GROUP = "state"
+KEPT = (
+    "load_state_dict keeps the tensors that it was given, as torch.optim's does: copy_ them, or load copy.deepcopy(it)"
+)
 FORGOTTEN = (
     "state_dict leaves something out that matters, or load_state_dict does: weights, moments, counters, schedules"
 )
@@ -120,7 +123,7 @@ def loads_copies(subject: Subject) -> None:
         if found := difference(before, {"agent": given["agent"], "replay": given["replay"]}):
             raise Fails(
                 f"Expected what was given to load_state_dict to stay as it is, {found}, {subject.whereabouts()}.",
-                "load_state_dict keeps the tensors that it was given: copy_ them, or clone",
+                KEPT,
             )
         trial.go(25)
         once = subject.trial(place, config=config)
@@ -138,7 +141,7 @@ def loads_copies(subject: Subject) -> None:
             raise Fails(
                 f"Expected a copy of what was given to load_state_dict, {found} when that was set to 0, "
                 f"{subject.whereabouts()}.",
-                "load_state_dict keeps the tensors that it was given: copy_ them, or clone",
+                KEPT,
             )
 
 

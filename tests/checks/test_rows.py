@@ -1,5 +1,6 @@
 """Every row, by an agent that breaks what it asks and one that does not: rows that cannot fail say nothing."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -249,12 +250,12 @@ class WithTarget(Sound):
         self.target = [x.clone() for x in state["target"]]
 
 
-@caught_by("weights-move", "Expected copies of weights to follow them, target[0] came as it was")
+@caught_by("weights-move", "Expected copies of weights to follow them, target[0] of seed 0 came as it was")
 class NeverBringsItUpToDate(WithTarget):
     PERIOD = 10**9
 
 
-@caught_by("weights-move", "Expected all weights to move, head.weight came as it was")
+@caught_by("weights-move", "Expected all weights to move, head.weight of seed 0 came as it was")
 class ForgetsALayer(Sound):
     def __init__(self, spec: Spec, config: Any, streams: Any) -> None:
         super().__init__(spec, config, streams)
@@ -748,6 +749,59 @@ class RemembersWhenExploring(Remembers):
         return 0.05
 
 
+class WithTorchsOwn(Learner):
+    """Q-learning with torch's own layers and its own Adam, as people write it who know torch."""
+
+    def __init__(self, spec: Spec, config: Any, rng: np.random.Generator) -> None:
+        if spec.num_actions is None or spec.obs_dtype != torch.float32:
+            raise UsageError("it needs vectors and discrete actions")
+        self.spec, self.rng = spec, rng
+        self.q_net = torch.nn.Sequential(torch.nn.LazyLinear(8), torch.nn.Tanh(), torch.nn.LazyLinear(spec.num_actions))
+        with torch.random.fork_rng(devices=[]):  # lazy layers are made by the global generator, and drawn anew below
+            self.q_net(torch.zeros(1, *spec.obs_shape))
+        for parameter in self.q_net.parameters():
+            parameter.data = torch.from_numpy(rng.uniform(-0.5, 0.5, parameter.shape)).float()
+        self.adam = torch.optim.Adam(self.q_net.parameters(), 1e-2)
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
+        greedy = self.q_net(obs).argmax(-1)
+        if not explore:
+            return greedy
+        random = torch.from_numpy(self.rng.integers(self.spec.num_actions, size=len(obs)))
+        return torch.where(torch.from_numpy(self.rng.random(len(obs)) < 0.3), random, greedy)
+
+    def observe(self, transition: Transition) -> None:
+        self.newest = transition
+
+    def update(self) -> dict[str, float]:
+        obs, action, reward, next_obs, terminated, _ = self.newest
+        with torch.no_grad():
+            target = reward + 0.9 * ~terminated * self.q_net(next_obs).amax(-1)
+        loss = (self.q_net(obs).gather(-1, action.unsqueeze(-1)).squeeze(-1) - target).square().mean()
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        self.updates += 1
+        return {"loss": float(loss.detach())}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"q_net": dict(self.q_net.state_dict()), "adam": self.adam.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.q_net.load_state_dict(state["q_net"])
+        self.adam.load_state_dict(copy.deepcopy(state["adam"]))
+        self.updates = state["updates"]
+
+
+@caught_by("loads-copies", "agent.learners[0].adam.state.0.step differs")
+class WithTorchsOwnKept(WithTorchsOwn):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.q_net.load_state_dict(state["q_net"])
+        self.adam.load_state_dict(state["adam"])
+        self.updates = state["updates"]
+
+
 CASES = [(name, cls, words) for name, some in BROKEN.items() for cls, words in some]
 
 
@@ -822,7 +876,7 @@ def test_who_goes_by_the_host_and_says_so_is_no_failure() -> None:
     assert check(Learning, rows=["device"]).rows[-1].status == LEFT_OUT
 
 
-SOUND = [Sound, WithTarget, Every, Remembers, Learning]
+SOUND = [Sound, WithTarget, Every, Remembers, Learning, WithTorchsOwn]
 
 
 @pytest.mark.slow
