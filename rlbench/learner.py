@@ -188,7 +188,7 @@ def lift(learner: type[Learner]) -> type[Agent]:
 
     Lifted.__name__, Lifted.__qualname__, Lifted.__doc__ = learner.__name__, learner.__qualname__, learner.__doc__
     Lifted.__module__ = learner.__module__
-    Lifted.origin = learner  # type: ignore[attr-defined]
+    Lifted.origin = learner  # type: ignore[attr-defined]  # where its code is found
     return Lifted
 
 
