@@ -17,7 +17,7 @@ STYLE = """
 .charts.small { grid-template-columns: repeat(auto-fill, minmax(min(100%, 290px), 1fr)); gap: 12px 20px;
   margin-bottom: 16px; }
 .inside { width: auto; min-width: 40%; }
-.inside td { white-space: nowrap; }
+.inside td, .inside th { white-space: nowrap; overflow-wrap: normal; }
 .inside tbody th { min-width: 90px; }
 """
 

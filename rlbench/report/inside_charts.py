@@ -118,6 +118,7 @@ def buffer_charts(seeds: Sequence[SeedLook], prefix: str) -> list[Chart]:
             ax.bar(x, np.median(shares, 0), color=LOOK.colour(0), width=0.7)
             for row in shares if len(known) > 1 else ():
                 ax.plot(x, row, ".", color=LOOK.ink, markersize=3)
+            ax.set_xticks(x[:: -(-len(x) // 12)])
             ax.axhline(1 / len(x), color=LOOK.grey, linewidth=0.7, linestyle="--")
             ax.set_xlabel("action", fontsize=LOOK.font)
             ax.set_ylabel("share of steps", fontsize=LOOK.font)
