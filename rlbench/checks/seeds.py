@@ -116,23 +116,30 @@ def _globals() -> dict[str, Callable[[], Any]]:
     }
 
 
+DRAWS = "draw from streams[...], or from rng, and seed nothing"
+LAYERS = (
+    "torch's layers draw from it when they are made: make them after torch.manual_seed of a number from rng, "
+    "`with torch.random.fork_rng(devices=[]):`, or take those of rlbench.nn"
+)
+
+
 @row("no-global-random", "no global random generator is used: torch's, NumPy's, Python's", group=GROUP)
 def no_global_random(subject: Subject) -> None:
     watched = _globals()
     for place, config in subject.variants():
         before = {name: look() for name, look in watched.items()}
 
-        def unchanged(when: str, known: dict[str, Any] = before, place: str = place) -> None:
+        def unchanged(when: str, cause: str = DRAWS, known: dict[str, Any] = before, place: str = place) -> None:
             for name, look in watched.items():
                 if look() != known[name]:
                     raise Fails(
                         f"Expected {name} global generator to stay where it is, it moved {when}, on "
                         f"{subject.described(place)}.",
-                        "draw from streams[...], or from rng, and seed nothing",
+                        cause,
                     )
 
         trial = subject.trial(place, config=config)
-        unchanged("in __init__")
+        unchanged("in __init__", f"{DRAWS}; {LAYERS}")
         obs = trial.look(2)
         trial.act(obs, explore=True)
         unchanged("in act(explore=True)")

@@ -222,4 +222,11 @@ def _answer(act: Callable[[], Any], one: Subject) -> dict[str, Any]:
         if text is None:  # by what it gave, or by a defect of ours
             where = traceback.extract_tb(e.__traceback__)[-1]
             text = f"{type(e).__name__}: {first_line(e)} ({where.filename}:{where.lineno})"
-        return {"status": FAILS, "evidence": f"It raised, {one.whereabouts()}: {text}", "cause": ""}
+        return {"status": FAILS, "evidence": f"It raised, {one.whereabouts()}: {text}", "cause": _misfit(one)}
+
+
+def _misfit(one: Subject) -> str:
+    """What is likely where it raised on a course, but not on the first: many agents are for some spaces alone."""
+    if not one.course or one.course == one.first:
+        return ""
+    return f"a slip; or it is not meant for {one.course}, which it is to say in __init__: raise rlbench.UsageError"

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..probing import probes
 from ..probing.answers import LeftOut
 from ..probing.known import Form, Known, Walk, mistaken, picture, solve
-from ..probing.lessons import GAMMA, Glance, learned, lesson, shown, taught, told
+from ..probing.lessons import DISCOUNTS, GAMMA, Glance, discount, learned, lesson, shown, taught, told
 from ..probing.rows import row
 from ..probing.subject import Subject
 from ..probing.trial import Trial
@@ -58,8 +58,9 @@ def ask(
         **changes: hyper-parameters of this lesson.
     """
     form = form or form_of(subject)
-    gamma = GAMMA if subject.has("gamma") else getattr(subject.config, "gamma", None)
-    if gamma is None:
+    given = [getattr(subject.config, name) for name in DISCOUNTS if hasattr(subject.config, name)]
+    gamma = GAMMA if discount(subject) or not given else given[0]
+    if not given:
         if not known.immediate:
             raise LeftOut("it has no hyper-parameter gamma, which these values depend on")
         gamma = GAMMA  # which of episodes of one step changes nothing

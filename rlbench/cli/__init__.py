@@ -45,6 +45,8 @@ class Main(click.Group):
             return self._invoke(ctx)
 
     def _invoke(self, ctx: click.Context) -> Any:
+        if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+            ctx.color = False  # of this command and those below it
         stand()
         try:
             try:

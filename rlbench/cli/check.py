@@ -86,13 +86,12 @@ def check(
 
     with contextlib.redirect_stdout(sys.stderr):  # what the agent's file prints when it is imported
         one = suite.prepared(agent, overrides, env=env, imports=imports, seed=seed, quick=quick)
-    found = suite.ask(
-        one,
-        _names(rows),
-        _names(without),
-        limit=limit,
-        watching=suite.Watching() if as_json else Printing(),
-    )
+    watching = suite.Watching() if as_json else Printing()
+    try:
+        found = suite.ask(one, _names(rows), _names(without), limit=limit, watching=watching)
+    except KeyboardInterrupt:
+        click.echo("stopped: rows that were not told of were not asked", err=True)
+        raise click.exceptions.Exit(130) from None
     make: dict[str, Any] = {
         ".json": lambda: json.dumps(found.json(), indent=2, allow_nan=False, ensure_ascii=False),
         ".txt": found.text,

@@ -23,13 +23,14 @@ from .subject import Subject
 from .trial import Trial
 
 GAMMA = 0.8
+DISCOUNTS = ("gamma", "discount", "discount_factor")  # what agents call it
 LEAST, BETWEEN, MOST = 450, 150, 6_000  # env steps per seed: before the first look, between two, before giving up
 UPDATES = 2_500  # after which it is given up, too
 SEEDS, ENVS = (0, 1, 2), 4  # at most 4 envs: as many as the agent's runs have by default
 
 #: Set to this.
 _SET: dict[str, Any] = {
-    "gamma": GAMMA, "epsilon_start": 1.0, "epsilon_end": 1.0, "epsilon_decay": 0.0, "learning_rate_end": None,
+    "epsilon_start": 1.0, "epsilon_end": 1.0, "epsilon_decay": 0.0, "learning_rate_end": None,
     "alpha": 0.1, "alpha_learning_rate": 1e-2, "entropy_weight": 0.0, "noise_correlation": 0.0,
 }  # fmt: skip
 _LEAST: dict[str, float] = {"learning_rate": 3e-3, "tau": 0.1}  # raised to this, where it is lower
@@ -63,10 +64,21 @@ def suited(subject: Subject, **changes: Any) -> AgentConfig:
         for name, limit in limits.items():
             if subject.has(name) and name not in known and isinstance(getattr(now, name), int | float):
                 known[name] = better(getattr(now, name), limit)
+    if (name := discount(subject)) and name not in changes:
+        known[name] = GAMMA
     hidden = getattr(now, "hidden", None)
     if subject.has("hidden") and isinstance(hidden, tuple):
         known["hidden"] = tuple(min(WIDTH, width) for width in hidden)
     return subject.config_with(**{**usual, **known})
+
+
+def discount(subject: Subject) -> str:
+    """The hyper-parameter that a lesson sets to `GAMMA`; "": none, or the user chose it."""
+    return next((n for n in DISCOUNTS if subject.has(n) and _number(getattr(subject.config, n))), "")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def lesson(subject: Subject, env: type[gymnasium.Env[Any, Any]], kwargs: Mapping[str, Any], **changes: Any) -> Trial:
@@ -116,8 +128,13 @@ def taught(
 
 def learned(subject: Subject, found: Glance) -> None:
     """Raises Fails where what was found is not right."""
-    if not found.right:
-        raise Fails(f"Expected {found.expected}; came {found.came}, {subject.whereabouts()}.", found.cause)
+    if found.right:
+        return
+    cause = found.cause
+    if not hasattr(subject.config, "learning_rate"):  # which would have been raised
+        slow = "it learns slowly, by a step size of another name: --set a larger one"
+        cause = f"{cause}; or {slow}" if cause else slow
+    raise Fails(f"Expected {found.expected}; came {found.came}, {subject.whereabouts()}.", cause)
 
 
 def shown(pictures: list[np.ndarray], spec: Spec) -> Tensor:

@@ -245,6 +245,12 @@ class Subject:
             trial.cls, trial.config, trial.envs.maker, range(seeds), trial.spec.num_envs, trial.spec.total_steps
         )
 
+    @property
+    def course(self) -> str:
+        """The course that the newest trial is on, if it is on one and was built; "" elsewhere."""
+        place, trial = self._newest or ("", None)
+        return place if trial is not None and place in COURSES else ""
+
     def whereabouts(self) -> str:
         """Where the newest trial is, and how far, for evidence."""
         if self._newest is None:

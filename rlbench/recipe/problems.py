@@ -33,6 +33,8 @@ def first_problem(
         names = ", ".join(prefix + name for name in known) or "none"
         hint = f"Did you mean {prefix}{close[0]}?" if close else f"Known: {names}."
         return f"{where}unknown key {prefix + key!r}. {hint}"
+    if problem["type"] == "missing":
+        return f"{where}{prefix}{key} has no default: give it a value, --set {prefix}{key}=VALUE"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "string_pattern_mismatch" and isinstance(known, Mapping):
         message = f"must be {known[key].description}"  # kinder than a regular expression

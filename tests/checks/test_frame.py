@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from command import mistake, rlbench
 from sound import Sound, SoundConfig
 from torch import Tensor
@@ -18,6 +19,7 @@ from rlbench import Learner
 from rlbench.checks import assert_conforms, check, suite
 from rlbench.checks.results import FAILS, HOLDS, LEFT_OUT, CheckedRow, CheckReport
 from rlbench.checks.suite import names
+from rlbench.cli import main
 from rlbench.probing.rows import ROWS, row
 
 
@@ -156,6 +158,22 @@ def test_bad_code_is_one_row_that_names_its_line(agent: Any, method: str, words:
     assert found.failures == [row for row in found.rows if row.status == FAILS]
 
 
+class OfVectorsAlone(Sound):
+    """Takes for granted that a vector is observed, and does not say so."""
+
+    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
+        assert obs.dim() == 3, "no vector"
+        return super().act(obs, explore=explore)
+
+
+def test_who_raises_on_a_later_course_alone_is_told_how_to_say_that_it_is_not_meant_for_it() -> None:
+    failed = one_row(OfVectorsAlone)
+    assert failed.status == FAILS
+    assert "on indices" in failed.evidence
+    assert "not meant for indices, which it is to say in __init__: raise rlbench.UsageError" in failed.cause
+    assert not one_row(RaisesInAct).cause  # on the first: a slip
+
+
 def test_once_a_row_has_hung_the_others_are_given_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suite, "PATIENCE", 0.1)
     monkeypatch.setattr(suite, "NO_PATIENCE", 0.5)
@@ -259,7 +277,7 @@ class Needs(Agent):
         (FILE, ["AGENT"], "has no class 'Mine'"),
         (FILE, ["FILE:Abstract"], "Abstract does not define __init__, load_state_dict, observe, state_dict, update"),
         (FILE, ["FILE:sys"], "sys must be a subclass of rlbench.Agent or rlbench.Learner"),
-        (FILE, ["FILE:Needs"], "Needs.width: Field required"),
+        (FILE, ["FILE:Needs"], "Needs.width has no default: give it a value, --set Needs.width=VALUE"),
         (FILE, ["dqn", "--set", "gama=0.9"], "Did you mean dqn.gamma?"),
         (FILE, ["dqn", "--set", "gamma=2"], "dqn.gamma: Input should be less than or equal to 1"),
         (FILE, ["dqn", "--env", "Nowhere-v0"], "unknown environment 'Nowhere-v0'"),
@@ -298,6 +316,28 @@ def test_the_command_tells_and_exits(tmp_path: Path) -> None:
     assert (found["ok"], found["agent"]) == (False, "Bad")
     assert found["rows"][1]["status"] == "fails"
     assert "Expected a tensor of shape (2, 3)" in found["rows"][1]["evidence"]
+
+
+def test_interrupted_it_says_what_was_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: Any, **how: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(suite, "ask", interrupted)
+    result = rlbench("check", "random")
+    assert result.exit_code == 130
+    assert result.stderr == "stopped: rows that were not told of were not asked\n"
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_colours_are_left_out_where_nobody_wants_them(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def table() -> str:
+        return CliRunner().invoke(main, ["check", "random", "--rows", "config"], color=True).stdout  # as on a terminal
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert "\x1b[" in table()
+    monkeypatch.setenv(name, value)
+    assert "\x1b[" not in table()
 
 
 def test_an_environment_of_ones_own_is_where_rows_look() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from rlbench.agents.q_learning import QLearning, QLearningConfig
 from torch import Tensor
 
 from rlbench.agent import Agent, AgentConfig
@@ -15,7 +16,12 @@ from rlbench.probing.known import mistaken, solve
 from rlbench.probing.lessons import Glance, suited, taught
 from rlbench.probing.request import subject
 from rlbench.probing.subject import Subject
-from rlbench.recipe.registry import find_agent
+from rlbench.recipe.registry import find_agent, given_class
+from rlbench.types import Spec
+
+
+def made_of(cls: type[Agent]) -> Subject:
+    return made(given_class(cls))
 
 
 def made(agent: str, *overrides: str) -> Subject:
@@ -77,6 +83,36 @@ def test_hyper_parameters_become_such_that_a_short_lesson_is_enough() -> None:
     assert dqn.train_every == 1  # not that of courses
     q_learning: Any = suited(made("q_learning"))
     assert q_learning.learning_rate == 0.1  # higher as it is
+
+
+class ByAnotherName(AgentConfig):
+    discount: float = 0.99
+
+
+class Discounting(QLearning):
+    """Calls its discount otherwise."""
+
+    Config = ByAnotherName
+
+    def __init__(self, spec: Spec, config: ByAnotherName, streams: Any) -> None:
+        super().__init__(spec, QLearningConfig(gamma=config.discount, learning_rate=0.1, epsilon_end=1.0), streams)
+
+
+class Undiscounted(Discounting):
+    """Has a discount, and makes no use of it."""
+
+    def __init__(self, spec: Spec, config: ByAnotherName, streams: Any) -> None:
+        super().__init__(spec, ByAnotherName(discount=1.0), streams)
+
+
+def test_a_discount_is_known_by_its_other_names() -> None:
+    assert suited(made_of(Discounting)).model_dump() == {"discount": lessons.GAMMA}
+    assert check(Discounting, rows=["delayed-reward"]).ok
+    (failure,) = check(Undiscounted, rows=["delayed-reward"]).failures
+    assert "Expected the values 0.64, 0.80, 1.00; came 1.00" in failure.evidence
+    assert "it learns slowly, by a step size of another name" in failure.cause
+    chosen = check(Discounting, rows=["delayed-reward"], overrides={"discount": 0.5})
+    assert chosen.ok
 
 
 def test_what_the_user_chose_stays_as_it_is() -> None:

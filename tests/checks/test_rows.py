@@ -597,6 +597,13 @@ class ActsByTorchsGenerator(Sound):
         return torch.randint(self.num_actions, greedy.shape)
 
 
+@caught_by("no-global-random", "torch's layers draw from it when they are made: make them after torch.manual_seed of a")
+class MakesTorchsLayers(Sound):
+    def __init__(self, spec: Spec, config: Any, streams: Any) -> None:
+        super().__init__(spec, config, streams)
+        self.head = torch.nn.Linear(3, 3)
+
+
 @caught_by("no-global-random", "Expected NumPy's global generator to stay where it is, it moved in __init__")
 class SeedsNumPy(Sound):
     def __init__(self, spec: Spec, config: Any, streams: Any) -> None:
