@@ -113,7 +113,7 @@ def judged(came: Tensor, right: Tensor, most: Tensor, wrong: dict[str, Tensor], 
     distances = {text: float((came.mean(0) - q).abs().max()) for text, q in wrong.items() if not _alike(q, right, most)}
     nearest = min(distances, key=distances.__getitem__, default="")
     if nearest and distances[nearest] < _CLOSE * float((wrong[nearest] - right).abs().max()):
-        cause = nearest
+        return Glance(False, f"the values {_numbers(right)}", _numbers(came[worst]), nearest, known=True)
     return Glance(False, f"the values {_numbers(right)}", _numbers(came[worst]), cause)
 
 

@@ -45,6 +45,7 @@ class Glance(NamedTuple):
     expected: str = ""
     came: str = ""
     cause: str = ""
+    known: bool = False  # that cause leads to just what came
 
 
 def suited(subject: Subject, **changes: Any) -> AgentConfig:
@@ -131,7 +132,7 @@ def learned(subject: Subject, found: Glance) -> None:
     if found.right:
         return
     cause = found.cause
-    if not hasattr(subject.config, "learning_rate"):  # which would have been raised
+    if not found.known and not hasattr(subject.config, "learning_rate"):  # which would have been raised
         slow = "it learns slowly, by a step size of another name: --set a larger one"
         cause = f"{cause}; or {slow}" if cause else slow
     raise Fails(f"Expected {found.expected}; came {found.came}, {subject.whereabouts()}.", cause)

@@ -105,11 +105,21 @@ class Undiscounted(Discounting):
         super().__init__(spec, ByAnotherName(discount=1.0), streams)
 
 
+class Slowly(Discounting):
+    """Learns too little in a lesson."""
+
+    def __init__(self, spec: Spec, config: ByAnotherName, streams: Any) -> None:
+        super().__init__(spec, config, streams)
+        self.config = self.config.model_copy(update={"learning_rate": 1e-4})
+
+
 def test_a_discount_is_known_by_its_other_names() -> None:
     assert suited(made_of(Discounting)).model_dump() == {"discount": lessons.GAMMA}
     assert check(Discounting, rows=["delayed-reward"]).ok
     (failure,) = check(Undiscounted, rows=["delayed-reward"]).failures
     assert "Expected the values 0.64, 0.80, 1.00; came 1.00" in failure.evidence
+    assert failure.cause == "nothing is discounted"  # where that is known, no other guess beside it
+    (failure,) = check(Slowly, rows=["delayed-reward"]).failures
     assert "it learns slowly, by a step size of another name" in failure.cause
     chosen = check(Discounting, rows=["delayed-reward"], overrides={"discount": 0.5})
     assert chosen.ok
