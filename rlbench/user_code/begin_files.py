@@ -85,9 +85,10 @@ def _names(name: str) -> tuple[Path, str, str]:
 
 
 def _installed(stem: str, folder: Path) -> bool:
-    """Whether a module of this name is importable, and lies elsewhere than the file would."""
+    """Whether a module of this name is among those that were installed, and lies elsewhere than the file would."""
+    places = [place for place in sys.path if Path(place).name in ("site-packages", "dist-packages")]
     try:
-        found = PathFinder.find_spec(stem)
+        found = PathFinder.find_spec(stem, places)
     except (ImportError, ValueError, AttributeError):
         return False
     return found is not None and not (found.origin and Path(found.origin).parent == folder)
