@@ -78,7 +78,7 @@ def test_it_is_caught_by_the_row_that_names_it(title: str) -> None:
     assert answer.caught, answer
 
 
-@pytest.mark.slow
+@pytest.mark.planted
 @pytest.mark.parametrize("title", [title for title in MUTANTS if title not in QUICKLY])
 def test_others_are_caught_too(title: str) -> None:
     answer = ask(MUTANTS[title])
