@@ -7,7 +7,7 @@ import torch
 from ..probing import probes
 from ..probing.answers import LeftOut
 from ..probing.known import Walk, picture
-from ..probing.lessons import Glance, learned, lesson, shown, taught, told
+from ..probing.lessons import Glance, in_time, learned, lesson, shown, taught, told
 from ..probing.riddles import Carried
 from ..probing.rows import row
 from ..probing.subject import Subject
@@ -24,6 +24,7 @@ def entropy(subject: Subject) -> None:
     there is log(1 + e) = 1.31, or 0.8 of that a step before."""
     if not (subject.has("alpha", "learn_alpha") or subject.has("entropy_weight")):
         raise LeftOut(f"it has no hyper-parameter for the worth of entropy: {_WEIGHTS}")
+    in_time(subject)
     form = form_of(subject)
     trial = lesson(
         subject, Walk, {"known": probes.CHOSEN, "form": form},

@@ -7,7 +7,7 @@ import torch
 from ..agent import Agent
 from ..learner import Learner
 from ..probing.answers import LeftOut
-from ..probing.lessons import Glance, learned, lesson, taught
+from ..probing.lessons import Glance, in_time, learned, lesson, taught
 from ..probing.riddles import Recalled
 from ..probing.rows import row
 from ..probing.subject import Subject
@@ -26,6 +26,7 @@ def memory(subject: Subject) -> None:
     kind = getattr(subject.config, "memory", None)
     if not optional and (kind == "none" or (kind is None and own.begin in (Agent.begin, Learner.begin))):
         raise LeftOut("it remembers nothing")
+    in_time(subject)
     wider = WIDER if subject.has("rollout_steps") else {}
     trial = lesson(subject, Recalled, {}, **SHORT, **wider, **({"memory": "gru"} if optional else {}))
     seeds = trial.spec.num_seeds

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..probing import probes
 from ..probing.answers import LeftOut
 from ..probing.known import Form, Known, Walk, mistaken, picture, solve
-from ..probing.lessons import DISCOUNTS, GAMMA, Glance, discount, learned, lesson, shown, taught, told
+from ..probing.lessons import DISCOUNTS, GAMMA, Glance, discount, in_time, learned, lesson, shown, taught, told
 from ..probing.rows import row
 from ..probing.subject import Subject
 from ..probing.trial import Trial
@@ -64,6 +64,8 @@ def ask(
         if not known.immediate:
             raise LeftOut("it has no hyper-parameter gamma, which these values depend on")
         gamma = GAMMA  # which of episodes of one step changes nothing
+    if not known.immediate:
+        in_time(subject)
     looks = sorted({look for look, row in zip(known.looks, known.table, strict=True) if row})
     states = [max(s for s, look in enumerate(known.looks) if look == at) for at in looks]  # all is legal in the last
     right = torch.from_numpy(solve(known, gamma))[states]  # (N, A)

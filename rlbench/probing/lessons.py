@@ -34,7 +34,10 @@ _SET: dict[str, Any] = {
     "alpha": 0.1, "alpha_learning_rate": 1e-2, "entropy_weight": 0.0, "noise_correlation": 0.0,
 }  # fmt: skip
 _LEAST: dict[str, float] = {"learning_rate": 3e-3, "tau": 0.1}  # raised to this, where it is lower
-_MOST: dict[str, int] = {"batch_size": 16, "learning_starts": 64, "capacity": 2_000, "rollout_steps": 8}  # or lowered
+_MOST: dict[str, int] = {  # or lowered
+    "batch_size": 16, "learning_starts": 64, "capacity": 2_000, "rollout_steps": 8, "target_update_every": 4,
+}  # fmt: skip
+LAG = 120  # updates that a target network may be behind: values pass one step on in as many
 WIDTH = 32  # of hidden layers, at most
 
 
@@ -71,6 +74,15 @@ def suited(subject: Subject, **changes: Any) -> AgentConfig:
     if subject.has("hidden") and isinstance(hidden, tuple):
         known["hidden"] = tuple(min(WIDTH, width) for width in hidden)
     return subject.config_with(**{**usual, **known})
+
+
+def in_time(subject: Subject) -> None:
+    """Raises LeftOut where the user chose a target network that hardly moves in a lesson: values come from it."""
+    c = suited(subject)
+    tau, every = (getattr(c, name, 1) for name in ("tau", "target_update_every"))
+    if subject.given & {"tau", "target_update_every"} and _number(tau) and _number(every) and every > LAG * tau:
+        text = ", ".join(f"{name} {getattr(c, name):g}" for name in ("tau", "target_update_every") if hasattr(c, name))
+        raise LeftOut(f"with {text}, values take longer to pass from step to step than it lasts")
 
 
 def discount(subject: Subject) -> str:

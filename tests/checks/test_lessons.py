@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from rlbench.agents.dqn import DQN, DQNConfig
 from rlbench.agents.q_learning import QLearning, QLearningConfig
 from torch import Tensor
 
@@ -130,6 +131,26 @@ def test_what_the_user_chose_stays_as_it_is() -> None:
     assert (dqn.gamma, dqn.hidden, dqn.n_step) == (0.5, (7,), 3)
     dqn = suited(made("dqn", "n_step=2"), n_step=3)
     assert dqn.n_step == 2
+
+
+class CopiesSeldom(DQNConfig):
+    tau: float = 1.0
+    target_update_every: int = 1_000
+
+
+class Hard(DQN):
+    """A target network that is copied every thousand updates, as in the paper."""
+
+    Config = CopiesSeldom
+
+
+def test_a_target_network_that_is_copied_seldom_is_no_mistake() -> None:
+    config: Any = suited(made_of(Hard))
+    assert (config.tau, config.target_update_every) == (1.0, 4)
+    assert check(Hard, rows=["time-limit"]).ok
+    found = check("dqn", rows=["time-limit", "observed-reward"], overrides={"target_update_every": 500, "tau": 1.0})
+    assert [row.status for row in found.rows[1:]] == ["holds", "left out"]
+    assert found.rows[-1].why.startswith("with tau 1, target_update_every 500, values take longer")
 
 
 def seen_by(q: Tensor) -> Tensor:
