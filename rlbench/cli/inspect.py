@@ -67,15 +67,13 @@ def inspect_(
         click.echo(text)
     else:
         console = make_console()
-        if not console.is_terminal:
-            console.width = 140
         about = f"{shown(found.path)}: {found.agent} on {found.env}, after {found.env_steps:,} env steps"
         states = sum(one.observations for one in found.seeds) // len(found.seeds)
-        console.print(about, markup=False, soft_wrap=True)
-        console.print(f"asked about {states:,} states of a seed: {found.source}", markup=False, soft_wrap=True)
-        console.print(tables(found))
+        console.print(about, markup=False, soft_wrap=True)  # a path is copied in one piece
+        console.print(f"asked about {states:,} states of a seed: {found.source}", markup=False)
+        console.print(tables(found, console.width))
     for page in pages:
         from rlbench.report.inside import write_inside
 
-        size = write_inside(found, page)
+        size = write_inside(found, page, "--html FILE" if page == html else "--out FILE")
         click.echo(f"{shown(page)}: {byte_size(size)}", err=as_json)

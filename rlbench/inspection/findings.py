@@ -104,14 +104,14 @@ def values(found: ValueStats) -> list[Finding]:
         why = "overestimation, or rewards need scaling" if found.excess >= 10 else "overestimation"
         text = f"{what} exceed the largest possible return, {number(most)} by size, {times}: {why}"
         return [Finding("values", what, found.excess, text)]
-    if found.came and found.bias is not None:
-        scale = max(abs(found.came.low), abs(found.came.high))
-        if found.known >= SAME and found.bias > scale > 0:
-            text = (
-                f"{what} lie {number(_rounded(found.bias))} above the discounted returns that came, which reach from "
-                f"{number(found.came.low)} to {number(found.came.high)}: overestimation"
-            )
-            return [Finding("bias", what, found.bias / scale, text)]
+    gap = found.gap
+    if gap is not None and gap.off:
+        expected, came, least = (number(_rounded(x)) for x in (gap.expected, gap.came, gap.low))
+        text = (
+            f"{what} lie far above what comes: {expected} is expected and {came} came, in the mean of {gap.episodes} "
+            f"episodes that it played, a difference of {least} at least: overestimation"
+        )
+        return [Finding("bias", what, gap.low / gap.far, text)]
     return []
 
 

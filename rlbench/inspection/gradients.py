@@ -54,7 +54,7 @@ def learn_once(
         for step in run(agent, envs):
             steps += num_envs
             if step.metrics:
-                return _stats(agent, found, step.metrics, "the next update, on a copy that goes on learning")
+                return _stats(agent, found, step.metrics, "the next update, of a copy")
             if steps >= STEPS:
                 return None
     finally:

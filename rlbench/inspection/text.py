@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -17,21 +18,23 @@ from .values import Spread, ValueStats
 from .whole import Inspection
 
 MOST = 12  # findings that are told
+GAP = 2  # between columns
 ACTIONS = 12  # actions whose shares are
 NOT_ASKED = "not asked when it acts"
 SPREAD = ("mean", "std", "min", "max")
 FAILURES = ("dead", "saturated", "dormant")
 
 
-def shown(found: Inspection) -> RenderableType:
-    """All of it."""
+def shown(found: Inspection, width: int = 80) -> RenderableType:
+    """All of it, none of its lines longer than ``width``."""
     parts: list[RenderableType] = [*said(found)]
     seeds = found.seeds
     many = len(seeds) > 1
     of = f"median of {len(seeds)} seeds, (worst seed)" if many else f"seed {seeds[0].seed}"
     for title, rows in tables(seeds):
         if len(rows) > 1:
-            parts += [Text(), Text(f"{title}, {of}" if title != "Networks" else title, style="bold"), _table(rows)]
+            head = Text(f"{title}, {of}" if title != "Networks" else title, style="bold")
+            parts += [Text(), head, *_tables(rows, width)]
     return Group(*parts)
 
 
@@ -92,9 +95,11 @@ def _values(known: Sequence[tuple[int, ValueStats]]) -> list[list[str]]:
     if any(v.came for v in looks):
         rows.append([f"returns that came{gamma}", *_four([v.came for v in looks])])
         rows.append(["value - return", _worst([(seed, v.bias) for seed, v in known], by=abs), "", "", ""])
+    if gaps := [(seed, v.gap.expected - v.gap.came) for seed, v in known if v.gap]:
+        rows.append(["value - return, as it plays", _worst(gaps), "", "", ""])
     if bounds := [v.possible for v in looks if v.possible]:
         low, high = (number(statistics.median(pair[i] for pair in bounds)) for i in (0, 1))
-        rows.append([f"returns that are possible{gamma}", "", "", low, high])
+        rows.append(["returns that are possible", "", "", low, high])
     return rows
 
 
@@ -136,8 +141,8 @@ def _buffer(looks: Sequence[BufferStats]) -> list[list[str]]:
         ["distinct transitions", middle("distinct")],
         ["rewards", _named(_four([one.rewards for one in looks]))],
         ["rewards that are 0", middle("zero")],
-        ["episodes' ends: terminated", middle("terminated")],
-        ["episodes' ends: cut by a time limit", middle("truncated")],
+        ["episode terminated", middle("terminated")],
+        ["episode cut by a time limit", middle("truncated")],
     ]
     if first.actions:
         rows.append(["actions", _balance([one.actions for one in looks])])
@@ -193,15 +198,34 @@ def _three(x: float) -> float:
     return float(f"{x:.3g}") if math.isfinite(x) else x
 
 
-def _table(rows: Sequence[Sequence[str]]) -> Table:
-    """Columns of words at the left, of numbers at the right; those that are empty in all rows are left out."""
+def _tables(rows: Sequence[Sequence[str]], width: int) -> list[RenderableType]:
+    """One table, or where it is too wide several, one below the other: each begins with the first column."""
     head, *body = rows
-    table = Table(box=None, pad_edge=False, show_header=any(head), header_style="", padding=(0, 2, 0, 0))
-    used = [i for i in range(len(head)) if any(row[i] for row in body)]
+    used = [i for i in range(1, len(head)) if any(row[i] for row in body)]
+    wide = {i: GAP + max(cell_len(row[i]) for row in rows) for i in (0, *used)}
+    if sum(wide.values()) - GAP <= width:
+        return [_table(rows, (0, *used))]
+    wide[0] = min(wide[0], width // 2)  # a user's names may be long
+    out, block = list[RenderableType](), list[int]()
+    for i in used:
+        full = GAP + width - wide[0] - sum(wide[k] for k in block) < wide[i]
+        failures = head[i] in FAILURES and block and head[block[-1]] not in FAILURES  # these stand together
+        if block and (full or failures):
+            out += [_table(rows, (0, *block), wide[0] - GAP), Text()]
+            block = []
+        block.append(i)
+    return [*out, _table(rows, (0, *block), wide[0] - GAP)]
+
+
+def _table(rows: Sequence[Sequence[str]], used: Sequence[int], most: int | None = None) -> Table:
+    """Columns of words at the left, of numbers at the right. Words go on in the next line where there is no room."""
+    head, *body = rows
+    table = Table(box=None, pad_edge=False, show_header=any(head), header_style="", padding=(0, GAP, 0, 0))
     words = {"kind", "", "network", "layer", "table"}
     for i in used:
         left = i == 0 or head[i] in words
-        table.add_column(head[i], justify="left" if left else "right", overflow="fold", no_wrap=i == 0)
+        table.add_column(head[i], justify="left" if left else "right", overflow="fold", max_width=None if i else most)
     for row in body:
-        table.add_row(*(row[i] for i in used))
+        if any(row[i] for i in used[1:]):
+            table.add_row(*(row[i] for i in used))
     return table

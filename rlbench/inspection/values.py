@@ -21,6 +21,32 @@ class Spread(NamedTuple):
     high: float
 
 
+class Gap(NamedTuple):
+    """What an agent expected in episodes that it played, and what came.
+
+    Attributes:
+        episodes: how many.
+        expected: mean over episodes of the mean of their states' values.
+        came: likewise of the discounted returns that followed; where an episode was cut, the value of its last
+            observation stands for what would have come.
+        low: of the interval of the mean of value - return, over episodes.
+        high: likewise.
+        far: from how much on that is far off.
+    """
+
+    episodes: int
+    expected: float
+    came: float
+    low: float
+    high: float
+    far: float
+
+    @property
+    def off(self) -> bool:
+        """Whether it expects far more than comes, beyond the scatter of episodes."""
+        return self.low >= self.far
+
+
 class ValueStats(NamedTuple):
     """What was expected of the states that the agent was asked about.
 
@@ -40,6 +66,7 @@ class ValueStats(NamedTuple):
         estimate_counts: states in each bin.
         came_counts: likewise, of the returns.
         pairs: return and estimate of up to `PAIRS` states whose return is known, in their order.
+        gap: of episodes that the agent played on, where what came in training left a doubt.
     """
 
     what: str
@@ -55,6 +82,7 @@ class ValueStats(NamedTuple):
     estimate_counts: list[int]
     came_counts: list[int]
     pairs: list[tuple[float, float]]
+    gap: Gap | None = None
 
 
 def value_stats(

@@ -26,6 +26,8 @@ from .gradients import GradientStats, learn_once
 from .look import SeedLook, look
 from .networks import networks
 from .observed import Observed, played, recorded, states_of
+from .overestimation import doubtful, gap
+from .values import ValueStats
 
 
 class Inspection(NamedTuple):
@@ -126,6 +128,7 @@ def _look(
         one, seed, observed.courses, states_of(len(spec.obs_shape)),
         gamma=gamma, time_limit=spec.time_limit, num_actions=spec.num_actions, rewards=rewards,
     )  # fmt: skip
+    found = found._replace(values=_doubted(found, one, trained, [*_rewards(observed), *(rewards or ())]))
     gradients = None
     if found.networks:
         try:
@@ -133,6 +136,22 @@ def _look(
         except RlbenchError as e:
             notes.append(f"it did not learn on: {first_line(e)}")
     return found._replace(buffer=buffer, gradients=gradients or _recorded_norm(buffers.reader, seed)), notes
+
+
+def _doubted(found: SeedLook, one: Agent, trained: Trained, rewards: Sequence[float]) -> ValueStats | None:
+    """The values of a seed; where what came in training leaves a doubt of them, it plays on."""
+    values, policy = found.values, found.policy
+    if values is None or values.gamma is None or not rewards:
+        return values
+    bounds = min(rewards), max(rewards)
+    if not doubtful(values, bounds):
+        return values
+    explore = values.q_values is None and not (policy.entropy is None and policy.std is None)
+    return values._replace(gap=gap(one, trained.maker, found.seed, values.gamma, bounds, explore=explore))
+
+
+def _rewards(observed: Observed) -> list[float]:
+    return [x for course in observed.courses for x in course.rewards if math.isfinite(x)]
 
 
 def _alone(trained: Trained, state: dict[str, Any], i: int, seed: int) -> Agent:

@@ -30,8 +30,8 @@ CHARTS = {
 }
 
 
-def write_inside(found: Inspection, out: Path | str) -> int:
-    """Write the page; it appears whole or not at all. Returns its size in bytes.
+def write_inside(found: Inspection, out: Path | str, option: str = "--html FILE") -> int:
+    """Write the page; it appears whole or not at all. Returns its size in bytes. ``option`` names another place.
 
     Raises:
         UsageError: another ending than .html.
@@ -39,7 +39,7 @@ def write_inside(found: Inspection, out: Path | str) -> int:
     """
     path = absolute(out)
     check_name(path, "--html look.html")
-    return write_page(path, page(found), "--html FILE")
+    return write_page(path, page(found), option)
 
 
 def page(found: Inspection) -> str:

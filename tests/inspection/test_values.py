@@ -13,7 +13,7 @@ from rlbench.inspection.findings import findings, percent
 from rlbench.inspection.layers import LayerStats, Rank
 from rlbench.inspection.look import PolicyStats, SeedLook
 from rlbench.inspection.observed import SeenEpisode
-from rlbench.inspection.values import ValueStats, estimates, excess, possible, value_stats
+from rlbench.inspection.values import Gap, ValueStats, estimates, excess, possible, value_stats
 from rlbench.replay import Replay
 from rlbench.rng import Stream
 from rlbench.types import Transition
@@ -144,7 +144,12 @@ for _one in random_transitions(make_spec(), 2000):
         (seed(values=expected(100.0, 5.0)), "values", "values exceed the largest possible return, 10 by size, tenfold"),
         (seed(values=expected(30.0, 5.0)), "values", "3 times: overestimation"),
         (seed(values=expected(math.nan, 5.0)), "values", "values are not finite"),
-        (seed(values=expected(9.0, 2.0)), "bias", "values lie 7 above the discounted returns that came"),
+        (
+            seed(values=expected(9.0, 2.0)._replace(gap=Gap(20, 9.0, 2.0, 6.5, 7.5, 2.0))),
+            "bias",
+            "values lie far above what comes: 9 is expected and 2 came, in the mean of 20 episodes that it played, a "
+            "difference of 6.5 at least: overestimation",
+        ),
         (
             seed(policy=PolicyStats([0.0, 1.0], None, None, None)),
             "policy",
@@ -167,6 +172,7 @@ def test_what_stands_out_is_said_in_words(look: SeedLook, kind: str, says: str) 
         seed(ranks=[Rank("q_net", 2, 8, []), Rank("q_net", 12, 64, [])]),
         seed(ranks=[Rank("value_net", 1, 64, [])], layers=[layer(network="value_net", place=0, units=1, dead=None)]),
         seed(values=expected(9.5, 8.0)),
+        seed(values=expected(9.0, 2.0)._replace(gap=Gap(20, 9.0, 2.0, 1.5, 12.5, 2.0))),  # it may be no more than that
         seed(observations=20, policy=PolicyStats([1.0, 0.0], None, None, None)),
     ],
 )

@@ -1,6 +1,7 @@
 """`inspect` on runs of all kinds of agents: what it finds, and that it leaves no trace."""
 
 import hashlib
+import io
 import json
 import shutil
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 from command import CARTPOLE, mistake, rlbench, succeeds
+from rich.console import Console
 
 from rlbench import train
 from rlbench.errors import CheckpointError, UsageError
+from rlbench.inspection.text import shown, tables
 from rlbench.inspection.whole import Inspection, inspect
 
 SMALL: dict[str, Any] = {
@@ -85,10 +88,23 @@ def test_every_kind_of_agent_is_looked_into_without_a_trace(kind: str, tmp_path:
         assert bool(one.ranks) == bool(networks) == (one.gradients is not None)
         assert (one.values is None) == (agent == "random")
         assert bool(one.tables) == (agent == "q_learning")
+        whole_cells(found)
         if one.gradients:
             assert all(norm > 0 for norm in one.gradients.networks.values())
             asked = {name for name, yes in networks.items() if yes}
             assert set(one.gradients.networks) == asked
+
+
+def whole_cells(found: Inspection, width: int = 80) -> None:
+    """No line is longer than ``width``, and no number of a table is broken by that."""
+    file = io.StringIO()
+    Console(file=file, width=width).print(shown(found, width))
+    lines = file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    for _, (head, *rows) in tables(found.seeds):
+        for i in (i for i in range(1, len(head)) if any(row[i] for row in rows)):
+            for cell in (head[i], *(row[i] for row in rows)):
+                assert any(cell in line for line in lines), (cell, file.getvalue())
 
 
 USER = '''
@@ -133,6 +149,12 @@ def test_an_agent_of_a_user_with_networks_in_nested_objects(tmp_path: Path) -> N
     assert [layer.title for layer in found.seeds[0].layers] == ["layer 1 of parts.q.body", "the output of parts.q.head"]
     assert found.seeds[0].values is None  # it explains nothing
     assert found.seeds[0].gradients is None  # and does not learn
+    long = [
+        one._replace(layers=[layer._replace(network=f"learner.{'helper.' * 8}q") for layer in one.layers])
+        for one in found.seeds
+    ]
+    whole_cells(found)
+    whole_cells(found._replace(seeds=long))
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +257,19 @@ def test_mistakes_are_one_line(run: Path, tmp_path: Path) -> None:
     assert "is no name for a page" in mistake("inspect", run, "--html", tmp_path / "a.png")
     assert "must end in .json or .html" in mistake("inspect", run, "--out", tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--html", "--out"])
+def test_a_page_that_cannot_be_written_is_one_line_that_names_the_option(
+    option: str, run: Path, tmp_path: Path
+) -> None:
+    succeeds("inspect", run, option, tmp_path / "not" / "there" / "a.html")  # its folder is made, as everywhere
+    (tmp_path / "file").write_text("")
+    result = rlbench("inspect", run, option, tmp_path / "file" / "a.html")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"Error: cannot write {tmp_path / 'file' / 'a.html'}: ")
+    assert line.endswith(f"Give another place: {option} FILE")
 
 
 def test_best_weights_by_their_path(run: Path) -> None:
