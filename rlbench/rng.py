@@ -5,10 +5,11 @@ beside it, however many are drawn at a time, and on whatever device. Its whole s
 that saving and restoring it is exact. There is no global generator anywhere in rlbench.
 """
 
+import contextlib
 import functools
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,29 @@ def _episode_seeds(seed: int, stream: str, env: int, block: int) -> list[int]:
 def generator(seed: int, stream: str) -> np.random.Generator:
     """A NumPy generator of its own for (seed, stream), for code that is written for one learner."""
     return np.random.Generator(np.random.PCG64(_sequence(seed, stream)))
+
+
+@contextlib.contextmanager
+def seeded_torch(rng: np.random.Generator) -> Iterator[None]:
+    """Context in which torch draws by ``rng``: for what knows no generator but torch's global one of the CPU.
+
+        with seeded_torch(self.rng):
+            self.net = torch.nn.Linear(4, 2)  # or torch.distributions.Categorical(logits=...).sample()
+
+    Layers of ``torch.nn`` draw their weights when they are made, dropout when it is called. The global generator is
+    seeded with a number from ``rng``, and is afterwards where it was, to the bit, also where something raises. What it
+    draws in here is told by ``rng`` alone, whose state is saved with the learner it belongs to: so a run resumes, and a
+    seed has the same numbers alone and among others.
+
+    Args:
+        rng: a `rlbench.Learner`'s; one number is drawn from it each time.
+    """
+    before = torch.get_rng_state()
+    torch.default_generator.manual_seed(int(rng.integers(2**63)))  # torch.manual_seed would seed every card too
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)
 
 
 def _sequence(seed: int, stream: str, *counters: int) -> np.random.SeedSequence:

@@ -117,9 +117,10 @@ def _globals() -> dict[str, Callable[[], Any]]:
 
 
 DRAWS = "draw from streams[...], or from rng, and seed nothing"
+CALLS = "a Learner may draw from torch's distributions `with rlbench.rng.seeded_torch(self.rng):`"
 LAYERS = (
-    "torch's layers draw from it when they are made: make them after torch.manual_seed of a number from rng, "
-    "`with torch.random.fork_rng(devices=[]):`, or take those of rlbench.nn"
+    "torch's layers draw from it when they are made: make them `with rlbench.rng.seeded_torch(rng):`, or take those of "
+    "rlbench.nn"
 )
 
 
@@ -129,17 +130,17 @@ def no_global_random(subject: Subject) -> None:
     for place, config in subject.variants():
         before = {name: look() for name, look in watched.items()}
 
-        def unchanged(when: str, cause: str = DRAWS, known: dict[str, Any] = before, place: str = place) -> None:
+        def unchanged(when: str, torchs: str = CALLS, known: dict[str, Any] = before, place: str = place) -> None:
             for name, look in watched.items():
                 if look() != known[name]:
                     raise Fails(
                         f"Expected {name} global generator to stay where it is, it moved {when}, on "
                         f"{subject.described(place)}.",
-                        cause,
+                        f"{DRAWS}; {torchs}" if name == "torch's" else DRAWS,
                     )
 
         trial = subject.trial(place, config=config)
-        unchanged("in __init__", f"{DRAWS}; {LAYERS}")
+        unchanged("in __init__", LAYERS)
         obs = trial.look(2)
         trial.act(obs, explore=True)
         unchanged("in act(explore=True)")

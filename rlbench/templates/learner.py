@@ -39,6 +39,8 @@ class MyLearner(Learner):
         if spec.num_actions is None:  # one line for whoever asks for what cannot be
             raise UsageError("it chooses one of several actions, and those of this environment are of another kind.")
         self.config, self.rng = config, rng  # draw from rng alone: its state is saved for you
+        # First weights are drawn from a stream of a seed's own. Layers of torch.nn have none: make them in the context
+        # `rlbench.rng.seeded_torch(rng)`, and so draw from torch.distributions.
         init = Stream([int(rng.integers(2**31))], "init")
         # Networks of rlbench hold several seeds along a first axis; a learner is one seed: (1, N, *O) -> (1, N, A).
         self.policy = nn.network(spec, config.hidden, spec.num_actions, init)

@@ -3,7 +3,10 @@
 The templates are `rlbench.templates`: ordinary modules, whose text is read here and never run. Imports nothing heavy.
 """
 
+import ast
+import builtins
 import keyword
+import os
 import re
 import sys
 from importlib import resources
@@ -22,7 +25,6 @@ TEMPLATES = {
     ("env", ""): ("env", "MyEnv"),
 }
 KINDS = tuple(kind for what, kind in TEMPLATES if what == "agent")
-
 
 # Imports of packages, and below them of rlbench's, which is one of the packages where the file will lie.
 _IMPORTS = re.compile(r"(?:^(?:from|import) .*\n)+\n(?:^from rlbench.*\n)+", re.MULTILINE)
@@ -52,18 +54,30 @@ def begin_files(what: str, name: str, kind: str = "") -> Begun:
     template, old = TEMPLATES[what, kind]
     file, test = folder / f"{stem}.py", folder / f"test_{stem}.py"
     for path in (file, test):
-        if path.exists() or path.is_symlink():
+        if os.path.lexists(path):
             raise UsageError(f"{shown(path)} is there already, and stays as it is: choose another name.")
     texts = {file: _text(template), test: _text(f"{what}_test")}
-    if re.search(rf"\b{cls}\b", texts[file]):
+    if {cls, f"{cls}Config"} & (_used(texts[file]) - {old, f"{old}Config"}):
         raise UsageError(f"the file needs {cls} for something else: choose another name.")
+    made: list[Path] = []
     for path, text in texts.items():
         try:
             with path.open("x", encoding="utf-8") as out:  # which fails where there is a file
+                made.append(path)
                 out.write(_renamed(text, template, old, stem, cls))
         except OSError as e:
+            for part in made:  # half of it would be in the way of the next try
+                part.unlink(missing_ok=True)
             raise RunFolderError(f"{shown(path)} cannot be written: {e.strerror or e}.") from e
     return Begun(file, test, cls)
+
+
+def _used(text: str) -> set[str]:
+    """The names that a module's code defines, imports or speaks of; words of its comments are none."""
+    nodes = list(ast.walk(ast.parse(text)))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    names |= {node.asname or node.name for node in nodes if isinstance(node, ast.alias)}
+    return names | {node.name for node in nodes if isinstance(node, ast.ClassDef)} | set(dir(builtins))
 
 
 def _names(name: str) -> tuple[Path, str, str]:
@@ -73,11 +87,12 @@ def _names(name: str) -> tuple[Path, str, str]:
     words = [word for word in re.split(r"_+|(?<=[a-z0-9])(?=[A-Z])", given) if word]
     stem = "_".join(word.lower() for word in words)
     cls = given if given[:1].isupper() and "_" not in given else "".join(word[:1].upper() + word[1:] for word in words)
-    if not re.fullmatch(r"[A-Za-z]\w*", given, re.ASCII) or not words or keyword.iskeyword(stem):
+    usable = words and re.fullmatch(r"[A-Za-z]\w*", given, re.ASCII)
+    if not usable or keyword.iskeyword(stem) or keyword.iskeyword(cls):
         raise UsageError(f"{given!r} is no name for a file and a class: use letters, digits and _, as in my_agent.")
-    if stem.startswith("test_") or stem.endswith("_test"):
+    if stem.startswith("test_") or stem.endswith("_test") or stem == "conftest":
         raise UsageError(f"{given!r} is what a test would be called: choose another name.")
-    if stem in sys.stdlib_module_names or _installed(stem, path.parent):
+    if stem == "rlbench" or stem in sys.stdlib_module_names or _installed(stem, path.parent):
         raise UsageError(f"a file {stem}.py would hide the module {stem}, which is installed: choose another name.")
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {shown(path.parent)}: make it first.")

@@ -597,7 +597,7 @@ class ActsByTorchsGenerator(Sound):
         return torch.randint(self.num_actions, greedy.shape)
 
 
-@caught_by("no-global-random", "torch's layers draw from it when they are made: make them after torch.manual_seed of a")
+@caught_by("no-global-random", "when they are made: make them `with rlbench.rng.seeded_torch(rng):`")
 class MakesTorchsLayers(Sound):
     def __init__(self, spec: Spec, config: Any, streams: Any) -> None:
         super().__init__(spec, config, streams)

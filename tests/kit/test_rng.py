@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rlbench.rng import BLOCK, Stream, Streams, episode_seed, generator
+from rlbench.rng import BLOCK, Stream, Streams, episode_seed, generator, seeded_torch
 
 LENGTH = 3 * BLOCK
 WHOLE = Stream([3, 8], "x").uniform(LENGTH).clone()
@@ -185,6 +185,49 @@ def test_no_global_generator_is_touched() -> None:
     again = Streams([0, 1])
     again["x"].normal(10)
     assert torch.equal(again["x"].integers(10, 5), first)
+
+
+def layer(rng: np.random.Generator) -> Tensor:
+    with seeded_torch(rng):
+        return torch.nn.Linear(3, 2).weight.detach()
+
+
+def test_torch_draws_by_a_generator_and_its_own_stays_where_it_was() -> None:
+    torch.manual_seed(1)
+    torch.randn(1)  # of a pair, whose second half is kept for the next one
+    before = torch.get_rng_state()
+    rng = generator(0, "learner")
+    first, second = layer(rng), layer(rng)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(2)  # and it does not matter
+    again = generator(0, "learner")
+    assert torch.equal(layer(again), first)
+    assert torch.equal(layer(again), second)
+    assert again.bit_generator.state == rng.bit_generator.state
+    assert not torch.equal(first, second)
+    assert not torch.equal(layer(generator(1, "learner")), first)
+
+
+def test_torchs_generator_is_restored_where_something_raises_and_from_within() -> None:
+    torch.manual_seed(1)
+    before, rng = torch.get_rng_state(), generator(0, "learner")
+
+    def breaks() -> None:
+        with seeded_torch(rng):
+            torch.rand(3)
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        breaks()
+    assert torch.equal(before, torch.get_rng_state())
+    with seeded_torch(generator(3, "x")):
+        whole = torch.rand(4)
+    with seeded_torch(rng := generator(3, "x")):
+        half = torch.rand(2)
+        with seeded_torch(rng):
+            torch.rand(9)
+        rest = torch.rand(2)
+    assert torch.equal(torch.cat([half, rest]), whole)
 
 
 def test_the_names_that_are_told_are_those_in_use() -> None:

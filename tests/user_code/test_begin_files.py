@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -73,13 +74,28 @@ def test_names_of_the_file_and_of_the_class() -> None:
         ("torch", "would hide the module torch"),
         ("random", "would hide the module random"),
         ("test_mine", "is what a test would be called"),
+        ("rlbench", "would hide the module rlbench"),
+        ("conftest", "is what a test would be called"),
+        ("None", "is no name for a file and a class"),
         ("Learner", "the file needs Learner for something else"),
+        ("agent", "the file needs Agent for something else"),  # whose hyper-parameters would be AgentConfig
+        ("ValueError", "the file needs ValueError for something else"),
+        ("a" * 300, "cannot be written: File name too long"),
         ("nowhere/mine", "there is no folder nowhere"),
     ],
 )
 def test_a_bad_name_is_told_in_one_line(name: str, says: str, tmp_path: Path) -> None:
     assert says in mistake("new", "agent", name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("what", "kind"), TEMPLATES)
+def test_a_name_may_be_the_templates_own_or_a_word_of_its_comments(what: str, kind: str) -> None:
+    own = TEMPLATES[what, kind][1]
+    for name in (own, "Learn", "Steps"):
+        begun = begin_files(what, name, kind)
+        assert f"class {name}(" in begun.file.read_text()
+        assert name in begun.test.read_text()
 
 
 def test_nothing_is_overwritten() -> None:
@@ -99,9 +115,26 @@ def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> Non
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("rlbench.user_code.begin_files._text", lambda template: "")
-    monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(RunFolderError, match=r"mine\.py cannot be written: No space left on device\."):
-        begin_files("agent", "mine", "value")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", full)
+        with pytest.raises(RunFolderError, match=r"mine\.py cannot be written: No space left on device\."):
+            begin_files("agent", "mine", "value")
+
+
+def test_half_of_it_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Path.open
+
+    def full(path: Path, *how: Any, **more: Any) -> Any:
+        if path.name.startswith("test_"):
+            raise OSError(28, "No space left on device")
+        return opened(path, *how, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", full)
+        with pytest.raises(RunFolderError, match=r"test_mine\.py cannot be written"):
+            begin_files("agent", "mine", "value")
+    assert list(Path().iterdir()) == []
+    begin_files("agent", "mine", "value")
 
 
 @pytest.mark.parametrize("kind", KINDS)
