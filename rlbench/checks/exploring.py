@@ -77,10 +77,14 @@ def _evenly(subject: Subject) -> None:
     "explores-as-told", "exploration falls in the env steps that the configuration says, to where it says", group=GROUP
 )
 def explores_as_told(subject: Subject) -> None:
-    if not subject.has("epsilon_end", "epsilon_steps"):
-        raise LeftOut("it has no epsilon_end and epsilon_steps of its own")
+    exactly = subject.has("epsilon_end", "epsilon_steps")
+    if not exactly and not (subject.called("epsilon_steps") or subject.called("epsilon_factor")):
+        raise LeftOut("it has no epsilon_end and epsilon_steps of its own, or none under names that are known")
     if not subject.trial().spec.num_actions:
         raise LeftOut("it takes no single one of several actions")
+    if not exactly:
+        _falls(subject)
+        return
     steps = 120
     start = {"epsilon_start": 1.0} if subject.has("epsilon_start") else {}
     config = subject.config_with(epsilon_end=0.0, epsilon_steps=steps, **start)
@@ -101,12 +105,31 @@ def explores_as_told(subject: Subject) -> None:
                 )
 
 
+def _falls(subject: Subject) -> None:
+    """Epsilon falls in some way, under other names than ours: whether by steps or by episodes is not known."""
+    fast = {"epsilon_steps": 40, "epsilon_factor": 0.8, "epsilon_start": 1.0, "epsilon_end": 0.0}
+    changes = {field: value for name, value in fast.items() if (field := subject.called(name))}
+    trial = subject.trial(num_envs=1, config=subject.config_with(**changes))
+    shares = []
+    for steps in (0, 600):  # 600 are 85 episodes at least, and 0.8 to the power of 85 is 6e-9
+        trial.go(steps)
+        actions, greedy = drawn(trial, 1, 200)
+        shares.append(float(left(actions, greedy).mean()))
+    if shares[1] > 0.3 and shares[1] > 0.6 * shares[0]:
+        said = ", ".join(f"{field} = {value:g}" for field, value in changes.items())
+        raise Fails(
+            f"Expected exploration to fall, with {said}; came other than greedy actions in {shares[0]:.0%} of cases at "
+            f"first, and in {shares[1]:.0%} at env step {trial.env_steps}, after {trial.updates} updates.",
+            "epsilon does not fall",
+        )
+
+
 @row("own-coins", "every env and every seed explores by numbers of its own", group=GROUP)
 def own_coins(subject: Subject) -> None:
-    config = subject.config_with()
-    if subject.has("epsilon_end", "epsilon_steps"):
-        start = {"epsilon_start": 0.5} if subject.has("epsilon_start") else {}
-        config = subject.config_with(epsilon_end=0.5, epsilon_steps=0, **start)
+    half = {"epsilon_start": 0.5, "epsilon_end": 0.5, "epsilon_factor": 1.0}
+    if subject.has("epsilon_steps"):
+        half["epsilon_steps"] = 0
+    config = subject.config_with(**{field: x for name, x in half.items() if (field := subject.called(name))})
     looks, envs = 300, 3
     place = subject.places()[0]
     trial = subject.trial(place, seeds=(0, 1, 2), num_envs=envs, config=config)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 HOLDS, FAILS, LEFT_OUT = "holds", "fails", "left out"
-WIDTH = 110  # characters of a line
+WIDTH = 110  # characters of a line at most; what follows a colon or says more stands below, set in
+INSET, BELOW = 35, 12  # where what a row asks begins, and what there is to say of it
 _COLOURS = {HOLDS: "green", FAILS: "red", LEFT_OUT: "yellow"}
 
 
@@ -47,17 +48,18 @@ class CheckedRow(NamedTuple):
     printed: str = ""
     seconds: float = 0.0
 
-    def lines(self, style: Colouring = bare) -> list[str]:
+    def lines(self, style: Colouring = bare, width: int = WIDTH) -> list[str]:
         """As it stands in the table, with what there is to say of it below."""
         label = "FAILS" if self.status == FAILS else self.status
         head = style(f"{label:9}", fg=_COLOURS[self.status], bold=self.status == FAILS)
-        lines = [f"  {head} {self.name:22} {self.holds}"]
+        first, *more = textwrap.wrap(self.holds, width - INSET)
+        lines = [f"  {head} {self.name:22} {first}", *(" " * INSET + part for part in more)]
         for text in (self.evidence, self.cause and f"Likely: {self.cause}", self.why, self.told):
             for part in text.splitlines():
-                if len(part) <= WIDTH - 12:  # with its columns, if it has some
-                    lines.append(" " * 12 + part)
+                if len(part) <= width - BELOW:  # with its columns, if it has some
+                    lines.append(" " * BELOW + part)
                     continue
-                lines += textwrap.wrap(part, WIDTH, initial_indent=" " * 12, subsequent_indent=" " * 12)
+                lines += textwrap.wrap(part, width, initial_indent=" " * BELOW, subsequent_indent=" " * BELOW)
         return lines
 
 
@@ -109,20 +111,22 @@ class CheckReport(NamedTuple):
         """What was checked, and where."""
         return head(self.agent, self.courses, self.misfits, self.changes)
 
-    def foot(self) -> list[str]:
+    def foot(self, width: int = WIDTH) -> list[str]:
         """What is to be said of all rows together."""
         printed = {row.name: row.printed.strip() for row in self.rows if row.printed.strip()}
         lines = []
         if printed:
             first, where = next(iter(printed.values())).splitlines()[0], list(printed)
             others = f" and {len(where) - 3} rows more" if len(where) > 3 else ""
-            lines.append(f"note: it prints, in {', '.join(where[:3])}{others}: {first[:80]!r}")
+            said = f"note: it prints, in {', '.join(where[:3])}{others}: {first[:80]!r}"
+            lines += textwrap.wrap(said, width, break_long_words=False)
         count = {status: sum(row.status == status for row in self.rows) for status in (HOLDS, FAILS, LEFT_OUT)}
         failing = "nothing fails" if self.ok else f"{count[FAILS]} {'fails' if count[FAILS] == 1 else 'fail'}"
         left = f", {count[LEFT_OUT]} left out" if count[LEFT_OUT] else ""
         hold = f"{count[HOLDS]} {'row holds' if count[HOLDS] == 1 else 'rows hold'}"
         if self.unasked:
-            lines += textwrap.wrap(f"not asked, since time was short: {', '.join(self.unasked)}", WIDTH)
+            unasked = f"not asked, since time was short: {', '.join(self.unasked)}"
+            lines += textwrap.wrap(unasked, width, break_on_hyphens=False)
         return [*lines, f"{self.agent}: {hold}, {failing}{left}; {self.seconds:.0f}s."]
 
     def raise_for_failures(self) -> None:
@@ -136,12 +140,14 @@ class CheckReport(NamedTuple):
             raise AssertionError("\n".join([f"{self.agent} does not conform:", *lines]))
 
 
-def head(agent: str, courses: Sequence[str], misfits: dict[str, str], changes: Sequence[str]) -> list[str]:
+def head(
+    agent: str, courses: Sequence[str], misfits: dict[str, str], changes: Sequence[str], width: int = WIDTH
+) -> list[str]:
     """What is said before the table."""
-    lines = [f"{agent} on {', '.join(courses)}" if courses else agent]
+    lines = textwrap.wrap(f"{agent} on {', '.join(courses)}" if courses else agent, width, break_on_hyphens=False)
     for why in dict.fromkeys(misfits.values()):
         where = ", ".join(course for course, other in misfits.items() if other == why)
-        lines += textwrap.wrap(f"not on {where}: {why}", WIDTH)
+        lines += textwrap.wrap(f"not on {where}: {why}", width, break_on_hyphens=False)
     if changes:
-        lines += textwrap.wrap(f"so that all comes sooner: {', '.join(changes)}", WIDTH)
+        lines += textwrap.wrap(f"so that all comes sooner: {', '.join(changes)}", width, break_on_hyphens=False)
     return lines

@@ -24,7 +24,8 @@ KEPT = (
     "load_state_dict keeps the tensors that it was given, as torch.optim's does: copy_ them, or load copy.deepcopy(it)"
 )
 FORGOTTEN = (
-    "state_dict leaves something out that matters, or load_state_dict does: weights, moments, counters, schedules"
+    "state_dict leaves something out that matters, or load_state_dict does: weights, moments, counters, schedules; or "
+    "random numbers come from elsewhere than what it was given"
 )
 
 

@@ -119,7 +119,8 @@ def ask(
     wanted, unasked = _chosen(rows, without, one.quick)
     watching = watching or Watching()
     first, fit = _ask(BUILDS, lambda: one.try_courses()._asdict(), one, limit or PATIENCE * BUILDS.limit)
-    if fit is not None:
+    built = first.status == HOLDS
+    if built:
         one.fit = Fit(**fit)
     watching.begun(one)
     done, known = [first], {first.evidence: first.name}
@@ -128,10 +129,10 @@ def ask(
         seconds = limit or PATIENCE * row.limit
         if any(before.evidence.startswith(HUNG) for before in done):  # the others will likely hang as well
             seconds = min(seconds, NO_PATIENCE)
-        if fit is None:
+        if not built:
             asked = CheckedRow(row.name, row.group, row.holds, LEFT_OUT, why="it cannot be built")
         else:
-            asked, _ = _ask(row, partial(row.ask, one), one, seconds)
+            asked = _ask_where_it_fits(row, one, seconds)
         same = known.setdefault(asked.evidence, row.name)
         if asked.status == FAILS and same != row.name:
             asked = asked._replace(evidence=f"The same as in {same}.", cause="")
@@ -189,7 +190,8 @@ def _chosen(rows: Sequence[str], without: Sequence[str], quick: bool) -> tuple[l
 
 
 def _ask(row: Question, act: Callable[[], Any], one: Subject, seconds: float) -> tuple[CheckedRow, Any]:
-    """What came of a row, and what ``act``, which asks it, gave within so many seconds."""
+    """What came of a row, and what ``act``, which asks it, gave within so many seconds; or where it fails, the course
+    that the agent may not be meant for, or ""."""
     ended = apart(partial(_answer, act, one), seconds)
     answer, asked = ended.value, CheckedRow(row.name, row.group, row.holds, HOLDS)
     asked = asked._replace(printed=ended.printed, seconds=round(ended.seconds, 3))
@@ -202,11 +204,24 @@ def _ask(row: Question, act: Callable[[], Any], one: Subject, seconds: float) ->
             )
         else:
             evidence, cause = f"Its process {ended.died}, at {where}.", "an agent ends no process, by whatever it calls"
-        return asked._replace(status=FAILS, evidence=evidence, cause=cause), None
+        return asked._replace(status=FAILS, evidence=evidence, cause=cause), ""
     if answer["status"] != HOLDS:
-        return asked._replace(**answer), None
+        misfit = answer.pop("misfit", "")
+        return asked._replace(**answer), misfit
     told = answer["value"] if isinstance(answer["value"], str) else ""
     return asked._replace(told=told), answer["value"]
+
+
+def _ask_where_it_fits(row: Question, one: Subject, seconds: float) -> CheckedRow:
+    """What came of a row. Courses on which it raises, though not on the first, are told of once, and left from then."""
+    asked, misfit = _ask(row, partial(row.ask, one), one, seconds)
+    first, others = asked, []
+    while asked.status == FAILS and misfit:
+        one.fit.why[misfit] = f"it raised there, in {row.name}"
+        asked, misfit = _ask(row, partial(row.ask, one), one, seconds)
+        others += [misfit] * bool(misfit)
+    likewise = f" Likewise on {', '.join(others)}." if others else ""
+    return first._replace(evidence=first.evidence + likewise)
 
 
 def _answer(act: Callable[[], Any], one: Subject) -> dict[str, Any]:
@@ -222,11 +237,10 @@ def _answer(act: Callable[[], Any], one: Subject) -> dict[str, Any]:
         if text is None:  # by what it gave, or by a defect of ours
             where = traceback.extract_tb(e.__traceback__)[-1]
             text = f"{type(e).__name__}: {first_line(e)} ({where.filename}:{where.lineno})"
-        return {"status": FAILS, "evidence": f"It raised, {one.whereabouts()}: {text}", "cause": _misfit(one)}
-
-
-def _misfit(one: Subject) -> str:
-    """What is likely where it raised on a course, but not on the first: many agents are for some spaces alone."""
-    if not one.course or one.course == one.first:
-        return ""
-    return f"a slip; or it is not meant for {one.course}, which it is to say in __init__: raise rlbench.UsageError"
+        misfit = one.course if one.course and one.course != one.first else ""  # many agents are for some spaces alone
+        cause = (
+            f"a slip; or it is not meant for {misfit}, which it is to say in __init__: raise rlbench.UsageError. "
+            "Other rows do not look there"
+        )
+        evidence = f"It raised, {one.whereabouts()}: {text}"
+        return {"status": FAILS, "evidence": evidence, "cause": cause if misfit else "", "misfit": misfit}

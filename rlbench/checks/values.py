@@ -13,7 +13,8 @@ from torch import Tensor
 from ..probing import probes
 from ..probing.answers import LeftOut
 from ..probing.known import Form, Known, Walk, mistaken, picture, solve
-from ..probing.lessons import DISCOUNTS, GAMMA, Glance, discount, in_time, learned, lesson, shown, taught, told
+from ..probing.lessons import GAMMA, Glance, discount, in_time, learned, lesson, shown, taught, told
+from ..probing.names import called
 from ..probing.rows import row
 from ..probing.subject import Subject
 from ..probing.trial import Trial
@@ -58,7 +59,8 @@ def ask(
         **changes: hyper-parameters of this lesson.
     """
     form = form or form_of(subject)
-    given = [getattr(subject.config, name) for name in DISCOUNTS if hasattr(subject.config, name)]
+    name = called(subject.config, "gamma")
+    given = [getattr(subject.config, name)] if name else []
     gamma = GAMMA if discount(subject) or not given else given[0]
     if not given:
         if not known.immediate:

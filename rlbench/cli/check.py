@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,13 +62,15 @@ def check(
     rlbench check dqn --set memory=gru --rows state,width
     """
     from rlbench.checks import suite
-    from rlbench.checks.results import head
+    from rlbench.checks.results import WIDTH, head
     from rlbench.errors import UsageError
     from rlbench.process.places import shown
 
     for path in out:
         if path.suffix.lower() not in ENDINGS:
             raise UsageError(f"--out {shown(path)}: the name must end in {' or '.join(ENDINGS)}.")
+
+    width = min(WIDTH, max(60, shutil.get_terminal_size((WIDTH, 24)).columns))  # of a file or a pipe: all
 
     class Printing(suite.Watching):
         """Prints every row when it has been asked."""
@@ -76,13 +79,13 @@ def check(
 
         def begun(self, subject: "Subject") -> None:
             fits, misfits = suite.fitting(subject)
-            click.echo("\n".join(head(subject.name, fits, misfits, subject.changes)))
+            click.echo("\n".join(head(subject.name, fits, misfits, subject.changes, width)))
 
         def asked(self, row: "CheckedRow") -> None:
             if row.group != self.group:
                 click.echo(f"\n{click.style(row.group, bold=True)}")
             self.group = row.group
-            click.echo("\n".join(row.lines(click.style)))
+            click.echo("\n".join(row.lines(click.style, width)))
 
     with contextlib.redirect_stdout(sys.stderr):  # what the agent's file prints when it is imported
         one = suite.prepared(agent, overrides, env=env, imports=imports, seed=seed, quick=quick)
@@ -101,7 +104,7 @@ def check(
     if as_json:
         click.echo(make[".json"]())
     else:
-        click.echo("\n" + "\n".join(found.foot()))
+        click.echo("\n" + "\n".join(found.foot(width)))
     if not found.ok:
         raise click.exceptions.Exit(1)
 

@@ -4,8 +4,8 @@ A lesson is short where all is well: it ends when two looks in a row find what i
 so that values on their way to somewhere else are not taken for those that are known. Where they are not found it goes
 on to `MOST` steps or `UPDATES` updates, since agents learn at different speeds.
 
-Defaults of hyper-parameters are for long trainings. A lesson changes those that have the names of rlbench's own agents,
-so that a thousand steps are enough; what the user chose, and what an agent calls otherwise, stays as it is.
+Defaults of hyper-parameters are for long trainings. A lesson changes those with names that are known (`names`), so that
+a thousand steps are enough; what the user chose, and what an agent calls otherwise, stays as it is.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,21 +19,22 @@ from torch import Tensor
 from ..agent import AgentConfig
 from ..types import Extras, Spec
 from .answers import Fails, LeftOut
+from .names import number, step_sizes
 from .subject import Subject
 from .trial import Trial
 
 GAMMA = 0.8
-DISCOUNTS = ("gamma", "discount", "discount_factor")  # what agents call it
 LEAST, BETWEEN, MOST = 450, 150, 6_000  # env steps per seed: before the first look, between two, before giving up
 UPDATES = 2_500  # after which it is given up, too
 SEEDS, ENVS = (0, 1, 2), 4  # at most 4 envs: as many as the agent's runs have by default
 
 #: Set to this.
 _SET: dict[str, Any] = {
-    "epsilon_start": 1.0, "epsilon_end": 1.0, "epsilon_decay": 0.0, "learning_rate_end": None,
+    "epsilon_start": 1.0, "epsilon_end": 1.0, "epsilon_factor": 1.0, "learning_rate_end": None,
     "alpha": 0.1, "alpha_learning_rate": 1e-2, "entropy_weight": 0.0, "noise_correlation": 0.0,
 }  # fmt: skip
-_LEAST: dict[str, float] = {"learning_rate": 3e-3, "tau": 0.1}  # raised to this, where it is lower
+_STEP_SIZE = 3e-3  # and step sizes are raised to this, where they are smaller
+_LEAST: dict[str, float] = {"tau": 0.1}  # likewise
 _MOST: dict[str, int] = {  # or lowered
     "batch_size": 16, "learning_starts": 64, "capacity": 2_000, "rollout_steps": 8, "target_update_every": 4,
 }  # fmt: skip
@@ -63,16 +64,19 @@ def suited(subject: Subject, **changes: Any) -> AgentConfig:
     """
     now = subject.config
     usual = {name: getattr(now, name) for name in subject.fit.short}
-    known = {name: value for name, value in {**_SET, **changes}.items() if subject.has(name)}
-    for limits, better in ((_LEAST, max), (_MOST, min)):
+    known = {field: value for name, value in {**_SET, **changes}.items() if (field := subject.called(name))}
+    least = dict.fromkeys(step_sizes(now, subject.given), _STEP_SIZE)
+    least |= {field: limit for name, limit in _LEAST.items() if (field := subject.called(name))}
+    most = {field: limit for name, limit in _MOST.items() if (field := subject.called(name))}
+    for limits, better in ((least, max), (most, min)):
         for name, limit in limits.items():
-            if subject.has(name) and name not in known and isinstance(getattr(now, name), int | float):
+            if name not in known and number(getattr(now, name)):
                 known[name] = better(getattr(now, name), limit)
-    if (name := discount(subject)) and name not in changes:
-        known[name] = GAMMA
-    hidden = getattr(now, "hidden", None)
-    if subject.has("hidden") and isinstance(hidden, tuple):
-        known["hidden"] = tuple(min(WIDTH, width) for width in hidden)
+    if name := discount(subject):
+        known.setdefault(name, GAMMA)
+    hidden = subject.called("hidden")
+    if hidden and isinstance(getattr(now, hidden), tuple):
+        known[hidden] = tuple(min(WIDTH, width) for width in getattr(now, hidden))
     return subject.config_with(**{**usual, **known})
 
 
@@ -80,18 +84,15 @@ def in_time(subject: Subject) -> None:
     """Raises LeftOut where the user chose a target network that hardly moves in a lesson: values come from it."""
     c = suited(subject)
     tau, every = (getattr(c, name, 1) for name in ("tau", "target_update_every"))
-    if subject.given & {"tau", "target_update_every"} and _number(tau) and _number(every) and every > LAG * tau:
+    if subject.given & {"tau", "target_update_every"} and number(tau) and number(every) and every > LAG * tau:
         text = ", ".join(f"{name} {getattr(c, name):g}" for name in ("tau", "target_update_every") if hasattr(c, name))
         raise LeftOut(f"with {text}, values take longer to pass from step to step than it lasts")
 
 
 def discount(subject: Subject) -> str:
     """The hyper-parameter that a lesson sets to `GAMMA`; "": none, or the user chose it."""
-    return next((n for n in DISCOUNTS if subject.has(n) and _number(getattr(subject.config, n))), "")
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    name = subject.called("gamma")
+    return name if name and number(getattr(subject.config, name)) else ""
 
 
 def lesson(subject: Subject, env: type[gymnasium.Env[Any, Any]], kwargs: Mapping[str, Any], **changes: Any) -> Trial:
@@ -102,7 +103,15 @@ def lesson(subject: Subject, env: type[gymnasium.Env[Any, Any]], kwargs: Mapping
         LeftOut: it does not take the hyper-parameters, or has nothing that could be learned.
     """
     envs = min(ENVS, dict(subject.cls.run_defaults).get("num_envs", 1))
-    made = subject.trial(env, SEEDS, envs, config=suited(subject, **changes), env_kwargs=kwargs, total_steps=MOST)
+    lifted = subject.quick and hasattr(subject.cls, "origin")  # its seeds are computed one after the other
+    made = subject.trial(
+        env,
+        SEEDS[:1] if lifted else SEEDS,
+        envs,
+        config=suited(subject, **changes),
+        env_kwargs=kwargs,
+        total_steps=MOST,
+    )
     if not made.held()["agent"]:
         raise LeftOut("it has no state, and so learns nothing")
     return made
@@ -124,7 +133,7 @@ def taught(
         LeftOut: it learns nothing of that.
     """
 
-    silent = True
+    silent, first = True, look(trial) if needs else Glance(False)
 
     def go(steps: int) -> Glance:
         nonlocal silent
@@ -132,7 +141,7 @@ def taught(
         return look(trial)
 
     before, found = Glance(False), go(least)
-    if silent and not trial.updates and needs:
+    if needs and silent and not trial.updates and found == first:
         raise LeftOut(f"it learns nothing {needs}")
     while trial.env_steps < most and trial.updates < UPDATES and not (before.right and found.right):
         before, found = found, go(BETWEEN)
@@ -144,7 +153,7 @@ def learned(subject: Subject, found: Glance) -> None:
     if found.right:
         return
     cause = found.cause
-    if not found.known and not hasattr(subject.config, "learning_rate"):  # which would have been raised
+    if not found.known and not step_sizes(subject.config):  # which would have been raised
         slow = "it learns slowly, by a step size of another name: --set a larger one"
         cause = f"{cause}; or {slow}" if cause else slow
     raise Fails(f"Expected {found.expected}; came {found.came}, {subject.whereabouts()}.", cause)

@@ -1,4 +1,4 @@
-"""Hyper-parameters that make all come sooner, for agents that have them under the project's names."""
+"""Hyper-parameters that make all come sooner, for agents that have them under names that are known."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -7,8 +7,9 @@ from pydantic import ValidationError
 
 from ..agent import AgentConfig
 from ..numbers import exact
+from .names import called
 
-# What hyper-parameters become at most on courses, where they have these names (CONTRIBUTING.md): all comes sooner.
+# What hyper-parameters become at most on courses, under these names (CONTRIBUTING.md) or like ones: all comes sooner.
 SHORT: dict[str, int] = {
     "learning_starts": 20,
     "epsilon_steps": 60,
@@ -32,7 +33,8 @@ def shortened(config: AgentConfig, given: Collection[str]) -> dict[str, Any]:
         config: as they were asked for.
         given: those that the user chose, which stay.
     """
-    short = {name: x for name in SHORT if name not in given and (x := _shorter(config, name)) is not None}
+    fields = {field: most for name, most in SHORT.items() if (field := called(config, name, given))}
+    short = {field: x for field, most in fields.items() if (x := _shorter(getattr(config, field), most)) is not None}
     while short:
         try:
             changed(config, short)
@@ -43,9 +45,8 @@ def shortened(config: AgentConfig, given: Collection[str]) -> dict[str, Any]:
     return short
 
 
-def _shorter(config: AgentConfig, name: str) -> Any:
-    """What a hyper-parameter is to become; None: it stays as it is, or there is none."""
-    value, most = getattr(config, name, None), SHORT[name]
+def _shorter(value: Any, most: int) -> Any:
+    """What a hyper-parameter is to become; None: it stays as it is."""
     if isinstance(value, (tuple, list)) and all(isinstance(x, int) for x in value):
         smaller = type(value)(min(x, most if i == 0 else 9) for i, x in enumerate(value))
         return None if smaller == value else smaller

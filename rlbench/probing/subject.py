@@ -17,6 +17,7 @@ from ..seed_axis import AxisError, axes_of
 from .answers import LeftOut
 from .courses import COURSES, Course
 from .fault import raised
+from .names import called
 from .shorter import changed, shortened, told
 from .trial import Trial
 
@@ -153,6 +154,10 @@ class Subject:
         """Whether it has hyper-parameters of these names that the user left to us."""
         fields = type(self.config).model_fields
         return all(name in fields and name not in self.given for name in names)
+
+    def called(self, name: str) -> str:
+        """The hyper-parameter that it calls so, or by another name that is known; "" if none was left to us."""
+        return called(self.config, name, self.given)
 
     def config_with(self, **changes: Any) -> AgentConfig:
         """Its hyper-parameters as on courses, with changes.

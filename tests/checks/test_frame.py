@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rlbench import Learner
 from rlbench.checks import assert_conforms, check, suite
-from rlbench.checks.results import FAILS, HOLDS, LEFT_OUT, CheckedRow, CheckReport
+from rlbench.checks.results import FAILS, HOLDS, LEFT_OUT, CheckedRow, CheckReport, head
 from rlbench.checks.suite import names
 from rlbench.cli import main
 from rlbench.probing.rows import ROWS, row
@@ -174,6 +174,14 @@ def test_who_raises_on_a_later_course_alone_is_told_how_to_say_that_it_is_not_me
     assert not one_row(RaisesInAct).cause  # on the first: a slip
 
 
+def test_where_it_raised_on_a_later_course_other_rows_do_not_look() -> None:
+    found = check(OfVectorsAlone, rows=["actions", "evaluation", "parameters-move"])
+    assert [row.status for row in found.rows] == [HOLDS, FAILS, HOLDS, HOLDS]
+    assert "Likewise on pixels, masked-indices." in found.rows[1].evidence
+    assert found.courses == ["vector", "masked"]
+    assert found.misfits["indices"] == "it raised there, in actions"
+
+
 def test_once_a_row_has_hung_the_others_are_given_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suite, "PATIENCE", 0.1)
     monkeypatch.setattr(suite, "NO_PATIENCE", 0.5)
@@ -233,8 +241,20 @@ def test_what_it_prints_is_a_note(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("width", [60, 80, 110])
+def test_the_table_fits_the_terminal(width: int) -> None:
+    found = check(Prints, rows=["actions", "device", "n-step"], quick=True)
+    found = found._replace(unasked=["worth-waiting", "large-rewards"] * 9, misfits={"pixels": "far too many " * 9})
+    failing = found.rows[1]._replace(status=FAILS, evidence="Expected this and that. " * 9, cause="of this. " * 20)
+    rows = [*found.rows, failing]
+    lines = [line for row in rows for line in row.lines(width=width)]
+    lines += [*head(found.agent, found.courses, found.misfits, ["name 1 -> 2"] * 20, width), *found.foot(width)]
+    assert max(map(len, lines)) <= width
+    assert " ".join(" ".join(lines).split()).count("worth-waiting, large-rewards") == 9
+
+
 def test_failures_are_an_assertion_with_the_evidence() -> None:
-    with pytest.raises(AssertionError, match=r"RaisesInAct does not conform:\n +FAILS +actions .*\n.*\n.*of mine"):
+    with pytest.raises(AssertionError, match=r"RaisesInAct does not conform:\n +FAILS +actions (.*\n)+.*of mine"):
         assert_conforms(RaisesInAct, rows=["actions"])
 
 
@@ -300,7 +320,8 @@ def test_a_wrong_request_is_one_line(text: str | None, words: list[str], said: s
     assert "--agent" not in last[0]
 
 
-def test_the_command_tells_and_exits(tmp_path: Path) -> None:
+def test_the_command_tells_and_exits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # more than it makes use of
     result = rlbench("check", "dqn", "--rows", "actions,metrics", "--out", tmp_path / "found.txt")
     assert result.exit_code == 0, result.output
     assert "dqn: 3 rows hold, nothing fails" in result.stdout

@@ -15,6 +15,7 @@ from rlbench.probing import lessons, probes
 from rlbench.probing.answers import LeftOut
 from rlbench.probing.known import mistaken, solve
 from rlbench.probing.lessons import Glance, suited, taught
+from rlbench.probing.names import called
 from rlbench.probing.request import subject
 from rlbench.probing.subject import Subject
 from rlbench.recipe.registry import find_agent, given_class
@@ -77,6 +78,23 @@ def test_who_learns_nothing_of_what_some_do_not_learn_is_left_out() -> None:
     assert lasts(set())[0] >= 1_600  # of what all learn it is not
 
 
+class LearnsInObserve(QLearning):
+    """Counts no updates and tells no metrics, as who learns where it sees; a time limit is a termination to it."""
+
+    def observe(self, transition: Any) -> None:
+        super().observe(transition._replace(terminated=transition.terminated | transition.truncated))
+        super().update()
+        self.updates = 0
+
+    def update(self) -> dict[str, float]:
+        return {}
+
+
+def test_who_learns_in_observe_and_tells_nothing_of_it_is_not_left_out() -> None:
+    found = check(LearnsInObserve, rows=["time-limit"]).rows[-1]
+    assert (found.status, found.cause) == ("fails", "a time limit is taken for a termination")
+
+
 def test_hyper_parameters_become_such_that_a_short_lesson_is_enough() -> None:
     dqn: Any = suited(made("dqn"))
     assert (dqn.gamma, dqn.learning_rate, dqn.tau, dqn.learning_starts, dqn.epsilon_end) == (0.8, 3e-3, 0.1, 64, 1.0)
@@ -124,6 +142,61 @@ def test_a_discount_is_known_by_its_other_names() -> None:
     assert "it learns slowly, by a step size of another name" in failure.cause
     chosen = check(Discounting, rows=["delayed-reward"], overrides={"discount": 0.5})
     assert chosen.ok
+
+
+class OthersNames(AgentConfig):
+    """As those call theirs who come from elsewhere."""
+
+    actor_lr: float = 1e-4
+    critic_lr: float = 1e-2
+    lr_decay: float = 0.9
+    step_size_schedule: str = "linear"
+    buffer_size: int = 50_000
+    warmup_steps: int = 1_000
+    hidden_sizes: tuple[int, ...] = (256, 8)
+    eps_start: float = 0.9
+    eps_min: float = 0.01
+    eps_decay: float = 0.995
+    eps: float = 1e-8
+    epsilon: float = 0.2
+    ent_coef: float = 0.01
+
+
+class NamedByOthers(Discounting):
+    Config = OthersNames
+
+    def __init__(self, spec: Spec, config: Any, streams: Any) -> None:
+        super().__init__(spec, ByAnotherName(), streams)
+
+
+def test_hyper_parameters_are_known_by_the_names_that_others_give_them() -> None:
+    one = made_of(NamedByOthers)
+    assert suited(one).model_dump() == {
+        "actor_lr": 3e-3,
+        "critic_lr": 1e-2,
+        "lr_decay": 0.9,
+        "step_size_schedule": "linear",
+        "buffer_size": 2_000,
+        "warmup_steps": 64,
+        "hidden_sizes": (32, 8),
+        "eps_start": 1.0,
+        "eps_min": 1.0,
+        "eps_decay": 1.0,  # a factor, since it is below 1
+        "eps": 1e-8,
+        "epsilon": 0.2,  # of a clip, perhaps
+        "ent_coef": 0.0,
+    }
+    assert one.changes == ["warmup_steps 1000 -> 20", "buffer_size 50000 -> 240", "hidden_sizes [256, 8] -> [17, 8]"]
+    chosen = suited(made(given_class(NamedByOthers), "eps_min=0.1", "actor_lr=1e-5")).model_dump()
+    assert (chosen["eps_min"], chosen["actor_lr"], chosen["eps_start"]) == (0.1, 1e-5, 1.0)
+
+
+def test_a_number_of_steps_is_told_from_a_factor() -> None:
+    for decay, name in ((0.99, "epsilon_factor"), (5_000, "epsilon_steps"), (0.01, "")):
+        config = OthersNames(eps_decay=decay)
+        assert [called(config, each) for each in ("epsilon_factor", "epsilon_steps")] == [
+            "eps_decay" if each == name else "" for each in ("epsilon_factor", "epsilon_steps")
+        ]
 
 
 def test_what_the_user_chose_stays_as_it_is() -> None:
@@ -230,9 +303,3 @@ def test_who_does_not_do_what_is_paid_for_is_told_so() -> None:
     found = check(Stubborn, rows=["observed-action"]).rows[-1]
     assert found.status == "fails"
     assert found.evidence.startswith("Expected the actions [0, 1]; came [0, 0], on Walk after 6,000 steps")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("agent", ["dqn", "ppo", "pqn", "q_learning", "reinforce", "sac", "sarsa"])
-def test_agents_that_come_along_find_all_values(agent: str) -> None:
-    check(agent, rows=["values"], seed=11).raise_for_failures()

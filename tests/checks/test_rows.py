@@ -388,6 +388,45 @@ class EndsExploringNowhere(Sound):
         return max(super().epsilon(), 0.05)
 
 
+class OthersNames(AgentConfig):
+    """Names of those who come from elsewhere: a factor an episode, and at first all is drawn."""
+
+    eps_start: float = 1.0
+    eps_min: float = 0.05
+    eps_decay: float = 0.999
+
+
+class NamedByOthers(Sound):
+    """Sound, with epsilon of its own."""
+
+    Config = OthersNames  # type: ignore[assignment]
+
+    def __init__(self, spec: Spec, config: Any, streams: Any) -> None:
+        super().__init__(spec, SoundConfig(), streams)
+        self.own, self.episodes = config, torch.zeros(spec.num_seeds)
+
+    def epsilon(self) -> Any:
+        return (self.own.eps_start * self.own.eps_decay**self.episodes).clamp(self.own.eps_min).unsqueeze(1)  # (S, 1)
+
+    def observe(self, transition: Transition) -> None:
+        super().observe(transition)
+        self.episodes += (transition.terminated | transition.truncated).sum(1)
+
+
+@caught_by("explores-as-told", "Expected exploration to fall, with eps_decay = 0.8, eps_start = 1, eps_min = 0; came")
+class NeverExploresLessByAnotherName(NamedByOthers):
+    def epsilon(self) -> Any:
+        return self.own.eps_start
+
+
+@caught_by("own-coins", "Expected env 0 and env 1 of a seed to explore independently")
+class OneCoinByAnotherName(NamedByOthers):
+    def explored(self, greedy: Tensor) -> Tensor:
+        coin = self.stream.uniform(1)
+        draws = self.stream.integers(greedy.shape[1], self.num_actions)
+        return torch.where(coin < self.epsilon(), draws, greedy)
+
+
 @caught_by("own-coins", "Expected env 0 and env 1 of a seed to explore independently")
 class OneCoinForAllEnvs(Sound):
     def explored(self, greedy: Tensor) -> Tensor:
@@ -921,4 +960,8 @@ def test_what_cannot_be_asked_is_left_out_and_says_why() -> None:
     found = {row.name: row for row in check(Bare, rows=["by-env-steps", "explores-as-told", "replay-keeps"]).rows}
     assert [row.status for row in found.values()] == [HOLDS, *[LEFT_OUT] * 3]
     assert found["by-env-steps"].why == "it has no learning_starts, train_every or rollout_steps"
-    assert found["explores-as-told"].why == "it has no epsilon_end and epsilon_steps of its own"
+    assert found["explores-as-told"].why.startswith("it has no epsilon_end and epsilon_steps of its own")
+
+
+def test_exploration_under_other_names_that_falls_is_taken_for_what_it_is() -> None:
+    assert check(NamedByOthers, rows=["explores-as-told", "own-coins"]).ok
