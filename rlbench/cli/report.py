@@ -13,6 +13,7 @@ from . import options
 @options.out("The page to write.", default="report.html", show_default=True)
 @click.option("--title", help="Title of the page.  [default: agent and environment]")
 @click.option("--no-video", is_flag=True, help="Leave out the episodes of training.")
+@click.option("--no-inside", is_flag=True, help="Leave out what the agents look like inside.")
 @options.agent_codes
 @options.env_codes
 @options.imports
@@ -21,14 +22,16 @@ def report(
     out: Path,
     title: str | None,
     no_video: bool,
+    no_inside: bool,
     agents: tuple[str, ...],
     envs: tuple[str, ...],
     imports: tuple[str, ...],
 ) -> None:
     """Write one self-contained page about one agent, or about several that are compared with the first.
 
-    Verdict, curves, episodes of training to watch, every seed, recipe, versions, and how to repeat it. Each RUN is a
-    run folder, several joined with commas, a folder that holds runs, or a quoted pattern; NAME= in front names it.
+    Verdict, curves, episodes of training to watch, every seed, the agents inside, recipe, versions, and how to repeat
+    it. Each RUN is a run folder, several joined with commas, a folder that holds runs, or a quoted pattern; NAME= in
+    front names it.
 
     \b
     rlbench report runs/cartpole --out cartpole.html
@@ -39,7 +42,9 @@ def report(
 
     for env in envs:
         imports = options.with_env(imports, env)
-    written = write_report(runs, out, title=title, video=not no_video, agents=agents, imports=imports)
+    written = write_report(
+        runs, out, title=title, video=not no_video, look=not no_inside, agents=agents, imports=imports
+    )
     found = written.findings
     options.tell((*found.warnings, *written.notes))
     for sentence in found.comparison.verdicts if found.comparison else ():

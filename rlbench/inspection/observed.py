@@ -11,7 +11,7 @@ from torch import Tensor
 from ..agent import Agent
 from ..border.extras import read_one
 from ..border.observations import Unfit
-from ..errors import CheckpointError, EnvError, UsageError
+from ..errors import CheckpointError, EnvError, UsageError, first_line
 from ..rollout.env_batch import EnvBatch
 from ..rollout.loop import run
 from ..runfolder.journal import Entry
@@ -59,7 +59,7 @@ class Observed(NamedTuple):
     """Episodes of one seed, in the order in which they came.
 
     Attributes:
-        courses: at least one.
+        courses: at least one, but where none could be run again.
         source: where they are from, for people: "greedy episodes".
         notes: what is to be known of that.
     """
@@ -72,15 +72,20 @@ class Observed(NamedTuple):
 def recorded(recording: Recording, trained: Trained, seed: int) -> Observed | None:
     """The newest episodes of a seed's training, run again from their seeds and actions; None where there are none.
 
+    Of a damaged journal those before the damage, perhaps none, and a note.
+
     Args:
         recording: of the run.
         trained: of the same run; its environment says what its agent wants.
         seed: a seed number.
     """
+    entries, notes = list[Entry](), list[str]()
     try:
-        entries = recording.entries(seed)
-    except (UsageError, CheckpointError):
+        entries.extend(recording.journal(seed).entries())
+    except UsageError:
         return None
+    except CheckpointError as e:
+        notes.append(first_line(e).rstrip("."))
     chosen: list[Entry] = []
     for entry in reversed(entries[-EPISODES:]):
         if sum(one.episode_length for one in chosen) >= _most(trained) and len(chosen) > 1:
@@ -99,14 +104,11 @@ def recorded(recording: Recording, trained: Trained, seed: int) -> Observed | No
             strayed += not same
             room -= len(course.rewards)
             courses += [course] if course.rewards else []
-    if not courses:
-        return None
-    notes = (
-        (f"{strayed} of {len(courses)} episodes of seed {seed} did not repeat themselves: these are other ones",)
-        if strayed
-        else ()
-    )
-    return Observed(courses, "the newest episodes of training, run again", notes)
+    if strayed:
+        notes.append(
+            f"{strayed} of {len(courses)} episodes of seed {seed} did not repeat themselves: these are other ones"
+        )
+    return Observed(courses, "the newest episodes of training, run again", tuple(notes)) if courses or notes else None
 
 
 def played(agent: Agent, trained: Trained, seed: int) -> Observed:
@@ -130,7 +132,7 @@ def played(agent: Agent, trained: Trained, seed: int) -> Observed:
     finally:
         envs.close()
     courses += [_course(part, False) for part in under_way if part] if not courses else []
-    return Observed(courses, "greedy episodes, as there is no journal of training")
+    return Observed(courses, "greedy episodes, as none of training can be run again")
 
 
 def _again(env: Witness, trained: Trained, entry: Entry, room: int) -> tuple[SeenEpisode, bool]:

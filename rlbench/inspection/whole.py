@@ -70,6 +70,7 @@ def inspect(
     seed: int | Literal["all"] = "all",
     agent: str | type | None = None,
     imports: Sequence[str] = (),
+    most: int | None = None,
 ) -> Inspection:
     """Look into a checkpoint, or the newest one of a run folder. Nothing in the folder changes.
 
@@ -78,6 +79,7 @@ def inspect(
         seed: one seed number, or all of them.
         agent: where its code is, if it is code of your own.
         imports: modules that register the environment.
+        most: of so many seeds at most, evenly spread, and a note says of which; None: of all.
 
     Raises:
         CheckpointError: missing, damaged, or not a checkpoint.
@@ -94,11 +96,17 @@ def inspect(
     if trained.recipe.hyper.get("normalise_rewards") and gamma is not None:
         notes.append("rewards are normalised before they are learned from: values are in other units than returns")
         gamma = None
+    chosen = list(enumerate(trained.seeds))
+    if most is not None and len(chosen) > most:
+        chosen = [chosen[i] for i in np.linspace(0, len(chosen) - 1, most).round().astype(int)]
+        named = ", ".join(str(number) for _, number in chosen)
+        notes.append(f"of {len(trained.seeds)} seeds {most} were looked into: {named}")
     with staying(), agent_code(trained.recipe.agent):
-        for i, number in enumerate(trained.seeds):
+        for i, number in chosen:
             one = _alone(trained, state, i, number)
-            observed = (recording and recorded(recording, trained, number)) or played(one, trained, number)
-            notes += [note for note in observed.notes if note not in notes]
+            observed = recording and recorded(recording, trained, number)
+            notes += [note for note in (observed.notes if observed else ()) if note not in notes]
+            observed = observed if observed and observed.courses else played(one, trained, number)
             sources.append(observed.source)
             found, told = _look(buffers, one, number, observed, gamma)
             looks.append(found)

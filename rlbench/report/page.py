@@ -15,6 +15,8 @@ from ..version import __version__
 from .appendix import method, recipes, reproduce, setting
 from .charts import charts, shown_chart
 from .findings import Findings, gather
+from .inside import STYLE
+from .inside_runs import RunInside, inside, look_inside
 from .reels import EnvReels, env_reels
 from .results import listed, numbers, plural, verdict
 from .seeds import seeds
@@ -35,6 +37,7 @@ def write_report(
     *,
     title: str | None = None,
     video: bool = True,
+    look: bool = True,
     agents: Sequence[str] = (),
     imports: Sequence[str] = (),
 ) -> Report:
@@ -45,7 +48,9 @@ def write_report(
         out: the page; it appears whole or not at all.
         title: of the page; None: agent and environment.
         video: whether episodes of training are run again, to be watched on the page.
-        agents: code of agents, as file.py:Class; without it the video of such an agent shows no Q-values.
+        look: whether the agents are looked into.
+        agents: code of agents, as file.py:Class; without it the video of such an agent shows no Q-values, and it cannot
+            be looked into.
         imports: modules that register environments; without them such an environment has no video.
 
     Raises:
@@ -59,11 +64,17 @@ def write_report(
         films = (
             [env_reels(found.contestants, env, agents, imports, len(found.envs)) for env in found.envs] if video else []
         )
-    size = write_page(path, page(found, films, title), "--out FILE")
+        looks = look_inside(found.contestants, agents, imports) if look else ([], 0)
+    size = write_page(path, page(found, films, title, looks), "--out FILE")
     return Report(path, size, found, tuple(note for one in films for note in one.notes))
 
 
-def page(found: Findings, films: Sequence[EnvReels] = (), title: str | None = None) -> str:
+def page(
+    found: Findings,
+    films: Sequence[EnvReels] = (),
+    title: str | None = None,
+    looks: tuple[Sequence[RunInside], int] = ((), 0),
+) -> str:
     """The page itself."""
     title = title or _title(found)
     parts = [
@@ -72,6 +83,7 @@ def page(found: Findings, films: Sequence[EnvReels] = (), title: str | None = No
         ("watch", "Watch it learn", _films(films)),
         ("numbers", "In numbers", numbers(found) + listed("Notes", found.notes, "notes")),
         ("seeds", "Every seed", seeds(found)),
+        ("inside", "Inside the agent" if len(looks[0]) == 1 else "Inside the agents", inside(*looks)),
         ("recipe", "Recipe", recipes(found)),
         ("setting", "Environment, versions, machine", setting(found)),
         ("reproduce", "How to reproduce it", reproduce(found)),
@@ -83,7 +95,7 @@ def page(found: Findings, films: Sequence[EnvReels] = (), title: str | None = No
     main = f"""<header><h1>{escape(title)}</h1>{about}</header>
 {body}
 <footer>Made by rlbench {__version__}. One file, without network: save it, send it, open it anywhere.</footer>"""
-    return document(title, player.style() + asset("report.css"), main, player.script(), asset("report.js"))
+    return document(title, player.style() + asset("report.css") + STYLE, main, player.script(), asset("report.js"))
 
 
 def _title(found: Findings) -> str:

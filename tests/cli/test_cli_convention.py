@@ -41,7 +41,7 @@ def options(name: str) -> dict[str, click.Option]:
 @pytest.mark.parametrize("name", main.commands)
 def test_json_prints_and_out_writes(name: str) -> None:
     known = options(name)
-    for flag in ("--json", "--latex", "--once", "--human", "--no-render", "--no-video", "--rebuild"):
+    for flag in ("--json", "--latex", "--once", "--human", "--no-render", "--no-video", "--no-inside", "--rebuild"):
         if flag in known:
             assert known[flag].is_flag, f"{flag} takes no file"
     if "--json" in known:
