@@ -1,8 +1,12 @@
 """Asks the rows of an agent, each in a process of its own, and tells what came."""
 
+import contextlib
 import fnmatch
+import importlib
+import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -192,8 +196,10 @@ def _chosen(rows: Sequence[str], without: Sequence[str], quick: bool) -> tuple[l
 def _ask(row: Question, act: Callable[[], Any], one: Subject, seconds: float) -> tuple[CheckedRow, Any]:
     """What came of a row, and what ``act``, which asks it, gave within so many seconds; or where it fails, the course
     that the agent may not be meant for, or ""."""
-    ended = apart(partial(_answer, act, one), seconds)
-    answer, asked = ended.value, CheckedRow(row.name, row.group, row.holds, HOLDS)
+    ended = apart(partial(_answer_and_imports, act, one), seconds)
+    answer, imports = ended.value or (None, [])
+    _import(imports)
+    asked = CheckedRow(row.name, row.group, row.holds, HOLDS)
     asked = asked._replace(printed=ended.printed, seconds=round(ended.seconds, 3))
     if answer is None:
         where = under_way(ended.stack, one.cls) or "where none of its own code was under way"
@@ -222,6 +228,21 @@ def _ask_where_it_fits(row: Question, one: Subject, seconds: float) -> CheckedRo
         others += [misfit] * bool(misfit)
     likewise = f" Likewise on {', '.join(others)}." if others else ""
     return first._replace(evidence=first.evidence + likewise)
+
+
+def _answer_and_imports(act: Callable[[], Any], one: Subject) -> tuple[dict[str, Any], list[str]]:
+    """What came of ``act``, and which modules of torch's it was the first to need."""
+    before = set(sys.modules)
+    answer = _answer(act, one)
+    return answer, [name for name in sys.modules if name.startswith("torch.") and name not in before]
+
+
+def _import(modules: list[str]) -> None:
+    """Once, so that not every row has to: `torch.optim` takes seconds to import what it needs."""
+    with contextlib.suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in modules:
+            importlib.import_module(name)
 
 
 def _answer(act: Callable[[], Any], one: Subject) -> dict[str, Any]:

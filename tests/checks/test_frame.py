@@ -1,5 +1,6 @@
 """How an agent is checked: where it fits, what becomes of code that is bad in any way, and what is told of it."""
 
+import importlib
 import json
 import os
 import re
@@ -381,3 +382,20 @@ def test_the_page_tells_of_every_row() -> None:
     table = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
     told = [name for cell in table for name in re.findall(r"`([\w-]+)`", cell)]
     assert {"builds", *names()} == set(told)
+
+
+class ImportsAsTorchDoes(Sound):
+    """Needs, when it is built, a part of torch's that nobody has needed before."""
+
+    def __init__(self, spec: Any, config: Any, streams: Any) -> None:
+        super().__init__(spec, config, streams)
+        importlib.import_module(SELDOM)
+
+
+SELDOM = "torch.utils.show_pickle"
+
+
+def test_what_torch_imports_late_is_imported_once_and_not_by_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, SELDOM, raising=False)
+    assert check(ImportsAsTorchDoes, rows=["metrics"]).ok
+    assert SELDOM in sys.modules  # of the process that rows are forked from
