@@ -45,7 +45,7 @@ class Recent:
         self.seeds, self.num_envs, self.in_order, self._said = seeds, num_envs, in_order, tuple(said)
         self._want = IMAGES if images else STATES
         each = 1 if in_order else num_envs  # states that a step gives
-        steps = every // num_envs
+        self._every, steps = every, every // num_envs
         self._first = max(steps - self._want, 0) if in_order else 0  # of those between two looks
         self._gap = 1 if in_order else max(steps * each // self._want, 1)
         self._kept: list[tuple[Tensor, dict[str, Tensor], Tensor]] = []
@@ -107,16 +107,28 @@ class Recent:
         self._action = newest
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the states since the last look: a resumed run looks at those that follow."""
+        """Everything, the states since the last look too: a resumed run then looks at what it would have looked at."""
         self._fold()
         names = ("low", "high", "rewarded", "ended", "same_since")
-        kept = {name: torch.from_numpy(getattr(self, name).copy()) for name in names}
-        return {**kept, "action": None if self._action is None else torch.from_numpy(self._action.copy())}
+        kept: dict[str, Any] = {name: torch.from_numpy(getattr(self, name).copy()) for name in names}
+        kept["action"] = None if self._action is None else torch.from_numpy(self._action.copy())
+        kept["since"] = {
+            "every": self._every,
+            "count": self._count,
+            "obs": [obs for obs, _, _ in self._kept],
+            "said": [said for _, said, _ in self._kept],
+            "done": [done for _, _, done in self._kept],
+        }
+        return kept
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in ("low", "high", "rewarded", "ended", "same_since"):
             getattr(self, name)[:] = state[name].numpy()
         self._action = None if state["action"] is None else state["action"].numpy().copy()
+        since = state.get("since")
+        if since and since["every"] == self._every:  # with another cadence other states are chosen
+            self._count = int(since["count"])
+            self._kept = list(zip(since["obs"], since["said"], since["done"], strict=True))
 
 
 def _episode(part: Sequence[tuple[Tensor, dict[str, Tensor]]]) -> SeenEpisode:

@@ -24,6 +24,7 @@ from ..runfolder.tables import COLUMNS
 from ..track.tracker import Tracker
 
 FLUSH_SECONDS = 1.0
+TORN = 4096  # bytes; far more than a line
 
 
 class Recorder:
@@ -54,6 +55,7 @@ class Recorder:
         self._files: dict[str, TextIO] = {}
         self._writers: dict[str, Any] = {}
         self._metric_names: list[str] | None = None
+        self._debug_names: list[str] | None = None
         self.journal = Journal(folder, seeds, codec)
         try:
             if resume is not None:
@@ -127,10 +129,11 @@ class Recorder:
         if DEBUG not in self._files:
             self._open(DEBUG, None)
         writer = self._writers[DEBUG]
-        if self._files[DEBUG].tell() == 0:
+        if self._debug_names is None:
+            self._debug_names = list(values)
             writer.writerow((*COLUMNS[DEBUG], *values))
         for s in training:
-            row = ("" if values[name][s] != values[name][s] else f"{values[name][s]:.6g}" for name in values)
+            row = (_short(values[name][s]) if name in values else "" for name in self._debug_names)
             writer.writerow((self.seeds[s], env_steps, updates, *row))
         told = {f"debug/{name}": {self.seeds[s]: x[s] for s in training if x[s] == x[s]} for name, x in values.items()}
         self.tracker.numbers({name: known for name, known in told.items() if known}, env_steps)
@@ -174,8 +177,30 @@ class Recorder:
         if size is not None and path.exists():
             os.truncate(path, min(size, path.stat().st_size))
         file = path.open("a+", newline="", encoding="utf-8")
+        if size is not None:
+            _cut_torn(file)
         self._files[name], self._writers[name] = file, csv.writer(file, lineterminator="\n")
-        if name == "updates.csv" and file.tell():
+        if file.tell() and name in ("updates.csv", DEBUG):  # rows have the columns of the file's own header
             file.seek(0)
-            self._metric_names = file.readline().rstrip("\n").split(",")[3:]
+            names = file.readline().rstrip("\n").split(",")[3:]
             file.seek(0, os.SEEK_END)
+            if name == DEBUG:
+                self._debug_names = names
+            else:
+                self._metric_names = names
+
+
+def _short(x: float) -> str:
+    return "" if x != x else f"{x:.6g}"
+
+
+def _cut_torn(file: TextIO) -> None:
+    """Cut a last line without its end, as of a file that was damaged: the next row would become a part of it."""
+    raw: Any = file.buffer
+    size = raw.seek(0, os.SEEK_END)
+    raw.seek(max(size - TORN, 0))
+    tail = raw.read()
+    whole = tail.rfind(b"\n") + 1
+    if whole < len(tail) and (whole or size <= TORN):
+        raw.truncate(size - len(tail) + whole)
+    file.seek(0, os.SEEK_END)

@@ -14,8 +14,12 @@ from .tables import join_tables
 def join_workers(folder: Path) -> None:
     """Make the files at the top of ``folder`` from those of its workers."""
     places = worker_folders(folder)
-    for table in (*TABLES, *[DEBUG][: all((place / DEBUG).exists() for place in places)]):
-        join_tables([place / table for place in places], folder / table)
+    for table in (*TABLES, DEBUG):
+        parts = [place / table for place in places]
+        if table == DEBUG:  # a worker whose seeds stopped before its first look has none
+            parts = [part for part in parts if part.exists()]
+        if parts:
+            join_tables(parts, folder / table)
     for name in ("checkpoint.pth", "best.pth"):
         if all((place / name).is_file() for place in places):
             checkpoint_file.save(folder / name, "checkpoint", joined(folder, name))

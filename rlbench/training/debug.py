@@ -63,21 +63,22 @@ class Debug:
         run = self._run
         if self._failed:
             return
-        try:
-            with _untouched():
-                looks = self._looks()
-        except Exception as e:  # the agent's own code may raise anything; it has trained so far, and can go on
-            self._failed = True
-            run.watcher.remark(f"what is inside the agent is not looked at any more: {first_line(e).rstrip('.')}.")
-            return
         seeds = run.recipe.seed_numbers
         rows: dict[str, list[float]] = {name: [math.nan] * len(seeds) for name in COLUMNS}
         found: dict[int, list[Finding]] = {}
-        for s, one in looks.items():
-            norm = self._norm(s)
-            for name, value in row(one, self._recent, s, norm).items():
-                rows[name][s] = value
-            found[one.seed] = self._watched.found(one, self._recent, norm, run.env_steps)
+        try:
+            with _untouched():
+                looks = self._looks()
+            for s, one in looks.items():
+                norm = self._norm(s)
+                for name, value in row(one, self._recent, s, norm).items():
+                    rows[name][s] = value
+                found[one.seed] = self._watched.found(one, self._recent, norm, run.env_steps)
+        except (Exception, SystemExit) as e:  # of the agent's own code; it has trained so far, and can go on
+            self._failed = True
+            why = f"something called sys.exit({e.code!r})" if isinstance(e, SystemExit) else first_line(e)
+            run.watcher.remark(f"what is inside the agent is not looked at any more: {why.rstrip('.')}.")
+            return
         if looks:
             run.recorder.debug(run.env_steps, run.agent.updates, rows, list(looks))
         several = len(seeds) if run.alone else max(len(seeds), 2)

@@ -11,8 +11,11 @@ from rlbench.agent_state import same
 from rlbench.inspection import course
 from rlbench.inspection.course import COLUMNS, Watched
 from rlbench.inspection.findings import Finding
+from rlbench.inspection.whole import inspect
 from rlbench.record.watcher import Watcher
 from rlbench.runfolder import checkpoint_file
+from rlbench.runfolder.tables import read_table
+from rlbench.runfolder.workers import join_workers
 from rlbench.training.train import resume, train
 
 SMALL: dict[str, Any] = {
@@ -131,6 +134,8 @@ class Sick(Learner):
         n = len(obs)
         if self.illness == "broken" and self.steps > 150:
             raise ValueError("nothing to say")
+        if self.illness == "leaves" and self.steps > 150:
+            raise SystemExit(3)
         if self.illness == "sure":
             return {"probabilities": torch.tensor([[0.9999, 0.0001]]).expand(n, 2)}
         if self.illness == "narrow":
@@ -198,14 +203,15 @@ def test_nothing_is_told_of_an_agent_that_is_well(sick: str, tmp_path: Path) -> 
     assert heard(sick, tmp_path / "run", "", total_steps=3000, debug_every=500) == []
 
 
-def test_an_agent_that_cannot_be_looked_into_trains_on(sick: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("illness", "why"), [("broken", "nothing to say"), ("leaves", "something called sys.exit(3)")])
+def test_an_agent_that_cannot_be_looked_into_trains_on(illness: str, why: str, sick: str, tmp_path: Path) -> None:
     ears = Ears()
     run = train(
-        "CartPole-v1", agent=sick, out=tmp_path / "run", watcher=ears, Sick={"illness": "broken"}, total_steps=600,
+        "CartPole-v1", agent=sick, out=tmp_path / "run", watcher=ears, Sick={"illness": illness}, total_steps=600,
         debug_every=100, **SMALL,
     )  # fmt: skip
     assert run.summary["env_steps"] == 600
-    assert len([note for note in ears.notes if "is not looked at any more: nothing to say" in note]) == 1
+    assert len([note for note in ears.notes if f"is not looked at any more: {why}." in note]) == 1
     assert {row["env_steps"] for row in rows(run.folder)} == {"100"}
 
 
@@ -246,6 +252,82 @@ def test_a_resumed_run_goes_on_looking_and_repeats_nothing(sick: str, tmp_path: 
     resume(folder, agent=sick, total_steps=800, debug_every=50, watcher=ears)
     assert [row["env_steps"] for row in rows(folder)[12::2]] == ["750", "800"]
     assert not any("Q-values" in note for note in ears.notes)
+
+
+@pytest.mark.parametrize("kind", ["dqn", "memory", "pixels"])
+def test_a_run_that_was_stopped_between_two_looks_sees_what_it_would_have_seen(kind: str, tmp_path: Path) -> None:
+    env, agent, more = KINDS[kind]
+    steady = {"learning_rate": 1e-3, "learning_rate_end": 1e-3}  # whatever total_steps is
+    how = {**SMALL, "debug_every": 100, "dqn": {**more["dqn"], **steady}}
+    whole = train(env, agent=agent, out=tmp_path / "whole", total_steps=300, **how)
+    cut = train(env, agent=agent, out=tmp_path / "cut", total_steps=170, **how)
+    resume(cut.folder, total_steps=300)
+    assert rows(cut.folder) == rows(whole.folder)
+
+
+def harmed(content: str) -> dict[str, str]:
+    lines = content.splitlines(keepends=True)
+    return {
+        "gone": "",
+        "torn": "".join(lines[:2]) + lines[2][:20],
+        "another version": "".join(
+            ",".join([*line.rstrip().split(",")[:3], line.split(",")[7], "7" if i else "new"]) + "\n"
+            for i, line in enumerate(lines)
+        ),
+    }
+
+
+@pytest.mark.parametrize("harm", ["gone", "torn", "another version"])
+def test_a_table_that_was_harmed_goes_on_soundly(harm: str, tmp_path: Path) -> None:
+    how = {**SMALL, "debug_every": 100, "dqn": DQN}
+    folder = train("CartPole-v1", agent="dqn", out=tmp_path / "run", total_steps=300, **how).folder
+    (folder / "debug.csv").write_text(harmed((folder / "debug.csv").read_text())[harm])
+    resume(folder, total_steps=400)
+    table, problem = read_table(folder / "debug.csv", "debug.csv")
+    assert problem == ""
+    assert set(table) == {0, 1}
+    assert [table[seed]["env_steps"][-1] for seed in (0, 1)] == [400, 400]
+    assert table[1]["value_mean"][-1] == table[1]["value_mean"][-1]  # is a number
+
+
+def test_a_worker_that_stopped_before_its_first_look_keeps_nobody_out(tmp_path: Path) -> None:
+    """The table of the whole run is there all the same."""
+    run = train(
+        "CartPole-v1", agent="random", out=tmp_path / "run", workers=2, total_steps=400, debug_every=100, **SMALL
+    ).folder
+    whole = (run / "debug.csv").read_text()
+    (run / "debug.csv").unlink()
+    (run / "workers" / "1" / "debug.csv").unlink()
+    join_workers(run)
+    left = [row for row in whole.splitlines() if not row.startswith("1,")]
+    assert (run / "debug.csv").read_text().splitlines() == left
+    assert len(left) == 5
+
+
+EVERY: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "pqn": ("CartPole-v1", "pqn", {"num_envs": 4}),
+    "sarsa": ("Taxi-v4", "sarsa", {}),
+    "random": ("CartPole-v1", "random", {}),
+    "ppo with memory": (
+        "CartPole-v1", "ppo",
+        {"ppo": {"hidden": [8], "rollout_steps": 32, "batch_size": 64, "memory": "gru"}, "num_envs": 4},
+    ),
+    "sac of choices": (
+        "CartPole-v1", "sac", {"sac": {"hidden": [8], "batch_size": 8, "learning_starts": 50, "capacity": 300}},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_every_agent_is_looked_into(kind: str, tmp_path: Path) -> None:
+    env, agent, more = EVERY[kind]
+    ears = Ears()
+    how = {**SMALL, "total_steps": 300, "debug_every": 100, "eval_every": 150, "eval_episodes": 1, **more}
+    looked = train(env, agent=agent, out=tmp_path / "run", watcher=ears, **how)
+    assert not any("not looked at" in note for note in ears.notes)
+    assert len(rows(looked.folder)) == 6
+    found = inspect(looked.folder)
+    assert [one.seed for one in found.seeds] == [0, 1]
 
 
 def test_seeds_that_have_stopped_are_not_looked_at(tmp_path: Path) -> None:
