@@ -5,11 +5,12 @@ recipe says so: a file that we read must not be able to run code.
 """
 
 import contextlib
+import difflib
 import inspect
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import FunctionType
@@ -19,6 +20,7 @@ from ..agent import Agent, AgentConfig
 from ..errors import AgentError, RlbenchError, UsageError, first_line
 from ..learner import Learner, lift
 from ..process.outputs import put_back
+from ..process.places import absolute
 from ..user_code import user_files
 from ..user_code.commands import ref as shown_ref
 from ..user_code.refs import HANDED, runs_user_code
@@ -81,10 +83,19 @@ def find_agent(ref: str) -> AgentEntry:
         if ref not in names:
             raise UsageError(
                 f"unknown agent {shown_ref(ref)!r}. Known: {', '.join(sorted(names))}; "
-                "an agent of your own is file.py:Class or package.module:Class."
+                f"an agent of your own is file.py:Class or package.module:Class.{_meant(ref, names)}"
             )
         return AgentEntry(ref, ref, _agent_class(ref, names[ref]))
     return AgentEntry(table_name(ref), ref, _agent_class(ref, ref))
+
+
+def _meant(ref: str, names: Iterable[str]) -> str:
+    """What a name that is none may stand for. No code is run."""
+    for file in (ref, f"{ref}.py"):
+        if file.endswith(".py") and absolute(file).is_file():
+            return f" There is a file {file} here: say which class, {file}:CLASS."
+    close = difflib.get_close_matches(ref.lower(), names, 1)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 @contextlib.contextmanager
@@ -165,6 +176,11 @@ def _agent_class(ref: str, target: str) -> type[Agent]:
     if inspect.isabstract(cls):
         missing = ", ".join(sorted(cls.__abstractmethods__))
         raise UsageError(f"{option}: {name} does not define {missing}.")
+    third = "rng" if issubclass(cls, Learner) else "streams"
+    try:
+        inspect.signature(cls).bind("spec", "config", third)
+    except TypeError as e:
+        raise UsageError(f"{option}: {name}(spec, config, {third}) is how {name} is built, and gives: {e}.") from e
     if not (inspect.isclass(cls.Config) and issubclass(cls.Config, AgentConfig)):
         raise UsageError(f"{option}: {name}.Config must be a subclass of rlbench.AgentConfig.")
     return lift(cls) if issubclass(cls, Learner) else cls

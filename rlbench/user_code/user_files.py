@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -99,7 +100,9 @@ def changes(about: Mapping[str, Any], folder: Path, refs: Sequence[str]) -> list
 def _load_file(where: str, option: str) -> ModuleType:
     path, name = absolute(where), module_name(where)
     if not path.is_file():
-        raise UsageError(f"{option}: there is no file {shown_ref(str(path))}.")
+        why = "; it is a folder" if path.is_dir() else ""
+        why = "; the shell has left ~ as it is: write $HOME" if where.startswith("~/") else why
+        raise UsageError(f"{option}: there is no file {shown_ref(str(path))}{why}.")
     content = digest(path)
     if name in sys.modules and _digests.get(name) == content:
         return sys.modules[name]
@@ -152,6 +155,9 @@ def _load_module(where: str, option: str) -> ModuleType:
     top = where.partition(".")[0]
     if top in sys.stdlib_module_names and (home() / f"{where}.py").is_file():
         raise UsageError(f"{option}: {where} is a module of Python's own. For the file here, say {where}.py.")
+    if not re.fullmatch(r"\w+(\.\w+)*", where):
+        file = f" There is a file {where}.py here." if absolute(f"{where}.py").is_file() else ""
+        raise UsageError(f"{option}: {where!r} is no module, as package.module, and no file, which ends in .py.{file}")
     with Restoring(), _looking_beside(str(home())), _failing(option, where):
         return importlib.import_module(where)
 
@@ -164,7 +170,8 @@ def _failing(option: str, what: str) -> Iterator[None]:
     except UsageError:
         raise
     except SyntaxError as e:
-        raise UsageError(f"{option}: syntax error in {e.filename or what}, line {e.lineno}: {e.msg}.") from e
+        line = f", line {e.lineno}" if e.lineno else ""
+        raise UsageError(f"{option}: syntax error in {e.filename or what}{line}: {e.msg}.") from e
     except SystemExit as e:
         with_code = "" if e.code is None else f": {_one_line(str(e.code))}"
         raise UsageError(
@@ -178,7 +185,14 @@ def _failing(option: str, what: str) -> Iterator[None]:
     except KeyboardInterrupt:
         raise
     except BaseException as e:
-        raise UsageError(f"{option}: {what} raised {type(e).__name__} on import: {_one_line(str(e))}") from e
+        line = f"{_line(e, what)}: {_one_line(str(e))}"
+        raise UsageError(f"{option}: {what} raised {type(e).__name__} on import{line}") from e
+
+
+def _line(e: BaseException, file: str) -> str:
+    """Where in a user's file it came to an exception."""
+    lines = [f.lineno for f in traceback.extract_tb(e.__traceback__) if f.filename == str(absolute(file))]
+    return f", in line {lines[-1]}" if lines else ""
 
 
 def _one_line(text: str) -> str:

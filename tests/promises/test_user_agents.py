@@ -1,5 +1,6 @@
 """Agents in files of a user's own: they learn, resume, keep the width promise, and get clear errors when broken."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -147,11 +148,29 @@ BROKEN = [
     (WHOLE, "a.py:Half", "Half does not define load_state_dict, observe, state_dict, update"),
     (WHOLE, "a.py:HalfLearner", "HalfLearner does not define act, load_state_dict, observe, state_dict, update"),
     (WHOLE, "a.py:", "has no class ''"),
-    ("x = 1 / 0", "a.py:A", r"a\.py raised ZeroDivisionError on import: division by zero"),
+    ("x = 1 / 0", "a.py:A", r"a\.py raised ZeroDivisionError on import, in line 1: division by zero"),
     ("import nonsense_nobody_has", "a.py:A", "raised ModuleNotFoundError on import: No module named"),
     ("raise SystemExit('bye')", "a.py:A", "raised SystemExit on import: bye"),
-    ("x = '\0'", "a.py:A", r"a\.py"),
+    ("x = '\0'", "a.py:A", r"syntax error in .*a\.py(, line 1)?: source code"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("base", "parameters", "says"),
+    [
+        ("Learner", "self, spec, config", r"A\(spec, config, rng\) is how A is built, and gives: too many positional"),
+        ("Agent", "self, spec, config, streams, w", r"A\(spec, config, streams\) .*: missing a required argument: 'w'"),
+        ("Agent", "self, spec, config, streams, *, w", r"missing a required argument: 'w'"),
+    ],
+)
+def test_an_agent_that_cannot_be_built_as_agents_are(base: str, parameters: str, says: str, tmp_path: Path) -> None:
+    text = (HERE / ("tabular_q.py" if base == "Learner" else "reinforce.py")).read_text()
+    cls = "TabularQ" if base == "Learner" else "Reinforce"
+    wrong, count = re.subn(r"def __init__\(self, spec[^)]*\)", f"def __init__({parameters})", text, count=1)
+    assert count == 1
+    (tmp_path / "a.py").write_text(wrong.replace(cls, "A"))
+    with pytest.raises(UsageError, match=says):
+        find_agent(f"{tmp_path}/a.py:A")
 
 
 @pytest.mark.parametrize(("text", "ref", "words"), BROKEN)
@@ -171,8 +190,11 @@ def test_broken_files_get_a_message(text: str | None, ref: str, words: str, tmp_
         ("nonsense_nobody_has:A", r"No module named 'nonsense_nobody_has'.*installed"),
         ("json:JSONDecoder", "must be a subclass"),
         ("json:Nothing", r"json has no class 'Nothing'\. Agents in it: none"),
-        (":A", "--agent :A"),
-        ("..x:A", r"--agent \.\.x:A"),
+        (":A", "--agent :A: '' is no module, as package.module, and no file, which ends in .py"),
+        ("..x:A", r"--agent \.\.x:A: '\.\.x' is no module"),
+        ("a/b.py:A:", r"'a/b\.py:A:' is no module|'a/b\.py:A' is no module"),
+        ("~/nobody.py:A", r"there is no file .*; the shell has left ~ as it is: write \$HOME\."),
+        ("DQN", r"Did you mean 'dqn'\?"),
         ("nobody", r"unknown agent 'nobody'\. Known: .*dqn.*random.*file\.py:Class"),
         ("reinforce.py", r"unknown agent 'reinforce\.py'.*file\.py:Class"),
     ],
@@ -180,6 +202,19 @@ def test_broken_files_get_a_message(text: str | None, ref: str, words: str, tmp_
 def test_broken_references_get_a_message(ref: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         find_agent(ref)
+
+
+def test_a_file_without_a_class_and_a_path_without_an_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text("raise SystemExit('it is not run')")
+    (tmp_path / "other.py").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for ref in ("mine", "mine.py"):
+        with pytest.raises(UsageError, match=r"There is a file mine\.py here: say which class, mine\.py:CLASS\."):
+            find_agent(ref)
+    with pytest.raises(UsageError, match=r"'\./mine' is no module.*There is a file \./mine\.py here\."):
+        find_agent("./mine:Mine")
+    with pytest.raises(UsageError, match=r"there is no file .*other\.py; it is a folder\."):
+        find_agent("other.py:Mine")
 
 
 def test_two_files_of_one_name_stay_apart(tmp_path: Path) -> None:
