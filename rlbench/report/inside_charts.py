@@ -196,6 +196,8 @@ def picture(title: str, caption: str, paint: Callable[[Axes], None], prefix: str
     ax.tick_params(labelsize=LOOK.font - 1, labelcolor=LOOK.ink, color=LOOK.grey, width=0.5, length=2.5, pad=2)
     ax.xaxis.set_major_locator(MaxNLocator(5))
     paint(ax)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.label.set_color(LOOK.ink)  # the page makes it light where it is dark; it knows no plain black
     if ax.get_yscale() == "log":  # plain letters: formulas take as long as all the rest
         ax.yaxis.set_major_locator(LogLocator(numticks=6))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))

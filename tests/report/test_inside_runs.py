@@ -55,6 +55,9 @@ def test_what_inspect_finds_stands_in_the_report_with_its_pictures(run: Path, tm
     ):  # fmt: skip
         assert title in words
     assert html.count("<svg") >= 12
+    letters = re.findall(r"<text[^>]*>", html)
+    assert len(letters) > 100
+    assert all("var(--c1a1a1a, #1a1a1a)" in one for one in letters)  # to be read on a dark page too
     page = (tmp_path / "r.html").read_text()
     ids = re.findall(r'\bid="([^"]*)"', page)
     assert len(ids) == len(set(ids))
