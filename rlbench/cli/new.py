@@ -1,6 +1,7 @@
 """`rlbench new`: a file to begin an agent or an environment of one's own with, and its test."""
 
 import shlex
+from importlib.util import find_spec
 
 import click
 
@@ -40,4 +41,5 @@ def new(what: str, name: str, kind: str | None) -> None:
         click.echo(f"Check it:  {command('check', code)}")
     else:
         click.echo(f"Train on it:  {command('train', '--env', code, '--total-steps', 10_000)}")
-    click.echo(f"Test it:   {shlex.join(['python', '-m', 'pytest', place(begun.test)])}")
+    first = "" if find_spec("pytest") else "   (after: pip install pytest)"
+    click.echo(f"Test it:   {shlex.join(['python', '-m', 'pytest', place(begun.test)])}{first}")

@@ -31,7 +31,9 @@ class MyEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
 
     def __init__(self, size: int = 5, render_mode: str | None = None) -> None:
         self.size, self.render_mode = size, render_mode
+        # Pictures would be spaces.Box(0, 255, (height, width, 3), np.uint8), numbered states spaces.Discrete(n).
         self.observation_space = spaces.Box(0.0, 1.0, (2,), np.float32)
+        # Numbers would be spaces.Box(-1.0, 1.0, (n,), np.float32); `rlbench train --agent sac` or ppo gives them.
         self.action_space = spaces.Discrete(len(MOVES))
         self.place = [0, 0]
 
@@ -76,5 +78,5 @@ if NAME not in gymnasium.registry:
         NAME,
         entry_point=lambda **how: MyEnv(**how),
         max_episode_steps=MyEnv.max_episode_steps,
-        reward_threshold=0.95,  # the mean return that counts as solved
+        reward_threshold=0.95,  # the mean return that counts as solved: with another reward, another one
     )

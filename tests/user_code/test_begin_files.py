@@ -1,5 +1,6 @@
 """`rlbench new`: what it writes works at once and is tidy, and it overwrites nothing."""
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -96,6 +97,12 @@ def test_a_name_may_be_the_templates_own_or_a_word_of_its_comments(what: str, ki
         begun = begin_files(what, name, kind)
         assert f"class {name}(" in begun.file.read_text()
         assert name in begun.test.read_text()
+
+
+def test_who_has_no_pytest_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert succeeds("new", "env", "first").endswith("python -m pytest test_first.py\n")
+    monkeypatch.setattr(importlib.import_module("rlbench.cli.new"), "find_spec", lambda name: None)
+    assert "python -m pytest test_second.py   (after: pip install pytest)\n" in succeeds("new", "env", "second")
 
 
 def test_nothing_is_overwritten() -> None:
