@@ -101,7 +101,7 @@ def _load_file(where: str, option: str) -> ModuleType:
     path, name = absolute(where), module_name(where)
     if not path.is_file():
         why = "; it is a folder" if path.is_dir() else ""
-        why = "; the shell has left ~ as it is: write $HOME" if where.startswith("~/") else why
+        why = "; the shell has left ~ as it is: write $HOME" if "~" in path.parts else why
         raise UsageError(f"{option}: there is no file {shown_ref(str(path))}{why}.")
     content = digest(path)
     if name in sys.modules and _digests.get(name) == content:
