@@ -56,7 +56,7 @@ def _follows(subject: Subject, changes: dict[str, Any]) -> None:
     trial = _trial(subject, 1, **changes)
     tau, every = changes["tau"], changes.get("target_update_every", 1)
     trial.go(22)
-    pair = _pair(trial.agent.state_dict())
+    pair = pair_of(trial.agent.state_dict())
     if pair is None:
         raise LeftOut("state_dict names no target network with another one of the same shapes beside it")
     online, target = pair
@@ -86,7 +86,7 @@ def _moved(before: Any, after: Any) -> list[float]:
     return [float((one - other).abs().max()) for one, other in zip(_leaves(before), _leaves(after), strict=True)]
 
 
-def _pair(state: dict[str, Any]) -> tuple[str, str] | None:
+def pair_of(state: dict[str, Any]) -> tuple[str, str] | None:
     """The keys of a network and of the target that follows it."""
     for target in (name for name in state if "target" in name.lower()):
         shapes = [x.shape for x in _leaves(state[target])]

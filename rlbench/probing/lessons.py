@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from ..agent import AgentConfig
 from ..types import Extras, Spec
 from .answers import Fails, LeftOut
 from .names import number, step_sizes
+from .shorter import changed
 from .subject import Subject
 from .trial import Trial
 
@@ -95,8 +97,22 @@ def discount(subject: Subject) -> str:
     return name if name and number(getattr(subject.config, name)) else ""
 
 
-def lesson(subject: Subject, env: type[gymnasium.Env[Any, Any]], kwargs: Mapping[str, Any], **changes: Any) -> Trial:
+def lesson(
+    subject: Subject,
+    env: type[gymnasium.Env[Any, Any]],
+    kwargs: Mapping[str, Any],
+    *,
+    asked: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> Trial:
     """The agent before it has learned anything.
+
+    Args:
+        subject: the agent.
+        env: where it learns.
+        kwargs: for the environment's constructor.
+        asked: hyper-parameters that the lesson is about: those that it has are as here, whatever the user chose.
+        **changes: others, as for `suited`.
 
     Raises:
         UsageError: it cannot act there.
@@ -104,14 +120,13 @@ def lesson(subject: Subject, env: type[gymnasium.Env[Any, Any]], kwargs: Mapping
     """
     envs = min(ENVS, dict(subject.cls.run_defaults).get("num_envs", 1))
     lifted = subject.quick and hasattr(subject.cls, "origin")  # its seeds are computed one after the other
-    made = subject.trial(
-        env,
-        SEEDS[:1] if lifted else SEEDS,
-        envs,
-        config=suited(subject, **changes),
-        env_kwargs=kwargs,
-        total_steps=MOST,
-    )
+    config = suited(subject, **changes)
+    try:
+        config = changed(config, {name: x for name, x in (asked or {}).items() if hasattr(config, name)})
+    except ValidationError as e:
+        raise LeftOut(f"it does not take {', '.join(f'{name}={x}' for name, x in (asked or {}).items())}") from e
+    seeds = SEEDS[:1] if lifted else SEEDS
+    made = subject.trial(env, seeds, envs, config=config, env_kwargs=kwargs, total_steps=MOST)
     if not made.held()["agent"]:
         raise LeftOut("it has no state, and so learns nothing")
     return made
