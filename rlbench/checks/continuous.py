@@ -1,10 +1,12 @@
 """Rows about actions that are numbers: the best ones are known, within the bounds and at them, and so are values."""
 
+import math
+
 import torch
 
 from ..probing import probes
 from ..probing.answers import LeftOut
-from ..probing.lessons import Glance, learned, lesson, shown, taught, told
+from ..probing.lessons import GAMMA, Glance, learned, lesson, shown, taught, told
 from ..probing.riddles import HIGH, LOW, PLACES, Aimed, Bent, best
 from ..probing.rows import row
 from ..probing.subject import Subject
@@ -13,6 +15,7 @@ from .values import ask
 
 GROUP, LIMIT = "values", 60.0
 _OFF = 0.25  # of half of the way between the bounds
+_DRAWS = 150
 
 
 @row("aimed-actions", "of two numbers each goes where it pays most, by what is seen", group=GROUP, limit=LIMIT)
@@ -28,13 +31,45 @@ def aimed_actions(subject: Subject) -> None:
         done = trial.act(obs)  # (S, N, 2)
         off = ((done - right) / half).abs().flatten(1).amax(1)  # (S,)
         worst = int(off.nan_to_num(torch.inf).argmax())
-        came, expected = (str([[round(a, 2) for a in pair] for pair in x.tolist()]) for x in (done[worst], right))
+        came, expected = (_pairs(x) for x in (done[worst], right))
         cause = (
             "the policy's gradient: its sign, a sum over the wrong axis, or actions that are scaled twice or not at all"
         )
         return Glance(bool((off < _OFF).all()), f"the actions {expected}", came, cause)
 
     learned(subject, taught(trial, look))
+
+
+@row(
+    "greedy-middle",
+    "actions that are numbers are greedily the middle of what it draws while exploring",
+    group=GROUP,
+    limit=LIMIT,
+    quick=False,
+)
+def greedy_middle(subject: Subject) -> None:
+    """Near a bound, where a squashed action and one that is not differ most; whether it aims well is not asked."""
+    subject.fitting("continuous")
+    trial = lesson(subject, Aimed, {"far": 1.3})
+    obs = shown([torch.tensor([x]).numpy() for x in PLACES], trial.spec)
+    half = torch.from_numpy(HIGH - LOW) / 2
+
+    def look(trial: Trial) -> Glance:
+        done = trial.act(obs)  # (S, N, 2)
+        drawn = torch.stack([trial.act(obs, explore=True) for _ in range(_DRAWS)])  # (times, S, N, 2)
+        middle = drawn.median(0).values
+        narrow = (drawn.quantile(0.75, 0) - drawn.quantile(0.25, 0)) / half < 0.5  # else the middle is not well known
+        off = (((middle - done) / half).abs() * narrow).flatten(1).amax(1)  # (S,)
+        worst = int(off.nan_to_num(torch.inf).argmax())
+        came, expected = (_pairs(x[worst]) for x in (done, middle))
+        cause = "greedy actions are made otherwise than those that are drawn: not squashed, or not scaled alike"
+        return Glance(bool((off < 0.15).all()), f"{expected} greedily, which is the middle of its draws", came, cause)
+
+    learned(subject, taught(trial, look, least=1_800, most=3_000))
+
+
+def _pairs(x: torch.Tensor) -> str:
+    return str([[round(a, 2) for a in pair] for pair in x.tolist()])
 
 
 @row("bounded-actions", "numbers go to their bound where that pays most", group=GROUP, limit=LIMIT, quick=False)
@@ -46,7 +81,8 @@ def bounded_actions(subject: Subject) -> None:
     def look(trial: Trial) -> Glance:
         done = trial.act(obs)  # (S, 1, 2)
         low = float(done.nan_to_num(-torch.inf).min())
-        return Glance(low > 0.8, "actions near their bound of 1", f"{low:.2f}", "actions do not reach their bounds")
+        cause = "actions do not reach their bounds, or what entropy is worth is more than what they pay: see spread"
+        return Glance(low > 0.8, "actions near their bound of 1", f"{low:.2f}", cause)
 
     learned(subject, taught(trial, look))
 
@@ -117,3 +153,34 @@ def temperature(subject: Subject) -> None:
         raise LeftOut("it has no hyper-parameters target_entropy and learn_alpha")
     cause = "the temperature's gradient has the wrong sign, or the entropy is summed over the wrong axis"
     _spread_is(subject, 0.32, 0.48, 2.0, cause, target_entropy=1.0)
+
+
+@row(
+    "soft-values",
+    "where entropy is worth something, that of later steps is part of the values",
+    group=GROUP,
+    limit=LIMIT,
+    quick=False,
+)
+def soft_values(subject: Subject) -> None:
+    """Two steps that pay nothing, where a nat of entropy is worth 1: what is best is to draw evenly, two numbers from
+    -1 to 1, which is 2 log 2 = 1.39 nats. So an action of the first step is worth 0.8 of that, 1.11."""
+    subject.fitting("continuous")
+    if not subject.has("alpha", "learn_alpha", "gamma"):
+        raise LeftOut("it has no hyper-parameters alpha, learn_alpha and gamma")
+    trial = lesson(subject, Bent, {"steps": 2}, alpha=1.0, learn_alpha=False)
+    obs = torch.zeros(trial.spec.num_seeds, 1, 1)
+    nats = 2 * math.log(2)
+    action, state = GAMMA * nats, (1 + GAMMA) * nats  # the value of what is done there, and that of being there
+
+    def look(trial: Trial) -> Glance:
+        said = told(trial, obs)
+        if "value" not in said:
+            raise LeftOut("it says no values: explain gives no value")
+        value = said["value"].flatten()  # (S,)
+        off = torch.minimum((value - action).abs(), (value - state).abs())
+        cause = "the entropy is left out of the critics' target, or has the wrong sign or weight there"
+        came = f"{float(value[int(off.nan_to_num(torch.inf).argmax())]):.2f}"
+        return Glance(bool((off < 0.25).all()), f"a soft value of {action:.2f}", came, cause)
+
+    learned(subject, taught(trial, look))

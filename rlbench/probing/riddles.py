@@ -16,9 +16,13 @@ class Aimed(gymnasium.Env[np.ndarray, np.ndarray]):
 
     What is best is x / 2 for the first, and for the second 1.5 - x; the reward is 1 less the squared distance, counted
     in halves of the way between the bounds. So the best return is 1.
+
+    Args:
+        far: what is best is as for x times this.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, far: float = 1.0) -> None:
+        self.far = far
         self.observation_space = spaces.Box(-1, 1, (1,), np.float32)
         self.action_space = spaces.Box(LOW, HIGH)
 
@@ -28,7 +32,7 @@ class Aimed(gymnasium.Env[np.ndarray, np.ndarray]):
         return np.array([self.x], np.float32), {}
 
     def step(self, action: np.ndarray) -> Stepped:
-        off = (action - best(self.x)) / (HIGH - LOW) * 2
+        off = (action - best(self.far * self.x)) / (HIGH - LOW) * 2
         return np.zeros(1, np.float32), 1 - float((off**2).sum()), True, False, {}
 
 
@@ -38,25 +42,32 @@ def best(x: float) -> np.ndarray:
 
 
 class Bent(gymnasium.Env[np.ndarray, np.ndarray]):
-    """One step, nothing to see, two numbers from -1 to 1 to answer with.
+    """Nothing to see but how many steps are left, two numbers from -1 to 1 to answer with.
 
     Args:
         tilt: the reward is this times the sum of the two.
         bend: less this times the sum of their squares.
+        steps: of an episode. What is seen is 1 at the last one, and before it 0, -1, ...
     """
 
-    def __init__(self, tilt: float = 0.0, bend: float = 0.0) -> None:
-        self.observation_space = spaces.Box(-1, 1, (1,), np.float32)
+    def __init__(self, tilt: float = 0.0, bend: float = 0.0, steps: int = 1) -> None:
+        self.observation_space = spaces.Box(min(0.0, 2.0 - steps), 1, (1,), np.float32)
         self.action_space = spaces.Box(-1, 1, (2,), np.float32)
-        self.tilt, self.bend = tilt, bend
+        self.tilt, self.bend, self.steps = tilt, bend, steps
+
+    def _seen(self) -> np.ndarray:
+        return np.array([2 - self._left], np.float32)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
-        return np.ones(1, np.float32), {}
+        self._left = self.steps
+        return self._seen(), {}
 
     def step(self, action: np.ndarray) -> Stepped:
         reward = self.tilt * float(action.sum()) - self.bend * float((action**2).sum())
-        return np.ones(1, np.float32), reward, True, False, {}
+        over = self._left == 1
+        self._left = max(1, self._left - 1)
+        return self._seen(), reward, over, False, {}
 
 
 class Carried(gymnasium.Env[Any, np.int64]):
