@@ -1,5 +1,6 @@
 """Rows about when something is due, as hyper-parameters of known names say: updates, and those of a target network."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -7,11 +8,14 @@ from torch import Tensor
 from ..agent_state import snapshot
 from ..probing.answers import Fails, LeftOut
 from ..probing.rows import row
+from ..probing.states import numbers, weights
 from ..probing.subject import Subject
 from ..probing.trial import Trial
 
 GROUP = "learning"
 STEPS, STARTS, EVERY = 240, 40, 4
+WHOLE = 320  # env steps of a run whose end is seen
+_NOT_LEARNED = ("adam", "optim", "target", "moment", "seen", "scale", "noise", "memory")  # names of other parts
 
 
 @row(
@@ -101,3 +105,42 @@ def _leaves(state: Any) -> list[Tensor]:
         return [state.double()] if state.is_floating_point() else []
     parts = state.values() if isinstance(state, dict) else state if isinstance(state, list | tuple) else ()
     return [leaf for part in parts for leaf in _leaves(part)]
+
+
+@row("rate-falls", "the step size falls to learning_rate_end over the whole run", group=GROUP)
+def rate_falls(subject: Subject) -> None:
+    names = ("learning_rate", "learning_rate_end")
+    fields = type(subject.config).model_fields
+    if not all(name in fields for name in names):
+        raise LeftOut("it has no hyper-parameters learning_rate and learning_rate_end")
+    rate = float(getattr(subject.config, "learning_rate", 0.0) or 1e-3)
+    short = {"learning_starts": 8, "train_every": 1} | dict(zip(names, (rate, rate * 1e-6), strict=True))
+    config = subject.config_with(**{name: x for name, x in short.items() if name in fields})
+    trial = subject.trial(config=config, total_steps=WHOLE)
+    moved: list[tuple[float, float]] = []  # the share of the run that is over, and how far an update went
+    before = _learned(trial, weights) or _learned(trial, numbers)  # weights that were drawn, or a table
+    while trial.env_steps < WHOLE:
+        count = trial.updates
+        trial.step()
+        if trial.updates > count:
+            now = _learned(trial, numbers)
+            far = sum(float((now[name] - x).abs().sum()) for name, x in before.items()) / (trial.updates - count)
+            moved.append((trial.env_steps / WHOLE, far))
+            before = {name: now[name] for name in before}
+    first = [far for share, far in moved if share <= 0.35]
+    last = [far for share, far in moved if share > 0.94]
+    if not first or not last or not sum(first):
+        raise LeftOut(f"it did not learn at both ends, {subject.whereabouts()}")
+    came = (sum(last) / len(last)) / (sum(first) / len(first))
+    if came > 0.35:
+        raise Fails(
+            f"Expected updates at the end of a run of {WHOLE} env steps to go a tenth as far as at first, where "
+            f"learning_rate_end is {rate * 1e-6:g}, came {came:.2f} times as far, {subject.whereabouts()}.",
+            "the schedule runs backwards, or counts something else than env steps of a seed, or not to total_steps",
+        )
+
+
+def _learned(trial: Trial, which: Callable[[Any], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """What it learns, and not what it remembers of gradients, or copies."""
+    held = which(trial.held()["agent"])
+    return {name: x for name, x in held.items() if not any(word in name.lower() for word in _NOT_LEARNED)}

@@ -87,6 +87,32 @@ def choice_temperature(subject: Subject) -> None:
 
 
 @row(
+    "masked-chances",
+    "where a mask leaves no choice, the policy learns nothing of what was done",
+    group=GROUP,
+    limit=LIMIT,
+    quick=False,
+)
+def masked_chances(subject: Subject) -> None:
+    if "action_mask" not in subject.cls.wants:
+        raise LeftOut("it makes no use of masks")
+    form = form_of(subject)
+    trial = lesson(subject, Walk, {"known": probes.FORCED, "form": form}, entropy_weight=0.02)
+    obs = shown([picture(0, 1, form)], trial.spec)
+
+    def look(trial: Trial) -> Glance:
+        said = told(trial, obs)
+        if "probabilities" not in said or "q_values" in said:  # values are means of both states, which look the same
+            raise LeftOut("it does not choose by probabilities alone: explain gives none, or values of actions too")
+        came = said["probabilities"][:, 0, 1]  # (S,)
+        cause = "chances are learned from without the mask that they were drawn with, or the mask of another step"
+        expected = "a chance above 0.60 of the action that pays more where there is a choice"
+        return Glance(bool((came > 0.6).all()), expected, f"{float(came.nan_to_num(-torch.inf).min()):.2f}", cause)
+
+    learned(subject, taught(trial, look))
+
+
+@row(
     "episode-ends",
     "what the next episode pays is not taken for what this one's actions paid",
     group=GROUP,

@@ -66,3 +66,16 @@ MASKED = Known(
 
 #: Two steps; at the second, action 1 pays 1. Values: 0.8 and 0.8, then 0 and 1.
 CHOSEN = Known((both(To(1)), ((To(1, over=True),), (To(1, 1.0, over=True),))))
+
+#: One step in one of two states that look the same: in the first, action 1 is forbidden, and action 0 pays 3; in the
+#: second, action 0 pays nothing and action 1 pays 1. Where there is a choice, action 1 is right. Who learns of the
+#: first as if there had been one likes action 0 for its 3.
+FORCED = Known(
+    (
+        ((To(0, 3.0, over=True),), (To(0, over=True),)),
+        ((To(1, over=True),), (To(1, 1.0, over=True),)),
+    ),
+    starts=(0, 1),
+    forbidden=((0, 1),),
+    shown=(0, 0),
+)
