@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 
 from ..probing import probes
@@ -33,7 +34,8 @@ def aimed_actions(subject: Subject) -> None:
         worst = int(off.nan_to_num(torch.inf).argmax())
         came, expected = (_pairs(x) for x in (done[worst], right))
         cause = (
-            "the policy's gradient: its sign, a sum over the wrong axis, or actions that are scaled twice or not at all"
+            "the policy's gradient: its sign, a sum over the wrong axis, or actions that are scaled twice or not at all; "
+            "or it stays too wide, or goes further at once than it may: its deviation, temperature, ratios of chances"
         )
         return Glance(bool((off < _OFF).all()), f"the actions {expected}", came, cause)
 
@@ -63,7 +65,21 @@ def greedy_middle(subject: Subject) -> None:
         worst = int(off.nan_to_num(torch.inf).argmax())
         came, expected = (_pairs(x[worst]) for x in (done, middle))
         cause = "greedy actions are made otherwise than those that are drawn: not squashed, or not scaled alike"
-        return Glance(bool((off < 0.15).all()), f"{expected} greedily, which is the middle of its draws", came, cause)
+        if not bool((off < 0.15).all()):
+            return Glance(False, f"{expected} greedily, which is the middle of its draws", came, cause)
+        said = told(trial, obs).get("std")
+        if said is None:
+            return Glance(True)
+        apart = (drawn.double().std(0) / said.clamp(min=1e-6)).log().abs() * narrow * (said / half < 0.4)
+        s, n, i = np.unravel_index(int(apart.argmax()), apart.shape)
+        cause = "actions are drawn with another deviation than the policy's: its logarithm, or its square"
+        came = f"{float(drawn[:, s, n, i].std()):.2f}"
+        return Glance(
+            float(apart.max()) < 0.9,
+            f"draws with the deviation that explain says, {float(said[s, n, i]):.2f}",
+            came,
+            cause,
+        )
 
     learned(subject, taught(trial, look, least=1_800, most=3_000))
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ..probing.answers import Fails, LeftOut
+from ..probing.names import number
 from ..probing.rows import row
 from ..probing.states import difference
 from ..probing.subject import Subject
@@ -85,8 +86,13 @@ def explores_as_told(subject: Subject) -> None:
     if not exactly:
         _falls(subject)
         return
+    if _decays(subject):
+        _by_episodes(subject)
+        if "epsilon_decay" in subject.given:
+            return  # where it is by episodes, it is by no steps
     steps = 120
     start = {"epsilon_start": 1.0} if subject.has("epsilon_start") else {}
+    start |= {"epsilon_decay": 0.0} if _decays(subject) else {}
     config = subject.config_with(epsilon_end=0.0, epsilon_steps=steps, **start)
     for envs in (1, 3):
         trial = subject.trial(num_envs=envs, config=config)
@@ -103,6 +109,37 @@ def explores_as_told(subject: Subject) -> None:
                     f"{trial.updates} updates.",
                     "epsilon does not fall, or counts something else than env steps of a seed",
                 )
+
+
+def _decays(subject: Subject) -> bool:
+    """Whether it has an epsilon_decay as the project has it: what epsilon is multiplied by at every episode's end, or 0
+    where it is not."""
+    decay = getattr(subject.config, "epsilon_decay", None)
+    given = "epsilon_decay" in subject.given
+    return number(decay) and (decay == 0 or (given and 0 < decay < 1))
+
+
+def _by_episodes(subject: Subject) -> None:
+    decay = 0.8
+    fast = {"epsilon_start": 1.0, "epsilon_end": 0.0, "epsilon_decay": decay}
+    changes = {name: value for name, value in fast.items() if hasattr(subject.config, name)}
+    trial = subject.trial(num_envs=1, config=subject.config_with(**changes))
+    ended = torch.zeros(2, 1)  # (S, E)
+    for _ in range(16):
+        one = trial.step().transition
+        ended += (one.terminated | one.truncated).float()
+    expected = decay ** ended[:, 0] * 2 / 3  # (S,), of 3 actions
+    actions, greedy = drawn(trial, 1, 400)
+    share = left(actions, greedy).flatten(2).mean((0, 2))  # (S,)
+    off = (share - expected).abs() - SIGMAS * (expected * (1 - expected) / 400).sqrt()
+    s = int(off.argmax())
+    if off[s] > 0:
+        raise Fails(
+            f"Expected other than greedy actions in {float(expected[s]):.0%} of cases after {int(ended[s])} episodes, "
+            f"where each takes epsilon from 1 to {decay:g} of itself, came {float(share[s]):.0%}, "
+            f"{subject.whereabouts()}.",
+            "epsilon_decay is not heeded at every end of an episode, by a termination as by a time limit",
+        )
 
 
 def _falls(subject: Subject) -> None:

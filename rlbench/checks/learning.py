@@ -12,6 +12,7 @@ from ..probing.rows import row
 from ..probing.states import numbers, weights
 from ..probing.subject import Subject
 from ..probing.trial import Trial
+from ..types import Transition
 
 GROUP = "learning"
 PATIENCE = 6.0  # seconds that a copy of weights has to be brought up to date
@@ -46,6 +47,38 @@ def _learn(subject: Subject, trial: Trial, updates: int, most: int = 400) -> Non
         )
 
 
+@row("every-env", "it learns of what happens in every env", group=GROUP)
+def every_env(subject: Subject) -> None:
+    """As it is, and with other rewards in one of the envs: that must lead to something else."""
+    envs = 3
+
+    def learned(paid: int | None) -> tuple[dict[str, Tensor], int]:
+        trial = subject.trial(num_envs=envs, seeds=(0, 1))
+        observe = trial.agent.observe
+
+        def other(transition: Transition) -> None:
+            reward = transition.reward.clone()
+            if paid is not None:
+                reward[:, paid] += 1.0
+            observe(transition._replace(reward=reward))
+
+        trial.agent.observe = other  # type: ignore[method-assign]
+        trial.learn(12, 120)
+        return numbers(trial.held()["agent"]), trial.updates
+
+    usual, updates = learned(None)
+    if not updates:
+        raise LeftOut(f"it did not learn, {subject.whereabouts()}")
+    for paid in range(envs):
+        came, _ = learned(paid)
+        if same(usual, came):
+            raise Fails(
+                f"Expected what env {paid} of {envs} is paid to change what is learned, came the same to the last bit, "
+                f"{subject.whereabouts()}.",
+                "steps of some envs are thrown away: an index of 0, or a return or break inside the loop over envs",
+            )
+
+
 @row("weights-move", "all weights that were drawn move, copies of others too", group=GROUP)
 def weights_move(subject: Subject) -> None:
     trial = subject.trial(subject.places()[0])
@@ -58,7 +91,9 @@ def weights_move(subject: Subject) -> None:
     if own:
         raise Fails(
             f"Expected all weights to move, {_named(own[0])} came as it was, {subject.whereabouts()}.",
-            "no gradient reaches it, or the optimiser was not given it; if that is meant: --without weights-move",
+            "it begins with other weights than the network that it follows: copy them when it is built"
+            if "target" in own[0][1].lower()
+            else "no gradient reaches it, or the optimiser was not given it; if that is meant: --without weights-move",
         )
     until = time.perf_counter() + PATIENCE
     while still and trial.updates < LATE and time.perf_counter() < until:

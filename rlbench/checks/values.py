@@ -14,12 +14,16 @@ from ..probing import probes
 from ..probing.answers import LeftOut
 from ..probing.known import Form, Known, Walk, mistaken, picture, solve
 from ..probing.lessons import GAMMA, Glance, discount, in_time, learned, lesson, shown, taught, told
-from ..probing.names import called
+from ..probing.names import called, number
 from ..probing.rows import row
 from ..probing.subject import Subject
 from ..probing.trial import Trial
 
 GROUP, LIMIT = "values", 60.0
+_OF_ONE_STEP = (
+    "the loss, its sign, or the optimiser's step; or what is learned from is not what was seen, done and paid: "
+    "observations, rewards or targets are changed on the way, or an action is never tried"
+)
 _CLOSE = 0.3  # how much nearer to a known mistake than to what is right, of their distance, for it to be named
 
 
@@ -75,6 +79,18 @@ def ask(
     undecided = {"entropy_weight": 0.05} if acts else {}  # else policies may make up their mind before they know
     trial = lesson(subject, Walk, {"known": known, "form": form, "continuous": continuous}, **undecided, **changes)
     obs = shown([picture(look, max(known.looks) + 1, form) for look in looks], trial.spec)
+    if not known.immediate:
+        wrong |= _discounted_by_others(trial, known, gamma, states)
+        if _remembers(trial, obs):  # what comes later it only ever met with something to remember
+            if known.limit:
+                raise LeftOut("it remembers, and never met what would have followed a limit with as much to remember")
+            at = [i for i, look in enumerate(looks) if look in {known.looks[s] for s in known.starts}]
+            obs, right, tolerance = (
+                obs[:, at],
+                right[at],
+                torch.tensor(tolerance).double().expand(len(looks))[at].tolist(),
+            )
+            wrong, looks = {text: q[at] for text, q in wrong.items()}, [looks[i] for i in at]
     most = torch.tensor(tolerance).double().expand(len(looks))
 
     def look(trial: Trial) -> Glance:
@@ -98,6 +114,28 @@ def ask(
 
     needs = f"of episodes that a limit cuts after {known.limit} steps" if known.limit else ""
     learned(subject, taught(trial, look, needs=needs))
+
+
+def _discounted_by_others(trial: Trial, known: Known, gamma: float, states: list[int]) -> dict[str, Tensor]:
+    """What it learns where another hyper-parameter is taken for the discount."""
+    fields = ((name, getattr(trial.config, name)) for name in type(trial.config).model_fields)
+    others = {name: x for name, x in fields if number(x) and 0.2 < x < 1 and abs(x - gamma) > 0.05}
+    return {
+        f"{name}, {x:g}, is taken for the discount": torch.from_numpy(solve(known, x))[states]
+        for name, x in others.items()
+    }
+
+
+def _remembers(trial: Trial, obs: Tensor) -> bool:
+    """Whether what it says of an observation depends on the one before, in the same episode."""
+    one = obs[:, :1]
+    first = told(trial, one)
+    for _ in range(2):
+        trial.act(one, begin=False)
+    with torch.no_grad():
+        after = trial.explain(one)
+    trial.agent.begin(torch.ones(one.shape[:2], dtype=torch.bool), explore=False)
+    return any(not torch.equal(x, after[name].double()) for name, x in first.items())
 
 
 def judged(came: Tensor, right: Tensor, most: Tensor, wrong: dict[str, Tensor], cause: str) -> Glance:
@@ -136,13 +174,14 @@ def _numbers(values: Tensor) -> str:
 
 @row("constant-reward", "of one step that pays 1 the value is 1", group=GROUP, limit=LIMIT, quick=False)
 def constant_reward(subject: Subject) -> None:
-    ask(subject, probes.CONSTANT, 0.2, cause="the loss, its sign, or the optimiser's step")
+    ask(subject, probes.CONSTANT, 0.2, cause=_OF_ONE_STEP)
 
 
 @row("observed-reward", "values depend on what is seen, and not in a straight line", group=GROUP, limit=LIMIT)
 def observed_reward(subject: Subject) -> None:
-    cause = "observations do not reach the values as they were seen, units are dead from the first, or layers have no "
-    ask(subject, probes.OBSERVED, 0.3, cause=f"{cause}activation between them")
+    cause = "observations do not reach the values as they were seen, units are dead from the first, layers have no "
+    cause += "activation between them, or targets lie beside other steps than theirs"
+    ask(subject, probes.OBSERVED, 0.3, cause=cause)
 
 
 @row("delayed-reward", "what comes later is worth its discount, step by step", group=GROUP, limit=LIMIT)
