@@ -1,7 +1,8 @@
 """The table of planted bugs: each is asked by the row that is to catch it, and what came is written down."""
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,8 @@ from typing import NamedTuple
 import click
 
 from .mechanism import Mutant, plant
-from .table import MUTANTS
+from .plants_blind import Blind
+from .table import BLINDLY, MUTANTS
 
 PAGE = Path(__file__).with_name("TABLE.md")
 MOST = 160  # characters of evidence
@@ -22,6 +24,13 @@ incorrect loss function, PAC policy activation change, POC policy optimiser chan
 random, R repeat); *muPRL*, arXiv:2408.15150 (the hyper-parameter that is not heeded); *classic*: in no catalogue, and
 made by everybody once. What they list of faults of the loop, such as an environment that is not reset, no agent can
 have here: the loop is rlbench's.
+"""
+BLIND = """\
+These were written down by somebody who had read the agents, and neither the rows nor what they ask, before any of them
+was run. *At first* is the row that failed first when all rows were asked of each, with the rows as they were then, and
+whether what it said leads to the mistake, comes near it, or misleads; a *false alarm* is one that a sound agent with
+the same hyper-parameters raised as well, and catches nothing. *Now* is what the row says that was found, or made, since:
+its score is blind no more.
 """
 
 
@@ -59,15 +68,25 @@ def table(seed: int, only: str, out: Path | None) -> None:
     import torch
 
     torch.set_num_threads(1)
-    chosen = [m for m in MUTANTS.values() if fnmatchcase(m.title, only) or fnmatchcase(m.row, only)]
-    answers = []
-    for mutant in chosen:
-        answers.append(answer := ask(mutant, seed))
+    answers, blind = (
+        [*_asked(mutants, only, seed)] for mutants in (MUTANTS.values(), (b.mutant for b in BLINDLY.values()))
+    )
+    if answers:
+        click.echo(score(answers))
+    if blind:
+        click.echo(blind_score(blind))
+    if out:
+        out.write_text(page(answers, seed, blind), "utf-8")
+
+
+def _asked(mutants: Iterable[Mutant], only: str, seed: int) -> Iterator[Answer]:
+    for mutant in mutants:
+        if not (fnmatchcase(mutant.title, only) or fnmatchcase(mutant.row, only)):
+            continue
+        answer = ask(mutant, seed)
         mark = "caught" if answer.caught else answer.status.upper()
         click.echo(f"{mark:8} {mutant.title:26} {mutant.row:20} {answer.seconds:5.1f} s  {_short(answer.said)}")
-    click.echo(score(answers))
-    if out:
-        out.write_text(page(answers, seed), "utf-8")
+        yield answer
 
 
 def score(answers: Sequence[Answer]) -> str:
@@ -75,7 +94,14 @@ def score(answers: Sequence[Answer]) -> str:
     return f"{caught} of {len(answers)} caught by the row that names them: {caught / max(len(answers), 1):.0%}."
 
 
-def page(answers: Sequence[Answer], seed: int) -> str:
+def blind_score(answers: Sequence[Answer]) -> str:
+    first = [BLINDLY[answer.mutant.title] for answer in answers]
+    caught, now = sum(one.caught_at_first for one in first), sum(answer.caught for answer in answers)
+    of = len(answers)
+    return f"Blind: {caught} of {of} caught at first: {caught / of:.0%}; {now} now."
+
+
+def page(answers: Sequence[Answer], seed: int, blind: Sequence[Answer] = ()) -> str:
     """The table in Markdown."""
     lines = [
         "# Planted bugs, and what `rlbench check` says of them",
@@ -102,7 +128,54 @@ def page(answers: Sequence[Answer], seed: int) -> str:
     missed = [answer for answer in answers if not answer.caught]
     if missed:
         lines += ["", "Not caught: " + "; ".join(f"{a.mutant.agent}, {a.mutant.fault}" for a in missed) + "."]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_blind_page(blind)]) + "\n"
+
+
+def _blind_page(answers: Sequence[Answer]) -> list[str]:
+    if not answers:
+        return []
+    head = "| agent | mistake | what is worse | at first | row now | caught now | what it says | s |"
+    lines = [
+        "",
+        "## Planted blind",
+        "",
+        *BLIND.splitlines(),
+        "",
+        f"**{blind_score(answers)}**",
+        "",
+        head,
+        f"|{'---|' * 8}",
+    ]
+    for answer in answers:
+        one = BLINDLY[answer.mutant.title]
+        caught = "yes" if answer.caught else "**no**"
+        said = _short(answer.said).replace("|", "\\|") if answer.caught else ""
+        cells = (
+            one.mutant.agent, one.mutant.fault, one.worse, _at_first(one), f"`{one.mutant.row}`", caught, said,
+            f"{answer.seconds:.1f}",
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    judged = Counter(one.judged for answer in answers if (one := BLINDLY[answer.mutant.title]).caught_at_first)
+    told = ", ".join(f"{judged[word]} {words}" for word, words in JUDGED.items() if judged[word])
+    return [*lines, "", f"Of those that were caught at first, what was said: {told}.", *_missed(answers)]
+
+
+JUDGED = {"leads": "lead to the mistake", "near": "come near", "misleads": "mislead"}
+
+
+def _at_first(one: Blind) -> str:
+    if not one.first:
+        return "**no**"
+    return f"**no**: false alarm of `{one.first}`" if one.judged == "alarm" else f"`{one.first}`, {one.judged}"
+
+
+def _missed(answers: Sequence[Answer]) -> list[str]:
+    missed = [BLINDLY[answer.mutant.title] for answer in answers if not answer.caught]
+    return (
+        ["", "Not caught now:", "", *[f"- {b.mutant.agent}, {b.mutant.fault}: {b.why}." for b in missed]]
+        if missed
+        else []
+    )
 
 
 def _short(text: str) -> str:

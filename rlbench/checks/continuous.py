@@ -34,8 +34,8 @@ def aimed_actions(subject: Subject) -> None:
         worst = int(off.nan_to_num(torch.inf).argmax())
         came, expected = (_pairs(x) for x in (done[worst], right))
         cause = (
-            "the policy's gradient: its sign, a sum over the wrong axis, or actions that are scaled twice or not at all; "
-            "or it stays too wide, or goes further at once than it may: its deviation, temperature, ratios of chances"
+            "the policy's gradient: its sign, a sum over the wrong axis, actions that are scaled twice or not; or "
+            "it stays too wide, or goes further at once than it may: its deviation, temperature, ratios of chances"
         )
         return Glance(bool((off < _OFF).all()), f"the actions {expected}", came, cause)
 
@@ -54,7 +54,7 @@ def greedy_middle(subject: Subject) -> None:
     subject.fitting("continuous")
     trial = lesson(subject, Aimed, {"far": 1.3})
     obs = shown([torch.tensor([x]).numpy() for x in PLACES], trial.spec)
-    half = torch.from_numpy(HIGH - LOW) / 2
+    half, centre = torch.from_numpy(HIGH - LOW) / 2, torch.from_numpy(HIGH + LOW) / 2
 
     def look(trial: Trial) -> Glance:
         done = trial.act(obs)  # (S, N, 2)
@@ -70,7 +70,8 @@ def greedy_middle(subject: Subject) -> None:
         said = told(trial, obs).get("std")
         if said is None:
             return Glance(True)
-        apart = (drawn.double().std(0) / said.clamp(min=1e-6)).log().abs() * narrow * (said / half < 0.4)
+        inside = ((middle - centre) / half).abs() + 2.5 * said / half < 1  # at a bound draws are cut
+        apart = (drawn.double().std(0) / said.clamp(min=1e-6)).log().abs().nan_to_num(0.0) * narrow * inside
         s, n, i = np.unravel_index(int(apart.argmax()), apart.shape)
         cause = "actions are drawn with another deviation than the policy's: its logarithm, or its square"
         came = f"{float(drawn[:, s, n, i].std()):.2f}"

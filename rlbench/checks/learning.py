@@ -7,7 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from ..agent_state import same
+from ..probing import probes
 from ..probing.answers import Fails, LeftOut
+from ..probing.known import Walk
 from ..probing.rows import row
 from ..probing.states import numbers, weights
 from ..probing.subject import Subject
@@ -49,11 +51,18 @@ def _learn(subject: Subject, trial: Trial, updates: int, most: int = 400) -> Non
 
 @row("every-env", "it learns of what happens in every env", group=GROUP)
 def every_env(subject: Subject) -> None:
-    """As it is, and with other rewards in one of the envs: that must lead to something else."""
+    """As it is, and with other rewards in one of the envs: that must lead to something else. Where it can be, also in
+    episodes of one step, which end in all envs together."""
+    _every_env(subject, subject.places()[0], {})
+    if subject.env is None and subject.first == "vector":
+        _every_env(subject, Walk, {"known": probes.CONSTANT})
+
+
+def _every_env(subject: Subject, place: Any, kwargs: dict[str, Any]) -> None:
     envs = 3
 
     def learned(paid: int | None) -> tuple[dict[str, Tensor], int]:
-        trial = subject.trial(num_envs=envs, seeds=(0, 1))
+        trial = subject.trial(place, (0, 1), envs, env_kwargs=kwargs)
         observe = trial.agent.observe
 
         def other(transition: Transition) -> None:

@@ -42,8 +42,8 @@ from . import (
 from .results import FAILS, HOLDS, LEFT_OUT, CheckedRow, CheckReport
 
 ORDER = (  # in which rows are asked: what others build on comes first
-    interface, devices, learning, cadence, heeding, frozen, values, chances, continuous, remembering, exploring, state,
-    seeds, replaying, episodes, cost,
+    interface, devices, replaying, exploring, episodes, learning, cadence, heeding, frozen, values, chances, continuous,
+    remembering, state, seeds, cost,
 )  # fmt: skip
 PATIENCE = 3  # a row may take so many times its limit: other programs may run, too
 NO_PATIENCE = 5.0  # seconds, once a row has hung
