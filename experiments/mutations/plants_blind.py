@@ -226,7 +226,7 @@ BLIND = (
     # PPO
     Blind(
         Mutant(
-            "ratio-upside-down", "ppo", "the ratio is that of the old chances to the new ones", "Nikanjam: wrong update rule", "aimed-actions",
+            "ratio-upside-down", "ppo", "the ratio is that of the old chances to the new ones", "Nikanjam: wrong update rule", "spread",
             (Edit('log_ratio = policy.log_prob(action) - kept["log_prob"]', 'log_ratio = kept["log_prob"] - policy.log_prob(action)'),),
         ),
         "what became likelier is clipped where it should go on, and pushed on where it should stop",

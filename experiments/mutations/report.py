@@ -29,8 +29,8 @@ BLIND = """\
 These were written down by somebody who had read the agents, and neither the rows nor what they ask, before any of them
 was run. *At first* is the row that failed first when all rows were asked of each, with the rows as they were then, and
 whether what it said leads to the mistake, comes near it, or misleads; a *false alarm* is one that a sound agent with
-the same hyper-parameters raised as well, and catches nothing. *Now* is what the row says that was found, or made, since:
-its score is blind no more.
+the same hyper-parameters raised as well, and catches nothing. *Now* is what the row says that was found, or made,
+since: its score is blind no more.
 """
 
 

@@ -71,7 +71,7 @@ def greedy_middle(subject: Subject) -> None:
         if said is None:
             return Glance(True)
         inside = ((middle - centre) / half).abs() + 2.5 * said / half < 1  # at a bound draws are cut
-        apart = (drawn.double().std(0) / said.clamp(min=1e-6)).log().abs().nan_to_num(0.0) * narrow * inside
+        apart = (drawn.double().std(0) / said.clamp(min=1e-6)).log().abs().nan_to_num(0.0) * inside
         s, n, i = np.unravel_index(int(apart.argmax()), apart.shape)
         cause = "actions are drawn with another deviation than the policy's: its logarithm, or its square"
         came = f"{float(drawn[:, s, n, i].std()):.2f}"

@@ -39,6 +39,7 @@ _STEP_SIZE = 3e-3  # and step sizes are raised to this, where they are smaller
 _LEAST: dict[str, float] = {"tau": 0.1}  # likewise
 _MOST: dict[str, int] = {  # or lowered
     "batch_size": 16, "learning_starts": 64, "capacity": 2_000, "rollout_steps": 8, "target_update_every": 4,
+    "sequence_length": 4, "burn_in": 2,
 }  # fmt: skip
 LAG = 120  # updates that a target network may be behind: values pass one step on in as many
 WIDTH = 32  # of hidden layers, at most

@@ -848,6 +848,13 @@ class WithTorchsOwnKept(WithTorchsOwn):
         self.updates = state["updates"]
 
 
+@caught_by("every-env", "Expected what env 1 of 3 is paid to change what is learned")
+class OfTheFirstEnv(Sound):
+    def observe(self, transition: Transition) -> None:
+        first = transition.reward[:, :1].expand_as(transition.reward)
+        super().observe(transition._replace(reward=first))
+
+
 CASES = [(name, cls, words) for name, some in BROKEN.items() for cls, words in some]
 
 
@@ -861,7 +868,7 @@ def test_what_is_broken_is_caught(name: str, cls: Any, words: str) -> None:
 
 def test_every_row_has_caught_something() -> None:
     """Those that ask for learned values, and when what is due, are tried by mutations of the agents that come along."""
-    elsewhere = {"values", "cadence", "chances", "continuous", "remembering", "cost"}
+    elsewhere = {"values", "cadence", "chances", "continuous", "remembering", "heeding", "frozen", "cost"}
     asked = {name for name, one in ROWS.items() if one.ask.__module__.rpartition(".")[2] not in elsewhere}
     assert asked == BROKEN.keys()
 
