@@ -1,6 +1,7 @@
 """Rows about policies: what is known of their chances where entropy is worth something, and across episodes' ends."""
 
 import math
+from typing import Any
 
 import torch
 
@@ -121,7 +122,11 @@ def masked_chances(subject: Subject) -> None:
 )
 def episode_ends(subject: Subject) -> None:
     numbered = form_of(subject) == "index"
-    steady = {"alpha": 1.0, "learn_alpha": False, "n_step": 3}  # who learns from steps of long ago is to act as then
+    steady: dict[str, Any] = {
+        "alpha": 1.0,
+        "learn_alpha": False,
+        "n_step": 3,
+    }  # who learns from steps of long ago is to act as then
     for cut in (False, True):
         trial = lesson(subject, Carried, {"cut": cut, "numbered": numbered}, **steady)
         obs = shown([picture(0, 1, "index" if numbered else "vector")], trial.spec)

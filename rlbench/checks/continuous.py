@@ -1,6 +1,7 @@
 """Rows about actions that are numbers: the best ones are known, within the bounds and at them, and so are values."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -128,7 +129,7 @@ def _spread(trial: Trial) -> torch.Tensor:
     return said["std"].squeeze(1)
 
 
-def _spread_is(subject: Subject, low: float, high: float, bend: float, cause: str, **changes: float | bool) -> None:
+def _spread_is(subject: Subject, low: float, high: float, bend: float, cause: str, **changes: Any) -> None:
     trial = lesson(subject, Bent, {"bend": bend}, **changes)
 
     def look(trial: Trial) -> Glance:

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from ..probing.answers import Fails, LeftOut
-from ..probing.names import number
 from ..probing.rows import row
 from ..probing.states import difference
 from ..probing.subject import Subject
@@ -116,7 +115,7 @@ def _decays(subject: Subject) -> bool:
     where it is not."""
     decay = getattr(subject.config, "epsilon_decay", None)
     given = "epsilon_decay" in subject.given
-    return number(decay) and (decay == 0 or (given and 0 < decay < 1))
+    return isinstance(decay, int | float) and (decay == 0 or (given and 0 < decay < 1))
 
 
 def _by_episodes(subject: Subject) -> None:

@@ -27,8 +27,9 @@ def memory(subject: Subject) -> None:
     if not optional and (kind == "none" or (kind is None and own.begin in (Agent.begin, Learner.begin))):
         raise LeftOut("it remembers nothing")
     in_time(subject)
+    kept: dict[str, Any] = {"memory": "gru"} if optional else {}
     wider = WIDER if subject.has("rollout_steps") else {}
-    trial = lesson(subject, Recalled, {}, **SHORT, **wider, **({"memory": "gru"} if optional else {}))
+    trial = lesson(subject, Recalled, {}, **SHORT, **wider, **kept)
     seeds = trial.spec.num_seeds
     signs = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]).expand(seeds, 2, 2)
     later = [torch.tensor([[0.0, x]] * 2).expand(seeds, 2, 2) for x in (0.5, 1.0)]

@@ -76,7 +76,9 @@ def ask(
     states = [max(s for s, look in enumerate(known.looks) if look == at) for at in looks]  # all is legal in the last
     right = torch.from_numpy(solve(known, gamma))[states]  # (N, A)
     wrong = {text: torch.from_numpy(q)[states] for text, q in mistaken(known, gamma).items()}
-    undecided = {"entropy_weight": 0.05} if acts else {}  # else policies may make up their mind before they know
+    undecided: dict[str, Any] = (
+        {"entropy_weight": 0.05} if acts else {}
+    )  # else policies may make up their mind before they know
     trial = lesson(subject, Walk, {"known": known, "form": form, "continuous": continuous}, **undecided, **changes)
     obs = shown([picture(look, max(known.looks) + 1, form) for look in looks], trial.spec)
     if not known.immediate:
