@@ -83,7 +83,7 @@ def ask(
     obs = shown([picture(look, max(known.looks) + 1, form) for look in looks], trial.spec)
     if not known.immediate:
         wrong |= _discounted_by_others(trial, known, gamma, states)
-        if _remembers(trial, obs):  # what comes later it only ever met with something to remember
+        if remembers(trial, obs):  # what comes later it only ever met with something to remember
             if known.limit:
                 raise LeftOut("it remembers, and never met what would have followed a limit with as much to remember")
             at = [i for i, look in enumerate(looks) if look in {known.looks[s] for s in known.starts}]
@@ -128,7 +128,7 @@ def _discounted_by_others(trial: Trial, known: Known, gamma: float, states: list
     }
 
 
-def _remembers(trial: Trial, obs: Tensor) -> bool:
+def remembers(trial: Trial, obs: Tensor) -> bool:
     """Whether what it says of an observation depends on the one before, in the same episode."""
     one = obs[:, :1]
     first = told(trial, one)
