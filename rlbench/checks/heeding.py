@@ -25,7 +25,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "gamma": (0.9, 0.5), "n_step": (1, 3), "double": (False, True), "gae_lambda": (0.9, 0.3), "q_lambda": (0.9, 0.3),
     "learning_rate": (1e-2, 1e-3), "critic_learning_rate": (1e-2, 1e-3), "alpha_learning_rate": (1e-2, 1e-3),
     "adam_epsilon": (1e-8, 1e-2), "max_grad_norm": (1e-1, 1e-3), "tau": (0.1, 0.5), "target_update_every": (1, 3),
-    "train_every": (1, 2), "updates_per_train": (1, 2), "learning_starts": (10, 30), "batch_size": (7, 5),
+    "train_every": (1, 2), "updates_per_train": (1, 2), "learning_starts": (10, 30), "batch_size": (8, 4),
     "capacity": (240, 60), "rollout_steps": (8, 4), "epochs": (3, 1), "clip": (0.3, 1e-4), "value_clip": (1.0, 1e-4),
     "value_weight": (1.0, 0.1), "entropy_weight": (0.0, 0.1), "normalise_advantage": (False, True),
     "normalise_obs": (False, True), "normalise_rewards": (False, True), "log_std": (0.0, -1.0), "alpha": (0.1, 1.0),
