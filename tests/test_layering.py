@@ -43,6 +43,7 @@ HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
     {"record": ("rlbench/record/*.py",)},
     {"training": ("rlbench/training/*.py",)},
     {"probing": ("rlbench/probing/*.py",)},
+    {"lessons": ("rlbench/lessons/*.py",)},
     {"live": ("rlbench/live/*.py",), "report": ("rlbench/report/*.py",), "checks": ("rlbench/checks/*.py",)},
     {"cli": ("rlbench/cli/*.py",), "api": ("rlbench/api/*.py",)},
     # The face gives away what lies in the house, and nothing in the house goes by way of it; agents are found by name.

@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from ..agent_state import same
-from ..probing import probes
+from ..lessons import probes
+from ..lessons.known import Walk
 from ..probing.answers import Fails, LeftOut
-from ..probing.known import Walk
 from ..probing.rows import row
 from ..probing.states import numbers, weights
 from ..probing.subject import Subject

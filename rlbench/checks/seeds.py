@@ -1,10 +1,7 @@
 """Rows about seeds: each has numbers of its own, the same ones every time, alone and beside others."""
 
-import random
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..agent_state import same
@@ -106,48 +103,3 @@ def _width(subject: Subject, place: str, config: Any) -> None:
 WIDTH = (
     "a mean over seeds in place of a sum, or an operation that rounds otherwise for other S: `rlbench list operations`"
 )
-
-
-def _globals() -> dict[str, Callable[[], Any]]:
-    return {
-        "torch's": lambda: torch.random.get_rng_state().tolist(),
-        "NumPy's": lambda: [str(part) for part in np.random.get_state(legacy=True)],  # noqa: NPY002  (it is looked at)
-        "Python's": random.getstate,
-    }
-
-
-DRAWS = "draw from streams[...], or from rng, and seed nothing"
-CALLS = "a Learner may draw from torch's distributions `with rlbench.rng.seeded_torch(self.rng):`"
-LAYERS = (
-    "torch's layers draw from it when they are made: make them `with rlbench.rng.seeded_torch(rng):`, or take those of "
-    "rlbench.nn"
-)
-
-
-@row("no-global-random", "no global random generator is used: torch's, NumPy's, Python's", group=GROUP)
-def no_global_random(subject: Subject) -> None:
-    watched = _globals()
-    for place, config in subject.variants():
-        before = {name: look() for name, look in watched.items()}
-
-        def unchanged(when: str, torchs: str = CALLS, known: dict[str, Any] = before, place: str = place) -> None:
-            for name, look in watched.items():
-                if look() != known[name]:
-                    raise Fails(
-                        f"Expected {name} global generator to stay where it is, it moved {when}, on "
-                        f"{subject.described(place)}.",
-                        f"{DRAWS}; {torchs}" if name == "torch's" else DRAWS,
-                    )
-
-        trial = subject.trial(place, config=config)
-        unchanged("in __init__", LAYERS)
-        obs = trial.look(2)
-        trial.act(obs, explore=True)
-        unchanged("in act(explore=True)")
-        trial.act(obs)
-        unchanged("in act(explore=False)")
-        trial.go(STEPS)
-        unchanged(f"in observe or update, within {STEPS} steps")
-        trial.explain(obs)
-        trial.agent.diagnostics()
-        unchanged("in explain or diagnostics")

@@ -14,6 +14,7 @@ from typing import Any
 from ..agent import Agent
 from ..errors import RlbenchError, UsageError, first_line
 from ..learner import Learner
+from ..lessons import chances, continuous, remembering, values
 from ..probing.answers import Fails, LeftOut
 from ..probing.apart import apart
 from ..probing.fault import raised, under_way
@@ -23,8 +24,6 @@ from ..probing.subject import Fit, Subject
 from ..recipe.registry import find_agent, given_class
 from . import (
     cadence,
-    chances,
-    continuous,
     cost,
     devices,
     episodes,
@@ -33,17 +32,16 @@ from . import (
     heeding,
     interface,
     learning,
-    remembering,
     replaying,
     seeds,
+    sources,
     state,
-    values,
 )
 from .results import FAILS, HOLDS, LEFT_OUT, CheckedRow, CheckReport
 
 ORDER = (  # in which rows are asked: what others build on comes first
-    interface, devices, replaying, exploring, episodes, learning, cadence, heeding, frozen, values, chances, continuous,
-    remembering, state, seeds, cost,
+    interface, devices, sources, replaying, exploring, episodes, learning, cadence, heeding, frozen, values, chances,
+    continuous, remembering, state, seeds, cost,
 )  # fmt: skip
 PATIENCE = 3  # a row may take so many times its limit: other programs may run, too
 NO_PATIENCE = 5.0  # seconds, once a row has hung

@@ -20,6 +20,8 @@ from typing import IO, Any, NamedTuple
 
 import torch
 
+from ..process.orphans import when_the_parent_dies
+
 GRACE = 5.0  # seconds beyond its limit after which a process is killed that does not end itself
 MOST = 2_000  # characters that are kept of what is printed
 FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<name>.+)')
@@ -88,6 +90,7 @@ def _be_the_child(ask: Callable[[], Any], limit: float, pipe: int, printed: IO[b
     code, end = 1, os._exit
     try:
         os.setsid()  # what it starts ends with it
+        when_the_parent_dies(signal.SIGKILL)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDONLY)

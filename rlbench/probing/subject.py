@@ -22,6 +22,7 @@ from .shorter import changed, shortened, told
 from .trial import Trial
 
 ENV = "env"  # the name of the place that a user asked for
+SAYS = "Where it is not meant to act it is to say so, by rlbench.UsageError"
 CUT = 40  # steps after which episodes are cut there: ends are wanted
 
 
@@ -92,9 +93,10 @@ class Subject:
                 try:
                     self.trial(place)
                     why[place] = ""
-                except (RlbenchError, ValueError, TypeError) as e:  # as `recipe.build` takes them
+                except Exception as e:
                     first = first or e
-                    why[place] = str(e) if isinstance(e, RlbenchError) else raised(e, self.cls) or first_line(e)
+                    slip = raised(e, self.cls) or first_line(e)
+                    why[place] = str(e) if isinstance(e, RlbenchError) else f"{slip}. {SAYS}"
             if not all(why.values()):
                 self.fit = fit._replace(why=why)
                 return self.fit._replace(memory=self._memory())

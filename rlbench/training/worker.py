@@ -1,7 +1,5 @@
 """The life of one of several processes of a run: it trains its share of the seeds, and tells the parent of it."""
 
-import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RlbenchError
+from ..process.orphans import when_the_parent_dies
 from ..process.places import stand
 from ..recipe import Recipe
 from ..recipe.registry import agent_code
@@ -21,8 +20,6 @@ from ..runfolder.create import new_folder
 from ..seed_axis import Axes
 from .session import Session
 from .underway import Underway
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class _Reporter(Watcher):
@@ -73,9 +70,7 @@ def work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent:
     stand(stands)
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # a Ctrl-C in the terminal is the parent's to hand on
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # when the parent dies: save and end
+    when_the_parent_dies(signal.SIGTERM)  # save and end
     try:
         with Interrupts() as interrupts:  # a signal finds no worker unprepared
             let_through()

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
@@ -28,6 +29,7 @@ from .refs import HANDED, confirmed, digest, parse
 __path__: list[str] = []  # what makes importlib look for modules in here
 _KNOWN = "RLBENCH_USER_FILES"  # environment variable: JSON, name -> path, which child processes inherit
 _digests: dict[str, str | None] = {}  # name -> of the content that was imported
+PATIENCE = 10.0  # seconds of an import after which it is told of
 _beside: list[str] = []  # folders of files that were imported, on sys.path for what lies beside them
 
 
@@ -123,7 +125,7 @@ def _run(name: str, path: Path, option: str) -> ModuleType:
     names = [name, path.stem] if _found_as(path.stem) == path.resolve() else [name]
     sys.modules.update(dict.fromkeys(names, module))  # pydantic looks annotations up there, and files beside it
     try:
-        with Restoring(), _failing(option, shown_ref(str(path))):
+        with Restoring(), _failing(option, shown_ref(str(path))), _waiting(shown_ref(str(path))):
             spec.loader.exec_module(module)
     except BaseException:
         for each in names:
@@ -158,8 +160,26 @@ def _load_module(where: str, option: str) -> ModuleType:
     if not re.fullmatch(r"\w+(\.\w+)*", where):
         file = f" There is a file {where}.py here." if absolute(f"{where}.py").is_file() else ""
         raise UsageError(f"{option}: {where!r} is no module, as package.module, and no file, which ends in .py.{file}")
-    with Restoring(), _looking_beside(str(home())), _failing(option, where):
+    with Restoring(), _looking_beside(str(home())), _failing(option, where), _waiting(where):
         return importlib.import_module(where)
+
+
+@contextlib.contextmanager
+def _waiting(what: str) -> Iterator[None]:
+    """Context in which an import that takes long is told of: of a script that trains by it one thinks that we hang."""
+    note = (
+        f"note: {what} is still being imported, after {PATIENCE:g}s: what stands outside of its functions and classes "
+        'runs now, but for what is below `if __name__ == "__main__":`. Ctrl-C ends it.'
+    )
+    there = sys.stderr
+    timer = threading.Timer(PATIENCE, lambda: print(note, file=there, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # no thread is left, whoever forks
 
 
 @contextlib.contextmanager

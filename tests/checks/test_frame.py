@@ -4,6 +4,8 @@ import importlib
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -202,11 +204,52 @@ def test_what_it_leaves_running_is_not_waited_for() -> None:
     assert check(LeavesAChild, rows=["metrics"]).ok
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells a process that its parent died")
+def test_a_row_ends_with_the_command_that_asks_it(tmp_path: Path) -> None:
+    told = tmp_path / "pid"
+    (tmp_path / "waits.py").write_text(
+        "import os, time\nfrom rlbench.agents.dqn import DQN\n\n\nclass Waits(DQN):\n"
+        "    def act(self, *args, **kwargs):\n"
+        f"        open({str(told)!r}, 'w').write(str(os.getpid()))\n        time.sleep(600)\n"
+    )
+    command = [sys.executable, "-m", "rlbench", "check", "waits.py:Waits", "--rows", "actions"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as asking:
+        while not (told.exists() and told.read_text()):
+            assert asking.poll() is None
+            time.sleep(0.05)
+        asking.terminate()
+    child = int(told.read_text())
+    for _ in range(200):
+        if not (Path("/proc") / str(child)).exists() or _state(child) == "Z":
+            return
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("it waits on")
+
+
+def _state(pid: int) -> str:
+    return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
+
+
 def test_where_there_is_no_fork_rows_are_asked_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "fork")
     found = check(RaisesInUpdate, rows=["actions", "explain"])
     assert [row.status for row in found.rows] == [HOLDS, FAILS, FAILS]
     assert "ZeroDivisionError: of mine" in found.rows[1].evidence
+
+
+def test_who_raises_where_it_was_not_meant_to_be_built_is_asked_where_it_was() -> None:
+    class OfPictures(Sound):
+        def __init__(self, spec: Any, config: Any, streams: Any) -> None:
+            super().__init__(spec, config, streams)
+            self.height = (3, 4, 5)[3 - spec.obs_shape[0]]  # an index has no shape
+
+    found = check(OfPictures, rows=["actions"])
+    assert found.ok
+    assert found.courses == ["vector", "pixels", "masked"]
+    assert "IndexError" in found.misfits["indices"]
+    assert f"{__file__}:" in found.misfits["indices"]
+    assert "is to say so, by rlbench.UsageError" in found.misfits["indices"]
 
 
 def test_what_cannot_be_built_fails_once() -> None:

@@ -10,8 +10,8 @@ from torch import Tensor
 from rlbench import AgentConfig, Spec, Streams
 from rlbench.checks import check
 from rlbench.checks.results import FAILS, LEFT_OUT
-from rlbench.probing import probes
-from rlbench.probing.known import Known, Walk, mistaken, solve
+from rlbench.lessons import probes
+from rlbench.lessons.known import Known, Walk, mistaken, solve
 
 BY_HAND = {
     "CONSTANT": [(1, 1), (0, 0)],

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from rlbench.agent import Agent, AgentConfig
 from rlbench.checks import check
-from rlbench.checks.values import judged
-from rlbench.probing import lessons, probes
+from rlbench.lessons import lesson, probes
+from rlbench.lessons.asking import judged
+from rlbench.lessons.known import mistaken, solve
+from rlbench.lessons.lesson import Glance, suited, taught
 from rlbench.probing.answers import LeftOut
-from rlbench.probing.known import mistaken, solve
-from rlbench.probing.lessons import Glance, suited, taught
 from rlbench.probing.names import called
 from rlbench.probing.request import subject
 from rlbench.probing.subject import Subject
@@ -56,9 +56,9 @@ def lasts(right_at: set[int], updating: int = 0, **how: Any) -> tuple[int, bool]
 
 
 def test_a_lesson_ends_when_two_looks_in_a_row_find_what_is_expected() -> None:
-    first, second, third = 400, 400 + lessons.BETWEEN, 400 + 2 * lessons.BETWEEN
+    first, second, third = 400, 400 + lesson.BETWEEN, 400 + 2 * lesson.BETWEEN
     assert lasts({first, second}) == (second, True)
-    assert lasts({first, third, third + lessons.BETWEEN}) == (third + lessons.BETWEEN, True)
+    assert lasts({first, third, third + lesson.BETWEEN}) == (third + lesson.BETWEEN, True)
 
 
 def test_values_on_their_way_to_others_are_not_taken_for_right() -> None:
@@ -69,7 +69,7 @@ def test_values_on_their_way_to_others_are_not_taken_for_right() -> None:
 
 def test_a_lesson_is_given_up_after_so_many_updates_too() -> None:
     steps, _ = lasts(set(), updating=3)
-    assert lessons.UPDATES <= 3 * steps < lessons.UPDATES + 3 * lessons.BETWEEN
+    assert lesson.UPDATES <= 3 * steps < lesson.UPDATES + 3 * lesson.BETWEEN
 
 
 def test_who_learns_nothing_of_what_some_do_not_learn_is_left_out() -> None:
@@ -133,7 +133,7 @@ class Slowly(Discounting):
 
 
 def test_a_discount_is_known_by_its_other_names() -> None:
-    assert suited(made_of(Discounting)).model_dump() == {"discount": lessons.GAMMA}
+    assert suited(made_of(Discounting)).model_dump() == {"discount": lesson.GAMMA}
     assert check(Discounting, rows=["delayed-reward"]).ok
     (failure,) = check(Undiscounted, rows=["delayed-reward"]).failures
     assert "Expected the values 0.64, 0.80, 1.00; came 1.00" in failure.evidence

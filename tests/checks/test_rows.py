@@ -636,7 +636,7 @@ class ActsByTorchsGenerator(Sound):
         return torch.randint(self.num_actions, greedy.shape)
 
 
-@caught_by("no-global-random", "when they are made: make them `with rlbench.rng.seeded_torch(rng):`")
+@caught_by("no-global-random", "when they are made, and its distributions: make and draw them `with")
 class MakesTorchsLayers(Sound):
     def __init__(self, spec: Spec, config: Any, streams: Any) -> None:
         super().__init__(spec, config, streams)
@@ -650,13 +650,21 @@ class SeedsNumPy(Sound):
         np.random.seed(0)  # noqa: NPY002  (that is what is wrong with it)
 
 
-@caught_by("no-global-random", "Expected Python's global generator to stay where it is, it moved in observe or update")
+@caught_by("no-global-random", "Expected Python's global generator to stay where it is, it moved within 40 steps of")
 class SamplesByPythonsGenerator(Sound):
     def learn(self) -> dict[str, Tensor]:
         import random
 
         random.sample(range(10), 2)
         return super().learn()
+
+
+@caught_by(
+    "no-global-random", "it moved in __init__, in act(explore=True), within 40 steps of act, observe and update, on"
+)
+class DrawsFromTorchsHereAndThere(MakesTorchsLayers):
+    def explored(self, greedy: Tensor) -> Tensor:
+        return torch.randint(self.num_actions, greedy.shape)
 
 
 # Replay

@@ -6,6 +6,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,22 @@ def test_a_file_that_ends_the_program_is_one_line(how: str, text: str | None, wo
     assert said.startswith(f"Error: {how.replace('--env', '--import')} {ref}: ")
     assert words in said
     assert not Path("run").exists()
+
+
+def test_a_file_that_takes_long_to_import_is_told_of(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(user_files, "PATIENCE", 0.05)
+    (here / "long.py").write_text("import time\ntime.sleep(0.5)\n")
+    (here / "short.py").write_text("")
+    before = threading.active_count()
+    user_files.load("short.py", "--agent short.py:Short")
+    assert capsys.readouterr() == ("", "")
+    user_files.load("long.py", "--agent long.py:Long")
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("note: long.py is still being imported, after 0.05s: what stands outside of its")
+    assert threading.active_count() == before
 
 
 def test_an_environment_that_was_never_registered(here: Path) -> None:

@@ -5,15 +5,15 @@ from typing import Any
 
 import torch
 
-from ..probing import probes
 from ..probing.answers import LeftOut
-from ..probing.known import Walk, picture
-from ..probing.lessons import Glance, in_time, learned, lesson, shown, taught, told
-from ..probing.riddles import Carried
 from ..probing.rows import row
 from ..probing.subject import Subject
 from ..probing.trial import Trial
-from .values import form_of
+from . import probes
+from .asking import form_of
+from .known import Walk, picture
+from .lesson import Glance, in_time, learned, lesson, shown, taught, told
+from .riddles import Carried
 
 GROUP, LIMIT = "values", 60.0
 _WEIGHTS = "alpha and learn_alpha, or entropy_weight"

@@ -18,12 +18,12 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from ..agent import AgentConfig
+from ..probing.answers import Fails, LeftOut
+from ..probing.names import number, step_sizes
+from ..probing.shorter import changed
+from ..probing.subject import Subject
+from ..probing.trial import Trial
 from ..types import Extras, Spec
-from .answers import Fails, LeftOut
-from .names import number, step_sizes
-from .shorter import changed
-from .subject import Subject
-from .trial import Trial
 
 GAMMA = 0.8
 LEAST, BETWEEN, MOST = 450, 150, 6_000  # env steps per seed: before the first look, between two, before giving up

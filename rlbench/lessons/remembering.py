@@ -7,11 +7,11 @@ import torch
 from ..agent import Agent
 from ..learner import Learner
 from ..probing.answers import LeftOut
-from ..probing.lessons import Glance, in_time, learned, lesson, taught
-from ..probing.riddles import Recalled
 from ..probing.rows import row
 from ..probing.subject import Subject
 from ..probing.trial import Trial
+from .lesson import Glance, in_time, learned, lesson, taught
+from .riddles import Recalled
 
 SHORT: dict[str, Any] = {"sequence_length": 4, "burn_in": 2, "memory_size": 16, "gamma": 0.95}
 #: Of policies, which else make up their mind before they know: more steps at a time, and a little that keeps them open.

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..probing import probes
 from ..probing.answers import LeftOut
-from ..probing.lessons import GAMMA, Glance, learned, lesson, shown, taught, told
-from ..probing.riddles import HIGH, LOW, PLACES, Aimed, Bent, best
 from ..probing.rows import row
 from ..probing.subject import Subject
 from ..probing.trial import Trial
-from .values import ask
+from . import probes
+from .asking import ask
+from .lesson import GAMMA, Glance, learned, lesson, shown, taught, told
+from .riddles import HIGH, LOW, PLACES, Aimed, Bent, best
 
 GROUP, LIMIT = "values", 60.0
 _OFF = 0.25  # of half of the way between the bounds
