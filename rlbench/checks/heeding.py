@@ -12,15 +12,16 @@ from pydantic import ValidationError
 from ..agent import AgentConfig
 from ..agent_state import same, snapshot
 from ..probing.answers import Fails, LeftOut
+from ..probing.names import called
 from ..probing.rows import row
 from ..probing.shorter import changed, shortened
 from ..probing.subject import Subject
 
 STEPS = 60  # of each env
 
-#: Two values each, of which no agent that has the hyper-parameter makes the same: one step of learning is enough for
-#: most to differ in a bit, and clipping, which many gradients pass by, gets a limit that none passes by. While others
-#: are asked about, each has its first one.
+#: Two values each, of which no agent that has the hyper-parameter makes the same, as of a Huber loss and a squared one
+#: it may where errors are small. One step of learning is enough for most to differ in a bit; clipping, which many
+#: gradients pass by, gets a limit that none passes by. While others are asked about, each has its first one.
 VALUES: dict[str, tuple[Any, Any]] = {
     "gamma": (0.9, 0.5), "n_step": (1, 3), "double": (False, True), "gae_lambda": (0.9, 0.3), "q_lambda": (0.9, 0.3),
     "learning_rate": (1e-2, 1e-3), "critic_learning_rate": (1e-2, 1e-3), "alpha_learning_rate": (1e-2, 1e-3),
@@ -32,7 +33,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "learn_alpha": (True, False), "target_entropy": (0.3, 0.6), "noise_correlation": (0.0, 0.5),
     "epsilon_start": (1.0, 0.4), "epsilon_end": (0.0, 0.6), "epsilon_steps": (30, 50), "initial_value": (0.0, 1.0),
     "memory_size": (9, 5), "sequence_length": (4, 2), "burn_in": (0, 2), "baseline": (True, False),
-    "layer_norm": (False, True), "orthogonal": (False, True), "loss": (None, None), "activation": (None, None),
+    "layer_norm": (False, True), "orthogonal": (False, True), "activation": (None, None),
 }  # fmt: skip
 #: As `VALUES`, of those that stand in others' way where they have a value.
 OFF: dict[str, tuple[Any, Any]] = {
@@ -111,8 +112,10 @@ def _pair(config: AgentConfig, name: str) -> tuple[Any, Any]:
 
 
 def _of_another(subject: Subject, name: str) -> bool:
-    """Whether it is about networks, which one that derives from another agent makes of its own, and inherited."""
+    """Whether it is of a memory that it has not; or of networks, and inherited by one that makes its own."""
     own = getattr(subject.cls, "origin", subject.cls)
+    if name in _OF_MEMORY and not called(subject.config, name):
+        return True
     return name in _OF_NETWORKS and any(
         name in getattr(getattr(base, "Config", None), "model_fields", ()) and base.__module__ != own.__module__
         for base in own.__mro__[1:]

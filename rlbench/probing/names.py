@@ -12,7 +12,7 @@ from ..agent import AgentConfig
 ALSO: dict[str, tuple[str, ...]] = {
     "gamma": ("discount", "discount_factor", "discount_rate"),
     "learning_starts": ("learning_start", "start_steps", "warmup", "warmup_steps", "min_replay", "min_replay_size"),
-    "capacity": ("buffer_size", "replay_size", "buffer_capacity", "replay_capacity"),
+    "capacity": ("buffer_size", "replay_size", "buffer_capacity", "replay_capacity", "memory_size", "memory_capacity"),
     "batch_size": ("batch", "minibatch_size", "mini_batch_size"),
     "rollout_steps": ("num_steps", "rollout_length", "steps_per_rollout"),
     "train_every": ("train_freq", "train_frequency", "update_every", "train_interval"),
@@ -36,6 +36,7 @@ ALSO: dict[str, tuple[str, ...]] = {
     ),
     "epsilon_factor": ("epsilon_decay", "eps_decay", "epsilon_decay_rate", "eps_decay_rate"),
 }  # fmt: skip
+OF_RECURRENCE = "memory_size"  # of an agent that has a `memory`; of others it is the size of a replay buffer
 _OF_ADAM = ("learning_rate", "step_size", "lr")
 _COURSE = {"end", "final", "min", "decay", "schedule", "steps", "warmup", "every"}  # of a step size, and not one
 
@@ -43,9 +44,10 @@ _COURSE = {"end", "final", "min", "decay", "schedule", "steps", "warmup", "every
 def called(config: AgentConfig, name: str, given: Collection[str] = ()) -> str:
     """The field of ``config`` that is meant by a name of the project's; "": there is none, or it is of ``given``."""
     fields, fits = type(config).model_fields, _FITS.get(name, lambda value: True)
-    if name in fields:
+    if name in fields and (name != OF_RECURRENCE or "memory" in fields):
         return "" if name in given else name
-    found = [other for other in ALSO.get(name, ()) if other in fields and fits(getattr(config, other))]
+    others = [other for other in ALSO.get(name, ()) if other in fields and fits(getattr(config, other))]
+    found = [other for other in others if other != OF_RECURRENCE or "memory" not in fields]
     return found[0] if found and found[0] not in given else ""
 
 

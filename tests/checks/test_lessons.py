@@ -191,6 +191,18 @@ def test_hyper_parameters_are_known_by_the_names_that_others_give_them() -> None
     assert (chosen["eps_min"], chosen["actor_lr"], chosen["eps_start"]) == (0.1, 1e-5, 1.0)
 
 
+def test_a_memory_is_a_replay_buffer_where_nothing_is_recurrent() -> None:
+    class Replaying(AgentConfig):
+        memory_size: int = 10_000
+
+    class Recurrent(Replaying):
+        memory: str = "gru"
+
+    names = ("memory_size", "capacity")
+    assert [called(Replaying(), name) for name in names] == ["", "memory_size"]
+    assert [called(Recurrent(), name) for name in names] == ["memory_size", ""]
+
+
 def test_a_number_of_steps_is_told_from_a_factor() -> None:
     for decay, name in ((0.99, "epsilon_factor"), (5_000, "epsilon_steps"), (0.01, "")):
         config = OthersNames(eps_decay=decay)
