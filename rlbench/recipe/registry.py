@@ -180,7 +180,9 @@ def _agent_class(ref: str, target: str) -> type[Agent]:
     try:
         inspect.signature(cls).bind("spec", "config", third)
     except TypeError as e:
-        raise UsageError(f"{option}: {name}(spec, config, {third}) is how {name} is built, and gives: {e}.") from e
+        raise UsageError(
+            f"{option}: {name}(spec, config, {third}) is how {name} is built, and its __init__ does not take that: {e}."
+        ) from e
     if not (inspect.isclass(cls.Config) and issubclass(cls.Config, AgentConfig)):
         raise UsageError(f"{option}: {name}.Config must be a subclass of rlbench.AgentConfig.")
     return lift(cls) if issubclass(cls, Learner) else cls

@@ -158,7 +158,11 @@ BROKEN = [
 @pytest.mark.parametrize(
     ("base", "parameters", "says"),
     [
-        ("Learner", "self, spec, config", r"A\(spec, config, rng\) is how A is built, and gives: too many positional"),
+        (
+            "Learner",
+            "self, spec, config",
+            r"A\(spec, config, rng\) is how A is built, and its __init__ does not take that: too many positional",
+        ),
         ("Agent", "self, spec, config, streams, w", r"A\(spec, config, streams\) .*: missing a required argument: 'w'"),
         ("Agent", "self, spec, config, streams, *, w", r"missing a required argument: 'w'"),
     ],
