@@ -169,7 +169,8 @@ def _agent_class(ref: str, target: str) -> type[Agent]:
         if cls is None:
             agents = [n for n, c in vars(module).items() if _is_agent(c) and c.__module__ == module.__name__]
             known = ", ".join(agents) or "none"
-            raise UsageError(f"{option}: {shown_ref(where)} has no class {name!r}. Agents in it: {known}.")
+            what = f"has no class {name!r}" if name else "is named without a class"
+            raise UsageError(f"{option}: {shown_ref(where)} {what}. Agents in it: {known}.")
     name = getattr(cls, "__name__", target.rpartition(":")[2])
     if not _is_agent(cls):
         raise UsageError(f"{option}: {name} must be a subclass of rlbench.Agent or rlbench.Learner.")

@@ -147,7 +147,7 @@ BROKEN = [
     (WHOLE, "a.py:Agent", "Agent must be a subclass"),
     (WHOLE, "a.py:Half", "Half does not define load_state_dict, observe, state_dict, update"),
     (WHOLE, "a.py:HalfLearner", "HalfLearner does not define act, load_state_dict, observe, state_dict, update"),
-    (WHOLE, "a.py:", "has no class ''"),
+    (WHOLE, "a.py:", r"a\.py is named without a class\. Agents in it: Half, HalfLearner"),
     ("x = 1 / 0", "a.py:A", r"a\.py raised ZeroDivisionError on import, in line 1: division by zero"),
     ("import nonsense_nobody_has", "a.py:A", "raised ModuleNotFoundError on import: No module named"),
     ("raise SystemExit('bye')", "a.py:A", "raised SystemExit on import: bye"),
