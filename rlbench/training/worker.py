@@ -99,7 +99,7 @@ def work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent:
             pipe.send(("summary", session.now.summary))
     except RlbenchError as e:
         if os.environ.get("RLBENCH_DEBUG"):  # an exception's traceback does not travel
-            traceback.print_exc()
+            sys.stderr.write(traceback.format_exc())  # at once: others print theirs in this moment
         pipe.send(("error", (str(e), e.exit_code)))
     except KeyboardInterrupt:
         sys.exit(130)
