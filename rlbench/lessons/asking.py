@@ -15,7 +15,7 @@ from ..probing.names import called, number
 from ..probing.subject import Subject
 from ..probing.trial import Trial
 from .known import Form, Known, Walk, mistaken, picture, solve
-from .lesson import GAMMA, Glance, discount, in_time, learned, lesson, shown, taught, told
+from .lesson import GAMMA, UPDATES, Glance, discount, in_time, learned, lesson, shown, taught, told
 
 _CLOSE = 0.3  # how much nearer to a known mistake than to what is right, of their distance, for it to be named
 
@@ -40,6 +40,7 @@ def ask(
     acts: bool = False,
     values: bool = True,
     cause: str = "",
+    updates: int = UPDATES,
     **changes: Any,
 ) -> None:
     """Teach the agent a table; values, or where these do not come into it what it does, are to be as known.
@@ -53,6 +54,7 @@ def ask(
         acts: what it does is looked at; of values, those of actions alone, for others depend on what it does.
         cause: what is likely, where no known mistake leads to what came.
         values: values are looked at.
+        updates: after which the lesson is given up.
         **changes: hyper-parameters of this lesson.
     """
     form = form or form_of(subject)
@@ -108,7 +110,7 @@ def ask(
         return judged(said["value"].unsqueeze(-1), right.amax(-1, keepdim=True), most, states, cause)
 
     needs = f"of episodes that a limit cuts after {known.limit} steps" if known.limit else ""
-    learned(subject, taught(trial, look, needs=needs))
+    learned(subject, taught(trial, look, updates=updates, needs=needs))
 
 
 def _discounted_by_others(trial: Trial, known: Known, gamma: float, states: list[int]) -> dict[str, Tensor]:

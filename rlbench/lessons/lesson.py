@@ -134,7 +134,13 @@ def lesson(
 
 
 def taught(
-    trial: Trial, look: Callable[[Trial], Glance], *, least: int = LEAST, most: int = MOST, needs: str = ""
+    trial: Trial,
+    look: Callable[[Trial], Glance],
+    *,
+    least: int = LEAST,
+    most: int = MOST,
+    updates: int = UPDATES,
+    needs: str = "",
 ) -> Glance:
     """What `look` finds when the lesson is over.
 
@@ -143,6 +149,7 @@ def taught(
         look: looks at it, and leaves no trace.
         least: env steps of each seed before the first look.
         most: and before it is given up.
+        updates: after which it is given up, too.
         needs: of what some agents do not learn, however long: these are left out.
 
     Raises:
@@ -159,7 +166,7 @@ def taught(
     before, found = Glance(False), go(least)
     if needs and silent and not trial.updates and found == first:
         raise LeftOut(f"it learns nothing {needs}")
-    while trial.env_steps < most and trial.updates < UPDATES and not (before.right and found.right):
+    while trial.env_steps < most and trial.updates < updates and not (before.right and found.right):
         before, found = found, go(BETWEEN)
     return found
 

@@ -103,7 +103,8 @@ def branches(subject: Subject) -> None:
 
 @row("large-rewards", "rewards of 10 have values of 10", group=GROUP, limit=LIMIT, quick=False)
 def large_rewards(subject: Subject) -> None:
-    ask(subject, probes.LARGE, 2.5, cause="rewards are clipped, or scaled and not scaled back in what is explained")
+    cause = "rewards are clipped, or scaled and not scaled back in what is explained"
+    ask(subject, probes.LARGE, 2.5, cause=cause, updates=6_000)  # it is a long way there for clipped gradients
 
 
 @row("pixels", "values are right where it sees images", group=GROUP, limit=LIMIT, quick=False)
