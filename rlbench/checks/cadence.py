@@ -8,7 +8,7 @@ from torch import Tensor
 from ..agent_state import snapshot
 from ..probing.answers import Fails, LeftOut
 from ..probing.rows import row
-from ..probing.states import numbers, weights
+from ..probing.states import numbers, pair_of, weights
 from ..probing.subject import Subject
 from ..probing.trial import Trial
 
@@ -71,7 +71,7 @@ def _follows(subject: Subject, changes: dict[str, Any]) -> None:
         if trial.updates != count + 1:
             continue
         due = trial.updates % every == 0
-        pairs = zip(_leaves(before[target]), _leaves(after[target]), _leaves(after[online]), strict=True)
+        pairs = zip(_floats(before[target]), _floats(after[target]), _floats(after[online]), strict=True)
         off = max(float((now - (was + (tau * due) * (new - was))).abs().max()) for was, now, new in pairs)
         if not off < 1e-5:
             what = f"{tau:g} of the way to {online}" if due else "where it was"
@@ -87,24 +87,11 @@ def _follows(subject: Subject, changes: dict[str, Any]) -> None:
 
 
 def _moved(before: Any, after: Any) -> list[float]:
-    return [float((one - other).abs().max()) for one, other in zip(_leaves(before), _leaves(after), strict=True)]
+    return [float((one - other).abs().max()) for one, other in zip(_floats(before), _floats(after), strict=True)]
 
 
-def pair_of(state: dict[str, Any]) -> tuple[str, str] | None:
-    """The keys of a network and of the target that follows it."""
-    for target in (name for name in state if "target" in name.lower()):
-        shapes = [x.shape for x in _leaves(state[target])]
-        for online, whole in state.items():
-            if shapes and "target" not in online.lower() and [x.shape for x in _leaves(whole)] == shapes:
-                return online, target
-    return None
-
-
-def _leaves(state: Any) -> list[Tensor]:
-    if isinstance(state, Tensor):
-        return [state.double()] if state.is_floating_point() else []
-    parts = state.values() if isinstance(state, dict) else state if isinstance(state, list | tuple) else ()
-    return [leaf for part in parts for leaf in _leaves(part)]
+def _floats(state: Any) -> list[Tensor]:
+    return [x.double() for x in numbers(state).values()]
 
 
 @row("rate-falls", "the step size falls to learning_rate_end over the whole run", group=GROUP)

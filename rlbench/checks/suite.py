@@ -14,7 +14,7 @@ from typing import Any
 from ..agent import Agent
 from ..errors import RlbenchError, UsageError, first_line
 from ..learner import Learner
-from ..lessons import chances, continuous, remembering, values
+from ..lessons import chances, continuous, frozen, remembering, values
 from ..probing.answers import Fails, LeftOut
 from ..probing.apart import apart
 from ..probing.fault import raised, under_way
@@ -28,7 +28,6 @@ from . import (
     devices,
     episodes,
     exploring,
-    frozen,
     heeding,
     interface,
     learning,

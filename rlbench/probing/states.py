@@ -58,3 +58,14 @@ def difference(expected: Any, came: Any) -> str:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def pair_of(state: dict[str, Any]) -> tuple[str, str] | None:
+    """The keys of a network and of the target that follows it."""
+    for target in (name for name in state if "target" in name.lower()):
+        shapes = [x.shape for x in numbers(state[target]).values()]
+        for online, whole in state.items():
+            alike = [x.shape for x in numbers(whole).values()] == shapes
+            if shapes and "target" not in online.lower() and alike:
+                return online, target
+    return None

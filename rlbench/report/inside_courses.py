@@ -58,7 +58,7 @@ def _lines(
         for columns in seeds:
             for k, name in enumerate(names):
                 y = _numbers(columns, name)
-                y = np.where(np.isfinite(y) & (~log | (y > 0)), y, np.nan)
+                y = np.where(np.isfinite(y) & ((not log) | (y > 0)), y, np.nan)
                 drawn += y[np.isfinite(y)].tolist()
                 _line(ax, columns, y, k, len(seeds))
         if share:

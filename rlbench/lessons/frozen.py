@@ -6,17 +6,17 @@ further. What is done, and what a policy is led by, comes from the network that 
 
 import torch
 
-from ..lessons import probes
-from ..lessons.asking import form_of, remembers
-from ..lessons.known import Form, Walk, picture
-from ..lessons.lesson import GAMMA, Glance, learned, lesson, shown, taught, told
-from ..lessons.riddles import PLACES, Aimed, best
 from ..probing.answers import LeftOut
 from ..probing.courses import COURSES
 from ..probing.rows import row
+from ..probing.states import pair_of
 from ..probing.subject import Subject
 from ..probing.trial import Trial
-from .cadence import pair_of
+from . import probes
+from .asking import form_of, remembers
+from .known import Form, Walk, picture
+from .lesson import GAMMA, Glance, learned, lesson, shown, taught, told
+from .riddles import PLACES, Aimed, best
 
 _STILL = {"tau": 1e-12, "target_update_every": 10**9, "n_step": 1, "alpha": 0.01, "learn_alpha": False}
 _SLOWLY = "it learns slowly"
