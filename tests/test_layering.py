@@ -30,6 +30,7 @@ HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
     {"user_code": ("rlbench/user_code/*.py",)},
     {"border": ("rlbench/border/*.py",)},
     {"classic": ("rlbench/classic/*.py",)},
+    {"worlds": ("rlbench/worlds/*.py",)},
     {"rollout": ("rlbench/rollout/*.py",)},
     {"recipe": ("rlbench/recipe/*.py",)},
     {"runfolder": ("rlbench/runfolder/*.py",)},

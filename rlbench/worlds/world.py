@@ -1,0 +1,62 @@
+"""What an environment in torch is: how episodes begin, a law, and what is seen."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Starts(NamedTuple):
+    """How m episodes begin."""
+
+    state: np.ndarray  # (m, size) of the world's dtype
+    draws: np.ndarray  # (m, draws) float64 in [0, 1): what chance says in their steps, one after the other
+
+
+class World(ABC):
+    """The law of one environment, for any number of copies, side by side along the first axis.
+
+    It adds, subtracts, multiplies, divides, compares and chooses, element by element, and nothing else: whose result is
+    laid down to the last bit (IEEE 754), so that an episode is the same on every device, among however many others.
+
+    Attributes:
+        size: k, numbers in a state.
+        dtype: of a state.
+        draws: random numbers that an episode takes at most, one a step; 0: its law has no chance in it.
+        exact: whether every number is Gymnasium's own, to the bit, and not to its last place.
+        device: where the law's constants lie.
+    """
+
+    size: int
+    dtype: torch.dtype
+    draws: int = 0
+    exact: bool = False
+    device: torch.device = torch.device("cpu")
+
+    @abstractmethod
+    def starts(self, seeds: np.ndarray) -> Starts:
+        """What ``env.reset(seed=...)`` begins with, for each of ``seeds``, (m,) int64. On the host."""
+
+    @abstractmethod
+    def step(self, state: Tensor, action: Tensor, draw: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """One step of n copies. Writes to nothing that it is given, and waits for no device.
+
+        Args:
+            state: (n, size).
+            action: (n,) int64, or (n, *action_shape), as agents give it; of one that is no action, the step may be
+                anything.
+            draw: (n,) float64, the next random number of each episode, where the law takes any.
+
+        Returns:
+            The new state (n, size), reward (n,) float64, terminated (n,) bool.
+        """
+
+    @abstractmethod
+    def obs(self, state: Tensor) -> Tensor:
+        """What is seen of n copies, (n, *O), as `Spec` has it."""
+
+    @abstractmethod
+    def to(self, device: torch.device) -> Self:
+        """The same law with its constants on ``device``."""
