@@ -4,19 +4,15 @@ Helps `rollout.stepper`, and knows nothing of it; the formulas are in `laws`. Wh
 `native` says None, and the copies are stepped the ordinary way.
 """
 
-import hashlib
-import inspect
-import math
-import sys
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
-from .laws import KINDS, Kind
+from .laws import KINDS
+from .sources import as_written, bare, constants, name_of, other_settings
 
 
 class Native:
@@ -31,7 +27,7 @@ class Native:
 
     def __init__(self, envs: Sequence[gym.Env[Any, Any]]) -> None:
         self._env = envs[0].unwrapped
-        self._kind = KINDS[_name(type(self._env))]
+        self._kind = KINDS[name_of(type(self._env))]
         self.state = np.zeros((self._kind.size, len(envs)))
         self._width = len(envs)  # that the law in hand is made for
         self._law = self._kind.law(self._env, self._width)
@@ -63,74 +59,23 @@ class Native:
 
 def native(envs: Sequence[gym.Env[Any, Any]]) -> Native | None:
     """``envs`` stepped here, or None where that is not certain to give the same bits, or not quicker."""
-    if not known(envs) or len(envs) < KINDS[_name(type(envs[0].unwrapped))].min_copies:
+    if not known(envs) or len(envs) < KINDS[name_of(type(envs[0].unwrapped))].min_copies:
         return None
     return Native(envs) if _same_bits() else None
 
 
 def known(envs: Sequence[gym.Env[Any, Any]]) -> bool:
     """Whether ``envs`` are of a class whose code is the one that stands in `KINDS`, with nothing else around it."""
-    bases = [_inner(env) for env in envs]
+    bases = [bare(env) for env in envs]
     cls = type(bases[0]) if bases else object
-    kind = KINDS.get(_name(cls))
+    kind = KINDS.get(name_of(cls))
     if kind is None or any(type(base) is not cls for base in bases):
         return False
-    traits = [_traits(base, kind) for base in bases]
-    return traits[0] is not None and all(other == traits[0] for other in traits) and _as_written(cls, kind)
-
-
-def _name(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _inner(env: gym.Env[Any, Any]) -> gym.Env[Any, Any] | None:
-    """What stands below OrderEnforcing and the TimeLimit above it, if any; None where there is anything else."""
-    outer = [env]
-    if type(env) is TimeLimit and env.spec and env.spec.max_episode_steps:
-        outer.append(env.env)
-    inner = outer[-1]
-    if type(inner) is not OrderEnforcing or any("step" in vars(wrapper) for wrapper in outer):
-        return None
-    return inner.env
-
-
-def _traits(env: Any, kind: Kind) -> list[str] | None:
-    """The constants of a copy; None where the law may not hold: odd ones, other settings, functions of its own.
-
-    Only ``goal_velocity`` and a torque may be 0: elsewhere the sign of a zero could get lost.
-    """
-    values: dict[str, Any] = {name: getattr(env, name, None) for name in kind.constants.split()}
-    for name, value in values.items():
-        for number in value if isinstance(value, list) else [value]:
-            if name == "book_or_nips":
-                usual = type(number) is str
-            else:
-                usual = type(number) in (int, float) and math.isfinite(number)
-            if not usual or (number == 0 and name not in ("goal_velocity", "AVAIL_TORQUE")):
-                return None
-    if any(getattr(env, name, value) != value for name, value in kind.settings.items()):
-        return None
-    return None if any(name in vars(env) for name in kind.functions.split()) else [repr(v) for v in values.values()]
-
-
-def _as_written(cls: type, kind: Kind) -> bool:
-    """Whether the functions of ``cls`` have the source that the law was written after."""
-    module = sys.modules.get(cls.__module__)
-    same = all(getattr(module, name, getattr(np, name)) is getattr(np, name) for name in ("sin", "cos", "pi"))
-    functions = [getattr(cls, name, getattr(module, name, None)) for name in kind.functions.split()]
-    return same and getattr(module, cls.__qualname__, None) is cls and _digest(*functions) == kind.digest
-
-
-@cache
-def _digest(*functions: Any) -> str:
-    """16 hexadecimal digits of the SHA-256 of the functions' source; empty where one has no source of its own."""
-    if any(hasattr(function, "__wrapped__") for function in functions):  # getsource would show what is wrapped
-        return ""
-    try:
-        source = "".join(inspect.getsource(function) for function in functions)
-    except (OSError, TypeError):
-        return ""
-    return hashlib.sha256(source.encode()).hexdigest()[:16]
+    written = kind.written
+    if any(other_settings(base, written) for base in bases):
+        return False
+    found = [constants(base, written) for base in bases]
+    return found[0] is not None and all(other == found[0] for other in found) and as_written(cls, written)
 
 
 @cache

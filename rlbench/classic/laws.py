@@ -10,20 +10,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .sources import Written
+
 # state (k, m), changed in place, and actions (m,) -> obs (m, *O) float32, reward (m,) float64, terminated (m,) bool
 Law = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 class Kind(NamedTuple):
-    """A class that can be stepped here: its law for m copies, and what must hold of them; names are space-separated."""
+    """A class that can be stepped here: its law for m copies, and what must hold of them."""
 
     law: Callable[[Any, int], Law]
     size: int  # k, the numbers in a state
     min_copies: int  # from here on quicker than a loop over the copies
-    constants: str  # attributes that the law reads: the same in all copies
-    settings: dict[str, Any]  # attributes that the law relies on, and their values
-    functions: str  # of the class or its module, that the law stands for
-    digest: str  # of their source
+    written: Written  # the constants are the same in all copies
 
 
 def _wide(m: int, *values: float) -> np.ndarray:
@@ -162,29 +161,35 @@ KINDS: Mapping[str, Kind] = {
         law=_cartpole,
         size=4,
         min_copies=2,
-        constants="force_mag gravity masspole total_mass length polemass_length tau "
-        "x_threshold theta_threshold_radians",
-        settings={"render_mode": None, "_sutton_barto_reward": False, "kinematics_integrator": "euler"},
-        functions="step",
-        digest="36d99482f4772b6c",
+        written=Written(
+            constants="force_mag gravity masspole total_mass length polemass_length tau "
+            "x_threshold theta_threshold_radians",
+            settings={"render_mode": None, "_sutton_barto_reward": False, "kinematics_integrator": "euler"},
+            functions="step",
+            digest="36d99482f4772b6c",
+        ),
     ),
     f"{_CONTROL}.mountain_car.MountainCarEnv": Kind(
         law=_mountain_car,
         size=2,
         min_copies=2,
-        constants="min_position max_position max_speed goal_position goal_velocity force gravity",
-        settings={"render_mode": None},
-        functions="step",
-        digest="d542dda464772e84",
+        written=Written(
+            constants="min_position max_position max_speed goal_position goal_velocity force gravity",
+            settings={"render_mode": None},
+            functions="step",
+            digest="d542dda464772e84",
+        ),
     ),
     f"{_CONTROL}.acrobot.AcrobotEnv": Kind(
         law=_acrobot,
         size=4,
         min_copies=3,
-        constants="dt LINK_LENGTH_1 LINK_MASS_1 LINK_MASS_2 LINK_COM_POS_1 LINK_COM_POS_2 LINK_MOI MAX_VEL_1 MAX_VEL_2 "
-        "AVAIL_TORQUE book_or_nips",
-        settings={"render_mode": None, "torque_noise_max": 0},
-        functions="step _get_ob _terminal _dsdt rk4 wrap bound",
-        digest="1a44d2eea01d8175",
+        written=Written(
+            constants="dt LINK_LENGTH_1 LINK_MASS_1 LINK_MASS_2 LINK_COM_POS_1 LINK_COM_POS_2 LINK_MOI "
+            "MAX_VEL_1 MAX_VEL_2 AVAIL_TORQUE book_or_nips",
+            settings={"render_mode": None, "torque_noise_max": 0},
+            functions="step _get_ob _terminal _dsdt rk4 wrap bound",
+            digest="1a44d2eea01d8175",
+        ),
     ),
 }

@@ -1,11 +1,17 @@
 """What an environment in torch is: how episodes begin, a law, and what is seen."""
 
+import copy
 from abc import ABC, abstractmethod
-from typing import NamedTuple, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from ..types import Extra
+from .trig import SinCos
 
 
 class Starts(NamedTuple):
@@ -26,6 +32,7 @@ class World(ABC):
         dtype: of a state.
         draws: random numbers that an episode takes at most, one a step; 0: its law has no chance in it.
         exact: whether every number is Gymnasium's own, to the bit, and not to its last place.
+        extras: what it says besides observations, as `Spec.extras` has it.
         device: where the law's constants lie.
     """
 
@@ -33,7 +40,14 @@ class World(ABC):
     dtype: torch.dtype
     draws: int = 0
     exact: bool = False
+    extras: Mapping[str, Extra] = MappingProxyType({})
     device: torch.device = torch.device("cpu")
+
+    @classmethod
+    def unfit(cls, env: Any) -> str:
+        """What about ``env``, whose class and settings are known, this law is not for, as the end of a sentence; ""
+        where it is for it."""
+        return ""
 
     @abstractmethod
     def starts(self, seeds: np.ndarray) -> Starts:
@@ -44,19 +58,29 @@ class World(ABC):
         """One step of n copies. Writes to nothing that it is given, and waits for no device.
 
         Args:
-            state: (n, size).
+            state: (n, size), with any strides.
             action: (n,) int64, or (n, *action_shape), as agents give it; of one that is no action, the step may be
                 anything.
             draw: (n,) float64, the next random number of each episode, where the law takes any.
 
         Returns:
-            The new state (n, size), reward (n,) float64, terminated (n,) bool.
+            The new state (n, size), reward (n,) float64, terminated (n,) bool. A state's rows need not lie one after
+            the other in memory, and those of a reward may be one and the same number: copy them before writing.
         """
 
     @abstractmethod
     def obs(self, state: Tensor) -> Tensor:
-        """What is seen of n copies, (n, *O), as `Spec` has it."""
+        """What is seen of n copies, (n, *O) contiguous, as `Spec` has it."""
 
-    @abstractmethod
+    def said(self, state: Tensor) -> dict[str, Tensor]:
+        """What n copies say with what is seen: name -> (n, *shape), for each of `extras`."""
+        return {}
+
     def to(self, device: torch.device) -> Self:
         """The same law with its constants on ``device``."""
+        found = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor | SinCos):
+                setattr(found, name, value.to(device))
+        found.device = device
+        return found

@@ -12,6 +12,7 @@ from gymnasium.envs.classic_control.mountain_car import MountainCarEnv
 from gymnasium.wrappers import OrderEnforcing, TimeLimit, TransformReward
 
 from rlbench.classic import control as module
+from rlbench.classic import sources
 from rlbench.classic.control import Native, native
 
 IDS = ("CartPole-v1", "MountainCar-v0", "Acrobot-v1")
@@ -269,7 +270,7 @@ def test_copies_of_different_environments_are_left_alone() -> None:
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_few_copies_are_quicker_by_themselves(env_id: str) -> None:
-    least = module.KINDS[module._name(type(make(env_id).unwrapped))].min_copies
+    least = module.KINDS[module.name_of(type(make(env_id).unwrapped))].min_copies
     assert 2 <= least <= ENOUGH
     assert native([]) is None
     assert native([make(env_id) for _ in range(least - 1)]) is None
@@ -315,7 +316,7 @@ def test_a_wrapped_step_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_version_or_machine_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     envs = [make() for _ in range(ENOUGH)]
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_digest", lambda *functions: "0" * 16)
+        patch.setattr(sources, "digest", lambda *functions: "0" * 16)
         assert native(envs) is None
     with monkeypatch.context() as patch:
         patch.setattr(module, "_same_bits", lambda: False)
