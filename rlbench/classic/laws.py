@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .sources import Written
+from .sources import Original
 
 # state (k, m), changed in place, and actions (m,) -> obs (m, *O) float32, reward (m,) float64, terminated (m,) bool
 Law = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -22,7 +22,7 @@ class Kind(NamedTuple):
     law: Callable[[Any, int], Law]
     size: int  # k, the numbers in a state
     min_copies: int  # from here on quicker than a loop over the copies
-    written: Written  # the constants are the same in all copies
+    written: Original  # the constants are the same in all copies
 
 
 def _wide(m: int, *values: float) -> np.ndarray:
@@ -161,7 +161,7 @@ KINDS: Mapping[str, Kind] = {
         law=_cartpole,
         size=4,
         min_copies=2,
-        written=Written(
+        written=Original(
             constants="force_mag gravity masspole total_mass length polemass_length tau "
             "x_threshold theta_threshold_radians",
             settings={"render_mode": None, "_sutton_barto_reward": False, "kinematics_integrator": "euler"},
@@ -173,7 +173,7 @@ KINDS: Mapping[str, Kind] = {
         law=_mountain_car,
         size=2,
         min_copies=2,
-        written=Written(
+        written=Original(
             constants="min_position max_position max_speed goal_position goal_velocity force gravity",
             settings={"render_mode": None},
             functions="step",
@@ -184,7 +184,7 @@ KINDS: Mapping[str, Kind] = {
         law=_acrobot,
         size=4,
         min_copies=3,
-        written=Written(
+        written=Original(
             constants="dt LINK_LENGTH_1 LINK_MASS_1 LINK_MASS_2 LINK_COM_POS_1 LINK_COM_POS_2 LINK_MOI "
             "MAX_VEL_1 MAX_VEL_2 AVAIL_TORQUE book_or_nips",
             settings={"render_mode": None, "torque_noise_max": 0},

@@ -14,7 +14,7 @@ from gymnasium.wrappers import OrderEnforcing, TimeLimit
 _MAY_BE_ZERO = ("goal_velocity", "AVAIL_TORQUE")  # elsewhere the sign of a zero could get lost
 
 
-class Written(NamedTuple):
+class Original(NamedTuple):
     """What a law was written after, of one class; names are space-separated."""
 
     constants: str  # attributes that the law reads
@@ -51,7 +51,7 @@ def digest(*functions: Any) -> str:
     return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
-def constants(env: Any, written: Written) -> list[str] | None:
+def constants(env: Any, written: Original) -> list[str] | None:
     """The constants of a copy, as text; None where the law may not hold: odd ones, or functions of its own."""
     values: dict[str, Any] = {name: getattr(env, name, None) for name in written.constants.split()}
     for name, value in values.items():
@@ -67,13 +67,13 @@ def constants(env: Any, written: Written) -> list[str] | None:
     return [repr(value) for value in values.values()]
 
 
-def other_settings(env: Any, written: Written) -> dict[str, Any]:
+def other_settings(env: Any, written: Original) -> dict[str, Any]:
     """Attributes of a copy that are not what the law relies on, and what they are."""
     found = {name: getattr(env, name, value) for name, value in written.settings.items()}
     return {name: value for name, value in found.items() if value != written.settings[name]}
 
 
-def as_written(cls: type, written: Written) -> bool:
+def as_written(cls: type, written: Original) -> bool:
     """Whether the functions of ``cls`` have the source that the law was written after."""
     module = sys.modules.get(cls.__module__)
     same = all(getattr(module, name, getattr(np, name)) is getattr(np, name) for name in ("sin", "cos", "pi"))

@@ -8,20 +8,20 @@ import numpy as np
 
 from ..border.make import EnvMaker
 from ..classic import laws, sources
-from ..classic.sources import Written
+from ..classic.sources import Original
 from .cartpole import CartPole
 from .world import World
 
 _SEEDS = np.array([0, 1, 7, 2**31 - 1, 2**32, 2**62 + 3])  # whose starts are compared before a world is given
 
 
-class Known(NamedTuple):
+class Likeness(NamedTuple):
     """A class of environments that is here in torch."""
 
     world: Callable[[Any], World]  # from a copy
     unfit: Callable[[Any], str]
-    steps: Written
-    starts: Written
+    steps: Original
+    starts: Original
     state: Callable[[Any], Any]  # of a copy, as `World.starts` has it
 
 
@@ -69,7 +69,7 @@ def _found(maker: EnvMaker) -> World | str:
         env.close()
 
 
-def _same_starts(env: gym.Env[Any, Any], world: World, known: Known) -> bool:
+def _same_starts(env: gym.Env[Any, Any], world: World, known: Likeness) -> bool:
     """Whether some episodes begin to the bit as the world has it: who knows how the NumPy at hand was built."""
     expected = world.starts(_SEEDS).state
     for seed, state in zip(_SEEDS.tolist(), expected, strict=True):
@@ -85,12 +85,12 @@ def _state(env: Any) -> Any:
 
 _CONTROL = "gymnasium.envs.classic_control"
 IDS = ("CartPole-v1",)
-KNOWN: Mapping[str, Known] = {
-    f"{_CONTROL}.cartpole.CartPoleEnv": Known(
+KNOWN: Mapping[str, Likeness] = {
+    f"{_CONTROL}.cartpole.CartPoleEnv": Likeness(
         CartPole,
         CartPole.unfit,
         laws.KINDS[f"{_CONTROL}.cartpole.CartPoleEnv"].written,
-        Written("", {}, "reset", "22f743b6adfff780"),
+        Original("", {}, "reset", "22f743b6adfff780"),
         _state,
     ),
 }
