@@ -1,5 +1,5 @@
-"""What a card does, done on the CPU, for code that is to run on one: a graph that repeats what was recorded, and a guard
-that finds what would wait.
+"""What a card does, done on the CPU, for code that is to run on one: a graph that repeats what was recorded, and a
+guard that finds what would wait.
 
     monkeypatch.setattr(dqn, "Graph", Recorded)        # of the module that makes graphs
     with never_waiting():
@@ -99,7 +99,7 @@ class Recorded:
     it gives is overwritten by the next call.
     """
 
-    made: "list[Recorded]" = []  # noqa: RUF012  (all there are, for tests to count what was recorded)
+    made: "list[Recorded]" = []  # all there are, for tests to count what was recorded
 
     def __init__(
         self, function: Callable[..., Sequence[Tensor]], device: torch.device, *, possible: bool = True, **_: Any
