@@ -34,7 +34,7 @@ def bare(env: gym.Env[Any, Any]) -> gym.Env[Any, Any] | None:
     if type(env) is TimeLimit and env.spec and env.spec.max_episode_steps:
         outer.append(env.env)
     inner = outer[-1]
-    if type(inner) is not OrderEnforcing or any("step" in vars(wrapper) for wrapper in outer):
+    if type(inner) is not OrderEnforcing or any({"step", "reset"} & vars(wrapper).keys() for wrapper in outer):
         return None
     return inner.env
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from . import seeds as seeding
 from .trig import COSINE, ITSELF, SINE, WITHIN, near, terms
-from .world import Starts, World
+from .world import Starts, World, column
 
 
 class CartPole(World):
@@ -28,16 +28,16 @@ class CartPole(World):
         self._moment, self._tau = float(env.polemass_length), float(env.tau)
         self._one = torch.ones(1, dtype=torch.float64)
         self._terms = terms(ITSELF, SINE, COSINE, ITSELF)
-        self._mass = _column(env.total_mass)
-        self._pushes, self._pulls = _column(0.0, 2 * force), _column(0.0, force)
-        self._squared = _column(env.masspole, self._moment)
-        self._firsts = _column(4.0 / 3.0, env.gravity)
-        self._length = _column(env.length, 1.0)
-        self._bounds = _column(env.x_threshold, np.inf, env.theta_threshold_radians, np.inf)
+        self._mass = column(env.total_mass)
+        self._pushes, self._pulls = column(0.0, 2 * force), column(0.0, force)
+        self._squared = column(env.masspole, self._moment)
+        self._firsts = column(4.0 / 3.0, env.gravity)
+        self._length = column(env.length, 1.0)
+        self._bounds = column(env.x_threshold, np.inf, env.theta_threshold_radians, np.inf)
 
     @classmethod
     def unfit(cls, env: Any) -> str:
-        return "" if env.theta_threshold_radians <= WITHIN else "its pole may lean further than 45 degrees"
+        return "" if env.theta_threshold_radians <= WITHIN else "its pole may lean beyond 45 degrees"
 
     def starts(self, seeds: np.ndarray) -> Starts:
         draws = seeding.uniform(seeds, 4)
@@ -61,8 +61,3 @@ class CartPole(World):
 
     def obs(self, state: Tensor) -> Tensor:
         return state.to(torch.float32, memory_format=torch.contiguous_format)
-
-
-def _column(*values: float) -> Tensor:
-    """(r, 1): a number for each row."""
-    return torch.tensor(values, dtype=torch.float64).unsqueeze(1)

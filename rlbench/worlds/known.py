@@ -6,10 +6,15 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from ..border.make import EnvMaker
+from ..border.make import NO_LIMIT, EnvMaker
 from ..classic import laws, sources
 from ..classic.sources import Original
+from .acrobot import Acrobot
 from .cartpole import CartPole
+from .catch import CatchWorld
+from .mountain_car import MountainCar
+from .pendulum import Pendulum
+from .tables import Table
 from .world import World
 
 _SEEDS = np.array([0, 1, 7, 2**31 - 1, 2**32, 2**62 + 3])  # whose starts are compared before a world is given
@@ -18,8 +23,8 @@ _SEEDS = np.array([0, 1, 7, 2**31 - 1, 2**32, 2**62 + 3])  # whose starts are co
 class Likeness(NamedTuple):
     """A class of environments that is here in torch."""
 
-    world: Callable[[Any], World]  # from a copy
-    unfit: Callable[[Any], str]
+    world: Callable[[Any, int], World]  # from a copy, and how long its episodes are at most
+    unfit: Callable[[Any], str]  # what about a copy does not fit, as the end of a sentence; or ""
     steps: Original
     starts: Original
     state: Callable[[Any], Any]  # of a copy, as `World.starts` has it
@@ -58,7 +63,7 @@ def _found(maker: EnvMaker) -> World | str:
                 return f"the code of {name} is not the one that its law in torch was written after."
         if why := known.unfit(inner):
             return f"this {name} is not for its law in torch: {why}."
-        world = known.world(inner)
+        world = known.world(inner, maker.time_limit or NO_LIMIT)
         missing = [source.name for source in maker.extras if world.extras.get(source.name) != source.form]
         if missing:
             return f"{name} in torch does not say {missing[0]!r}, which the agent wants."
@@ -79,18 +84,52 @@ def _same_starts(env: gym.Env[Any, Any], world: World, known: Likeness) -> bool:
     return True
 
 
-def _state(env: Any) -> Any:
-    return env.state
+def _control(world: Any, name: str, steps: Original | None, reset: str) -> tuple[str, Likeness]:
+    """Of a class of Gymnasium's classic control; ``reset`` is the digest of its way to begin."""
+    full = f"gymnasium.envs.classic_control.{name}"
+    starts = Original("", {}, "reset", reset)
+    steps = steps or laws.KINDS[full].written
+    return full, Likeness(lambda env, _: world(env), world.unfit, steps, starts, lambda env: env.state)
 
 
-_CONTROL = "gymnasium.envs.classic_control"
-IDS = ("CartPole-v1",)
-KNOWN: Mapping[str, Likeness] = {
-    f"{_CONTROL}.cartpole.CartPoleEnv": Likeness(
-        CartPole,
-        CartPole.unfit,
-        laws.KINDS[f"{_CONTROL}.cartpole.CartPoleEnv"].written,
-        Original("", {}, "reset", "22f743b6adfff780"),
-        _state,
-    ),
-}
+def _table(name: str, code: str, world: Callable[[Any, int], World] = Table, **settings: Any) -> tuple[str, Likeness]:
+    """Of one whose transitions are a table; ``code`` is the digest of how it steps and begins."""
+    functions = "step reset categorical_sample" + (" action_mask decode" if "fickle_passenger" in settings else "")
+    original = Original("", {"render_mode": None, **settings}, functions, code)
+    full = f"gymnasium.envs.toy_text.{name}"
+    return full, Likeness(world, Table.unfit, original, original, lambda env: env.s)
+
+
+def _masked(env: Any, longest: int) -> World:
+    return Table(env, longest, np.array([env.action_mask(s) for s in env.P], np.bool_))
+
+
+_PENDULUM = Original(
+    "max_speed max_torque dt g m l", {"render_mode": None}, "step _get_obs angle_normalize", "ff315fbce3821080"
+)
+_CATCH = Original("rows columns", {"render_mode": None}, "step reset _obs", "19be10eebf260a3c")
+IDS = (
+    "CartPole-v1", "MountainCar-v0", "Acrobot-v1", "Pendulum-v1", "FrozenLake-v1", "CliffWalking-v1", "Taxi-v4",
+    "rlbench/Catch-v0",
+)  # fmt: skip
+KNOWN: Mapping[str, Likeness] = dict(
+    (
+        _control(CartPole, "cartpole.CartPoleEnv", None, "22f743b6adfff780"),
+        _control(MountainCar, "mountain_car.MountainCarEnv", None, "ae18951faadfdb60"),
+        _control(Acrobot, "acrobot.AcrobotEnv", None, "8bbd7eaffcff9690"),
+        _control(Pendulum, "pendulum.PendulumEnv", _PENDULUM, "e1849434a4ef83b1"),
+        _table("frozen_lake.FrozenLakeEnv", "a751f91ac25da573"),
+        _table("cliffwalking.CliffWalkingEnv", "5da26bdcca85e099"),
+        _table("taxi.TaxiEnv", "ad3336f78d7c5725", _masked, fickle_passenger=False),
+        (
+            "rlbench.envs.catch.Catch",
+            Likeness(
+                lambda env, _: CatchWorld(env),
+                CatchWorld.unfit,
+                _CATCH,
+                _CATCH,
+                lambda env: (env._ball_row, env._ball_column, env._paddle),
+            ),
+        ),
+    )
+)

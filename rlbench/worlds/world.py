@@ -84,3 +84,8 @@ class World(ABC):
                 setattr(found, name, value.to(device))
         found.device = device
         return found
+
+
+def column(*values: float) -> Tensor:
+    """(r, 1) float64: a number for each row, where a row is a number of the law and a column a copy."""
+    return torch.tensor(values, dtype=torch.float64).unsqueeze(1)
