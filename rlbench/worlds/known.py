@@ -14,16 +14,19 @@ from .cartpole import CartPole
 from .catch import CatchWorld
 from .mountain_car import MountainCar
 from .pendulum import Pendulum
-from .tables import Table
+from .tables import TableWorld
 from .world import World
 
 _SEEDS = np.array([0, 1, 7, 2**31 - 1, 2**32, 2**62 + 3])  # whose starts are compared before a world is given
 
 
+_Made = Callable[[Any, int], World]  # from a copy, and how long its episodes are at most
+
+
 class Likeness(NamedTuple):
     """A class of environments that is here in torch."""
 
-    world: Callable[[Any, int], World]  # from a copy, and how long its episodes are at most
+    world: _Made
     unfit: Callable[[Any], str]  # what about a copy does not fit, as the end of a sentence; or ""
     steps: Original
     starts: Original
@@ -92,16 +95,16 @@ def _control(world: Any, name: str, steps: Original | None, reset: str) -> tuple
     return full, Likeness(lambda env, _: world(env), world.unfit, steps, starts, lambda env: env.state)
 
 
-def _table(name: str, code: str, world: Callable[[Any, int], World] = Table, **settings: Any) -> tuple[str, Likeness]:
+def _table(name: str, code: str, world: _Made = TableWorld, **settings: Any) -> tuple[str, Likeness]:
     """Of one whose transitions are a table; ``code`` is the digest of how it steps and begins."""
     functions = "step reset categorical_sample" + (" action_mask decode" if "fickle_passenger" in settings else "")
     original = Original("", {"render_mode": None, **settings}, functions, code)
     full = f"gymnasium.envs.toy_text.{name}"
-    return full, Likeness(world, Table.unfit, original, original, lambda env: env.s)
+    return full, Likeness(world, TableWorld.unfit, original, original, lambda env: env.s)
 
 
 def _masked(env: Any, longest: int) -> World:
-    return Table(env, longest, np.array([env.action_mask(s) for s in env.P], np.bool_))
+    return TableWorld(env, longest, np.array([env.action_mask(s) for s in env.P], np.bool_))
 
 
 _PENDULUM = Original(

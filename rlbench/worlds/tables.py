@@ -16,7 +16,7 @@ from . import seeds as seeding
 from .world import Starts, World
 
 
-class Table(World):
+class TableWorld(World):
     """State: one index.
 
     Args:

@@ -138,9 +138,7 @@ def test_a_pole_that_leans_too_far_is_left_alone(monkeypatch: pytest.MonkeyPatch
         return env
 
     monkeypatch.setattr(gym, "make", patched)
-    assert (
-        why_none(maker()) == "this CartPole-v1 is not for its law in torch: its pole may lean further than 45 degrees."
-    )
+    assert why_none(maker()) == "this CartPole-v1 is not for its law in torch: its pole may lean beyond 45 degrees."
 
 
 def test_where_numpy_draws_other_numbers_nothing_is_certain(monkeypatch: pytest.MonkeyPatch) -> None:
