@@ -68,7 +68,7 @@ class Lawful(gym.Wrapper[Any, Any, Any, Any]):
         return found
 
 
-class Outcome(NamedTuple):
+class Came(NamedTuple):
     """What an episode came to."""
 
     steps: int
@@ -76,7 +76,7 @@ class Outcome(NamedTuple):
     terminated: bool
 
 
-def outcomes(world: World, seeds: Sequence[int], actions: Sequence[Sequence[Any]]) -> list[Outcome]:
+def outcomes(world: World, seeds: Sequence[int], actions: Sequence[Sequence[Any]]) -> list[Came]:
     """Run recorded episodes again, all at once: hundreds take hardly longer than one.
 
     Args:
@@ -107,7 +107,7 @@ def outcomes(world: World, seeds: Sequence[int], actions: Sequence[Sequence[Any]
             break
     back = np.argsort(order)
     ended = zip(steps[back].tolist(), total[back].tolist(), over[back].tolist(), strict=True)
-    return [Outcome(*one) for one in ended]
+    return [Came(*one) for one in ended]
 
 
 def _as_given(actions: Sequence[Any]) -> torch.Tensor:
