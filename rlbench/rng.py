@@ -9,15 +9,19 @@ import contextlib
 import functools
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .cuda import pcg
+from .cuda.feed import away
+
 EPISODES = 32  # seeds hashed at a time
 BLOCK = 4096  # numbers generated at a time, per seed
+AT_ONCE = 256  # seeds of which a device makes a block at a time: half a GiB lies there meanwhile
 
 
 def episode_seed(seed: int, stream: str, env: int, episode: int) -> int:
@@ -68,21 +72,31 @@ def _sequence(seed: int, stream: str, *counters: int) -> np.random.SeedSequence:
 
 
 class Stream:
-    """One named sequence of uniform numbers per seed."""
+    """One named sequence of uniform numbers per seed.
+
+    They are made where they are asked for, a block at a time: on the device for `uniform` and what is drawn by it, on
+    the host for `host`. Nothing waits for the device, and a side that nobody asks costs nothing.
+    """
 
     def __init__(self, seeds: Sequence[int], name: str, device: torch.device | str = "cpu") -> None:
         self.seeds = tuple(seeds)
         self.name = name
         self.device = torch.device(device)
         self.position = 0
-        self._start = 0  # the position of the first column of _block
-        self._host = np.empty((len(self.seeds), 0))
-        self._block = torch.from_numpy(self._host)  # the same on the device
+        self._away = away(self.device)
+        self._forget()
 
     def uniform(self, n: int) -> Tensor:
         """(S, n) float64 in [0, 1). A view into the block: do not write to it."""
-        low = self._take(n)
-        return self._block[:, low : low + n]
+        if not self._away:
+            low = self._take(n)
+            return self._block[:, low : low + n]
+        low = self.position - self._since
+        if low < 0 or low + n > self._there.shape[1]:
+            self._there, self._since = self._longer(self._there, self._since, n, self._numbers_there, torch.cat)
+            low = self.position - self._since
+        self.position += n
+        return self._there[:, low : low + n]
 
     def host(self, n: int) -> np.ndarray:
         """The next (S, n) of `uniform`, but on the host: for decisions that should not wait for a device."""
@@ -91,16 +105,19 @@ class Stream:
 
     def integers(self, n: int, high: int) -> Tensor:
         """(S, n) int64 in [0, high), from the next n numbers."""
-        return torch.from_numpy((self.host(n) * high).astype(np.int64)).to(self.device)
+        if self._away:
+            return (self.uniform(n) * high).long()
+        return torch.from_numpy((self.host(n) * high).astype(np.int64))
 
     def normal(self, *shape: int) -> Tensor:
         """(S, *shape) float32 from the standard normal, by the inverse of its distribution function."""
-        u = self.uniform(math.prod(shape)).clamp(min=2.0**-53)
-        return (torch.erfinv(2 * u - 1) * math.sqrt(2)).float().view(-1, *shape)
+        return as_normal(self.uniform(math.prod(shape)), *shape)
 
     def permutation(self, n: int) -> Tensor:
         """(S, n) int64: each seed's own order of 0 to n - 1, every order as likely, from the next n numbers."""
-        return torch.from_numpy(self.host(n).argsort(1, kind="stable")).to(self.device)
+        if self._away:
+            return self.uniform(n).argsort(dim=1, stable=True)
+        return torch.from_numpy(self.host(n).argsort(1, kind="stable"))
 
     def categorical(self, probabilities: Tensor) -> Tensor:
         """Draw one of A with the chances given, from the next number for each draw.
@@ -114,42 +131,74 @@ class Stream:
         Returns:
             (S, ...) int64.
         """
-        below = probabilities.cumsum(-1, dtype=torch.float64)
-        u = self.uniform(math.prod(below.shape[1:-1])).view(*below.shape[:-1], 1)
-        return (u * below[..., -1:] >= below).sum(-1)  # u < 1, so that the product is below the sum in float64 too
+        return as_categorical(self.uniform(math.prod(probabilities.shape[1:-1])), probabilities)
 
     def divert(self, purpose: str) -> None:
         """Draw from another sequence from here on, which begins: the one of this name for ``purpose``."""
-        self.name, self.position, self._start = f"{purpose}/{self.name}", 0, 0
+        self.name, self.position = f"{purpose}/{self.name}", 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Have no numbers, on either side."""
+        self._start = 0  # the position of the first column of _host
         self._host = np.empty((len(self.seeds), 0))
-        self._block = torch.from_numpy(self._host)
+        self._block = torch.from_numpy(self._host)  # the same numbers
+        self._since: int = 0  # likewise of _there, which lies on a device
+        self._there: Tensor = torch.empty(len(self.seeds), 0, dtype=torch.float64, device=self.device)
 
     def _take(self, n: int) -> int:
         """Advance by n numbers; where they begin in the block."""
         low = self.position - self._start
         if low < 0 or low + n > self._host.shape[1]:
-            self._fill(n)
+            self._host, self._start = self._longer(self._host, self._start, n, self._numbers, np.concatenate)
+            self._block = torch.from_numpy(self._host)
             low = self.position - self._start
         self.position += n
         return low
 
-    def _fill(self, n: int) -> None:
-        """Make _block start at or before ``position`` and reach at least ``n`` numbers beyond it."""
+    def _longer(self, held: Any, start: int, n: int, numbers: Callable[[int], Any], joined: Any) -> tuple[Any, int]:
+        """A block that begins at or before ``position`` and reaches at least ``n`` numbers beyond it, and where.
+
+        Args:
+            held: the last one, which the new one goes on from where it can.
+            start: where that begins.
+            n: how many are wanted.
+            numbers: gives those of one block of BLOCK.
+            joined: puts side by side what that gives.
+        """
         first = self.position // BLOCK
-        end = self._start + self._host.shape[1]
-        keep: list[np.ndarray] = []
-        if self._start <= self.position < end:  # go on where the last block ends
-            keep, first = [self._host[:, self.position - self._start :]], end // BLOCK
-            self._start = self.position
+        end = start + held.shape[1]
+        keep: list[Any] = []
+        if start <= self.position < end:  # go on where the last block ends
+            keep, first = [held[:, self.position - start :]], end // BLOCK
+            start = self.position
         else:
-            self._start = first * BLOCK
+            start = first * BLOCK
         last = (self.position + n - 1) // BLOCK
-        self._host = np.concatenate([*keep, *(self._numbers(b) for b in range(first, last + 1))], 1)
-        self._block = torch.from_numpy(self._host).to(self.device)
+        return joined([*keep, *(numbers(b) for b in range(first, last + 1))], 1), start
 
     def _numbers(self, block: int) -> np.ndarray:
         rows = [np.random.Generator(np.random.PCG64(_sequence(s, self.name, block))).random(BLOCK) for s in self.seeds]
         return np.stack(rows)
+
+    def _numbers_there(self, block: int) -> Tensor:
+        """`_numbers`, made on the device. The generators of all seeds are seeded at once."""
+        key = zlib.crc32(self.name.encode()), block
+        states = pcg.seeded(np.array([pcg.spawned(seed, *key) for seed in self.seeds]))
+        parts = [states[i : i + AT_ONCE] for i in range(0, len(states), AT_ONCE)]
+        return torch.cat([pcg.uniform_on(self.device, part, BLOCK) for part in parts])
+
+
+def as_normal(u: Tensor, *shape: int) -> Tensor:
+    """Uniform numbers (S, n) as normal ones: see `Stream.normal`."""
+    return (torch.erfinv(2 * u.clamp(min=2.0**-53) - 1) * math.sqrt(2)).float().view(-1, *shape)
+
+
+def as_categorical(u: Tensor, probabilities: Tensor) -> Tensor:
+    """One of A by each of the uniform numbers (S, n): see `Stream.categorical`."""
+    below = probabilities.cumsum(-1, dtype=torch.float64)
+    u = u.view(*below.shape[:-1], 1)
+    return (u * below[..., -1:] >= below).sum(-1)  # u < 1, so that the product is below the sum in float64 too
 
 
 class Streams:

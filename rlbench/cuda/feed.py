@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+HERE = "cpu"  # the kind of device whose memory is the host's; tests take it for one that is elsewhere
+
 
 def away(device: torch.device) -> bool:
     """Whether tensors of the host have to be sent to ``device``."""
-    return device.type != "cpu"
+    return device.type != HERE
 
 
 def memory(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -55,3 +57,24 @@ class Feed:
     def send(self) -> Tensor:
         """What was written to the newest array, on the device."""
         return send(self._held, self.device)
+
+
+class Number:
+    """A number of the host's that changes from call to call, where operations on a device find it.
+
+    A graph of them takes what lies there at the time, and not what it was when the graph was made.
+
+    Args:
+        device: where it lies.
+        dtype: of it there.
+    """
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.there = torch.zeros((), dtype=dtype, device=device)
+        self._now: float = 0
+
+    def set(self, now: float) -> None:
+        """Nobody waits, and what is on its way to the device already does not see it."""
+        if now != self._now:
+            self._now = now
+            self.there.fill_(now)

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .feed import sent
+
 _POOL = 4  # 32-bit words of a seed sequence's pool
 _INIT_A, _MULT_A = 0x43B0D7E5, 0x931E8875
 _INIT_B, _MULT_B = 0x8B51F9DD, 0x58F38DED
@@ -174,7 +176,7 @@ def _doubles(bits: np.ndarray) -> np.ndarray:
 def uniform_on(device: torch.device, states: np.ndarray, count: int) -> Tensor:
     """As `uniform`, made on ``device``: (n, count) float64, the same bits there."""
     jumps = _device_jumps(count, device)
-    high, low, step_high, step_low = torch.from_numpy(states.view(np.int64)).to(device).T.unsqueeze(-1).unbind()
+    high, low, step_high, step_low = sent(states.view(np.int64), device).T.unsqueeze(-1).unbind()
     moved = _times_on(high, low, jumps[0], jumps[1])
     h, x = _plus_on(*moved, *_times_on(step_high, step_low, jumps[2], jumps[3]))
     turn = _right(h, 58)
@@ -186,7 +188,7 @@ def uniform_on(device: torch.device, states: np.ndarray, count: int) -> Tensor:
 @functools.lru_cache(8)
 def _device_jumps(count: int, device: torch.device) -> Tensor:
     """`_jumps` on a device, (4, count) int64."""
-    return torch.from_numpy(np.ascontiguousarray(_jumps(count).T).view(np.int64)).to(device)
+    return sent(np.ascontiguousarray(_jumps(count).T).view(np.int64), device)
 
 
 def _right(x: Tensor, by: int) -> Tensor:

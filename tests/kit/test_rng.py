@@ -2,15 +2,19 @@
 
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from cards import never_waiting
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rlbench import rng
+from rlbench.cuda import feed
 from rlbench.rng import BLOCK, Stream, Streams, episode_seed, generator, seeded_torch
 
 LENGTH = 3 * BLOCK
@@ -301,3 +305,55 @@ def test_categorical_never_draws_what_has_no_chance_at_either_end_of_the_unit_in
             stream._block.fill_(u)
             weights = torch.tensor([[[0.0, 0.0, total / 3, total / 3, total / 3, 0.0, 0.0]]])
             assert stream.categorical(weights).item() == (2 if u == 0 else 4)
+
+
+@pytest.fixture
+def on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers are made as on a device, which is the CPU."""
+    monkeypatch.setattr(feed, "HERE", "elsewhere")
+
+
+WEIGHTS = torch.tensor([0.1, 0.0, 2.0, 0.7])
+DRAWS: dict[str, Callable[[Stream], Tensor]] = {
+    "uniform": lambda s: s.uniform(700),
+    "host": lambda s: torch.from_numpy(s.host(33).copy()),
+    "integers": lambda s: s.integers(1000, 7),
+    "normal": lambda s: s.normal(5, 300),
+    "permutation": lambda s: s.permutation(2 * BLOCK + 5),
+    "categorical": lambda s: s.categorical(WEIGHTS.expand(len(s.seeds), 40, 4)),
+}
+
+
+@given(st.lists(st.tuples(st.sampled_from(list(DRAWS)), st.integers(0, 3 * BLOCK)), max_size=8), st.booleans())
+@settings(max_examples=25)
+def test_a_device_makes_the_same_numbers_in_any_order(draws: list[tuple[str, int]], moving: bool) -> None:
+    seeds = [3, 2**40 + 1, 0]
+    there, here = Stream(seeds, "x"), Stream(seeds, "x")
+    there._away = True
+    for name, position in draws:
+        if moving and position % 3:
+            there.position = here.position = position
+        assert torch.equal(DRAWS[name](there), DRAWS[name](here)), name
+        assert there.position == here.position
+
+
+def test_a_side_that_nobody_asks_costs_nothing(on_a_device: None) -> None:
+    there = Stream([3, 8], "x")
+    with never_waiting():
+        for draw in ("uniform", "integers", "permutation", "normal", "categorical"):
+            DRAWS[draw](there)
+    assert there._host.shape == (2, 0)
+    only = Stream([3, 8], "x")
+    only.host(10)
+    assert only._there.shape == (2, 0)
+
+
+def test_many_seeds_are_made_a_part_at_a_time(on_a_device: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    want = Stream(range(5), "x").uniform(3).clone()
+    monkeypatch.setattr(rng, "AT_ONCE", 2)
+    assert torch.equal(Stream(range(5), "x").uniform(3), want)
+
+
+def test_numbers_of_equal_size_keep_their_order_in_a_permutation() -> None:
+    u = np.random.default_rng(0).integers(0, 9, (4, 300)) / 9
+    assert torch.from_numpy(u).argsort(dim=1, stable=True).tolist() == u.argsort(1, kind="stable").tolist()
