@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from rlbench.cuda.failure import card_failure
 from rlbench.errors import RlbenchError
 from rlbench.process import outputs
 from rlbench.process.places import stand, staying
@@ -64,6 +65,12 @@ class Main(click.Group):
             command = e.ctx.command_path if e.ctx else "rlbench"
             click.echo(f"Error: {e.format_message().rstrip('.')}. See: {command} --help", err=True)
             ctx.exit(e.exit_code)
+        except Exception as e:
+            said = card_failure(e)
+            if not said or os.environ.get("RLBENCH_DEBUG"):
+                raise
+            click.echo(f"Error: the card failed: {said}. Without it: --device cpu", err=True)
+            ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("stopped at once; what the last checkpoint holds is kept", err=True)
             ctx.exit(130)

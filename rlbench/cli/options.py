@@ -67,12 +67,15 @@ imports = click.option(
     multiple=True,
     help="Import what registers the environment: a module, or file.py. May be repeated.",
 )
-device = click.option(
-    "--device",
-    metavar="DEVICE",
-    default=None,
-    help="auto (CUDA where it is quicker), cpu, cuda or cuda:N.  [default: auto]",
-)
+_DEVICE = "auto (CUDA where it is quicker), cpu, cuda or cuda:N"
+
+
+def _device(help: str) -> Callable[[F], F]:
+    return click.option("--device", metavar="DEVICE", default=None, help=f"{help}.  [default: auto]")
+
+
+device = _device(_DEVICE)
+devices = _device(f"{_DEVICE}; several cards, as cuda:0,cuda:1, share the seeds")
 
 
 def out(help: str, metavar: str = "FILE", **more: Any) -> Callable[[F], F]:

@@ -70,7 +70,7 @@ CHANGEABLE = ("agent", "total_steps", "on_nan", "track", "video_every", "debug_e
     flag_value=DEBUG_EVERY,
     help=f"Look inside the agent every N env steps (without N: {DEBUG_EVERY:,}): debug.csv, and warnings in words.",
 )
-@options.device
+@options.devices
 @options.out("Run folder.  [default: runs/ENV/AGENT-DATE-TIME]", metavar="DIR")
 @click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Any recipe key, such as dqn.gamma=0.98.")
 @click.option(
@@ -119,7 +119,7 @@ def train(
     from rlbench.process.places import shown
     from rlbench.recipe import Recipe
     from rlbench.recipe.build import trains_on_cpu
-    from rlbench.recipe.device import SMALL, resolve_device
+    from rlbench.recipe.device import SMALL, listed, resolve_device
     from rlbench.recipe.shares import cores
     from rlbench.rollout.display import advising
     from rlbench.runfolder.reader import read_recipe
@@ -157,7 +157,8 @@ def train(
                 imports=imports,
                 overrides=overrides,
             )
-            if not recipe.workers and trains_on_cpu(recipe, processes := min(cores(), recipe.seeds)):
+            several = len(listed(recipe.device)) > 1  # cards, of which each takes a process
+            if not recipe.workers and not several and trains_on_cpu(recipe, processes := min(cores(), recipe.seeds)):
                 if resolve_device(recipe.device).type != "cpu":  # each process would choose for its few seeds
                     watcher.note(SMALL)
                     recipe = recipe.replace(device="cpu")

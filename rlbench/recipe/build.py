@@ -19,7 +19,7 @@ from ..process.settings import Restoring
 from ..rng import Streams
 from ..rollout.env_batch import EnvBatch
 from ..types import Spec
-from .device import SMALL, resolve_device, worth_a_card
+from .device import SMALL, listed, resolve_device, settle, worth_a_card
 from .memory import Need, check_memory, within_memory
 from .recipe import Recipe, validate_hyper
 from .registry import AgentEntry, agent_code, find_agent
@@ -74,7 +74,7 @@ def build(
 ) -> Parts:
     """Everything of a run but its environments, for the given seed numbers.
 
-    Sets torch's number of CPU threads to the recipe's.
+    Sets torch's number of CPU threads to the recipe's, and its current card to ``device`` if that is a numbered one.
 
     Args:
         recipe: of the run.
@@ -111,6 +111,7 @@ def build(
             place, notes = _CPU, [SMALL]
         else:
             made = _builder(entry, config, recipe, _on(spec, place))
+    settle(place)
     if place.type == "cuda":  # the same device gives the same numbers twice
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     agent, streams, need = within_memory(made, seeds, train, recipe, wide=_wide(spec))
@@ -132,7 +133,7 @@ def build(
 
 def trains_on_cpu(recipe: Recipe, processes: int) -> bool:
     """Whether training is to be on the CPU, where its seeds may be split over as many ``processes``."""
-    if resolve_device(recipe.device).type == "cpu":
+    if all(resolve_device(name).type == "cpu" for name in listed(recipe.device)):
         return True
     if recipe.device != "auto":
         return False

@@ -4,40 +4,94 @@ A card is slow to start: an operation costs the host some microseconds, however 
 through on a CPU by then, and many cores with many of them. `experiments/bench/cuda` shows where the lines cross.
 """
 
+from typing import NamedTuple
+
 import torch
 
 from ..agent import Agent
 from ..errors import UsageError
 from ..types import Spec
 
-# Microseconds of a vector step, by an NVIDIA H200 and one core beside it: CartPole, an update every 4 steps.
-LAUNCHES = 40.0  # that a card takes longer, however little there is to compute
-COMPUTED = 29 / 9_220  # that a core takes for each parameter of each seed, target networks among them
-ALONGSIDE = 4.0  # that the host takes for each seed either way, and several processes share
+
+class Costs(NamedTuple):
+    """Microseconds of a vector step."""
+
+    launches: float  # that a card takes longer, however little there is to compute
+    computed: float  # that a core takes for each parameter of each seed, target networks among them
+    alongside: float  # that the host takes for each seed either way, and several processes share
+
+
+# Of an NVIDIA H200 and one core beside it: CartPole, an update every 4 steps, with the code of before environments and
+# buffers could lie on a card, whose graphs held an action or an update each, and no whole step. What a card computes
+# by itself is quicker, so `auto` leaves more to the CPU than need be. The stage `crossing` of
+# `python -m rlbench.experiments.bench.cuda` prints the line to put here, and what to put beside it for such steps.
+COSTS = Costs(launches=40.0, computed=29 / 9_220, alongside=4.0)
 SMALL = (
     "Computing on the CPU: networks as small as these, of as few seeds, are quicker there than on the card "
     "(--device cuda uses it)."
 )
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """The names in ``text``, which has commas where there are several."""
+    return tuple(name.strip() for name in text.split(","))
+
+
+def checked(text: str) -> str:
+    """``text`` in its one spelling: a device, or several cards, each by its number and once.
+
+    Raises:
+        ValueError: it is something else; says what.
+    """
+    names = listed(text)
+    if len(names) > 1 and not all(name.startswith("cuda:") for name in names):
+        raise ValueError("several devices are cards, each by its number, as cuda:0,cuda:1")
+    names = tuple(f"cuda:{int(name[5:])}" if name.startswith("cuda:") else name for name in names)
+    if len(set(names)) < len(names):
+        raise ValueError("a card is named twice; several processes share one by --workers")
+    return ",".join(names)
+
+
 def resolve_device(name: str) -> torch.device:
     """The device meant by ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` is CUDA where there is any.
 
     Raises:
-        UsageError: CUDA is asked for and not there.
+        UsageError: CUDA is asked for and not there, or several devices are.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
+    if len(names := listed(name)) > 1:  # to take the first of them would hide what was meant
+        raise UsageError(
+            f"--device {name}: one device is wanted here; seeds that are trained are dealt out to several. "
+            f"Use --device {names[0]}."
+        )
+    try:
+        device = torch.device(name)
+    except RuntimeError as e:
+        raise UsageError(f"--device {name}: there are auto, cpu, cuda and cuda:N.") from e
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device.type == "cuda" and (device.index or 0) >= count:
-        raise UsageError(
-            f"--device {name}: torch {torch.__version__} sees {count} CUDA devices. Use --device cpu or auto."
-        )
+        raise UsageError(f"--device {name}: {_there(count)}")
     return device
 
 
-def worth_a_card(agent: Agent, spec: Spec, seeds: int, processes: int = 1) -> bool:
+def _there(count: int) -> str:
+    """Which cards there are."""
+    torch_is = f"torch {torch.__version__}"
+    if not count:
+        built = "" if torch.version.cuda else ", as it is built for CPUs alone"
+        return f"{torch_is} sees no CUDA device{built}. Use --device cpu or auto."
+    cards = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+    return f"{torch_is} sees {count} CUDA device{'s' * (count > 1)}. Use {cards}, or --device cpu."
+
+
+def settle(device: torch.device) -> None:
+    """Have ``device``, if it is a card, be what this process means by "the card": pinned memory opens it, too."""
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+
+
+def worth_a_card(agent: Agent, spec: Spec, seeds: int, processes: int = 1, costs: Costs = COSTS) -> bool:
     """Whether a card is through sooner with ``seeds`` learners than as many ``processes`` on as many cores.
 
     Pictures always are worth one: their convolutions are large.
@@ -47,10 +101,11 @@ def worth_a_card(agent: Agent, spec: Spec, seeds: int, processes: int = 1) -> bo
         spec: what it sees.
         seeds: how many there are.
         processes: over which the seeds would be dealt out on the CPU.
+        costs: of what is computed.
     """
     if spec.obs_dtype == torch.uint8 and len(spec.obs_shape) > 1 and min(sorted(spec.obs_shape)[-2:]) >= 36:
         return True
     modules = [held for held in vars(agent).values() if isinstance(held, torch.nn.Module)]
     params = sum(param.numel() for module in modules for param in module.parameters())
-    saved = (COMPUTED * params + ALONGSIDE) / min(processes, seeds) - ALONGSIDE
-    return seeds * saved > LAUNCHES
+    saved = (costs.computed * params + costs.alongside) / min(processes, seeds) - costs.alongside
+    return seeds * saved > costs.launches

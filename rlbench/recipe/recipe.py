@@ -17,6 +17,7 @@ from ..user_code.commands import code_words
 from ..user_code.commands import ref as shown_ref
 from ..user_code.refs import HANDED, confirmed, is_env_class, parse, placed, runs_user_code
 from ..user_code.wrapping import canonical, relocated
+from .device import checked
 from .find import _read
 from .overrides import Bare, KeyPath, put, read
 from .problems import check_types, first_problem, value_text
@@ -86,7 +87,11 @@ class Recipe(BaseModel):
     fresh_envs: bool = Field(
         False, description="make environments again for every episode, where they keep something over a reset"
     )
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
+    device: Annotated[str, AfterValidator(checked)] = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)(, *(auto|cpu|cuda(:\d+)?))*$",
+        description="auto, cpu, cuda or cuda:N; several cards share the seeds: cuda:0,cuda:1",
+    )
     threads: int = Field(1, ge=1, le=1024, description="CPU threads of torch; results are exact with 1")
     workers: int = Field(
         0,

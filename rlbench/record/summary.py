@@ -78,6 +78,7 @@ def combine(summaries: Sequence[dict[str, Any]], wall_seconds: float) -> dict[st
         if isinstance(value, dict):
             whole[key] = {seed: v for part in summaries for seed, v in part[key].items()}
     whole["seeds"] = [seed for part in summaries for seed in part["seeds"]]
+    whole["device"] = ",".join(dict.fromkeys(part["device"] for part in summaries))
     for key in ("env_steps", "updates", "train_seconds"):
         whole[key] = max(part[key] for part in summaries)
     whole["eval_episodes"] = min(part["eval_episodes"] for part in summaries)

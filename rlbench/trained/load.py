@@ -14,6 +14,7 @@ from ..agent_state import pick
 from ..border.extras import MASK, METHOD, read_one
 from ..border.make import EnvMaker
 from ..border.observations import Unfit
+from ..cuda.failure import card_failure
 from ..errors import CheckpointError, NoRun, RlbenchError, UsageError, first_line
 from ..process.places import absolute, shown, staying
 from ..recipe import Recipe
@@ -150,6 +151,8 @@ def _load(
     except RlbenchError:
         raise
     except Exception as e:  # an agent may check its state as it likes, by assert too
+        if card_failure(e):
+            raise
         raise CheckpointError(f"{where} does not fit its agent or environment: {first_line(e)}") from e
     notes = tuple(reader.code_notes(code_of(recipe.agent, recipe.imports)))
     trained = Trained(path, recipe, parts.agent, parts.maker, parts, chosen, env_steps, returns, notes, axes)

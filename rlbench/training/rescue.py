@@ -3,8 +3,10 @@
 import contextlib
 from pathlib import Path
 
+from ..cuda.failure import CardFailure
 from ..errors import AgentError, DivergedError, EnvError, NotFiniteError, RlbenchError
 from ..process.places import shown
+from ..runfolder.checkpoints import newest
 from ..runfolder.layout import whole_run, worker_folders
 from ..user_code.commands import begin_command, resume_command
 from .faults import dump
@@ -36,6 +38,33 @@ def rescued(run: Underway, e: EnvError | AgentError) -> RlbenchError:
     error = type(e)(text + "." + held + do) if type(e) in (EnvError, AgentError) else _like(e, text + "." + held + do)
     error.exit_code = e.exit_code
     return error
+
+
+def without_card(run: Underway, said: CardFailure) -> RlbenchError:
+    """What to raise where the card of a run failed; nothing is asked of it any more.
+
+    A card tells of what went wrong when it gets to it, so what the agent holds may have been wrong for some steps. What
+    the newest checkpoint holds was read from the card whole, and before.
+    """
+    whole, recipe = whole_run(run.folder), run.recipe
+    with contextlib.suppress(Exception):
+        run.recorder.flush()
+    text = f"the card {run.parts.device} failed after step {run.env_steps:,}: {said}."
+    if (saved := _newest_step(run)) is None:
+        least = " With fewer seeds, or --device cpu, begin" if said.full else " Begin"
+        return RlbenchError(f"{text} No checkpoint was written yet.{least} again with: {begin_command(whole, recipe)}")
+    go = "With more of its memory free, or elsewhere by --device, go on" if said.full else "Go on"
+    return RlbenchError(
+        f"{text} The newest checkpoint holds step {saved:,} and is whole. {go} with: {resume_command(whole, recipe)}"
+    )
+
+
+def _newest_step(run: Underway) -> int | None:
+    """Env steps of the newest checkpoint that loads; None where there is none."""
+    try:
+        return int(newest(run.folder, wants_replay=False).content["env_steps"])
+    except RlbenchError:
+        return None
 
 
 def saved_before_step(run: Underway) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..cuda.failure import card_failure
 from ..errors import CheckpointError, EnvError, RlbenchError, first_line
 from ..recipe.width import mkl_mode, name_of
 from ..rollout.env_batch import Asked
@@ -55,6 +56,8 @@ def stand(run: Underway, kept: Kept) -> tuple[Tensor, dict[str, int], float]:
     except RlbenchError:
         raise
     except Exception as e:  # an agent may check its state as it likes, by assert too
+        if card_failure(e):
+            raise
         raise CheckpointError(
             f"{run.folder / 'checkpoint.pth'} does not fit its agent or environment: {first_line(e)}"
         ) from e

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..cuda.failure import card_failure
 from ..errors import AgentError, EnvError
 from ..files import remove_leftovers
 from ..play import clips
@@ -30,7 +31,7 @@ from .debug import Debug
 from .evaluations import Evaluations, Paused
 from .finish import draw, finish
 from .milestones import check_metrics, check_numbers, reach
-from .rescue import rescued, saved_before_step
+from .rescue import rescued, saved_before_step, without_card
 from .restore import stand
 from .stopped_seeds import leave_out
 from .underway import Underway
@@ -133,6 +134,7 @@ class Session:
         Raises:
             Interrupted: a signal came; everything was saved.
             EnvError, AgentError: somebody else's code failed; what there is was saved.
+            RlbenchError: the card failed, or its memory ran out; the newest checkpoint stays as it is.
             RunFolderError: the disk is full, or the folder cannot be written any more.
         """
         run, ended = self.now, None
@@ -143,8 +145,12 @@ class Session:
                     with agent_code(self.recipe.agent):
                         self._loop(interrupts)
                         ended = run.summary = finish(run, self.evaluations)
-                except (EnvError, AgentError) as e:
-                    raise rescued(run, e) from e
+                except Exception as e:
+                    if said := card_failure(e):
+                        raise without_card(run, said) from e
+                    if isinstance(e, EnvError | AgentError):
+                        raise rescued(run, e) from e
+                    raise
                 except KeyboardInterrupt:
                     if interrupts.signal or not saved_before_step(run):  # the user insists, or there is no telling
                         raise

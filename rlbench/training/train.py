@@ -12,7 +12,7 @@ from ..recipe.axes import looked_at
 from ..recipe.build import Parts
 from ..recipe.memory import NoRoom, check_disk, check_memory
 from ..recipe.registry import agent_code, given_class
-from ..recipe.shares import shares
+from ..recipe.shares import check_dealt, dealt, places, shares
 from ..recipe.width import Width, check, recorded_mode
 from ..record.watcher import Watcher
 from ..runfolder.checkpoints import newest
@@ -74,20 +74,21 @@ def train(
         recipe = Recipe.load(recipe, env=env, agent=agent, imports=imports, overrides=flat)
     elif env or agent or imports or overrides:
         raise UsageError("give a finished Recipe alone, or change it with Recipe.replace")
-    recipe = recipe.placed()
+    recipe = dealt(recipe.placed())
     with staying(), agent_code(recipe.agent):
         session = _trainable(recipe, watcher or Watcher(), several=len(shares(recipe)) > 1)
         parts = session.tried()
         notes = _room_notes(session, parts, place or runs)
         axes = looked_at(parts, recipe)
         found = check(parts.agent, recipe, parts.device)
+        computed = places(recipe, parts.device)
         if found.strayed:
             width_lost(found)
             session.watcher.note(found.warning())
         del parts  # with the agent of all seeds, whose memory is free once some have stopped
         place = free_folder(recipe, place, runs)
         with Lock(place, patience=GLANCE):
-            new_folder(recipe, place, {"numerics": found.facts()})
+            new_folder(recipe, place, {"numerics": found.facts(), "computed": computed})
             for note in notes:
                 session.watcher.remark(note)
             session.start(place, axes)
@@ -198,6 +199,7 @@ def _restored(
     except (KeyError, ValueError, TypeError, AttributeError) as e:
         raise CheckpointError(f"{path} is not a whole checkpoint: {type(e).__name__}: {first_line(e)}") from e
     recipe = recipe.replace(**changes)
+    check_dealt(recipe, len(workers) or 1)
     if changes.get("total_steps", done) <= done - recipe.num_envs:  # the last step may lead a little beyond
         raise UsageError(
             f"{shown(folder)} has done {done:,} steps already, so it cannot end at {recipe.total_steps:,}. "

@@ -8,6 +8,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from ..cuda.failure import card_failure
 from ..errors import RlbenchError
 from ..process.orphans import when_the_parent_dies
 from ..process.places import stand
@@ -103,3 +104,7 @@ def work(pipe: Any, content: dict[str, Any], folder: Path, resume: bool, parent:
         pipe.send(("error", (str(e), e.exit_code)))
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as e:  # before or after the run itself, which tells it better
+        if not (said := card_failure(e)):
+            raise
+        pipe.send(("error", (f"the card {content['device']} failed: {said}.", 1)))

@@ -21,6 +21,7 @@ from ..files import remove_leftovers, write_json
 from ..process.places import home
 from ..recipe import Recipe
 from ..recipe.build import Parts, build, maker_of
+from ..recipe.device import listed
 from ..recipe.eval_cost import advice
 from ..recipe.shares import placed_shares, shares
 from ..record.scoreboard import Scoreboard
@@ -70,7 +71,7 @@ class Workers:
     def tried(self) -> Parts:
         """As `Trainable.tried`: of one seed. What fails, fails here, and not in every worker."""
         recipe = self.recipe
-        return build(recipe, recipe.seed_numbers[:1], recipe.device, train=recipe.seeds)
+        return build(recipe, recipe.seed_numbers[:1], listed(recipe.device)[0], train=recipe.seeds)
 
     def start(self, folder: Path, axes: Axes = None) -> None:
         """As `Trainable.start`."""

@@ -40,7 +40,7 @@ REQUESTS: list[tuple[list[str], str]] = [
     (["--agent", "dqm"], r"unknown agent 'dqm'\. Known: dqn, .*random.*file\.py:Class"),
     (["--agent", "none.py:A"], r"--agent none\.py:A: there is no file none\.py"),
     (["--env", "Pendulum-v1"], r"dqn needs discrete actions.*rlbench list agents"),
-    (["--device", "nonsense"], r"device: must be auto, cpu, cuda or cuda:N, got 'nonsense'"),
+    (["--device", "nonsense"], r"device: must be auto, cpu, cuda or cuda:N; several .*, got 'nonsense'"),
     (["--seeds", "0"], r"seeds: Input should be greater than or equal to 1, got 0"),
     (["--seeds", "1000000"], r"seeds: Input should be less than or equal to 10000"),
     (["--seeds", "two"], r"'--seeds': 'two' is not a valid integer.*rlbench train --help"),
@@ -74,7 +74,7 @@ def test_requests_that_cannot_be_met(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks for CUDA where there is none")
 @pytest.mark.parametrize("device", ["cuda", "cuda:3"])
 def test_cuda_where_there_is_none(device: str, run: Path, tmp_path: Path) -> None:
-    words = rf"--device {device}: torch .* sees 0 CUDA devices\. Use --device cpu or auto"
+    words = rf"--device {device}: torch .* sees no CUDA device.*\. Use --device cpu or auto"
     assert re.search(words, mistake(*CARTPOLE, "--device", device, "--out", tmp_path / "new"))
     assert re.search(words, mistake("eval", run, "--device", device))
     assert not (tmp_path / "new").exists()
