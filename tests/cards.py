@@ -111,9 +111,10 @@ class Recorded:
         self.outputs: tuple[Tensor, ...] = ()
         self.made.append(self)
 
-    def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
+    def __call__(self, *given: Tensor | float) -> Sequence[Tensor]:
         if not self.possible:
-            return self.function(*inputs)
+            return self.function(*given)
+        inputs = [x if isinstance(x, Tensor) else torch.full((), x, dtype=torch.float64) for x in given]
         if self.recorder is None:
             self.calls += 1
             if self.calls <= EAGER:

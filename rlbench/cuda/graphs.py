@@ -2,59 +2,133 @@
 
 Small networks leave a card idle between one operation and the next: launching costs the host several microseconds,
 computing costs the card fewer. CUDA records what a function launches, and then replays all of it with one call.
+
+The same functions are what `torch.compile` is given where that is asked for, on a CPU as well.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+import contextvars
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..errors import first_line
+
 EAGER = 2  # calls before a graph is made: libraries choose and load their kernels then
+SHAPES = 4  # of which there are graphs of one function; what comes in others is run operation by operation
+
+Recordable = Callable[..., Sequence[Tensor]]
+Shapes = tuple[tuple[torch.Size, torch.dtype], ...]
+
+_compiling = contextvars.ContextVar("compiling", default=False)
+_recordings: "weakref.WeakSet[_Recording]" = weakref.WeakSet()  # all there are
+
+
+@contextlib.contextmanager
+def compiled(asked: bool = True) -> Iterator[None]:
+    """Context in which every `Graph` that is made puts its function through `torch.compile`, if that is ``asked``."""
+    before = _compiling.set(asked)
+    try:
+        yield
+    finally:
+        _compiling.reset(before)
 
 
 class Graph:
     """``function`` as it is on a CPU; on a card a graph of it, from the third call with inputs of one shape on.
 
     The function computes tensors from its inputs and from tensors that stay where they are (which it may change in
-    place), with the same operations in every call. What it does in Python besides is done in the first calls only.
+    place), with the same operations in every call. What it does in Python besides is done in the first calls only. Of
+    inputs that change from call to call and are numbers of Python's, it is given tensors of no axis on a card, where a
+    number would stay what it was in the call that was recorded; on a CPU the number.
+
+    A function that cannot be recorded after all stays as it is, and a warning says so.
 
     Args:
-        function: of tensors, to tensors.
+        function: of tensors and numbers, to tensors.
         device: where they lie.
         possible: whether the function is such a one; else it stays as it is on a card, too.
     """
 
-    def __init__(
-        self, function: Callable[..., Sequence[Tensor]], device: torch.device, *, possible: bool = True
-    ) -> None:
+    def __init__(self, function: Recordable, device: torch.device, *, possible: bool = True) -> None:
         self.function = function
+        self._device = device
         self._possible = possible and device.type == "cuda"
-        self._calls = 0
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._inputs: tuple[Tensor, ...] = ()
-        self._outputs: tuple[Tensor, ...] = ()
+        self._compiled = possible and _compiling.get()
+        self._run: Recordable = torch.compile(function, dynamic=False) if self._compiled else function
+        self._calls: dict[Shapes, int] = {}
+        self._given: dict[Shapes, Sequence[Tensor]] = {}  # what the newest call without a graph gave
+        self._made: dict[Shapes, _Recording] = {}
 
-    def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
+    def __call__(self, *inputs: Tensor | float) -> Sequence[Tensor]:
         """What the function gives. On a card these tensors hold it until the next call."""
         if not self._possible:
-            return self.function(*inputs)
-        if self._graph is None or any(
-            x.shape != kept.shape or x.dtype != kept.dtype for x, kept in zip(inputs, self._inputs, strict=True)
-        ):
-            self._calls += 1
-            if self._graph is not None or self._calls <= EAGER:
-                return self.function(*inputs)
-            self._capture(inputs)
-        for x, kept in zip(inputs, self._inputs, strict=True):
-            kept.copy_(x)
-        assert self._graph is not None
-        self._graph.replay()
-        return self._outputs
+            return self.function(*inputs) if not self._compiled else self._run(*self._tensors(inputs))
+        key = tuple((x.shape, x.dtype) if isinstance(x, Tensor) else _NUMBER for x in inputs)
+        recording = self._made.get(key)
+        if recording is not None:
+            return recording.replay(inputs)
+        calls = self._calls[key] = self._calls.get(key, 0) + 1
+        given = self._tensors(inputs)
+        if calls <= EAGER or len(self._made) == SHAPES:
+            made = self._run(*given)
+            if calls == EAGER:
+                self._given[key] = made
+            return made
+        try:
+            recording = _Recording(self._run, given, self._given.pop(key), self._device)
+        except RuntimeError as e:
+            self._possible = False
+            name = getattr(self.function, "__qualname__", "a function")
+            warnings.warn(f"{name} runs without a CUDA graph: {first_line(e)}", RuntimeWarning, stacklevel=2)
+            return self._run(*given)
+        self._made[key] = recording
+        return recording.replay(inputs)
 
-    def _capture(self, inputs: tuple[Tensor, ...]) -> None:
-        """Record what the function launches; nothing of it is computed yet."""
-        self._inputs = tuple(x.clone() for x in inputs)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(inputs[0].device), torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self._outputs = tuple(self.function(*self._inputs))
-        self._graph = graph
+    def _tensors(self, inputs: Sequence[Tensor | float]) -> list[Tensor]:
+        """Numbers as tensors of no axis; filling one is an operation of the device's, which nobody waits for."""
+        return [
+            x if isinstance(x, Tensor) else torch.full((), x, dtype=torch.float64, device=self._device) for x in inputs
+        ]
+
+
+_NUMBER = (torch.Size(()), torch.float64)
+
+
+class _Recording:
+    """What a function launched for inputs of one shape.
+
+    All of a device share one pool of memory, since one runs after the other. So what a graph reads and gives lies
+    outside of it: in the pool another graph would write over it.
+
+    Args:
+        function: as for `Graph`, with numbers as tensors.
+        inputs: like those that it is to be replayed with.
+        outputs: like those that it gives.
+        device: where they lie.
+    """
+
+    def __init__(
+        self, function: Recordable, inputs: Sequence[Tensor], outputs: Sequence[Tensor], device: torch.device
+    ) -> None:
+        self.device = device
+        with torch.cuda.device(device):
+            self.inputs = [x.clone() for x in inputs]
+            self.outputs = tuple(torch.empty_like(x) for x in outputs)
+            self.graph: Any = torch.cuda.CUDAGraph()
+            pool = next((other.graph.pool() for other in _recordings if other.device == device), None)
+            with torch.cuda.graph(self.graph, pool=pool, capture_error_mode="thread_local"), torch.inference_mode():
+                for made, kept in zip(function(*self.inputs), self.outputs, strict=True):
+                    kept.copy_(made)
+        _recordings.add(self)
+
+    def replay(self, inputs: Sequence[Tensor | float]) -> Sequence[Tensor]:
+        with torch.inference_mode():  # in which any tensor may be written to
+            for x, kept in zip(inputs, self.inputs, strict=True):
+                kept.copy_(x) if isinstance(x, Tensor) else kept.fill_(x)
+        self.graph.replay()
+        return self.outputs
