@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..border.make import EnvMaker
+from .straight import OneByOne, watched
 from .world import World
 
 
@@ -43,28 +44,29 @@ class Lawful(gym.Wrapper[Any, Any, Any, Any]):
 
     def __init__(self, env: gym.Env[Any, Any], world: World) -> None:
         super().__init__(env)
-        self._world = world
-        self._state = torch.zeros(1, world.size, dtype=world.dtype)
+        state, action = world.example()
+        self._step = OneByOne(watched(world.step, state, action))
+        self._obs = OneByOne(watched(lambda state: [world.obs(state)], state))
+        self._state: list[float] = []
 
     def reset(self, **how: Any) -> Any:
         _, info = self.env.reset(**how)
         inner: Any = self.env
-        self._state = torch.from_numpy(np.array(inner.state, np.float64))[None]
+        self._state = [float(x) for x in inner.state]
         return self._seen(), info
 
     def step(self, action: Any) -> Any:
-        taken = _as_given([action])
-        self._state, reward, terminated = self._world.step(self._state, taken)
+        *self._state, reward, terminated = self._step(*self._state, np.asarray(action).item())
         inner: Any = self.env
-        inner.state = self._state[0].numpy().copy()
+        inner.state = np.array(self._state)
         if hasattr(inner, "last_u"):  # a pendulum shows what turns it
             inner.last_u = np.clip(action, -inner.max_torque, inner.max_torque)[0]
         if inner.render_mode == "human":  # as its own step does
             inner.render()
-        return self._seen(), reward.item(), terminated.item(), False, {}
+        return self._seen(), reward, terminated, False, {}
 
     def _seen(self) -> np.ndarray:
-        found: np.ndarray = self._world.obs(self._state)[0].numpy()
+        found: np.ndarray = np.array(self._obs(*self._state), np.float32)
         return found
 
 

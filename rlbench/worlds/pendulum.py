@@ -21,7 +21,7 @@ class Pendulum(World):
         env: made by Gymnasium; its constants are those of the law.
     """
 
-    size, dtype = 2, torch.float64
+    size, dtype, continuous = 2, torch.float64, True
 
     def __init__(self, env: Any) -> None:
         self._fastest, self._strongest, self._dt = float(env.max_speed), float(env.max_torque), float(env.dt)

@@ -31,6 +31,7 @@ class World(ABC):
         size: k, numbers in a state.
         dtype: of a state.
         draws: random numbers that an episode takes at most, one a step; 0: its law has no chance in it.
+        continuous: whether actions are (n, 1) float32, and not (n,) int64.
         exact: whether every number is Gymnasium's own, to the bit, and not to its last place.
         extras: what it says besides observations, as `Spec.extras` has it.
         device: where the law's constants lie.
@@ -39,6 +40,7 @@ class World(ABC):
     size: int
     dtype: torch.dtype
     draws: int = 0
+    continuous: bool = False
     exact: bool = False
     extras: Mapping[str, Extra] = MappingProxyType({})
     device: torch.device = torch.device("cpu")
@@ -75,6 +77,11 @@ class World(ABC):
     def said(self, state: Tensor) -> dict[str, Tensor]:
         """What n copies say with what is seen: name -> (n, *shape), for each of `extras`."""
         return {}
+
+    def example(self) -> tuple[Tensor, Tensor]:
+        """A state of one copy, and an action, on the host."""
+        state = torch.from_numpy(self.starts(np.zeros(1, np.int64)).state)
+        return state, torch.zeros((1, 1)) if self.continuous else torch.zeros(1, dtype=torch.int64)
 
     def to(self, device: torch.device) -> Self:
         """The same law with its constants on ``device``."""
