@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .straight import BOOL, F32, F64, INT, Number, Straight, watched
+from .straight import BOOL, F32, F64, INT, Quantity, Straight, watched
 from .world import Starts, World
 
 _TRIED = 2048  # copies, each of which goes so many steps both ways
@@ -85,7 +85,7 @@ def source(straight: Straight) -> str:
     return "\n".join([*lines, "}"])
 
 
-def _form_in_c(n: Number, of: Sequence[tuple[str, torch.dtype]]) -> str:
+def _form_in_c(n: Quantity, of: Sequence[tuple[str, torch.dtype]]) -> str:
     names = [name for name, _ in of]
     a, b, c, *_ = (*names, "", "", "")
     if n.op == "input":

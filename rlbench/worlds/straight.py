@@ -25,7 +25,7 @@ _COMPARE = {"eq": "==", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _ARITHMETIC = {"add", "sub", "rsub", "mul", "div", "neg", "abs", "sign", "round", "floor", "trunc", "clamp"}
 
 
-class Number(NamedTuple):
+class Quantity(NamedTuple):
     """One number of a step: given, constant, or what an operation makes of others."""
 
     dtype: torch.dtype
@@ -37,7 +37,7 @@ class Number(NamedTuple):
 class Straight(NamedTuple):
     """A law for one copy: all its numbers in order, and which of them come out."""
 
-    numbers: list[Number]
+    numbers: list[Quantity]
     outputs: list[int]
 
 
@@ -74,13 +74,13 @@ class _Watch(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.numbers: list[Number] = []
-        self._known: dict[Number, int] = {}
+        self.numbers: list[Quantity] = []
+        self._known: dict[Quantity, int] = {}
         self._ids: dict[int, Tensor] = {}
         self._kept: list[Tensor] = []  # a tensor that is gone could give its id to another
 
     def number(self, dtype: torch.dtype, op: str, of: tuple[int, ...] = (), value: Any = None) -> int:
-        one = Number(dtype, op, of, repr(value) if op == "constant" else value)  # -0.0 is not 0.0
+        one = Quantity(dtype, op, of, repr(value) if op == "constant" else value)  # -0.0 is not 0.0
         if one not in self._known:
             self._known[one] = len(self.numbers)
             self.numbers.append(one._replace(value=value))
@@ -206,7 +206,7 @@ _FORMS: Mapping[str, Callable[..., Any]] = {
 _CASTS: Mapping[torch.dtype, Callable[..., Any]] = {F64: float, F32: _f32, INT: int, BOOL: bool}
 
 
-def _form(n: Number, numbers: Sequence[Number]) -> Callable[..., Any]:
+def _form(n: Quantity, numbers: Sequence[Quantity]) -> Callable[..., Any]:
     if n.op == "cast":
         return _CASTS[n.dtype]
     form = _FORMS[n.op]
