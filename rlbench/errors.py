@@ -72,11 +72,14 @@ class RunFolderError(RlbenchError):
 
 
 class NoMemory(ValueError):
-    """A buffer of ``nbytes`` could not be made; ``capacity`` of its entries would have been one seed's."""
+    """A buffer of ``nbytes`` could not be made; ``capacity`` of its entries would have been one seed's.
 
-    def __init__(self, text: str, nbytes: int, capacity: int) -> None:
+    ``on_card`` is what is free there, where it was to lie in a card's memory.
+    """
+
+    def __init__(self, text: str, nbytes: int, capacity: int, on_card: int | None = None) -> None:
         super().__init__(text)
-        self.nbytes, self.capacity = nbytes, capacity
+        self.nbytes, self.capacity, self.on_card = nbytes, capacity, on_card
 
 
 def first_line(e: BaseException) -> str:

@@ -84,6 +84,7 @@ class Stream:
         self.device = torch.device(device)
         self.position = 0
         self._away = away(self.device)
+        self._since, self._there = 0, torch.empty(0)
         self._forget()
 
     def uniform(self, n: int) -> Tensor:
@@ -143,8 +144,8 @@ class Stream:
         self._start = 0  # the position of the first column of _host
         self._host = np.empty((len(self.seeds), 0))
         self._block = torch.from_numpy(self._host)  # the same numbers
-        self._since: int = 0  # likewise of _there, which lies on a device
-        self._there: Tensor = torch.empty(len(self.seeds), 0, dtype=torch.float64, device=self.device)
+        self._since = 0  # likewise of _there, which lies on a device
+        self._there = torch.empty(len(self.seeds), 0, dtype=torch.float64, device=self.device)
 
     def _take(self, n: int) -> int:
         """Advance by n numbers; where they begin in the block."""

@@ -99,7 +99,7 @@ def build(
         spec = spec_of(
             env, recipe.env, len(seeds), each, _CPU, recipe.total_steps, maker.time_limit,
             extras=forms(maker.extras), without=without,
-        )  # fmt: skip
+        )._replace(replay=recipe.replay)  # fmt: skip
         codecs = obs_codec(env.observation_space, recipe.env, without), action_codec(env.action_space, recipe.env)
         unheard = find(env, recipe.env, inherited(entry.cls, config))
     finally:

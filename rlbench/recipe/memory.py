@@ -43,10 +43,11 @@ class Need(NamedTuple):
     weights: int  # of everything else that the agent keeps, optimisers among it
     host: int  # of those, what lies in the host's memory and not on a device
     capacity: int = 0  # transitions of a seed that ``replay`` is the size of; 0: none, or nobody knows
+    there: int = 0  # of ``replay``, what lies in a card's memory
 
     @property
     def memory(self) -> int:
-        return self.replay + COPIES * self.host
+        return self.replay - self.there + COPIES * self.host
 
     def disk(self, keep: int) -> int:
         """With ``keep`` pairs of checkpoint and buffer, one more while it is written, and the best weights."""
@@ -74,7 +75,9 @@ def need_of(agent: Agent, built: int, seeds: int, total_steps: int) -> Need:
     entries = min(capacity, total_steps) if total_steps else capacity
     filled = entries / capacity if capacity else 1.0
     each = seeds / built
-    return Need(seeds, int(filled * replay * each), int(weights * each), int(host * each), entries)
+    there = getattr(agent.replay, "device_nbytes", 0)
+    there = int(filled * there * each) if isinstance(there, int) else 0
+    return Need(seeds, int(filled * replay * each), int(weights * each), int(host * each), entries, there)
 
 
 def check_memory(need: Need, recipe: Recipe, free: int | None = None) -> list[str]:
@@ -86,7 +89,7 @@ def check_memory(need: Need, recipe: Recipe, free: int | None = None) -> list[st
     free = free_memory() if free is None else free
     if free is None:
         return []
-    parts = f"replay buffers {byte_size(need.replay)}"
+    parts = f"replay buffers {byte_size(need.replay - need.there)}"
     parts += f", networks and what belongs to them {byte_size(COPIES * need.host)}" if need.host else ""
     if need.memory > free:
         seeds = f"{need.seeds} seeds need" if need.seeds > 1 else "one seed needs"
@@ -142,7 +145,9 @@ def within_memory(
     except (MemoryError, RuntimeError, RlbenchError) as e:
         if not _out_of_memory(e):
             raise
-        if train and (buffer := _too_large_a_buffer(e)):  # all of it, though it may never be full
+        if (buffer := _too_large_a_buffer(e)) and buffer.on_card is not None:
+            raise _buffer_beyond_card(buffer, len(seeds), recipe) from e
+        if train and buffer:  # all of it, though it may never be full
             check_memory(Need(train, buffer.nbytes * train // len(seeds), 0, 0, buffer.capacity), recipe)
         elif train and len(seeds) > 1:
             alone = made(seeds[:1])[0]
@@ -153,6 +158,20 @@ def within_memory(
             raise
         raise UsageError(f"{recipe.agent} cannot be built: there is not enough memory: {first_line(e)}") from e
     return agent, streams, need_of(agent, len(seeds), train, steps) if train else None
+
+
+def _buffer_beyond_card(buffer: NoMemory, seeds: int, recipe: Recipe) -> NoRoom:
+    """What to say where a buffer was to lie in a card's memory and does not fit there."""
+    free, each = buffer.on_card or 0, buffer.nbytes / seeds
+    what = (
+        f'replay = "{recipe.replay}": the replay buffer of {seeds} seeds needs {byte_size(buffer.nbytes)} of '
+        f"the card's memory, and {byte_size(free)} of it are free."
+    )
+    choices = [f"--seeds {fits}"] if 0 < (fits := int(SHARE * free / each)) < seeds else []
+    capacity = _rounded_down(SHARE * free / buffer.nbytes * buffer.capacity)
+    if "capacity" in recipe.hyper and recipe.num_envs < capacity < buffer.capacity:
+        choices.append(f"--set {recipe.agent.rpartition(':')[2]}.capacity={capacity}")
+    return NoRoom(what, f"What fits: {', or '.join([*choices, '--set replay=host'])}.")
 
 
 def _card_is_full(need: Need, recipe: Recipe) -> NoRoom:
@@ -185,7 +204,9 @@ def _fits(need: Need, recipe: Recipe, free: int, *, disk: bool = False) -> str:
     """What to ask for instead."""
 
     def used(seeds: int, share: float) -> float:
-        part = Need(seeds, *(int(x * seeds / need.seeds) for x in (need.replay * share, need.weights, need.host)))
+        sizes = (need.replay * share, need.weights, need.host, need.there * share)
+        replay, weights, host, there = (int(x * seeds / need.seeds) for x in sizes)
+        part = Need(seeds, replay, weights, host, 0, there)
         return part.disk(1) if disk else part.memory
 
     room = SHARE * free

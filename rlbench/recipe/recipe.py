@@ -92,6 +92,11 @@ class Recipe(BaseModel):
         pattern=r"^(auto|cpu|cuda(:\d+)?)(, *(auto|cpu|cuda(:\d+)?))*$",
         description="auto, cpu, cuda or cuda:N; several cards share the seeds: cuda:0,cuda:1",
     )
+    replay: Literal["auto", "device", "host"] = Field(
+        "auto",
+        description="where replay buffers lie: in the memory of the device, of the host, or of a card where there is "
+        "ample room for them; changes no result",
+    )
     threads: int = Field(1, ge=1, le=1024, description="CPU threads of torch; results are exact with 1")
     workers: int = Field(
         0,

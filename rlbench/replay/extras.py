@@ -1,14 +1,13 @@
 """What environments said besides their observations, kept beside the rows of a replay buffer: masks, mostly."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from ..cuda.feed import sent
 from ..types import Extras, Spec, Transition
+from .arrays import Arrays
 
 
 class SaidRing:
@@ -17,21 +16,24 @@ class SaidRing:
     Args:
         spec: what is said, S, E and the device.
         length: T.
+        arrays: the memory that it lies in.
     """
 
-    def __init__(self, spec: Spec, length: int) -> None:
-        self.device, self._length = spec.device, length
-        self._arrays: dict[str, np.ndarray] = {}  # name -> (S, T, E, 2, *shape)
+    def __init__(self, spec: Spec, length: int, arrays: Arrays) -> None:
+        self._x = arrays
+        self._arrays: dict[str, Any] = {}  # name -> (S, T, E, 2, *shape)
         for name, form in spec.extras.items():
-            kind = torch.empty(0, dtype=form.dtype).numpy().dtype
-            self._arrays[name] = np.zeros((spec.num_seeds, length, spec.num_envs, 2, *form.shape), kind)
+            shape = (spec.num_seeds, length, spec.num_envs, 2, *form.shape)
+            self._arrays[name] = arrays.zeros(shape, form.dtype)
 
     def __bool__(self) -> bool:
         return bool(self._arrays)
 
-    @property
-    def nbytes(self) -> int:
-        return sum(array.nbytes for array in self._arrays.values())
+    @staticmethod
+    def size(spec: Spec, length: int) -> int:
+        """Bytes that it takes."""
+        each = sum(math.prod(form.shape) * form.dtype.itemsize for form in spec.extras.values())
+        return spec.num_seeds * length * spec.num_envs * 2 * each
 
     def write(self, cursor: int, transition: Transition) -> None:
         """Keep what ``transition`` carries as entry ``cursor`` of the ring.
@@ -45,20 +47,20 @@ class SaidRing:
                     f"the transition has no {name!r} in its extras and next_extras, which the environment says: "
                     "transition._replace(reward=...) keeps them, Transition(..., extras=, next_extras=) takes them"
                 )
-            array[:, cursor, :, 0] = transition.extras[name].cpu().numpy()
-            array[:, cursor, :, 1] = transition.next_extras[name].cpu().numpy()
+            array[:, cursor, :, 0] = self._x.put(transition.extras[name])
+            array[:, cursor, :, 1] = self._x.put(transition.next_extras[name])
 
-    def taken(self, first: np.ndarray, last: np.ndarray) -> tuple[Extras, Extras]:
+    def taken(self, first: Any, last: Any) -> tuple[Extras, Extras]:
         """What was said before the entries ``first`` and after the entries ``last``, flat indices (S, B)."""
-        return self._halves(first, 0), self._halves(last, 1)
+        return self._halves(2 * first), self._halves(2 * last + 1)
 
-    def _halves(self, index: np.ndarray, half: int) -> dict[str, Tensor]:
-        flat = {name: array.reshape(-1, 2, *array.shape[4:]) for name, array in self._arrays.items()}
-        return {name: sent(array[index, half], self.device) for name, array in flat.items()}
+    def _halves(self, index: Any) -> dict[str, Tensor]:
+        flat = {name: array.reshape(-1, *array.shape[4:]) for name, array in self._arrays.items()}
+        return {name: self._x.given(self._x.take(array, index)) for name, array in flat.items()}
 
     def state_dict(self, filled: int) -> dict[str, list[Tensor]]:
         """The part of the ring that is filled, a tensor for each seed."""
-        return {name: [torch.from_numpy(ring[:filled]) for ring in array] for name, array in self._arrays.items()}
+        return {name: self._x.saved(array, filled) for name, array in self._arrays.items()}
 
     def load_state_dict(self, state: Mapping[str, Any], filled: int) -> None:
         """Take over what `state_dict` gave. Earlier versions kept nothing: all was legal then.
@@ -74,7 +76,4 @@ class SaidRing:
             kept, ours = (", ".join(names) or "nothing" for names in (state, self._arrays))
             raise ValueError(f"saved replay with {kept} besides observations, where {ours} is told")
         for name, array in self._arrays.items():
-            for ring, tensor in zip(array, state[name], strict=True):
-                if tuple(tensor.shape) != ring[:filled].shape:
-                    raise ValueError(f"saved replay's {name} of shape {tuple(tensor.shape)} does not fit this buffer's")
-                ring[:filled] = tensor.cpu().numpy()
+            self._x.load(array, state[name], filled, name)

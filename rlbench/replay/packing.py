@@ -35,9 +35,11 @@ def layout(spec: Spec) -> Layout:
 
 
 class Packed(Transition):
-    """A transition that also lies in the host's memory as ``row``, (S, E, width); without one it is like any other."""
+    """A transition that also lies in the host's memory as ``row``, (S, E, width), or on a device as ``there``; without
+    either it is like any other."""
 
     row: np.ndarray | None = None
+    there: Tensor | None = None  # the device that its leaves lie on
 
 
 class Twofold(Transition):

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..cuda.feed import sent
 from ..rng import Stream
 from ..types import Extras, Spec, Transition
 from .ring import Replay
@@ -64,18 +63,15 @@ class SequenceReplay(Replay):
         gamma: float = 0.99,
         n_step: int = 1,
     ) -> None:
-        super().__init__(spec, capacity, stream, gamma=gamma, n_step=n_step)
+        super().__init__(spec, capacity, stream, gamma=gamma, n_step=n_step, memory=memory)
         if length > self._length:
             raise ValueError(
                 f"sequences of {length} steps do not fit into capacity {capacity}, which holds {self._length} steps of "
                 f"each of {spec.num_envs} envs: raise capacity"
             )
         self.length = length
-        self._memory = np.zeros((spec.num_seeds, self._length, spec.num_envs, memory), np.float32)
-
-    @property
-    def nbytes(self) -> int:
-        return super().nbytes + self._memory.nbytes
+        self._offsets = self._x.array(np.arange(length)[None, :, None])
+        self._starts = self._x.number()
 
     @property
     def ready(self) -> bool:
@@ -90,7 +86,7 @@ class SequenceReplay(Replay):
         """
         if MEMORY not in transition.extras:
             raise ValueError('the transition has no extras["memory"], what the agent remembered before it acted')
-        self._memory[:, self._cursor] = transition.extras[MEMORY].cpu().numpy()
+        self._memory[:, self._cursor] = self._x.put(transition.extras[MEMORY])
         super().add(transition)
 
     def sequences(self, batch_size: int) -> Sequences:
@@ -99,64 +95,59 @@ class SequenceReplay(Replay):
         Raises:
             ValueError: it holds no sequence yet.
         """
+        return self.sequences_at(self.shares(batch_size))
+
+    def shares(self, batch_size: int) -> Any:
+        """As `Replay.shares`, of sequences.
+
+        Raises:
+            ValueError: it holds no sequence yet.
+        """
         if not self.ready:
             raise ValueError(f"cannot draw sequences of {self.length} steps from {self._filled}")
-        envs, spec = self.spec.num_envs, self.spec
-        starts = (self._filled - self.length + 1) * envs  # the places where one may begin
-        drawn = (self.stream.host(batch_size) * starts).astype(np.int64)  # (S, B), counted from the oldest
-        oldest = self._cursor if self._filled == self._length else 0
-        steps = oldest + drawn[:, None] // envs + np.arange(self.length)[None, :, None]
+        self._starts.set((self._filled - self.length + 1) * self.spec.num_envs)  # the places where one may begin
+        self._oldest.set(self._cursor if self._filled == self._length else 0)
+        return self._x.shares(self.stream, batch_size)
+
+    def sequences_at(self, shares: Any) -> Sequences:
+        """The other half of `sequences`, as `Replay.at`."""
+        envs, spec, x = self.spec.num_envs, self.spec, self._x
+        drawn = x.whole(shares * self._starts.now)  # (S, B), counted from the oldest
+        steps = self._oldest.now + drawn[:, None] // envs + self._offsets
         index = steps % self._length * envs + drawn[:, None] % envs + self._first[..., None]  # (S, L, B)
         flat = index.reshape(spec.num_seeds, -1)  # (S, L * B)
         a = self._action_width
         rows = self._taken(flat)
         ends = rows[..., a + 1 : a + 3].reshape(*index.shape, 2) > 0  # terminated and truncated
-        fresh = np.zeros(index.shape, np.bool_)
+        fresh = x.zeros(index.shape, torch.bool)
         fresh[:, 1:] = ends[:, :-1].any(-1)
         reward, discount, last = self._windows(rows[..., a].reshape(index.shape), ends)
         batch = self._batch(rows, rows, flat, flat, reward.reshape(flat.shape), discount.reshape(flat.shape))
-        memory = self._memory.reshape(-1, self._memory.shape[-1])[index[:, 0]]
+        memory = x.take(self._flat_memory, index[:, 0])
 
         def folded(leaf: Tensor) -> Tensor:
             return leaf.reshape(*index.shape, *leaf.shape[2:])
 
-        device = spec.device
         obs, action, paid, ahead, next_obs = map(folded, batch)
         said = {name: folded(leaf) for name, leaf in batch.next_extras.items()}
-        at, begins, before = (sent(array, device) for array in (last, fresh, memory))
+        at, begins, before = (x.given(array) for array in (last, fresh, memory))
         return Sequences(obs, action, paid, ahead, next_obs, at, begins, before, said)
 
-    def _windows(self, reward: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _windows(self, reward: Any, ends: Any) -> tuple[Any, Any, Any]:
         """Of the windows that begin at each step: the discounted reward, the discount and the last step, (S, L, B)."""
-        length = self.length
-        over: np.ndarray = ends[..., 0] | ends[..., 1]
-        total, k = reward.copy(), np.ones(reward.shape, np.int64)
-        going: np.ndarray = ~over  # windows that reach further than the steps so far
+        length, x = self.length, self._x
+        over = ends[..., 0] | ends[..., 1]
+        total, k = reward * 1, x.zeros(reward.shape, torch.int64) + 1
+        going = ~over  # windows that reach further than the steps so far
         for i in range(1, min(self.n_step, length)):
             going[:, length - i :] = False
-            ahead = np.zeros_like(reward)
+            ahead = x.zeros(reward.shape, torch.float32)
             ahead[:, : length - i] = reward[:, i:]
-            total += np.where(going, ahead * self._gammas[i], np.float32(0))
+            total += x.where(going, ahead * self._gammas[i])
             k += going
-            closed: np.ndarray = np.ones_like(going)
-            closed[:, : length - i] = over[:, i:]
-            going &= ~closed
-        last = np.arange(length)[None, :, None] + k - 1
-        terminated = np.take_along_axis(ends[..., 0], last, 1)
-        return total, self._gammas[k] * (1 - terminated).astype(np.float32), last
-
-    def state_dict(self) -> dict[str, Any]:
-        """As `Replay.state_dict`, with what was remembered."""
-        return {**super().state_dict(), MEMORY: [torch.from_numpy(ring[: self._filled]) for ring in self._memory]}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a saved ring.
-
-        Raises:
-            ValueError: it does not fit this buffer's shapes or capacity.
-        """
-        super().load_state_dict(state)
-        for ring, saved in zip(self._memory, state[MEMORY], strict=True):
-            if tuple(saved.shape) != ring[: self._filled].shape:
-                raise ValueError(f"saved replay remembers {tuple(saved.shape)}, this buffer {ring.shape}")
-            ring[: self._filled] = saved.cpu().numpy()
+            opens = x.zeros(reward.shape, torch.bool)
+            opens[:, : length - i] = ~over[:, i:]
+            going &= opens
+        last = self._offsets + k - 1
+        terminated = x.along(ends[..., 0], last)
+        return total, self._gammas[k] * ~terminated, last

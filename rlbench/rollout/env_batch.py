@@ -255,7 +255,7 @@ class EnvBatch:
             row, at = send(page.whole, self.device), self._rows.layout
             next_obs = row[..., at.next_obs :].reshape(here.next_obs.shape)
             sent = Packed._make((obs, action, row[..., at.reward], next_obs, *flags))
-            sent.row = page.row
+            sent.row, sent.there = page.row, row
         if not ended:
             self._current = next_obs
         return sent

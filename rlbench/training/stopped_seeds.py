@@ -151,6 +151,7 @@ class Narrowed(Agent):
             return
         packed = Packed(*leaves)
         packed.row, packed.extras = transition.row[self.keep], self._each(transition.extras)
+        packed.there = None if transition.there is None else self._rows(transition.there)
         self.inner.observe(packed)
 
     def update(self) -> dict[str, Tensor]:

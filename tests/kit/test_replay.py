@@ -2,20 +2,25 @@
 
 import copy
 import tracemalloc
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import hypothesis
 import numpy as np
 import pytest
 import torch
+from cards import Recorded, never_waiting
 from conftest import make_spec, random_transitions
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from torch import Tensor
 
-from rlbench.replay import Replay
+from rlbench.cuda import feed
+from rlbench.errors import NoMemory
+from rlbench.replay import Replay, arrays, ring
+from rlbench.replay.arrays import DeviceArrays, HostArrays
 from rlbench.rng import Streams
-from rlbench.types import Batch, Spec, Transition
+from rlbench.types import Batch, Extra, Spec, Transition
 
 GAMMA = 0.5  # sums of ids with these weights are exact in float32
 KINDS: dict[str, dict[str, Any]] = {
@@ -75,10 +80,10 @@ class ReplayMachine(RuleBasedStateMachine):
 
     @initialize(
         kind=st.sampled_from(list(KINDS)), seeds=st.integers(1, 2), envs=st.integers(1, 3), n_step=st.integers(1, 4),
-        spare=st.integers(0, 6), odd=st.integers(0, 2),
+        spare=st.integers(0, 6), odd=st.integers(0, 2), where=st.sampled_from(["host", "device"]),
     )  # fmt: skip
-    def build(self, kind: str, seeds: int, envs: int, n_step: int, spare: int, odd: int) -> None:
-        self.spec = make_spec(**KINDS[kind], num_seeds=seeds, num_envs=envs)
+    def build(self, kind: str, seeds: int, envs: int, n_step: int, spare: int, odd: int, where: str) -> None:
+        self.spec = make_spec(**KINDS[kind], num_seeds=seeds, num_envs=envs, replay=where)
         self.n_step, self.length, self.next_id = n_step, n_step + spare, 0
         self.capacity = self.length * envs + odd % envs  # what does not fill a row of envs is not used
         self.streams = Streams([3, 8][:seeds])
@@ -88,7 +93,7 @@ class ReplayMachine(RuleBasedStateMachine):
     def fresh(self) -> Replay:
         replay = Replay(self.spec, self.capacity, self.streams["replay"], gamma=GAMMA, n_step=self.n_step)
         if self.spec.obs_dtype != torch.uint8:  # memory that was never written may hold anything
-            replay._rows.fill(float("nan"))
+            replay._x.tensor(replay._rows).fill_(float("nan"))
         return replay
 
     @rule(data=st.data())
@@ -216,6 +221,111 @@ def test_unusual_strides_are_stored_as_they_read() -> None:
         plain.add(transition)
         odd.add(Transition(*(x.transpose(0, 1).contiguous().transpose(0, 1) for x in transition)))
     assert_same(plain.sample(20), odd.sample(20))
+
+
+SAID = {"extras": {"action_mask": Extra((2,), torch.bool), "level": Extra((), torch.int64)}}
+WORLDS: dict[str, dict[str, Any]] = {
+    **KINDS,
+    "several": {"num_actions": None, "action_sizes": (3, 4), "action_shape": (2,)},
+}
+
+
+def with_extras(spec: Spec, steps: int) -> Iterator[Transition]:
+    draw = np.random.default_rng(3).integers
+    for t in random_transitions(spec, steps, end=0.2):
+        for name, form in spec.extras.items():
+            both = (
+                torch.from_numpy(draw(0, 2, (spec.num_seeds, spec.num_envs, *form.shape))).to(form.dtype)
+                for _ in range(2)
+            )
+            t.extras, t.next_extras = (
+                {**kept, name: x} for kept, x in zip((t.extras, t.next_extras), both, strict=True)
+            )
+        yield t
+
+
+@pytest.mark.parametrize("kind", WORLDS)
+@pytest.mark.parametrize("n_step", [1, 3, 11])
+@pytest.mark.parametrize("more", [{}, SAID], ids=["", "masks"])
+def test_a_batch_is_the_same_one_wherever_the_buffer_lies(kind: str, n_step: int, more: dict[str, Any]) -> None:
+    """Of rings not yet full and full, after `cut`, and after each has taken over what the other held."""
+    spec = make_spec(**{**WORLDS[kind], **more}, num_seeds=3, num_envs=2)
+    here, there = (
+        Replay(spec._replace(replay=where), 41, Streams([3, 8, 1])["replay"], n_step=n_step, gamma=0.97)
+        for where in ("host", "device")
+    )
+    assert (here.on_device, there.on_device) == (False, True)
+    assert here.nbytes == there.nbytes
+    assert there.device_nbytes == 0  # which is the host
+    for i, t in enumerate(with_extras(spec, 60)):
+        for replay in (here, there):
+            replay.add(t)
+            if i % 7 == 3:
+                replay.cut(np.arange(6).reshape(3, 2) % 4 == 0)
+        one, other = here.sample(9), there.sample(9)
+        assert_same(one, other)
+        assert one.extras.keys() == other.extras.keys() == spec.extras.keys()
+        for name in spec.extras:
+            assert torch.equal(one.extras[name], other.extras[name])
+            assert torch.equal(one.next_extras[name], other.next_extras[name])
+        if i in (12, 40):
+            states = [copy.deepcopy(replay.state_dict()) for replay in (here, there)]
+            assert states[0].keys() == states[1].keys()
+            here.load_state_dict(states[1])
+            there.load_state_dict(states[0])
+    for a, b in zip(here.held(2), there.held(2), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_a_buffer_on_a_device_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "HERE", "elsewhere")
+    for n_step in (1, 3):
+        spec = make_spec(**SAID, num_seeds=3, num_envs=2, replay="device")
+        replay = Replay(spec, 40, Streams([3, 8, 1])["replay"], n_step=n_step)
+        assert replay.device_nbytes == replay.nbytes
+        added = list(with_extras(spec, 30))
+        with never_waiting():
+            for t in added:
+                replay.add(t)
+                replay.sample(9)
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_sampling_can_be_recorded_once_and_done_again(n_step: int) -> None:
+    """What changes from one call to the next are the numbers drawn, and tensors: as a card's graph has it."""
+    spec = make_spec(num_seeds=2, num_envs=2, replay="device")
+    plain, other = (Replay(spec, 40, Streams([3, 8])["replay"], n_step=n_step) for _ in range(2))
+    graph = Recorded(lambda u: tuple(other.at(u)), torch.device("cpu"))
+    for t in random_transitions(spec, 70):
+        plain.add(t)
+        other.add(t)
+        assert_same(plain.sample(9), Batch(*graph(other.shares(9))))
+    assert graph.repeated == 67
+
+
+def test_sums_are_added_up_in_one_order_everywhere() -> None:
+    draw = np.random.default_rng(0).normal
+    here, there = HostArrays(torch.device("cpu")), DeviceArrays(torch.device("cpu"))
+    for n in (*range(1, 40), 64, 127, 128, 129, 137, 300):
+        x = draw(size=(7, 3, n)).astype(np.float32)
+        assert np.array_equal(there.summed(torch.from_numpy(x)).numpy(), here.summed(x)), n
+
+
+def test_unasked_a_buffer_takes_half_of_what_a_card_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = make_spec(num_seeds=2)
+    stream = Streams([0, 1])["replay"]
+    assert not Replay(spec, 100, stream).on_device  # no card
+    size = Replay(spec, 100, stream).nbytes
+    for free, fits in ((2 * size, True), (2 * size - 1, False)):
+        monkeypatch.setattr(arrays, "free_there", lambda device, free=free: free)
+        monkeypatch.setattr(ring, "free_there", lambda device, free=free: free)
+        assert Replay(spec, 100, stream).on_device == fits
+        assert Replay(spec._replace(replay="device"), 100, stream).on_device
+        assert not Replay(spec._replace(replay="host"), 100, stream).on_device
+    monkeypatch.setattr(ring, "free_there", lambda device: size)
+    with pytest.raises(NoMemory, match=r"needs .* of the card's memory, and .* are free; lower capacity") as told:
+        Replay(spec._replace(replay="device"), 100, stream)
+    assert (told.value.nbytes, told.value.capacity, told.value.on_card) == (size, 100, size)
 
 
 def test_what_does_not_fit_is_refused() -> None:

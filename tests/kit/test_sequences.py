@@ -1,25 +1,30 @@
 """Sequences out of a buffer against a naive search of it; unrolling a GRU against autograd, step by step."""
 
+import copy
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from cards import Recorded, never_waiting
 from conftest import make_spec
 from torch import Tensor
 
 from rlbench import Transition, nn
-from rlbench.replay import SequenceReplay
+from rlbench.replay import SequenceReplay, Sequences
 from rlbench.rng import Streams
 from rlbench.types import Extra
 
 GAMMA = 0.5
 
 
-def filled(steps: int, *, seeds: tuple[int, ...] = (5, 6), envs: int = 2, n_step: int = 1, length: int = 4) -> Any:
+def filled(
+    steps: int, *, seeds: tuple[int, ...] = (5, 6), envs: int = 2, n_step: int = 1, length: int = 4, where: str = "host"
+) -> Any:
     """A buffer of 9 steps an env, in which entry t of env e of seed s has the number 1000 s + 10 t + e everywhere, and
     the list of all that went in. Episodes end at every fifth step, by termination and by a time limit in turns."""
-    spec = make_spec((1,), num_seeds=len(seeds), num_envs=envs, extras={"action_mask": Extra((2,), torch.bool)})
+    masks = {"action_mask": Extra((2,), torch.bool)}
+    spec = make_spec((1,), num_seeds=len(seeds), num_envs=envs, extras=masks, replay=where)
     replay = SequenceReplay(
         spec, 9 * envs, Streams(seeds)["replay"], memory=3, length=length, gamma=GAMMA, n_step=n_step
     )
@@ -39,8 +44,9 @@ def filled(steps: int, *, seeds: tuple[int, ...] = (5, 6), envs: int = 2, n_step
 
 @pytest.mark.parametrize("n_step", [1, 2, 3, 6])
 @pytest.mark.parametrize("steps", [4, 7, 9, 23])
-def test_sequences_are_what_happened(steps: int, n_step: int) -> None:
-    replay, log = filled(steps, n_step=n_step)
+@pytest.mark.parametrize("where", ["host", "device"])
+def test_sequences_are_what_happened(where: str, steps: int, n_step: int) -> None:
+    replay, log = filled(steps, n_step=n_step, where=where)
     drawn = replay.sequences(300)
     starts = set()
     for s, b in np.ndindex(2, 300):
@@ -69,6 +75,38 @@ def test_sequences_are_what_happened(steps: int, n_step: int) -> None:
             assert float(drawn.discount[s, i, b]) == (0.0 if death else GAMMA**k)
     oldest = max(0, steps - 9)
     assert starts == {(t, e) for t in range(oldest, steps - 3) for e in range(2)}  # each, and none over the seam
+
+
+def equal(one: Sequences, other: Sequences) -> None:
+    for name, a, b in zip(Sequences._fields[:-1], one, other, strict=False):
+        assert torch.equal(a, b), name
+    assert torch.equal(one.next_extras["action_mask"], other.next_extras["action_mask"])
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_sequences_are_the_same_ones_wherever_the_buffer_lies(n_step: int) -> None:
+    """Drawn without waiting, by operations that can be recorded once; what one has saved the other takes over."""
+    (here, _), (there, log) = filled(4, n_step=n_step), filled(4, n_step=n_step, where="device")
+    assert there.on_device
+    equal(here.sequences(7), there.sequences(7))
+
+    def drawn(u: Tensor) -> tuple[Tensor, ...]:
+        *leaves, said = there.sequences_at(u)
+        return (*leaves, said["action_mask"])
+
+    graph = Recorded(drawn, torch.device("cpu"))
+    _, log = filled(30)
+    for i, t in enumerate(log):
+        here.add(t)
+        with never_waiting():
+            there.add(t)
+        *leaves, mask = graph(there.shares(7))
+        equal(here.sequences(7), Sequences(*leaves, {"action_mask": mask}))
+        if i == 9:
+            held = copy.deepcopy(here.state_dict()), copy.deepcopy(there.state_dict())
+            there.load_state_dict(held[0])
+            here.load_state_dict(held[1])
+    assert graph.repeated == 27
 
 
 def test_seeds_draw_as_if_alone() -> None:
