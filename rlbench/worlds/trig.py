@@ -77,7 +77,7 @@ class SinCos:
         return found
 
     def __call__(self, angle: Tensor) -> Tensor:
-        """(2, *n) of angles (*n): sine, cosine, within 1.3 units in the last place up to 1,000, and 4 up to `REACH`."""
+        """(2, *n) of angles (*n): sine, cosine, within 1.4 units in the last place up to 1,000, and 4 up to `REACH`."""
         quarters = torch.round(angle * _QUARTERS)
         whole, second = angle - quarters * PARTS[0], quarters * PARTS[1]  # both exact
         rest = whole - second

@@ -52,7 +52,7 @@ def test_near_zero(reach: float, sine: float, cosine: float, n: int) -> None:
     assert (errors(near(x), x) <= (sine, cosine)).all()
 
 
-@pytest.mark.parametrize(("reach", "most"), [(math.pi, 1.3), (30.0, 1.3), (1000.0, 1.3), (trig.REACH, 4.0)])
+@pytest.mark.parametrize(("reach", "most"), [(math.pi, 1.4), (30.0, 1.4), (1000.0, 1.4), (trig.REACH, 4.0)])
 @pytest.mark.parametrize("n", [2000, slow(30_000)])
 def test_anywhere(reach: float, most: float, n: int) -> None:
     """The hardest are next to multiples of pi/2, where nearly all digits cancel."""
