@@ -59,7 +59,7 @@ class Recent:
     def step(self, transition: Transition, env_steps: int) -> None:
         """Take in what happened in the step that led to ``env_steps`` of each seed."""
         self._steps = env_steps
-        self._aside.append((transition.action.clone(), transition.reward, transition.terminated))
+        self._aside.append((transition.action.clone(), transition.reward.clone(), transition.terminated.clone()))
         if len(self._aside) == CHUNK:
             self._fold()
         at, self._count = self._count, self._count + 1

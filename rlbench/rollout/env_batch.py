@@ -281,6 +281,10 @@ class EnvBatch:
             )
         return actions
 
+    def drain(self) -> list[Episode]:
+        """The episodes that ended and are not in any `finished` yet: none, where nobody runs ahead."""
+        return []
+
     def close(self) -> None:
         self.copies.close()
 

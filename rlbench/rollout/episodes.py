@@ -35,6 +35,7 @@ class Episode(NamedTuple):
     terminated: bool
     reset_seed: int
     actions: list[Any]  # as the environment took them
+    late: int = 0  # vector steps that have been taken since it ended
 
 
 class Episodes:

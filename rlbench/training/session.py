@@ -18,6 +18,7 @@ from ..recipe.build import Parts
 from ..recipe.registry import agent_code
 from ..record.recorder import Recorder
 from ..record.watcher import Watcher
+from ..rollout.env_batch import Episode
 from ..rollout.loop import Step
 from ..rollout.loop import run as steps_of
 from ..rollout.signals import Interrupts
@@ -199,17 +200,18 @@ class Session:
             if step.metrics:
                 state.metrics = step.metrics
                 state.learned.add(step.metrics)
-            idle = state.env_steps < busy and not (step.finished or due or run.envs.broken or interrupts.signal)
-            if idle and time.perf_counter() - ticked <= TICK_SECONDS:
+            calm = state.env_steps < busy and not (due or run.envs.broken or interrupts.signal)
+            if calm and not step.finished and time.perf_counter() - ticked <= TICK_SECONDS:
                 continue  # as most steps are: there is nothing to record and nothing to do
-            self._record(step, before)
+            due = due or state.due(r.checkpoint_every, before) or run.pace.due(r.checkpoint_minutes)
+            finished = step.finished if calm and not due else [*step.finished, *run.envs.drain()]
+            self._record(finished, before)
             paused = time.perf_counter()
             last = state.env_steps >= r.total_steps
             state.train_seconds = paused - began - aside
             if inside is not None and state.due(r.debug_every, before):
                 inside.look()
-            self._reach(before, bool(step.finished))
-            due = due or state.due(r.checkpoint_every, before) or run.pace.due(r.checkpoint_minutes)
+            self._reach(before, bool(finished))
             if due and not last and run.pace.affords(state.env_steps):
                 check_numbers(run)  # a checkpoint is something to go on from
                 run.save()
@@ -255,11 +257,12 @@ class Session:
         if run.state.pending and run.saved_at != run.env_steps and run.pace.affords(run.env_steps):
             run.save()
 
-    def _record(self, step: Step, before: int) -> None:
+    def _record(self, finished: list[Episode], before: int) -> None:
         run, at = self.now, self.now.env_steps
-        for episode in step.finished:
-            run.recorder.episode(episode, at)
-            run.scores.episode(episode, at)
+        for episode in finished:
+            then = at - episode.late * self.recipe.num_envs
+            run.recorder.episode(episode, then)
+            run.scores.episode(episode, then)
             if episode.episode_length == run.parts.maker.limit and not self._told_limit:
                 self._told_limit = True
                 for note in run.parts.maker.notes:
