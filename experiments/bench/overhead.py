@@ -20,7 +20,7 @@ def overhead(seeds: int, steps: int) -> None:
 
     made = recipe(CLASSIC, seeds)
     parts = build(made, made.seed_numbers, "cpu")
-    envs = make_envs(parts, made)
+    envs: Any = make_envs(parts, made)
     agent: Any = parts.agent
     spent = dict.fromkeys(("env.step", "act: network", "update", "update: sample", "replay.add"), 0.0)
     calls = dict.fromkeys(spent, 0)

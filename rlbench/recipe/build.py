@@ -17,8 +17,10 @@ from ..border.wrappers import find_wraps, lasting
 from ..errors import RlbenchError, UsageError
 from ..process.settings import Restoring
 from ..rng import Streams
+from ..rollout.device_envs import PAGE, DeviceEnvs
 from ..rollout.env_batch import EnvBatch
 from ..types import Spec
+from ..worlds.known import why_none, world_of
 from .device import SMALL, listed, resolve_device, settle, worth_a_card
 from .memory import Need, check_memory, within_memory
 from .recipe import Recipe, validate_hyper
@@ -176,7 +178,33 @@ def _wide(spec: Spec) -> bool:
     return spec.num_seeds * (spec.num_obs or math.prod(spec.obs_shape)) >= 2**17
 
 
-def make_envs(parts: Parts, recipe: Recipe) -> EnvBatch:
-    """The training environments."""
-    seeds, keep_going = recipe.seed_numbers, recipe.on_nan == "skip-seed"
+def settled(recipe: Recipe, maker: EnvMaker, *, on_card: bool) -> Recipe:
+    """``recipe``, in which ``envs_on`` is not "auto" any more: where its training environments are stepped.
+
+    Args:
+        recipe: of the run.
+        maker: of its environment.
+        on_card: whether the agent computes on a card.
+
+    Raises:
+        UsageError: they are to be stepped on the device, and rlbench does not have them in torch.
+    """
+    if recipe.envs_on == "auto":
+        there = on_card and not recipe.fresh_envs and world_of(maker) is not None
+        return recipe.replace(envs_on="device" if there else "host")
+    if recipe.envs_on == "device" and (why := why_none(maker)):
+        raise UsageError(f"envs_on = device: {why} Leave them to Gymnasium: --set envs_on=host")
+    return recipe
+
+
+def make_envs(parts: Parts, recipe: Recipe) -> EnvBatch | DeviceEnvs:
+    """The training environments of a `settled` recipe; of another one, those of Gymnasium."""
+    seeds = recipe.seed_numbers
+    if recipe.envs_on == "device":
+        world = world_of(parts.maker)
+        assert world is not None
+        by_episode = recipe.max_episodes or (recipe.stop_when_solved and recipe.solved_by == "training")
+        page = 1 if by_episode else PAGE  # a seed that stops with an episode is to do no step more
+        return DeviceEnvs(world, parts.maker, seeds, recipe.num_envs, device=parts.device, page=page)
+    keep_going = recipe.on_nan == "skip-seed"
     return EnvBatch(parts.maker, seeds, recipe.num_envs, device=parts.device, keep_going=keep_going)

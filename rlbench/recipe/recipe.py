@@ -84,6 +84,11 @@ class Recipe(BaseModel):
     max_episode_steps: int = Field(
         0, ge=0, description="an episode is cut after so many steps, or after fewer where the environment says so"
     )
+    envs_on: Literal["auto", "host", "device"] = Field(
+        "auto",
+        description="host: environments as they are; device: in torch, beside the agent, where rlbench has them so; "
+        "auto: there on a card",
+    )
     fresh_envs: bool = Field(
         False, description="make environments again for every episode, where they keep something over a reset"
     )

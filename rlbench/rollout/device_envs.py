@@ -249,7 +249,7 @@ class DeviceEnvs:
     def _turn(self) -> list[Episode]:
         """A page is full: send it on its way, and read the one before, which has arrived by now."""
         self._send()
-        return self._read(1)
+        return self._read(1 if self.page > 1 else 0)
 
     def _send(self) -> None:
         """Send what has been written on the page, and begin another."""
@@ -340,7 +340,7 @@ class DeviceEnvs:
         """
         self.ledger.load_state_dict(state)
         strayed = self._again()
-        strayed |= (self._obs.cpu() != state["obs"]).flatten(1).any(1).numpy()
+        strayed |= (self._obs.cpu() != state["obs"]).view(len(strayed), -1).any(1).numpy()
         strayed &= self.ledger.running
         if strayed.any():
             self.ledger.skip(strayed)

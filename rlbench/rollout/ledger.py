@@ -129,5 +129,5 @@ class Ledger:
         self.began[:] = self.clock - steps
         rows = np.zeros((self.clock, len(taken), self._width))
         for i, actions in enumerate(taken):
-            rows[self.clock - len(actions) :, i] = actions.reshape(len(actions), -1)
+            rows[self.clock - len(actions) :, i] = actions.reshape(len(actions), self._width)
         self._kept = [(0, rows)]

@@ -9,6 +9,7 @@ from ..acting import choose
 from ..agent import Agent
 from ..process.denormals import flush, flushed
 from ..types import Transition
+from .device_envs import DeviceEnvs
 from .env_batch import Asked, EnvBatch, Episode
 
 
@@ -22,7 +23,7 @@ class Step(NamedTuple):
 
 def run(
     agent: Agent,
-    envs: EnvBatch,
+    envs: EnvBatch | DeviceEnvs,
     *,
     explore: bool = True,
     learn: bool = True,

@@ -55,8 +55,9 @@ class Session:
 
     def __init__(self, recipe: Recipe, watcher: Watcher, *, alone: bool = True) -> None:
         check_trackers(recipe.track)
-        self.recipe, self.watcher = recipe, watcher
+        self.watcher = watcher
         self.now = Underway(recipe, watcher, alone=alone)
+        self.recipe = self.now.recipe
         self.evaluations = Evaluations(self.now, self._keep_up, TICK_SECONDS)
         self._obs: Tensor | None = None  # what to act on next, if the run was resumed
         self._inside: Debug | None = None
@@ -224,6 +225,7 @@ class Session:
             if interrupts.signal or last:
                 break
             busy = self._next_due()
+        self._record(run.envs.drain(), state.env_steps)  # a signal may have come in the middle of a page
         run.save()
 
     def _steps(self) -> Iterator[Step]:

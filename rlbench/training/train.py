@@ -78,6 +78,7 @@ def train(
     with staying(), agent_code(recipe.agent):
         session = _trainable(recipe, watcher or Watcher(), several=len(shares(recipe)) > 1)
         parts = session.tried()
+        recipe = session.recipe
         notes = _room_notes(session, parts, place or runs)
         axes = looked_at(parts, recipe)
         found = check(parts.agent, recipe, parts.device)

@@ -13,7 +13,7 @@ from ..agent_state import UnlikeError, merge, snapshot
 from ..errors import AgentError
 from ..play.clips import Clips
 from ..recipe import Recipe
-from ..recipe.build import build, make_envs
+from ..recipe.build import build, make_envs, settled
 from ..recipe.width import mkl_mode, name_of
 from ..record.recorder import Recorder
 from ..record.scoreboard import Scoreboard
@@ -34,6 +34,7 @@ class Underway:
         alone: whether this is the whole run, and no share of one on several processes.
 
     Attributes:
+        recipe: what is run, `settled`.
         parts: environments and agent as they were built, or the agent of fewer seeds in its place.
         state: where the run stands.
         folder: the run folder, and ``recorder`` and ``keeper`` what writes to it; once the run has begun.
@@ -54,12 +55,13 @@ class Underway:
     summary: dict[str, Any]
 
     def __init__(self, recipe: Recipe, watcher: Watcher, *, alone: bool = True) -> None:
-        self.recipe, self.watcher, self.alone = recipe, watcher, alone
+        self.watcher, self.alone = watcher, alone
         seeds = recipe.seed_numbers
         # The processes of several workers have looked at the memory together.
         self.parts = build(recipe, seeds, recipe.device, train=recipe.seeds if alone else 0)
-        self.envs = make_envs(self.parts, recipe)
         maker, device = self.parts.maker, self.parts.device
+        self.recipe = recipe = settled(recipe, maker, on_card=device.type == "cuda")
+        self.envs = make_envs(self.parts, recipe)
         self.evaluator = Evaluator(maker, seeds, device, keep_going=recipe.on_nan == "skip-seed")
         self.clips = Clips(maker, seeds, device) if recipe.video_every else None
         solved_at = maker.reward_threshold if recipe.solved_at is None else recipe.solved_at

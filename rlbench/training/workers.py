@@ -20,7 +20,7 @@ from ..errors import RlbenchError, UsageError
 from ..files import remove_leftovers, write_json
 from ..process.places import home
 from ..recipe import Recipe
-from ..recipe.build import Parts, build, maker_of
+from ..recipe.build import Parts, build, maker_of, settled
 from ..recipe.device import listed
 from ..recipe.eval_cost import advice
 from ..recipe.shares import placed_shares, shares
@@ -71,7 +71,9 @@ class Workers:
     def tried(self) -> Parts:
         """As `Trainable.tried`: of one seed. What fails, fails here, and not in every worker."""
         recipe = self.recipe
-        return build(recipe, recipe.seed_numbers[:1], listed(recipe.device)[0], train=recipe.seeds)
+        parts = build(recipe, recipe.seed_numbers[:1], listed(recipe.device)[0], train=recipe.seeds)
+        self.recipe = settled(recipe, parts.maker, on_card=not placed_shares(recipe)[1])
+        return parts
 
     def start(self, folder: Path, axes: Axes = None) -> None:
         """As `Trainable.start`."""

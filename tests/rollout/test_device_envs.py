@@ -1,0 +1,286 @@
+"""Environments on the device: the same episodes, records and resumes, whatever the host knows and when."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cards import Recorded, never_waiting
+from test_promises import assert_same, assert_same_run, opened, recipe, rows
+
+import rlbench
+from rlbench.border.make import env_maker
+from rlbench.errors import AgentError, UsageError
+from rlbench.recipe import Recipe
+from rlbench.record.watcher import Watcher
+from rlbench.rollout import device_envs
+from rlbench.rollout.device_envs import DeviceEnvs
+from rlbench.rollout.env_batch import EnvBatch, Episode
+from rlbench.rollout.signals import Interrupted
+from rlbench.training import train as training
+from rlbench.worlds.known import world_of
+
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda", marks=[pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+    ),
+]
+EXACT = ["FrozenLake-v1", "CliffWalking-v1", "Taxi-v4", "rlbench/Catch-v0"]
+ALL = [*EXACT, "CartPole-v1", "MountainCar-v0", "Acrobot-v1", "Pendulum-v1"]
+KEYS: dict[str, Any] = {"seeds": 3, "num_envs": 2, "total_steps": 480, "eval_every": 160, "eval_episodes": 1}
+KEYS |= {"log_every": 40, "checkpoint_every": 100, "max_episode_steps": 60, "final_eval_episodes": 2}
+
+
+def made(env: str, seeds: Any = (3, 5), num_envs: int = 2, page: int = 4, limit: int = 20, **kwargs: Any) -> DeviceEnvs:
+    maker = env_maker(env, kwargs, limit)
+    world = world_of(maker)
+    assert world is not None
+    return DeviceEnvs(world, maker, seeds, num_envs, page=page)
+
+
+def actions(envs: DeviceEnvs | EnvBatch, steps: int, seed: int = 0) -> list[torch.Tensor]:
+    rng, spec = np.random.default_rng(seed), envs.spec
+    lead = (len(envs.seeds), envs.num_envs)
+    if spec.num_actions is not None:
+        return [torch.from_numpy(rng.integers(0, spec.num_actions, lead)) for _ in range(steps)]
+    return [torch.from_numpy(rng.uniform(-2, 2, (*lead, *spec.action_shape))).float() for _ in range(steps)]
+
+
+def played(envs: Any, taken: list[torch.Tensor]) -> tuple[list[list[torch.Tensor]], list[tuple[int, Episode]]]:
+    """Every leaf of every transition, and what follows; the episodes, each with the step that it ended in."""
+    leaves, ended = [], []
+    for t, action in enumerate(taken):
+        step, obs = envs.step(action)
+        leaves.append([x.clone() for x in (*step, obs)])
+        ended += [(t - episode.late, episode) for episode in envs.finished]
+    ended += [(len(taken) - 1 - episode.late, episode) for episode in envs.drain()]
+    return leaves, ended
+
+
+def plain(ended: list[tuple[int, Episode]]) -> list[Any]:
+    return [(t, *e._replace(late=0, actions=np.array(e.actions).tolist())) for t, e in ended]
+
+
+@pytest.mark.parametrize("env", EXACT)
+def test_copies_of_an_exact_world_do_what_gymnasiums_do(env: str) -> None:
+    ours = made(env)
+    theirs = EnvBatch(ours.maker, ours.seeds, 2)
+    assert torch.equal(ours.reset(), theirs.reset())
+    taken = actions(ours, 150)
+    (mine, ended), (leaves, want) = played(ours, taken), played(theirs, taken)
+    for here, there in zip(mine, leaves, strict=True):
+        assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(here, there, strict=True))
+    assert plain(ended) == plain(want)
+    assert len(ended) > 4
+    assert_same(ours.state_dict(), {k: v for k, v in theirs.state_dict().items() if k != "sums"})
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "MountainCar-v0", "Acrobot-v1", "Pendulum-v1"])
+def test_the_others_stay_within_rounding_of_gymnasiums(env: str) -> None:
+    ours = made(env)
+    theirs = EnvBatch(ours.maker, ours.seeds, 2)
+    assert torch.equal(ours.reset(), theirs.reset())
+    taken = actions(ours, 45)
+    (mine, ended), (leaves, want) = played(ours, taken), played(theirs, taken)
+    for here, there in zip(mine, leaves, strict=True):
+        for a, b in zip(here, there, strict=True):
+            torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    assert [(t, *e[:3], *e[4:7]) for t, e in ended] == [(t, *e[:3], *e[4:7]) for t, e in want]
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1", "FrozenLake-v1"])
+def test_how_much_is_read_at_once_changes_nothing(env: str) -> None:
+    taken = actions(made(env), 131)
+    found = []
+    for page in (1, 7, 32):
+        envs = made(env, page=page)
+        envs.reset()
+        leaves, ended = played(envs, taken)
+        found.append((torch.cat([x.double().flatten() for step in leaves for x in step]), plain(ended)))
+    for numbers, ended in found[1:]:
+        assert torch.equal(numbers, found[0][0])
+        assert ended == found[0][1]
+    assert found[0][1]
+
+
+def test_a_seed_is_the_same_alone_and_among_others() -> None:
+    wide, alone = made("CartPole-v1", (3, 4, 5)), made("CartPole-v1", (4,))
+    assert torch.equal(wide.reset()[1:2], alone.reset())
+    taken = actions(wide, 100)
+    leaves, ended = played(wide, taken)
+    mine, own = played(alone, [action[1:2] for action in taken])
+    assert all(torch.equal(a[1:2], b) for x, y in zip(leaves, mine, strict=True) for a, b in zip(x, y, strict=True))
+    assert plain([(t, e._replace(seed=0)) for t, e in ended if e.seed == 1]) == plain(own)
+
+
+def test_copies_that_are_stopped_stand_still() -> None:
+    envs = made("CartPole-v1", (3, 4))
+    envs.reset()
+    envs.step(actions(envs, 1)[0])
+    envs.drain()
+    envs.stop(0)
+    before = envs.obs[0].clone()
+    leaves, ended = played(envs, actions(envs, 60, 1))
+    assert all(torch.equal(step[0][0], before) and torch.equal(step[-1][0], before) for step in leaves)
+    assert not any(step[2][0].any() or step[4][0].any() or step[5][0].any() for step in leaves)
+    assert {e.seed for _, e in ended} == {1}
+    assert envs.running
+    assert envs.moving == 2
+
+
+@pytest.mark.parametrize("env", ALL)
+def test_copies_come_back_to_where_they_stood(env: str) -> None:
+    envs = made(env)
+    envs.reset()
+    taken = actions(envs, 90)
+    played(envs, taken[:47])
+    state, obs = envs.state_dict(), envs.obs.clone()
+    rest, ended = played(envs, taken[47:])
+    other = made(env)
+    found, strayed = other.load_state_dict(state)
+    assert not strayed
+    assert torch.equal(found, obs)
+    assert_same(other.state_dict(), state)
+    again, own = played(other, taken[47:])
+    assert all(torch.equal(a, b) for x, y in zip(rest, again, strict=True) for a, b in zip(x, y, strict=True))
+    assert plain(own) == plain(ended)
+
+
+def test_copies_that_do_not_come_back_begin_their_next_episode() -> None:
+    envs = made("CartPole-v1")
+    envs.reset()
+    played(envs, actions(envs, 12))
+    state = envs.state_dict()
+    state["obs"][2, 0] += 1
+    other = made("CartPole-v1")
+    obs, strayed = other.load_state_dict(state)
+    assert strayed == [2]
+    fresh = made("CartPole-v1").reset(int(state["episodes"].flatten()[2]) + 1)
+    assert torch.equal(obs[1, 0], fresh[1, 0])
+    assert torch.equal(obs.view(4, -1)[[0, 1, 3]], state["obs"][[0, 1, 3]])
+    assert other.started.flatten().tolist()[2]
+
+
+def test_a_checkpoint_does_not_forget_episodes_that_nobody_was_told_of() -> None:
+    envs = made("CartPole-v1", page=8)
+    envs.reset()
+    envs.step(actions(envs, 1)[0])
+    with pytest.raises(RuntimeError, match="drain"):
+        envs.state_dict()
+    envs.drain()
+    assert [len(x) for x in envs.state_dict()["actions"]] == [1, 1, 1, 1]
+
+
+def test_actions_that_are_none_are_told_of() -> None:
+    envs = made("CartPole-v1", page=2)
+    envs.reset()
+    good = actions(envs, 1)[0]
+    for action, what in ((good[:, :1], "shape"), (good.float(), "float32"), ("left", "str")):
+        with pytest.raises(AgentError, match=what):
+            envs.step(action)  # type: ignore[arg-type]
+    with pytest.raises(AgentError, match=r"the actions \[7, -1\], expected integers from 0 to 1"):
+        played(envs, [good, torch.tensor([[0, 7], [-1, 1]]), good, good, good])
+    swinging = made("Pendulum-v1", page=2)
+    swinging.reset()
+    with pytest.raises(AgentError, match="not finite"):
+        played(swinging, [torch.full((2, 2, 1), float("nan"))])
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "FrozenLake-v1", "Pendulum-v1"])
+def test_a_step_is_a_graph_and_waits_for_nothing(env: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    direct = made(env, page=64)
+    monkeypatch.setattr(device_envs, "Graph", Recorded)
+    graph = made(env, page=64)
+    assert torch.equal(direct.reset(), graph.reset())
+    taken = actions(direct, 60)
+    want, ended = played(direct, taken)
+    with never_waiting():
+        found = [[x.clone() for x in (*step, obs)] for step, obs in map(graph.step, taken)]
+    for a, b in zip(want, found, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert plain(ended) == plain([(59 - e.late, e) for e in graph.drain()])
+    assert ended
+
+
+def small(env: str, agent: str = "dqn", device: str = "cpu", **keys: Any) -> Recipe:
+    more = {**KEYS, "device": device, **keys}
+    if agent == "dqn":
+        return recipe(env, **more)
+    hyper = {"hidden": [16], "rollout_steps": 16, "batch_size": 16, "epochs": 2} if agent in ("ppo", "pqn") else {}
+    return Recipe(env=env, agent=agent, hyper=hyper, **more)
+
+
+@pytest.mark.parametrize(
+    ("env", "agent"),
+    [("FrozenLake-v1", "dqn"), ("Taxi-v4", "dqn"), ("rlbench/Catch-v0", "dqn"), ("CliffWalking-v1", "sarsa"),
+     ("Taxi-v4", "ppo"), ("FrozenLake-v1", "pqn")],
+)  # fmt: skip
+def test_a_run_on_an_exact_world_is_the_one_on_gymnasiums(env: str, agent: str, tmp_path: Path) -> None:
+    here = rlbench.train(recipe=small(env, agent, envs_on="device"), out=tmp_path / "here").folder
+    there = rlbench.train(recipe=small(env, agent, envs_on="host"), out=tmp_path / "there").folder
+    if agent == "sarsa":
+        assert_same(opened(here)["agent"], opened(there)["agent"])
+        assert rows(here) == rows(there)
+    else:
+        assert_same_run(here, there)
+    for path in sorted((here / "journal").iterdir()):
+        assert path.read_bytes() == (there / "journal" / path.name).read_bytes()
+
+
+class Sent(Watcher):
+    """Sends this process a signal at a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def tick(self, status: Any) -> None:
+        if status.env_steps >= self.step:
+            signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("env", "agent"), [("CartPole-v1", "dqn"), ("Pendulum-v1", "ppo"), ("FrozenLake-v1", "dqn")])
+def test_a_run_resumes_in_the_middle(
+    env: str, agent: str, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlbench.training.session.TICK_SECONDS", 0.0)
+    made = small(env, agent, device, envs_on="device")
+    whole = rlbench.train(recipe=made, out=tmp_path / "whole").folder
+    with pytest.raises(Interrupted):
+        rlbench.train(recipe=made, out=tmp_path / "cut", watcher=Sent(278))
+    assert 278 <= opened(tmp_path / "cut")["env_steps"] < 480
+    done = training.resume(tmp_path / "cut")
+    assert_same_run(done.folder, whole)
+    for path in sorted((whole / "journal").iterdir()):
+        assert path.read_bytes() == (done.folder / "journal" / path.name).read_bytes()
+
+
+def test_seeds_that_stop_by_episodes_stop_with_them(tmp_path: Path) -> None:
+    keys: dict[str, Any] = {"max_episodes": 5, "total_steps": 600, "eval_every": 0}
+    here = rlbench.train(recipe=small("FrozenLake-v1", envs_on="device", **keys), out=tmp_path / "here")
+    there = rlbench.train(recipe=small("FrozenLake-v1", envs_on="host", **keys), out=tmp_path / "there")
+    assert_same_run(here.folder, there.folder, evaluated=False)
+    assert here.summary["env_steps_of_seed"] == there.summary["env_steps_of_seed"]
+    assert len(set(here.summary["env_steps_of_seed"].values())) > 1
+
+
+def test_where_they_are_stepped_is_written_down(tmp_path: Path) -> None:
+    run = rlbench.train(recipe=small("CartPole-v1", total_steps=160), out=tmp_path / "run")
+    assert run.recipe.envs_on == "host"
+    assert 'envs_on = "host"' in (run.folder / "recipe.toml").read_text()
+
+
+def test_an_environment_that_is_not_there_in_torch_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"MountainCarContinuous-v0.*--set envs_on=host"):
+        rlbench.train(recipe=small("MountainCarContinuous-v0", "ppo", envs_on="device"), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_processes_write_the_same(tmp_path: Path) -> None:
+    made = small("CartPole-v1", envs_on="device", eval_every=0)
+    two = rlbench.train(recipe=made.replace(workers=2), out=tmp_path / "two").folder
+    one = rlbench.train(recipe=made, out=tmp_path / "one").folder
+    assert sorted(map(str, rows(two))) == sorted(map(str, rows(one)))
