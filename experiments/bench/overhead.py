@@ -42,7 +42,7 @@ def overhead(seeds: int, steps: int) -> None:
     if envs.copies._native is None:
         envs.copies._steps = [timed("env.step", step) for step in envs.copies._steps]
     else:
-        envs.copies._native.step = timed("env.step", envs.copies._native.step)  # type: ignore[method-assign]
+        envs.copies._native.step = timed("env.step", envs.copies._native.step)
     agent.q_net.forward = timed("act: network", agent.q_net.forward)
     agent._learn = timed("update", agent._learn)
     agent.replay.sample = timed("update: sample", agent.replay.sample)

@@ -65,6 +65,11 @@ def verify(
         led += report.led
         differing += report.replayed - report.agree
         cut_off |= report.table.endswith(("ahead", "behind"))
+    if recording.world is not None:
+        click.echo(
+            f"{recording.recipe.env} was stepped in torch, by a law whose every bit is laid down: its episodes come "
+            "out like this on every CPU and every card."
+        )
     if led:
         click.echo(
             f"{led:,} of them agree when the episode before is run first, as resuming and playing do: "

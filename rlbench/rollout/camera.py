@@ -51,10 +51,12 @@ class Film(gym.Wrapper):
 
 
 class FilmMaker(EnvMaker):
-    """Makes copies that are filmed."""
+    """Makes copies that are filmed; ``of`` makes them."""
+
+    of: EnvMaker
 
     def __call__(self, render_mode: str | None = "rgb_array") -> Film:
-        return Film(super().__call__(render_mode))
+        return Film(self.of(render_mode))
 
 
 def filming(maker: EnvMaker) -> FilmMaker:
@@ -67,7 +69,9 @@ def filming(maker: EnvMaker) -> FilmMaker:
     if "rgb_array" not in modes:
         has = f"its render modes are: {', '.join(map(str, modes))}" if modes else "it has no render modes"
         raise UsageError(f"{maker.env_id} makes no pictures (rgb_array); {has}.{advice()}")
-    return FilmMaker(*maker)
+    films = FilmMaker._make(maker)
+    films.of = maker
+    return films
 
 
 def draws(maker: EnvMaker) -> bool:

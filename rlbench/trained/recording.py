@@ -13,6 +13,9 @@ from ..recipe.build import maker_of
 from ..runfolder import journal
 from ..runfolder.journal import Entry, JournalFile
 from ..runfolder.reader import Reader
+from ..worlds.known import why_none, world_of
+from ..worlds.lawful import lawful_maker
+from ..worlds.world import World
 
 #: An episode by what it was; of several that fit, the earliest.
 WORDS: dict[str, Callable[[Sequence[Entry]], Entry]] = {
@@ -31,6 +34,7 @@ class Recording(NamedTuple):
     maker: EnvMaker
     journals: dict[int, JournalFile]
     notes: tuple[str, ...] = ()  # what whoever opens it should know
+    world: World | None = None  # what stepped its environments, where it was not Gymnasium
 
     @property
     def folder(self) -> Path:
@@ -87,7 +91,18 @@ def open_recording(folder: str | Path | Reader, *, agent: str | None = None, imp
         raise RunFolderError(f"{name} has no journal: {_why_none(reader)}.")
     with staying():
         maker = maker_of(recipe)
-    return Recording(reader, recipe, maker, journals, tuple(reader.code_notes(recipe.imports)))
+        world = _world(recipe, maker)
+    maker = maker if world is None else lawful_maker(maker, world)
+    return Recording(reader, recipe, maker, journals, tuple(reader.code_notes(recipe.imports)), world)
+
+
+def _world(recipe: Recipe, maker: EnvMaker) -> World | None:
+    """What stepped the environments of a run, where it was not Gymnasium's own code."""
+    if recipe.envs_on != "device":
+        return None
+    if why := why_none(maker):
+        raise UsageError(f"the run's environments were stepped in torch, and are not there any more: {why}")
+    return world_of(maker)
 
 
 def choose(recording: Recording, which: str, seed: int | None = None) -> list[Chosen]:

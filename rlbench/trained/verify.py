@@ -11,10 +11,12 @@ import numpy as np
 
 from ..errors import CheckpointError, EnvError
 from ..runfolder import checkpoint_file, journal
-from ..runfolder.journal import Entry
+from ..runfolder.journal import Entry, Moment
 from ..runfolder.layout import DEBUG, FAULTS, worker_folders
 from ..runfolder.reader import Reader
 from ..runfolder.tables import Columns, Table
+from ..worlds.lawful import outcomes
+from ..worlds.world import World
 from .recording import Recording
 from .rerun import lead_in, states, title
 
@@ -75,8 +77,9 @@ def check_seeds(
             chosen = spread(entries, most)
             known = {(entry.env, entry.episode): entry for entry in entries}
             wrong, led = [], 0
-            for entry in chosen:
-                text = _replayed(recording, env, entry)
+            texts = [] if recording.world is None else _by_law(recording, recording.world, chosen)
+            for k, entry in enumerate(chosen):
+                text = texts[k] if texts else _replayed(recording, env, entry)
                 if text:  # it may keep something over a reset
                     with closing(recording.maker()) as fresh:
                         lead_in(fresh, known.get((entry.env, entry.episode - 1)))
@@ -148,6 +151,17 @@ def _replayed(recording: Recording, env: gym.Env, entry: Entry) -> str:
         return str(e)
     wrong = journal.difference(entry, end)
     return f"episode {title(recording, entry)} gave {wrong}" if wrong else ""
+
+
+def _by_law(recording: Recording, world: World, chosen: Sequence[Entry]) -> list[str]:
+    """Likewise of several, all at once, by what stepped them."""
+    came = outcomes(world, [entry.reset_seed for entry in chosen], [journal.actions(entry) for entry in chosen])
+    ends = [Moment(*one, True) for one in came]
+    wrong = [journal.difference(entry, end) for entry, end in zip(chosen, ends, strict=True)]
+    return [
+        f"episode {title(recording, entry)} gave {text}" if text else ""
+        for entry, text in zip(chosen, wrong, strict=True)
+    ]
 
 
 def _row(entry: Entry) -> EpisodeRow:

@@ -34,6 +34,22 @@ def lawful(maker: EnvMaker, world: World, render_mode: str | None = None) -> gym
     return env
 
 
+class LawfulMaker(EnvMaker):
+    """Makes copies that are `lawful`; ``world`` is their law."""
+
+    world: World
+
+    def __call__(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
+        return lawful(EnvMaker._make(self), self.world, render_mode)
+
+
+def lawful_maker(maker: EnvMaker, world: World) -> LawfulMaker:
+    """``maker``, whose copies step by ``world``."""
+    made = LawfulMaker._make(maker)
+    made.world = world
+    return made
+
+
 class Lawful(gym.Wrapper[Any, Any, Any, Any]):
     """Steps one copy by a law, and lets the environment below stand where that leads.
 

@@ -12,13 +12,18 @@ from test_promises import assert_same, assert_same_run, opened, recipe, rows
 
 import rlbench
 from rlbench.border.make import env_maker
-from rlbench.errors import AgentError, UsageError
+from rlbench.errors import AgentError, EnvError, UsageError
+from rlbench.play.recorded import pictures
 from rlbench.recipe import Recipe
 from rlbench.record.watcher import Watcher
 from rlbench.rollout import device_envs
 from rlbench.rollout.device_envs import DeviceEnvs
 from rlbench.rollout.env_batch import EnvBatch, Episode
 from rlbench.rollout.signals import Interrupted
+from rlbench.runfolder import journal
+from rlbench.trained.recording import Chosen, open_recording
+from rlbench.trained.rerun import Replayed, check, replay_returns
+from rlbench.trained.verify import check_seeds, read_tables
 from rlbench.training import train as training
 from rlbench.worlds.known import world_of
 
@@ -284,3 +289,31 @@ def test_two_processes_write_the_same(tmp_path: Path) -> None:
     two = rlbench.train(recipe=made.replace(workers=2), out=tmp_path / "two").folder
     one = rlbench.train(recipe=made, out=tmp_path / "one").folder
     assert sorted(map(str, rows(two))) == sorted(map(str, rows(one)))
+
+
+@pytest.mark.parametrize(("env", "agent"), [("Pendulum-v1", "ppo"), ("CartPole-v1", "dqn"), ("Taxi-v4", "dqn")])
+def test_its_episodes_run_again_and_are_filmed(env: str, agent: str, tmp_path: Path) -> None:
+    """To the bit, which Gymnasium's own steps would not give."""
+    run = rlbench.train(recipe=small(env, agent, envs_on="device", max_episode_steps=200), out=tmp_path / "run")
+    recording = open_recording(run.folder)
+    reports = list(check_seeds(recording, [0, 1, 2], read_tables(recording.reader)[0]))
+    assert all(report.agree == report.replayed > 0 and not report.problems for report in reports)
+    entries = [entry for seed in (0, 1, 2) for entry in recording.entries(seed)]
+    chosen = [Chosen(entry) for entry in entries[:4]]
+    found: list[Replayed] = []
+    replay_returns(recording, chosen, found.append)
+    check(recording, found)
+    list(pictures(recording, chosen[:1], lambda one: check(recording, [one])))
+    told = [entry._replace(episode_return=entry.episode_return + 1) for entry in entries[:1]]
+    with pytest.raises(EnvError, match="did not repeat itself"):
+        replay_returns(recording, [Chosen(told[0])], lambda one: check(recording, [one]))
+    recording.journals[0].close()
+
+
+def test_a_damaged_journal_of_a_world_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = rlbench.train(recipe=small("Pendulum-v1", "ppo", envs_on="device"), out=tmp_path / "run")
+    recording = open_recording(run.folder)
+    monkeypatch.setattr(journal, "actions", lambda entry: [x + 0.25 for x in entry.place[0].actions(entry)])
+    (report,) = check_seeds(recording, [1], None)
+    assert report.agree == 0
+    assert "gave return" in report.problems[0]
