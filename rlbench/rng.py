@@ -78,6 +78,9 @@ class Stream:
     the host for `host`. Nothing waits for the device, and a side that nobody asks costs nothing.
     """
 
+    _since: int
+    _there: Tensor
+
     def __init__(self, seeds: Sequence[int], name: str, device: torch.device | str = "cpu") -> None:
         self.seeds = tuple(seeds)
         self.name = name
