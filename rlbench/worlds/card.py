@@ -23,7 +23,7 @@ _COMPARE = {"eq": "==", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _MOST = 8  # inputs, and outputs, of a kernel
 
 
-def placed(world: World, device: torch.device) -> World:
+def world_on(world: World, device: torch.device) -> World:
     """``world`` on ``device``; on a card as one kernel a step, where that gives the same bits there."""
     plain = world.to(device)
     if device.type != "cuda" or world.draws or world.dtype != F64:
@@ -44,8 +44,8 @@ class Fused(World):
     """
 
     def __init__(self, plain: World, make: Callable[[str, int], Callable[..., Any]] | None = None) -> None:
-        self.size, self.dtype, self.device, self.exact = plain.size, plain.dtype, plain.device, plain.exact
-        self._plain = plain
+        self.size, self.dtype, self.continuous, self.exact = plain.size, plain.dtype, plain.continuous, plain.exact
+        self.device, self._plain = plain.device, plain
         make = make or _jitted
         there = plain.to(torch.device("cpu"))
         state, action = there.example()
@@ -67,7 +67,7 @@ class Fused(World):
         return self._plain.obs(state) if self._obs is None else torch.stack(self._obs(*state.unbind(1)), 1).float()
 
     def to(self, device: torch.device) -> World:  # type: ignore[override]
-        return self if device == self.device else placed(self._plain, device)
+        return self if device == self.device else world_on(self._plain, device)
 
 
 def source(straight: Straight) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rlbench.border.make import env_maker
 from rlbench.worlds import card
-from rlbench.worlds.card import Fused, placed, source
+from rlbench.worlds.card import Fused, source, world_on
 from rlbench.worlds.known import IDS, world_of
 from rlbench.worlds.straight import OneByOne, watched
 from rlbench.worlds.world import World
@@ -162,7 +162,7 @@ def test_torch_can_read_the_kernel() -> None:
 
 def test_on_the_host_and_where_there_is_chance_nothing_is_fused() -> None:
     for env_id in IDS:
-        assert type(placed(law_of(env_id), torch.device("cpu"))) is type(law_of(env_id))
+        assert type(world_on(law_of(env_id), torch.device("cpu"))) is type(law_of(env_id))
 
 
 def test_where_a_kernel_cannot_be_made_the_law_in_torch_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +174,7 @@ def test_where_a_kernel_cannot_be_made_the_law_in_torch_goes_on(monkeypatch: pyt
             raise error
 
         monkeypatch.setattr(card, "_jitted", fails)
-        assert placed(law, torch.device("cuda")) is law
+        assert world_on(law, torch.device("cuda")) is law
 
 
 @pytest.mark.cuda
@@ -182,7 +182,7 @@ def test_where_a_kernel_cannot_be_made_the_law_in_torch_goes_on(monkeypatch: pyt
 @pytest.mark.parametrize("env_id", LAWS)
 def test_on_a_card_a_step_is_one_kernel(env_id: str) -> None:
     law = law_of(env_id)
-    there = placed(law, torch.device("cuda"))
+    there = world_on(law, torch.device("cuda"))
     assert type(there) is Fused
     state = torch.from_numpy(law.starts(np.arange(1000)).state)
     on_card, generator = state.cuda(), torch.Generator().manual_seed(0)
