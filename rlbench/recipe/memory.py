@@ -5,19 +5,18 @@ agent will need is read off the agent itself once it is built: its `state_dict`,
 and ``capacity`` say how large it becomes. Environments, whose memory nobody knows beforehand, are not counted.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from ..agent import Agent
 from ..errors import NoMemory, RlbenchError, UsageError, first_line
 from ..process.resources import GIB, free_disk, free_memory
 from ..rng import Streams
-from ..seed_axis import Shared
 from ..units import byte_size
+from .held import held, tensors
 from .recipe import Recipe
 
 CONSIDERABLE = GIB  # bytes of memory that are worth a word, or a tenth of what is free
@@ -68,9 +67,9 @@ def need_of(agent: Agent, built: int, seeds: int, total_steps: int) -> Need:
         state = agent.state_dict()
     except Exception:  # of an agent that has nothing to save before it has learned: it will say so when it is saved
         state = {}
-    for nbytes, on_host in _tensors(state):
+    for nbytes, on_host in tensors(state):
         weights, host = weights + nbytes, host + nbytes * on_host
-    replay, capacity = _held(agent.replay), getattr(agent.replay, "capacity", 0)
+    replay, capacity = held(agent.replay), getattr(agent.replay, "capacity", 0)
     capacity = capacity if isinstance(capacity, int) else 0
     entries = min(capacity, total_steps) if total_steps else capacity
     filled = entries / capacity if capacity else 1.0
@@ -168,7 +167,7 @@ def _buffer_beyond_card(buffer: NoMemory, seeds: int, recipe: Recipe) -> NoRoom:
         f"the card's memory, and {byte_size(free)} of it are free."
     )
     choices = [f"--seeds {fits}"] if 0 < (fits := int(SHARE * free / each)) < seeds else []
-    capacity = _rounded_down(SHARE * free / buffer.nbytes * buffer.capacity)
+    capacity = rounded_down(SHARE * free / buffer.nbytes * buffer.capacity)
     if "capacity" in recipe.hyper and recipe.num_envs < capacity < buffer.capacity:
         choices.append(f"--set {recipe.agent.rpartition(':')[2]}.capacity={capacity}")
     return NoRoom(what, f"What fits: {', or '.join([*choices, '--set replay=host'])}.")
@@ -215,41 +214,14 @@ def _fits(need: Need, recipe: Recipe, free: int, *, disk: bool = False) -> str:
     if seeds:
         choices.append(f"--seeds {seeds}")
     if need.capacity and "capacity" in recipe.hyper and (spare := room - used(need.seeds, 0.0)) > 0:
-        capacity = _rounded_down(need.capacity * spare / (used(need.seeds, 1.0) - used(need.seeds, 0.0)))
+        capacity = rounded_down(need.capacity * spare / (used(need.seeds, 1.0) - used(need.seeds, 0.0)))
         if capacity > recipe.num_envs:
             table = recipe.agent.rpartition(":")[2]
             choices.append(f"--set {table}.capacity={capacity}")
     return f"What fits: {', or '.join(choices)}." if choices else "No such run fits: its observations are too large."
 
 
-def _rounded_down(x: float) -> int:
+def rounded_down(x: float) -> int:
     """To two digits."""
     step = 10 ** max(len(str(int(x))) - 2, 0)
     return int(x) // step * step
-
-
-def _tensors(value: Any, seen: set[int] | None = None) -> Iterator[tuple[int, bool]]:
-    """(bytes, whether they lie in the host's memory) of all tensors in a state; what two share counts once."""
-    seen = set() if seen is None else seen
-    if isinstance(value, Shared):
-        value = [value.value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from _tensors(inner, seen)
-    elif isinstance(value, torch.Tensor):
-        storage = value.untyped_storage()
-        if storage.data_ptr() not in seen or not value.numel():
-            seen.add(storage.data_ptr())
-            yield storage.nbytes(), value.device.type == "cpu"
-
-
-def _held(replay: Any) -> int:
-    """Bytes of a buffer: as it says, or else of its arrays."""
-    known = getattr(replay, "nbytes", None)
-    if isinstance(known, int):
-        return known
-    arrays = getattr(replay, "__dict__", {}).values()
-    own = [x for x in arrays if isinstance(x, torch.Tensor) or (isinstance(x, np.ndarray) and x.base is None)]
-    return sum(int(x.nbytes) for x in own)

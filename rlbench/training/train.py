@@ -4,12 +4,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..errors import CheckpointError, UsageError, first_line
 from ..process import mkl
 from ..process.places import absolute, shown, staying
 from ..recipe import Recipe
 from ..recipe.axes import looked_at
 from ..recipe.build import Parts
+from ..recipe.card_memory import card_need, check_cards, free_on
 from ..recipe.memory import NoRoom, check_disk, check_memory
 from ..recipe.registry import agent_code, given_class
 from ..recipe.shares import check_dealt, dealt, places, shares
@@ -79,10 +82,10 @@ def train(
         session = _trainable(recipe, watcher or Watcher(), several=len(shares(recipe)) > 1)
         parts = session.tried()
         recipe = session.recipe
+        computed = places(recipe, parts.device)
         notes = _room_notes(session, parts, place or runs)
         axes = looked_at(parts, recipe)
         found = check(parts.agent, recipe, parts.device)
-        computed = places(recipe, parts.device)
         if found.strayed:
             width_lost(found)
             session.watcher.note(found.warning())
@@ -112,10 +115,26 @@ def _room_notes(session: Trainable, parts: Parts, out: Path) -> list[str]:
     """What to say about memory and disk before a run begins in ``out``, or below it."""
     try:
         recipe, need = session.recipe, parts.need
-        return check_memory(need, recipe) + check_disk(need, recipe, out) if need else []
+        host = check_memory(need, recipe) if need else []
+        return host + _card_notes(recipe, parts) + (check_disk(need, recipe, out) if need else [])
     except NoRoom:
         session.close()
         raise
+
+
+def _card_notes(recipe: Recipe, parts: Parts) -> list[str]:
+    """What to say about the memory of the cards that a run is on.
+
+    Raises:
+        NoRoom: there is not enough on one of them.
+    """
+    if parts.device.type != "cuda":
+        return []
+    cards: dict[torch.device, list[int]] = {}
+    for place in places(recipe, parts.device):
+        cards.setdefault(torch.device(str(place["device"])), []).append(int(place["seeds"]))
+    need = card_need(parts.agent, parts.spec, len(parts.streams.seeds), parts.device, recipe.hyper)
+    return check_cards(need, recipe, cards, {card: free_on(card) for card in cards})
 
 
 def resume(
@@ -221,7 +240,7 @@ def _restored(
     with agent_code(recipe.agent):
         try:
             session = _trainable(recipe, watcher, several=kept is None)
-            session.tried()
+            _card_notes(recipe, session.tried())
         except NoRoom as e:
             raise UsageError(f"{e.what} A run that goes on cannot take less: go on where there is more.") from e
         session.restore(folder, kept, changes)
