@@ -4,6 +4,7 @@ An episode that was stepped by a law differs from Gymnasium's in the last place 
 steps, altogether. Running it again takes the same law; drawing it takes the environment itself.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from ..border.make import EnvMaker
-from .straight import OneByOne, watched
+from .straight import OneByOne, Straight, watched
 from .world import World
 
 
@@ -60,9 +61,7 @@ class Lawful(gym.Wrapper[Any, Any, Any, Any]):
 
     def __init__(self, env: gym.Env[Any, Any], world: World) -> None:
         super().__init__(env)
-        state, action = world.example()
-        self._step = OneByOne(watched(world.step, state, action))
-        self._obs = OneByOne(watched(lambda state: [world.obs(state)], state))
+        self._step, self._obs = map(OneByOne, _straight(world))
         self._state: list[float] = []
 
     def reset(self, **how: Any) -> Any:
@@ -84,6 +83,13 @@ class Lawful(gym.Wrapper[Any, Any, Any, Any]):
     def _seen(self) -> np.ndarray:
         found: np.ndarray = np.array(self._obs(*self._state), np.float32)
         return found
+
+
+@functools.lru_cache(8)
+def _straight(world: World) -> tuple[Straight, Straight]:
+    """A step, and what is seen; watched once for all copies."""
+    state, action = world.example()
+    return watched(world.step, state, action), watched(lambda state: [world.obs(state)], state)
 
 
 class Came(NamedTuple):
