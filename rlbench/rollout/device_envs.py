@@ -20,6 +20,7 @@ from ..cuda.feed import memory, sent
 from ..cuda.graphs import Graph
 from ..errors import AgentError
 from ..types import NO_EXTRAS, Extras, Spec, Transition
+from ..worlds.card import world_on
 from ..worlds.world import World
 from .episodes import Episode
 from .ledger import ENDED, TERMINATED, Ledger
@@ -63,7 +64,7 @@ class DeviceEnvs:
     ) -> None:
         self.maker, self.seeds, self.num_envs = maker, tuple(seeds), num_envs
         self.device = torch.device(device)
-        self.world = world.to(self.device)
+        self.world = world_on(world, self.device)
         self.broken: dict[int, str] = {}
         self.finished: list[Episode] = []
         env = maker()
@@ -198,7 +199,7 @@ class DeviceEnvs:
         truncated = torch.zeros_like(terminated) if self._limit is None else clock >= self._limit
         if moving is not None:
             state, clock = torch.where(moving.unsqueeze(1), state, before), torch.where(moving, clock, self._clock)
-            reward = torch.where(moving, reward, 0.0)
+            reward = reward.masked_fill(~moving, 0.0)
             terminated, truncated = terminated & moving, truncated & moving
         next_obs, next_said = self.world.obs(state), self._said(state)
         ended, total = terminated | truncated, self._returns + reward
@@ -210,7 +211,7 @@ class DeviceEnvs:
         start = self._starts.index_select(0, self._first + self._slot)
         self._state.copy_(torch.where(ended.unsqueeze(1), start, state))
         self._clock.copy_(clock * ~ended)
-        self._returns.copy_(torch.where(ended, 0.0, total))
+        self._returns.copy_(total.masked_fill(ended, 0.0))
         self._fresh.copy_(ended)
         self._look()
         flags = (x.view(self._lead) for x in (terminated, truncated))
