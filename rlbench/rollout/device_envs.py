@@ -16,7 +16,7 @@ from torch import Tensor
 from ..border.extras import forms, taken
 from ..border.make import EnvMaker
 from ..border.spaces import action_codec, spec_of
-from ..cuda.feed import memory, sent
+from ..cuda.feed import sent
 from ..cuda.graphs import Graph
 from ..errors import AgentError
 from ..types import NO_EXTRAS, Extras, Spec, Transition
@@ -24,6 +24,8 @@ from ..worlds.card import world_on
 from ..worlds.world import World
 from .episodes import Episode
 from .ledger import ENDED, TERMINATED, Ledger
+from .logbook import Logbook
+from .ready import Ready
 from .restore_envs import Before
 
 PAGE = 32  # vector steps that are read at once
@@ -79,8 +81,9 @@ class DeviceEnvs:
         n = len(self.seeds) * num_envs
         if world.draws:
             page = max(1, min(page, MOST // (16 * n * world.draws)))
-        self.page, self._ready = page, 2 * page + 1  # the host is at most two pages behind
         self.ledger = Ledger(self.seeds, num_envs, stream, codec)
+        ahead = 2 * page + 1  # steps that the device may be ahead of the host, and one
+        self._ready = Ready(self.world, n, ahead, self.ledger.reset_seeds)
         self._limit = maker.time_limit
         self._lead = (len(self.seeds), num_envs)
         self._action_shape = (*self._lead, *self.spec.action_shape)
@@ -90,21 +93,11 @@ class DeviceEnvs:
             return torch.zeros(shape, dtype=dtype, device=self.device)
 
         self._state = room(n, world.size, dtype=world.dtype)
-        self._returns = room(n)
-        self._clock, self._slot = room(n, dtype=torch.int64), room(n, dtype=torch.int64)
-        self._moving = torch.ones(n, dtype=torch.bool, device=self.device)
-        self._fresh = torch.ones(n, dtype=torch.bool, device=self.device)
-        self._starts = room(n * self._ready, world.size, dtype=world.dtype)
-        self._draws = room(n * self._ready, world.draws) if world.draws else None
-        self._first = torch.arange(0, n * self._ready, self._ready, device=self.device)
-        self._log = room(page, n, self._width + 2)  # actions, what became of the episode, its return
-        self._line = room(1, dtype=torch.int64)
-        self._lines = 0  # the same, on the host
-        self._wrong = torch.zeros((), dtype=torch.bool, device=self.device)
+        self._returns, self._clock = room(n), room(n, dtype=torch.int64)
+        self._moving, self._fresh = (torch.ones(n, dtype=torch.bool, device=self.device) for _ in range(2))
+        self._log = Logbook(page, n, self._width + 2, self.device)  # actions, what became of the episode, its return
         self._obs = self.world.obs(self._state).clone()
-        self._filled = np.zeros(n, np.int64)  # of each copy, the first episode that does not lie ready
         self._told = self._said(self._state)
-        self._pages: list[tuple[Tensor, torch.cuda.Event | None]] = []  # on their way to the host
         self._all = Graph(lambda action: self._advance(action, None), self.device)
         self._some = Graph(lambda action: self._advance(action, self._moving), self.device)
 
@@ -176,8 +169,7 @@ class DeviceEnvs:
             transition.extras = {**dict(zip(names, told[:half], strict=True)), **said}
             transition.next_extras = dict(zip(names, told[half:], strict=True))
         self.ledger.clock += 1
-        self._lines += 1
-        self.finished = self._turn() if self._lines == self.page else []
+        self.finished = self._turn() if self._log.count() else []
         return transition, self.obs
 
     def drain(self) -> list[Episode]:
@@ -186,15 +178,15 @@ class DeviceEnvs:
         Raises:
             AgentError: an action was none.
         """
-        self._send()
+        self._log.send()
         return self._read(0)
 
     def _advance(self, action: Tensor, moving: Tensor | None) -> tuple[Tensor, ...]:
         """A step of all copies, or of those that are ``moving``, (n,) bool; operations on tensors alone."""
         action = action.reshape(-1, *self.spec.action_shape)
         before, seen, told = self._state.clone(), self._obs.clone(), [x.clone() for x in self._told.values()]
-        self._wrong |= self._are_wrong(action)
-        state, reward, terminated = self.world.step(before, action, self._draw())
+        self._log.wrong |= self._are_wrong(action)
+        state, reward, terminated = self.world.step(before, action, self._ready.draw(self._clock))
         clock = self._clock + 1
         truncated = torch.zeros_like(terminated) if self._limit is None else clock >= self._limit
         if moving is not None:
@@ -204,12 +196,10 @@ class DeviceEnvs:
         next_obs, next_said = self.world.obs(state), self._said(state)
         ended, total = terminated | truncated, self._returns + reward
         how = ended * ENDED + terminated * TERMINATED
-        line = torch.cat([action.reshape(-1, self._width).double(), how.double().unsqueeze(1), total.unsqueeze(1)], 1)
-        self._log.index_copy_(0, self._line, line.unsqueeze(0))
-        self._line += 1
-        self._slot.copy_((self._slot + ended) % self._ready)
-        start = self._starts.index_select(0, self._first + self._slot)
-        self._state.copy_(torch.where(ended.unsqueeze(1), start, state))
+        parts = (action.reshape(-1, self._width).double(), how.double().unsqueeze(1), total.unsqueeze(1))
+        self._log.write(torch.cat(parts, 1))
+        self._ready.next(ended)
+        self._state.copy_(torch.where(ended.unsqueeze(1), self._ready.state(), state))
         self._clock.copy_(clock * ~ended)
         self._returns.copy_(total.masked_fill(ended, 0.0))
         self._fresh.copy_(ended)
@@ -223,13 +213,6 @@ class DeviceEnvs:
         self._obs.copy_(self.world.obs(self._state))
         for name, x in self._said(self._state).items():
             self._told[name].copy_(x)
-
-    def _draw(self) -> Tensor | None:
-        """(n,) the next random number of every copy's episode."""
-        if self._draws is None:
-            return None
-        place = self._clock.clamp(max=self.world.draws - 1)  # a copy that stands still may have none left
-        return self._draws.view(-1).index_select(0, (self._first + self._slot) * self.world.draws + place)
 
     def _are_wrong(self, action: Tensor) -> Tensor:
         """Whether any is no action of the environment's."""
@@ -249,40 +232,18 @@ class DeviceEnvs:
 
     def _turn(self) -> list[Episode]:
         """A page is full: send it on its way, and read the one before, which has arrived by now."""
-        self._send()
-        return self._read(1 if self.page > 1 else 0)
-
-    def _send(self) -> None:
-        """Send what has been written on the page, and begin another."""
-        if not self._lines:
-            return
-        there = torch.cat([self._log[: self._lines].flatten(), self._wrong.double().view(1)])
-        here, arrived = memory(there.shape, there.dtype, self.device), None
-        here.copy_(there, non_blocking=True)
-        if self.device.type == "cuda":
-            arrived = torch.cuda.Event()
-            arrived.record(torch.cuda.current_stream(self.device))
-        self._pages.append((here, arrived))
-        self._line.zero_()
-        self._lines = 0
+        self._log.send()
+        return self._read(1 if self._log.lines > 1 else 0)
 
     def _read(self, but: int) -> list[Episode]:
-        """What stands in the pages that are on their way, but for the newest ``but``."""
+        """What stands in the pages that were sent, but for the newest ``but``."""
         finished: list[Episode] = []
-        while len(self._pages) > but:
-            here, arrived = self._pages.pop(0)
-            if arrived is not None:
-                arrived.synchronize()
-            rows = self._rows(here)
-            if here[-1]:
+        for rows, wrong in self._log.read(but):
+            if wrong:
                 raise self._no_action(rows[..., : self._width])
             finished += self.ledger.read(rows)
-        self._prepare()
+        self._ready.prepare(self.ledger.numbers)
         return finished
-
-    def _rows(self, here: Tensor) -> np.ndarray:
-        """A page, (steps, n, actions | what became of the episode | its return)."""
-        return here[:-1].numpy().reshape(-1, len(self.ledger.running), self._width + 2)
 
     def _no_action(self, actions: np.ndarray) -> AgentError:
         n = self.spec.num_actions
@@ -292,39 +253,20 @@ class DeviceEnvs:
         shown = actions[(actions < 0) | (actions >= n)].ravel()[:8].astype(int).tolist()
         return AgentError(f"the agent gave the actions {shown}, expected integers from 0 to {n - 1}")
 
-    def _prepare(self) -> None:
-        """Lay ready how the next episodes of every copy begin."""
-        wanted = self.ledger.numbers + self._ready
-        missing = wanted - self._filled
-        if not missing.any():
-            return
-        copy = np.repeat(np.arange(len(missing)), missing)
-        within = np.arange(len(copy)) - np.repeat(np.cumsum(missing) - missing, missing)
-        number = self._filled[copy] + within
-        starts = self.world.starts(self.ledger.reset_seeds(copy, number))
-        where = sent(copy * self._ready + number % self._ready, self.device)
-        self._starts.index_copy_(0, where, sent(np.ascontiguousarray(starts.state), self.device))
-        if self._draws is not None:
-            self._draws.index_copy_(0, where, sent(np.ascontiguousarray(starts.draws), self.device))
-        self._filled = wanted
-
     def _stand(self) -> None:
         """All copies at the beginning of the episodes that the ledger names."""
-        self._pages.clear()
-        self._lines = 0
-        for zero in (self._line, self._wrong, self._clock, self._returns):
-            zero.zero_()
-        self._filled = self.ledger.numbers.copy()
-        self._prepare()
-        self._slot.copy_(sent(self.ledger.numbers % self._ready, self.device))
-        self._state.copy_(self._starts.index_select(0, self._first + self._slot))
+        self._log.clear()
+        self._clock.zero_()
+        self._returns.zero_()
+        self._ready.stand(self.ledger.numbers)
+        self._state.copy_(self._ready.state())
         self._moving.copy_(sent(self.ledger.running.copy(), self.device))
         self._fresh.copy_(sent(self.ledger.running & (self.ledger.began == self.ledger.clock), self.device))
         self._look()
 
     def state_dict(self) -> dict[str, Any]:
         """As `EnvBatch.state_dict`. All that has happened must have been read: see `drain`."""
-        if self._pages or self._lines:
+        if self._log.unread:
             raise RuntimeError("episodes may have ended that nobody has been told of: call drain() first")
         return {**self.ledger.state_dict(), "obs": self._obs.cpu().clone()}
 
@@ -355,7 +297,7 @@ class DeviceEnvs:
         count = sent(self.ledger.clock - self.ledger.began, self.device)
         for t, action in enumerate(sent(self.ledger.under_way(), self.device)):
             due = count > t
-            state, reward, terminated = self.world.step(self._state, action, self._draw())
+            state, reward, terminated = self.world.step(self._state, action, self._ready.draw(self._clock))
             self._state.copy_(torch.where(due.unsqueeze(1), state, self._state))
             self._returns += torch.where(due, reward, 0.0)
             self._clock += due
