@@ -24,7 +24,7 @@ def rates(job: Job) -> dict[str, Any]:
 
 
 def thousand(job: Job) -> dict[str, Any]:
-    """Seconds that 500,000 env steps of each of 1,000 seeds would take, from a shorter stretch; and of 128, and of 1."""
+    """Seconds that 500,000 env steps of each of 1,000 seeds would take, from a shorter stretch; of 128, and of 1."""
     found: dict[str, Any] = {}
     device, where = job.places[1]
     for agent, made in AGENTS.items():

@@ -15,7 +15,7 @@ CROSSING = (1, 4, 10, 30, 100)
 
 
 def kernels(job: Job) -> dict[str, Any]:
-    """Of one vector step at the largest width: microseconds on the card by kernel, launches, and the bytes it must move."""
+    """Of one vector step at the largest width: microseconds on the card by kernel, launches, and the least bytes."""
     from torch.profiler import ProfilerActivity, profile
 
     device, where = job.places[1]
@@ -59,7 +59,7 @@ def graphs(job: Job) -> dict[str, Any]:
 
 
 def crossing(job: Job) -> dict[str, Any]:
-    """Microseconds of a vector step by width, card and CPU, and the constants to put into `rlbench/recipe/device.py`."""
+    """Microseconds of a vector step by width, card and CPU, and the constants for `rlbench/recipe/device.py`."""
     widths = job.widths(*CROSSING)
     places = job.places if job.cuda else [*job.places, ("cpu", job.places[0][1])]
     found: dict[str, Any] = {}
@@ -81,7 +81,7 @@ def crossing(job: Job) -> dict[str, Any]:
 
 
 def line(widths: list[int], us: list[float]) -> tuple[float, float]:
-    """Microseconds of no seed at all, and of each seed: least squares of relative errors, as widths span a hundredfold."""
+    """Microseconds of no seed at all, and of each seed: least squares of relative errors, as widths differ so much."""
     if len(widths) < 2:
         return us[0], 0.0
     slope, start = np.polyfit(widths, us, 1, w=1 / np.array(us))
@@ -91,4 +91,5 @@ def line(widths: list[int], us: list[float]) -> tuple[float, float]:
 def costs(card: tuple[float, float], cpu: tuple[float, float], params: int) -> str:
     """The line of `rlbench/recipe/device.py` that says so: what a card takes longer, and each seed here and there."""
     launches, alongside = card[0] - cpu[0], max(0.0, card[1])
-    return f"Costs(launches={launches:.1f}, computed={max(0.0, cpu[1] - alongside):.2f} / {params:_}, alongside={alongside:.2f})"
+    computed = f"{max(0.0, cpu[1] - alongside):.2f} / {params:_}"
+    return f"Costs(launches={launches:.1f}, computed={computed}, alongside={alongside:.2f})"
