@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rlbench import functional, nn
 from rlbench.agent import Agent, AgentConfig
-from rlbench.cuda.feed import sent
+from rlbench.cuda.feed import away, sent
 from rlbench.cuda.graphs import Graph
 from rlbench.errors import UsageError
 from rlbench.optim import Adam
@@ -121,8 +121,11 @@ class DQN(Agent):
         self._epsilon: np.ndarray | None = None  # kept while no episode ends
         self._newest_q: Tensor | None = None  # (S, B, A) of the newest batch, for diagnostics
         by_hand = getattr(self.q_net, "by_hand", False)  # what a module of somebody else's does, no graph may hold
-        self._greedy = Graph(self.greedy, spec.device, possible=by_hand)
+        self._away = away(spec.device)
+        self._act = Graph(self.chosen if self._away else self.greedy, spec.device, possible=by_hand)
         self._step = Graph(self.gradient_step, spec.device, possible=by_hand)
+        self._drawn = Graph(self.drawn_step, spec.device, possible=by_hand) if self._draws() else None
+        self._shares: Tensor | None = None  # on a device: epsilon after each number of episodes, float64
 
     @classmethod
     def wanted(cls, config: DQNConfig) -> tuple[str, ...]:
@@ -147,22 +150,67 @@ class DQN(Agent):
         c = self.config
         return Replay(spec, c.capacity, stream, gamma=c.gamma, n_step=c.n_step)
 
+    def _draws(self) -> bool:
+        """Whether a gradient step draws its own batch: where the buffer lies on the device, and both are as here."""
+        mine = type(self.replay).sample is Replay.sample if isinstance(self.replay, Replay) else False
+        return mine and self.replay.on_device and type(self).learn_from is DQN.learn_from
+
     def epsilon(self) -> float | np.ndarray:
         """Share of random actions now: one number, or (S, 1) where it falls with each seed's own episodes."""
         c = self.config
         if c.epsilon_decay:
             if self._epsilon is None:
-                # one by one: the last bit of an array's power depends on how many seeds stand in it
-                done = self.episodes.flatten().tolist()
-                shares = [max(c.epsilon_start * c.epsilon_decay**n, c.epsilon_end, 2.0**-53) for n in done]
+                shares = [self._share_after(n) for n in self.episodes.flatten().tolist()]
                 self._epsilon = np.array(shares)[:, None]
             return self._epsilon
+        return self._share_now()
+
+    def epsilon_there(self) -> float | Tensor:
+        """`epsilon` for a graph, which nobody waits for: a tensor where it is (S, 1)."""
+        if not self.config.epsilon_decay:
+            return self._share_now()
+        most = self.env_steps  # no seed has had more episodes
+        known = 0 if self._shares is None else len(self._shares)
+        if self._shares is None or (known <= most and self._share_after(known - 1) > self._least):
+            shares = np.array([self._share_after(n) for n in range(2 * most + 1024)])
+            self._shares = sent(shares, self.spec.device)
+        return self._shares[self.episodes.clamp(max=len(self._shares) - 1)]
+
+    @property
+    def _least(self) -> float:
+        return max(self.config.epsilon_end, 2.0**-53)
+
+    def _share_after(self, episodes: int) -> float:
+        """One by one: the last bit of an array's power depends on how many seeds stand in it."""
+        return max(self.config.epsilon_start * self.config.epsilon_decay**episodes, self._least)
+
+    def _share_now(self) -> float:
+        c = self.config
         return functional.linear_schedule(c.epsilon_start, c.epsilon_end, c.epsilon_steps, self.env_steps)
 
     def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor | tuple[Tensor, Extras]:
         legal: tuple[Tensor, ...] = (extras["action_mask"],) if self.masked else ()  # (S, E, A)
-        (greedy,) = self._greedy(obs, *legal) if explore else self.greedy(obs, *legal)
+        if explore and self._away:
+            (action,) = self._act(obs, self.explore.uniform(self.spec.num_envs), self.epsilon_there(), *legal)
+            return action.clone()  # a graph's is its own
+        (greedy,) = self._act(obs, *legal) if explore else self.greedy(obs, *legal)
         return self.explored(greedy, *legal) if explore else greedy
+
+    def chosen(
+        self, obs: Tensor, u: Tensor, epsilon: float | Tensor, legal: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """`greedy` and `explored`, operations on tensors alone; ``u`` is (S, E)."""
+        return (self.mixed(*self.greedy(obs, legal), u, epsilon, legal),)
+
+    def mixed(self, greedy: Tensor, u: Tensor, epsilon: float | Tensor, legal: Tensor | None = None) -> Tensor:
+        """`explored` as operations on tensors: the same actions of the same numbers ``u``, (S, E)."""
+        if not isinstance(epsilon, Tensor):  # a device divides by a number of Python's otherwise than NumPy
+            epsilon = u.new_full((), epsilon)
+        if legal is not None:
+            random = functional.nth_legal_there(u / epsilon, legal)
+        else:
+            random = (u * (u.new_full((), self.num_actions) / epsilon)).long().clamp(0, self.num_actions - 1)
+        return torch.where(u < epsilon, random, greedy)
 
     def explored(self, greedy: Tensor, legal: Tensor | None = None) -> Tensor:
         """Epsilon-greedy: ``greedy``, (S, E), but for a random share of them; ``legal`` is (S, E, A)."""
@@ -170,14 +218,13 @@ class DQN(Agent):
         u = self.explore.host(self.spec.num_envs)  # (S, E)
         exploring = u < epsilon
         if not exploring.any():
-            return greedy.clone() if greedy.is_cuda else greedy  # a graph's is its own
+            return greedy
         if legal is not None:
             random = functional.nth_legal(u / epsilon, legal.cpu().numpy())
         else:
             random = (u * (self.num_actions / epsilon)).astype(np.int64)  # u below epsilon is uniform there too
             np.minimum(random, self.num_actions - 1, out=random)
-        device = self.spec.device
-        return torch.where(sent(exploring, device), sent(random, device), greedy)
+        return torch.where(torch.from_numpy(exploring), torch.from_numpy(random), greedy)
 
     def greedy(self, obs: Tensor, legal: Tensor | None = None) -> tuple[Tensor]:
         return (functional.legal_q(self.q_net.forward(obs), legal).argmax(-1),)  # (S, E)
@@ -187,7 +234,7 @@ class DQN(Agent):
         self.env_steps += self.spec.num_envs
         if self.config.epsilon_decay:
             done = transition.terminated | transition.truncated  # (S, E)
-            if done.any():
+            if self._away or done.any():  # nobody waits to know
                 self.episodes += done.sum(1, keepdim=True)
                 self._epsilon = None
 
@@ -204,6 +251,8 @@ class DQN(Agent):
         return metrics
 
     def _learn(self) -> dict[str, Tensor]:
+        if self._drawn is not None:
+            return self.step_on(self.replay.shares(self.config.batch_size), by=self._drawn)
         return self.learn_from(self.replay.sample(self.config.batch_size))
 
     def learn_from(self, batch: Batch) -> dict[str, Tensor]:
@@ -211,20 +260,32 @@ class DQN(Agent):
         legal = (batch.next_extras["action_mask"],) if self.masked else ()  # (S, B, A)
         return self.step_on(*batch, *legal)
 
-    def step_on(self, *inputs: Tensor) -> dict[str, Tensor]:
-        """One `gradient_step`, with all that goes with it."""
+    def step_on(self, *inputs: Tensor, by: Graph | None = None) -> dict[str, Tensor]:
+        """One `gradient_step`, or what ``by`` makes of it, with all that goes with it."""
         c = self.config
         if c.learning_rate_end is not None and self.spec.total_steps:
             self.adam.learning_rate = functional.linear_schedule(
                 c.learning_rate, c.learning_rate_end, self.spec.total_steps, self.env_steps
             )
         self.adam.advance()
-        loss, q_value, grad_norm, self._newest_q = self._step(*inputs)
+        *metrics, self._newest_q = (by or self._step)(*inputs)
         self.updates += 1
-        if self.updates % c.target_update_every == 0:
+        if (by is None or c.target_update_every > 1) and self.updates % c.target_update_every == 0:
             self.target.data.lerp_(self.online.data, c.tau)  # tau 1: a copy
-        metrics = {"loss": loss, "q_value": q_value, "grad_norm": grad_norm}  # (S,) each
-        return {name: x.clone() for name, x in metrics.items()} if loss.is_cuda else metrics  # a graph's are its own
+        if self._away:
+            metrics = list(torch.stack(metrics).unbind())  # a graph's are its own
+        return dict(zip(("loss", "q_value", "grad_norm"), metrics, strict=True))  # (S,) each
+
+    def drawn_step(self, shares: Tensor) -> tuple[Tensor, ...]:
+        """A batch from where ``shares`` (S, B) says, one gradient step, and the target update that follows each."""
+        batch = self.replay.at(shares)
+        return self.followed(self.gradient_step(*batch, *((batch.next_extras["action_mask"],) if self.masked else ())))
+
+    def followed(self, made: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """What a gradient step gave, after the target update, if every step has one."""
+        if self.config.target_update_every == 1:
+            self.target.data.lerp_(self.online.data, self.config.tau)
+        return made
 
     def gradient_step(
         self,

@@ -33,8 +33,14 @@ class WithMemory:
     replay: SequenceReplay
     online: nn.Flat
     loss: Callable[[Tensor], tuple[Tensor, Tensor]]
-    _greedy: Graph
+    explore: Stream
+    _act: Graph
+    _away: bool
+    _drawn: Graph | None
+    epsilon_there: Callable[[], float | Tensor]
+    mixed: Callable[..., Tensor]
     explored: Callable[..., Tensor]
+    followed: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
     step_on: Callable[..., dict[str, Tensor]]
     descend: Callable[[], Tensor]
     explained: Callable[[Tensor, Extras], dict[str, Tensor]]
@@ -78,9 +84,19 @@ class WithMemory:
             greedy, self.played = self.greedy(obs, self.played, *legal)
             return greedy
         before = self.memory
-        greedy, after = self._greedy(obs, before, *legal)
-        self.memory = after.clone() if after.is_cuda else after  # a graph's is its own
+        if self._away:
+            u = self.explore.uniform(self.spec.num_envs)
+            action, after = self._act(obs, before, u, self.epsilon_there(), *legal)
+            self.memory = after.clone()  # a graph's is its own
+            return action.clone(), {"memory": before}
+        greedy, self.memory = self._act(obs, before, *legal)
         return self.explored(greedy, *legal), {"memory": before}
+
+    def chosen(
+        self, obs: Tensor, memory: Tensor, u: Tensor, epsilon: float | Tensor, legal: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        greedy, memory = self.greedy(obs, memory, legal)
+        return self.mixed(greedy, u, epsilon, legal), memory
 
     def greedy(self, obs: Tensor, memory: Tensor, legal: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(S, E) actions, and what is remembered now, (S, E, H)."""
@@ -90,9 +106,20 @@ class WithMemory:
     def _learn(self) -> dict[str, Tensor]:
         if not self.replay.ready:
             return {}
+        if self._drawn is not None:
+            return self.step_on(self.replay.shares(self.config.batch_size), by=self._drawn)
         *leaves, extras = self.replay.sequences(self.config.batch_size)
         legal = (extras["action_mask"],) if self.masked else ()  # (S, L, B, A)
         return self.step_on(*leaves, *legal)
+
+    def _draws(self) -> bool:
+        replay: object = self.replay  # what a subclass makes need not be one of ours
+        mine = isinstance(replay, SequenceReplay) and type(replay).sequences is SequenceReplay.sequences
+        return mine and self.replay.on_device
+
+    def drawn_step(self, shares: Tensor) -> tuple[Tensor, ...]:
+        *leaves, extras = self.replay.sequences_at(shares)
+        return self.followed(self.gradient_step(*leaves, *((extras["action_mask"],) if self.masked else ())))
 
     def gradient_step(
         self,

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from rlbench import functional, nn
 from rlbench.agent import Agent, AgentConfig
+from rlbench.cuda.feed import away
 from rlbench.cuda.graphs import Graph
 from rlbench.distributions import SquashedNormal
 from rlbench.errors import UsageError
 from rlbench.optim import Adam
 from rlbench.replay import Replay
-from rlbench.rng import Stream, Streams
+from rlbench.rng import Stream, Streams, as_normal
 from rlbench.types import NO_EXTRAS, Batch, Extras, Spec, Transition
 
 LOG_STD = (-10.0, 2.0)  # between these lies the log of the actor's deviation
@@ -116,6 +117,7 @@ class SAC(Agent):
             "alpha": config.alpha_learning_rate or rate,
         }
         self.adams = {name: Adam(self.rows(flat.data), self.rates[name]) for name, flat in self.online.items()}
+        self._away = away(spec.device)
         self.replay: Replay = Replay(spec, config.capacity, streams["replay"], gamma=config.gamma, n_step=config.n_step)
         self.explore, self.draws = streams["explore"], streams["draws"]
         self.env_steps = 0
@@ -123,6 +125,8 @@ class SAC(Agent):
         by_hand = all(getattr(net, "by_hand", False) for net in (self.actor, self.critics))
         self._act = Graph(self.acted, spec.device, possible=by_hand)
         self._step = Graph(self.gradient_step, spec.device, possible=by_hand)
+        mine = self.replay.on_device and type(self).learn_from is SAC.learn_from
+        self._drawn = Graph(self.drawn_step, spec.device, possible=by_hand) if mine else None
 
     def prepare(self, spec: Spec) -> float:
         """Look at the actions, and say what entropy is wanted."""
@@ -179,17 +183,21 @@ class SAC(Agent):
     def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor:
         if not explore:
             return self.stretched(torch.tanh(self.policy(self.actor.forward(obs)).mode))
-        fresh, kept = self.explore.normal(*self.noise.shape[1:]), self.config.noise_correlation
-        # Standard normal at every step, however long it lasts: what is explored around the policy stays as wide.
-        self.noise = fresh if not kept else self.noise * kept + fresh * (1 - kept * kept) ** 0.5
+        u = self.explore.uniform(math.prod(self.noise.shape[1:]))
         if self.env_steps < self.config.learning_starts:
-            return self.stretched(torch.erf(self.noise * 0.5**0.5))  # uniform between the bounds
-        (action,) = self._act(obs, self.noise)
-        return action.clone() if action.is_cuda else action  # a graph's is its own
+            return self.stretched(torch.erf(self.stir(u) * 0.5**0.5))  # uniform between the bounds
+        (action,) = self._act(obs, u)
+        return action.clone() if self._away else action  # a graph's is its own
 
-    def acted(self, obs: Tensor, noise: Tensor) -> tuple[Tensor]:
+    def stir(self, u: Tensor) -> Tensor:
+        """The noise of this step, in place, from uniform numbers (S, n). Standard normal at every step, however long it
+        lasts: what is explored around the policy stays as wide."""
+        fresh, kept = as_normal(u, *self.noise.shape[1:]), self.config.noise_correlation
+        return self.noise.copy_(fresh if not kept else self.noise * kept + fresh * (1 - kept * kept) ** 0.5)
+
+    def acted(self, obs: Tensor, u: Tensor) -> tuple[Tensor]:
         normal = self.policy(self.actor.forward(obs)).normal
-        return (self.stretched(torch.tanh(normal.mean + normal.log_std.exp() * noise)),)
+        return (self.stretched(torch.tanh(normal.mean + normal.log_std.exp() * self.stir(u))),)
 
     def observe(self, transition: Transition) -> None:
         self.replay.add(transition)
@@ -204,11 +212,20 @@ class SAC(Agent):
         if due:
             with torch.inference_mode():  # no autograd here, and its bookkeeping is a fifth of a small operation
                 for _ in range(due * c.updates_per_train):
-                    metrics = self.learn_from(self.replay.sample(c.batch_size))
+                    metrics = self._learn()
         return metrics
+
+    def _learn(self) -> dict[str, Tensor]:
+        if self._drawn is not None:
+            return self.step_on(self._drawn, self.replay.shares(self.config.batch_size), *self.numbers())
+        return self.learn_from(self.replay.sample(self.config.batch_size))
 
     def learn_from(self, batch: Batch) -> dict[str, Tensor]:
         """One gradient step of every seed, from ``batch``, (S, B, ...)."""
+        return self.step_on(self._step, *batch, *self.beside(batch, *self.numbers()))
+
+    def step_on(self, step: Graph, *inputs: Tensor) -> dict[str, Tensor]:
+        """One ``step``, with all that goes with it."""
         c = self.config
         if c.learning_rate_end is not None and self.spec.total_steps:
             end = c.learning_rate_end / c.learning_rate
@@ -217,16 +234,28 @@ class SAC(Agent):
                 adam.learning_rate = self.rates[name] * share
         for adam in self.adams.values():
             adam.advance()
-        critic_loss, actor_loss, self._newest_q, entropy, alpha = self._step(*batch, *self.beside(batch))
+        critic_loss, actor_loss, self._newest_q, entropy, alpha = step(*inputs)
         self.updates += 1
         metrics = {"critic_loss": critic_loss, "actor_loss": actor_loss, "entropy": entropy, "alpha": alpha}  # (S,)
         metrics["q_value"] = self._newest_q.flatten(1).mean(1)
-        return {name: x.clone() for name, x in metrics.items()} if alpha.is_cuda else metrics  # a graph's are its own
+        if self._away:  # a graph's are its own
+            metrics = dict(zip(metrics, torch.stack(list(metrics.values())).unbind(), strict=True))
+        return metrics
 
-    def beside(self, batch: Batch) -> tuple[Tensor, ...]:
+    def drawn_step(self, shares: Tensor, *numbers: Tensor) -> tuple[Tensor, ...]:
+        """A batch from where ``shares`` (S, B) says, and one gradient step."""
+        batch = self.replay.at(shares)
+        return self.gradient_step(*batch, *self.beside(batch, *numbers))
+
+    def numbers(self) -> tuple[Tensor, ...]:
+        """What chance has to say in a gradient step, (S, n) of 0 to 1."""
+        return (self.draws.uniform(2 * self.config.batch_size * math.prod(self.spec.action_shape)),)
+
+    def beside(self, batch: Batch, *numbers: Tensor) -> tuple[Tensor, ...]:
         """What a gradient step takes besides the fields of a batch: noise for the next actions, and for those now."""
+        (u,) = numbers
         shape = (2, self.config.batch_size, *self.spec.action_shape)
-        return self.draws.normal(*shape).unbind(1)  # (S, B, *action_shape) each
+        return as_normal(u, *shape).unbind(1)  # (S, B, *action_shape) each
 
     def gradient_step(
         self,
@@ -306,7 +335,7 @@ class SAC(Agent):
         self.log_alpha.copy_(state["log_alpha"])
         for name, adam in self.adams.items():
             adam.load_state_dict(state["adams"][name])
-        self.noise = state["noise"].to(self.spec.device, copy=True)
+        self.noise.copy_(state["noise"])
         self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])
 
     def diagnostics(self) -> dict[str, Tensor]:

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from rlbench import functional, nn
-from rlbench.cuda.feed import sent
 from rlbench.cuda.graphs import Graph
 from rlbench.distributions import Categorical
 from rlbench.errors import UsageError
-from rlbench.rng import Stream
+from rlbench.rng import Stream, as_categorical
 from rlbench.types import NO_EXTRAS, Batch, Extras, Spec
 
 SHARE = 0.5  # of the most entropy that there can be, where the recipe says none
@@ -39,6 +38,7 @@ class WithChoices:
     descend: Callable[[str], None]
     adapt: Callable[[Tensor], None]
     _act: Graph
+    _away: bool
 
     def prepare(self, spec: Spec) -> float:
         if self.config.noise_correlation:
@@ -71,18 +71,24 @@ class WithChoices:
         if not explore:
             return Categorical(self.actor.forward(obs), *legal).mode
         if self.env_steps >= self.config.learning_starts:
-            (chances,) = self._act(obs, *legal)  # (S, E, A)
-            return self.explore.categorical(chances)
-        shares = self.explore.host(self.spec.num_envs)  # (S, E), uniform
-        if legal:
-            return sent(functional.nth_legal(shares, legal[0].cpu().numpy()), self.spec.device)
+            (action,) = self._act(obs, self.explore.uniform(self.spec.num_envs), *legal)
+            return action.clone() if self._away else action  # a graph's is its own
         assert self.spec.num_actions is not None
-        return sent((shares * self.spec.num_actions).astype("int64"), self.spec.device)
+        if self._away:
+            u = self.explore.uniform(self.spec.num_envs)  # (S, E)
+            return functional.nth_legal_there(u, *legal) if legal else (u * self.spec.num_actions).long()
+        shares = self.explore.host(self.spec.num_envs)
+        if legal:
+            return torch.from_numpy(functional.nth_legal(shares, legal[0].numpy()))
+        return torch.from_numpy((shares * self.spec.num_actions).astype("int64"))
 
-    def acted(self, obs: Tensor, legal: Tensor | None = None) -> tuple[Tensor]:
-        return (Categorical(self.actor.forward(obs), legal).probabilities,)
+    def acted(self, obs: Tensor, u: Tensor, legal: Tensor | None = None) -> tuple[Tensor]:
+        return (as_categorical(u, Categorical(self.actor.forward(obs), legal).probabilities),)
 
-    def beside(self, batch: Batch) -> tuple[Tensor, ...]:
+    def numbers(self) -> tuple[Tensor, ...]:
+        return ()
+
+    def beside(self, batch: Batch, *numbers: Tensor) -> tuple[Tensor, ...]:
         """What a gradient step takes besides the fields of a batch: what is legal, next and now."""
         return (batch.next_extras["action_mask"], batch.extras["action_mask"]) if self.masked else ()  # (S, B, A)
 

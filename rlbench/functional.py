@@ -148,6 +148,13 @@ def nth_legal(share: np.ndarray, legal: np.ndarray) -> np.ndarray:
     return chosen
 
 
+def nth_legal_there(share: Tensor, legal: Tensor) -> Tensor:
+    """`nth_legal` of tensors, which nobody waits for: ``share`` (...) float64, ``legal`` (..., A) bool; (...) int64."""
+    count = legal.sum(-1)
+    nth = torch.minimum((share * count).long().clamp(min=0), (count - 1).clamp(min=0))
+    return (legal.cumsum(-1) > nth.unsqueeze(-1)).to(torch.int8).argmax(-1)
+
+
 def squared_loss(td_error: Tensor) -> tuple[Tensor, Tensor]:
     """Squared error per element and its derivative: x**2 and 2 x, as `torch.nn.functional.mse_loss` has it.
 

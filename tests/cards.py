@@ -73,6 +73,11 @@ def never_waiting() -> Iterator[None]:
         yield
 
 
+def _places(nested: Any) -> set[int]:
+    """The memory of all tensors. What an operation says of itself is not enough: `reshape` may copy."""
+    return {x.untyped_storage().data_ptr() for x in tree_leaves(nested) if isinstance(x, Tensor)}
+
+
 class _Recorder(TorchDispatchMode):
     """Writes down the operations that are done, and what tensors they were done with."""
 
@@ -83,10 +88,8 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         _no_wait(func, args)
         made = func(*args, **(kwargs or {}))
-        returns = func._schema.returns
-        views = bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
-        if not views:  # a view stays one of the same memory
-            writes = any(a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments)
+        writes = any(a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments)
+        if writes or not _places(made) <= _places((args, kwargs)):  # else a view, which stays one of the same memory
             self.steps.append((func, args, kwargs or {}, None if writes else made))
         return made
 

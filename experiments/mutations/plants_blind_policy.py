@@ -213,7 +213,7 @@ BLIND = (
     Blind(
         Mutant(
             "random-unstretched", "sac", "random actions at first are drawn in -1..1, whatever the bounds", "classic", "actions",
-            (Edit("            return self.stretched(torch.erf(self.noise * 0.5**0.5))  # uniform between the bounds", "            return torch.erf(self.noise * 0.5**0.5)"),),
+            (Edit("            return self.stretched(torch.erf(self.stir(u) * 0.5**0.5))  # uniform between the bounds", "            return torch.erf(self.stir(u) * 0.5**0.5)"),),
         ),
         "most of a wide action space is never tried, and a shifted one is left",
         "actions",
@@ -244,7 +244,7 @@ BLIND = (
     Blind(
         Mutant(
             "deviation-is-log", "sac", "takes the logarithm of the deviation for the deviation while exploring", "classic", "greedy-middle",
-            (Edit("torch.tanh(normal.mean + normal.log_std.exp() * noise)", "torch.tanh(normal.mean + normal.log_std * noise)"),),
+            (Edit("torch.tanh(normal.mean + normal.log_std.exp() * self.stir(u))", "torch.tanh(normal.mean + normal.log_std * self.stir(u))"),),
         ),
         "explores by other noise than the policy that it learns, none at all where the deviation is 1",
         "",

@@ -7,7 +7,7 @@ from .mechanism import Edit, Mutant
 _IMPORT = "from rlbench.replay import Replay\n"
 _ADD = "        self.replay.add(transition)\n"
 _BATCH = '        """One gradient step of every seed, from ``batch``, (S, B, ...)."""\n'
-_MOVED = """        if self.updates % c.target_update_every == 0:
+_MOVED = """        if (by is None or c.target_update_every > 1) and self.updates % c.target_update_every == 0:
             self.target.data.lerp_(self.online.data, c.tau)  # tau 1: a copy
 """
 _TARGET = "        target = functional.td_target(reward, discount, next_value)  # (S, B)\n"
@@ -72,7 +72,7 @@ DQN = (
     Mutant(
         "target-always", "dqn", "moves the target network at every update",
         "Nikanjam: suboptimal update frequency; muPRL: target_update_interval", "target-network",
-        (Edit("        if self.updates % c.target_update_every == 0:\n", "        if True:\n"),),
+        (Edit("        if (by is None or c.target_update_every > 1) and self.updates % c.target_update_every == 0:\n", "        if True:\n"),),
     ),
     Mutant(
         "tau-swapped", "dqn", "keeps tau of the target network, in place of 1 - tau", "muPRL: tau", "target-network",

@@ -6,7 +6,7 @@ from .mechanism import Edit, Mutant
 
 _GAE = "        advantage = functional.gae(reward, value, next_value, *ends, gamma=c.gamma, lambda_=c.gae_lambda)\n"
 _ENDS = "        ends = rollout.terminated, rollout.truncated\n"
-_NOISE = "        return self.draws.normal(*shape).unbind(1)  # (S, B, *action_shape) each\n"
+_NOISE = "        return as_normal(u, *shape).unbind(1)  # (S, B, *action_shape) each\n"
 _RESULT = "        target = torch.tensor(returns[::-1])[:known]  # (known,), as all that follows\n"
 
 PPO = (
@@ -119,7 +119,7 @@ SAC = (
 
         def vjp(noise: Tensor) -> Any:
             action, _, pull = squashed(noise)
-            density = made.normal.log_prob(made.normal.mean + made.normal.log_std.exp() * noise)
+            density = made.normal.log_prob(made.normal.mean + made.normal.log_std.exp() * self.stir(u))
 
             def back(at_action: Tensor, at_log_prob: Tensor) -> Any:
                 at_mean, at_log_std = pull(at_action, torch.zeros_like(at_log_prob))

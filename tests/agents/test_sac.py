@@ -117,7 +117,7 @@ def test_gradients_are_those_of_autograd(name: str, hyper: dict[str, Any]) -> No
         if not isinstance(agent, DiscreteSAC):
             list(agent.actor.parameters())[-1].data[..., -1] += 2.0
     batch = before.replay.sample(7)
-    beside = before.beside(batch)
+    beside = before.beside(batch, *before.numbers())
     metrics = after.learn_from(after.replay.sample(7))
     for net in (before.actor, before.critics, after.critics):
         net.requires_grad_(True)
@@ -193,7 +193,8 @@ def test_targets_by_hand(terminated: bool, truncated: bool) -> None:
     obs, action = torch.ones(3, 1, 3), torch.tensor([0.4, 0.1]).expand(3, 1, 2)
     agent.replay.add(Transition(obs, action, torch.full((3, 1), 1.5), obs * 2, *flags))
     batch = agent.replay.sample(7)
-    noise, _ = made().beside(batch)  # (3, 7, 2), the numbers that will be drawn
+    twin = made()
+    noise, _ = twin.beside(batch, *twin.numbers())  # (3, 7, 2), the numbers that will be drawn
     metrics = agent.learn_from(batch)
     density = -0.5 * noise.square() - 0.5 * math.log(2 * math.pi) - torch.log(1 - torch.tanh(noise) ** 2)
     value = 2.0 - 0.5 * density.sum(-1)  # the action counts as scaled to -1..1
