@@ -229,7 +229,7 @@ class Recipe(BaseModel):
     @classmethod
     def from_content(cls, content: Mapping[str, Any], where: str) -> Self:
         """A recipe from the dict that `content` gave, as checkpoints keep it. Runs no code that it names."""
-        known = dict(content)
+        known = {"envs_on": "host", **content}  # earlier versions had no others
         if "wrappers" not in known and known.get("agent") == "dqn":  # of a version in which it knew no masks
             known["hyper"] = {"mask_actions": False, **known.get("hyper", {})}
         return cls._validated(known, where)

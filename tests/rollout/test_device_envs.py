@@ -15,6 +15,7 @@ from rlbench.border.make import env_maker
 from rlbench.errors import AgentError, EnvError, UsageError
 from rlbench.play.recorded import pictures
 from rlbench.recipe import Recipe
+from rlbench.recipe.build import settled
 from rlbench.record.watcher import Watcher
 from rlbench.rollout import device_envs
 from rlbench.rollout.device_envs import DeviceEnvs
@@ -317,3 +318,15 @@ def test_a_damaged_journal_of_a_world_is_found_out(tmp_path: Path, monkeypatch: 
     (report,) = check_seeds(recording, [1], None)
     assert report.agree == 0
     assert "gave return" in report.problems[0]
+
+
+def test_a_run_of_an_earlier_version_stays_with_gymnasiums(tmp_path: Path) -> None:
+    """Wherever it goes on: on a card, too, where a new run would have them in torch."""
+    content = small("CartPole-v1").content()
+    assert content.pop("envs_on") == "auto"
+    maker = env_maker("CartPole-v1")
+    assert settled(Recipe.from_content(content, "it"), maker, on_card=True).envs_on == "host"
+    assert settled(small("CartPole-v1"), maker, on_card=True).envs_on == "device"
+    assert settled(small("CartPole-v1"), maker, on_card=False).envs_on == "host"
+    other = env_maker("MountainCarContinuous-v0")
+    assert settled(small("MountainCarContinuous-v0", "ppo"), other, on_card=True).envs_on == "host"
