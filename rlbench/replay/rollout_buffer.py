@@ -24,13 +24,15 @@ class Rollout:
     """The last T steps of each env, in order.
 
     Next observations take no memory of their own: they are those of the next step, and only where an episode ended is
-    the true one kept beside it. What is read off it is meant to be read when it is `full`.
+    the true one kept beside it. On a device they do, as much as `obs`: where episodes ended is known there alone, and
+    nobody waits to be told. What is read off it is meant to be read when it is `full`.
 
     Args:
         spec: shapes, S, E and device.
         steps: T.
         extra: what `Agent.act` returns beside its actions, or the environment says, that is to be kept: a shape each,
             of float32, or an `rlbench.types.Extra`. ``{"log_prob": (), "value": (), **spec.extras}``.
+        apart: whether next observations are kept apart; None: on a device, and not on a CPU.
 
     Attributes:
         obs: (S, T, E, *O), as are all of these.
@@ -45,7 +47,14 @@ class Rollout:
         ValueError: ``steps`` below 1.
     """
 
-    def __init__(self, spec: Spec, steps: int, extra: Mapping[str, tuple[int, ...] | Extra] | None = None) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        steps: int,
+        extra: Mapping[str, tuple[int, ...] | Extra] | None = None,
+        *,
+        apart: bool | None = None,
+    ) -> None:
         if steps < 1:
             raise ValueError(f"a rollout has 1 step or more, not {steps}")
         self.spec, self.steps = spec, steps
@@ -53,7 +62,10 @@ class Rollout:
         def room(shape: tuple[int, ...], dtype: torch.dtype, length: int = steps) -> Tensor:
             return torch.zeros(spec.num_seeds, length, spec.num_envs, *shape, dtype=dtype, device=spec.device)
 
-        self._obs = room(spec.obs_shape, spec.obs_dtype, steps + 1)  # the last is what follows the newest step
+        here = spec.device.type == "cpu"
+        apart = not here if apart is None else apart
+        self._after = room(spec.obs_shape, spec.obs_dtype) if apart else None  # the true next observation of each step
+        self._obs = room(spec.obs_shape, spec.obs_dtype, steps + (not apart))  # the last one follows the newest step
         self._action = room(spec.action_shape, spec.action_dtype)
         self._reward = room((), torch.float32)
         self._terminated, self._truncated = room((), torch.bool), room((), torch.bool)
@@ -61,9 +73,9 @@ class Rollout:
         self.extras = {name: room(form.shape, form.dtype) for name, form in forms.items()}
         self._due = {name: x[:, 0].shape for name, x in self.extras.items()}
         self._filled = 0
-        here = spec.device.type == "cpu"  # calls of NumPy cost a third of torch's where arrays are small
         self._tensors = {**self._own(), "obs": self._obs}
-        self._arrays = {name: x.numpy() for name, x in self._tensors.items()} if here else {}
+        # calls of NumPy cost a third of torch's where arrays are small
+        self._arrays = {name: x.numpy() for name, x in self._tensors.items()} if here and not apart else {}
         self._dealer = Dealer(spec, self.capacity)
         # Steps that come as rows are kept as these first: one copy of memory a step. The columns get them all at once.
         self._layout = layout(spec)
@@ -114,8 +126,8 @@ class Rollout:
     @property
     def nbytes(self) -> int:
         """Bytes of memory that it takes, of all seeds together, without the observations that episodes ended with."""
-        rows = 0 if self._rows is None else self._rows.nbytes
-        return rows + sum(x.nbytes for x in (self._obs, *self._own().values()))
+        beside = sum(x.nbytes for x in (self._rows, self._after) if x is not None)
+        return beside + sum(x.nbytes for x in (self._obs, *self._own().values()))
 
     def _own(self) -> dict[str, Tensor]:
         """The memory of all that has T steps, by name, (S, T, E, ...) each."""
@@ -182,11 +194,13 @@ class Rollout:
         """Write step ``t`` to the columns, part by part."""
         self._settle()
         self._put("obs", t, new.obs)
-        self._put("obs", t + 1, new.next_obs)
         for name in _PARTS:
             self._put(name, t, getattr(new, name))
-        host = getattr(new, "host", None) or new  # where the step is on a device, its flags may be here already
-        ended: np.ndarray = host.terminated.cpu().numpy() | host.truncated.cpu().numpy()
+        if self._after is not None:
+            self._after[:, t] = new.next_obs
+            return
+        self._put("obs", t + 1, new.next_obs)
+        ended: np.ndarray = new.terminated.numpy() | new.truncated.numpy()
         if ended.any():
             self._keep_finals(t, ended)
 
@@ -202,7 +216,10 @@ class Rollout:
             return
         self._settle()
         t, mask = self._filled - 1, torch.from_numpy(where).to(self.spec.device)
-        known = (self.terminated[:, t] | self.truncated[:, t]).cpu().numpy()
+        if self._after is not None:
+            self.truncated[:, t] |= mask
+            return
+        known = (self.terminated[:, t] | self.truncated[:, t]).numpy()
         self.truncated[:, t] |= mask
         self._keep_finals(t, where & ~known)
 
@@ -221,7 +238,10 @@ class Rollout:
             finals.clear()
 
     def next_obs(self) -> Tensor:
-        """(S, T, E, *O): what every step truly led to, also at an episode's end. A copy as large as `obs`."""
+        """(S, T, E, *O): what every step truly led to, also at an episode's end. A copy as large as `obs`, or on a device
+        where they lie: do not write to it."""
+        if self._after is not None:
+            return self._after
         self._settle()
         whole = self._obs[:, 1:].clone()
         for own, ends, finals in zip(whole.flatten(1, 2), self._ends, self._finals, strict=True):
@@ -229,7 +249,7 @@ class Rollout:
                 own[ends] = torch.stack(finals)
         return whole
 
-    def next_value(self, value_of: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
+    def next_value(self, value_of: Callable[[Tensor], Tensor], value: Tensor, parts: int = 1) -> Tensor:
         """The value of what every step truly led to, 0 where it terminated.
 
         Within an episode that is the value of the next step's observation. ``value_of`` is called for what follows the
@@ -238,7 +258,9 @@ class Rollout:
         Args:
             value_of: of observations (S, E, *O) to their values (S, E); always for E of each seed, some of which may be
                 zeros that stand for nothing, so that the numbers of a seed do not depend on how many ends others had.
+                On a device it is asked about all steps, N of a seed at a time: (S, N, *O) -> (S, N).
             value: (S, T, E), the values of `obs`.
+            parts: in how many it is asked on a device: images take much memory on the way.
 
         Returns:
             (S, T, E), without gradient.
@@ -248,6 +270,8 @@ class Rollout:
         """
         if not self.full:
             raise ValueError(f"the rollout has {self._filled} of {self.steps} steps: there is no next value yet")
+        if self._after is not None:
+            return self._next_value_apart(self._after, value_of, value, parts)
         self._settle()
         spec, envs = self.spec, self.spec.num_envs
         with torch.no_grad():
@@ -260,14 +284,24 @@ class Rollout:
             ]
             for first in range(0, max(map(len, wanted)), envs):
                 rows = torch.zeros(spec.num_seeds, envs, *spec.obs_shape, dtype=spec.obs_dtype, device=spec.device)
-                parts = [own[first : first + envs] for own in wanted]
-                for s, part in enumerate(parts):
+                owns = [own[first : first + envs] for own in wanted]
+                for s, part in enumerate(owns):
                     for n, (_, final) in enumerate(part):
                         rows[s, n] = final
                 found = value_of(rows)  # (S, E)
-                for s, part in enumerate(parts):
+                for s, part in enumerate(owns):
                     after[s, [i for i, _ in part]] = found[s, : len(part)]
         return after.view_as(value).masked_fill_(self.terminated, 0.0)
+
+    def _next_value_apart(
+        self, after: Tensor, value_of: Callable[[Tensor], Tensor], value: Tensor, parts: int
+    ) -> Tensor:
+        """`next_value` without a look at where episodes ended: of all steps, though few are taken. Within an episode it
+        is what ``value`` says, as on a CPU."""
+        with torch.no_grad():
+            found = torch.cat([value_of(own) for own in after.flatten(1, 2).tensor_split(parts, 1)], 1).view_as(value)
+            found[:, :-1] = torch.where((self._terminated | self._truncated)[:, :-1], found[:, :-1], value[:, 1:])
+            return found.masked_fill_(self._terminated, 0.0)
 
     def minibatches(self, count: int, stream: Stream, obs: Tensor | None = None, **more: Tensor) -> Iterator[Minibatch]:
         """All steps once, in ``count`` parts, as equal as can be; which are together is each seed's own chance.
@@ -297,14 +331,19 @@ class Rollout:
         """The steps that are there, a tensor for each seed; they share the rollout's memory."""
         self._settle()
         shape, n = self.spec.obs_shape, self._filled
-        none = torch.zeros(0, *shape, dtype=self.spec.obs_dtype, device=self.spec.device)
-        return {
-            "filled": n,
-            "obs": _apart(self._obs[:, : n + 1 if n else 0]),
-            **{name: _apart(x[:, :n]) for name, x in self._own().items()},
-            "ends": [torch.tensor(own, dtype=torch.int64) for own in self._ends],
-            "finals": [torch.stack(own) if own else none for own in self._finals],
-        }
+        obs = self._obs[:, : n + 1 if n else 0]
+        if self._after is None:
+            none = torch.zeros(0, *shape, dtype=self.spec.obs_dtype, device=self.spec.device)
+            ends = [torch.tensor(own, dtype=torch.int64) for own in self._ends]
+            finals = [torch.stack(own) if own else none for own in self._finals]
+        else:
+            ended = (self._terminated | self._truncated)[:, :n].flatten(1).cpu()
+            ends = [own.nonzero().squeeze(-1) for own in ended]
+            after = self._after[:, :n].flatten(1, 2)
+            finals = [own[at.to(own.device)] for own, at in zip(after, ends, strict=True)]
+            obs = torch.cat((obs[:, :n], self._after[:, max(0, n - 1) : n]), 1)
+        columns = {"obs": obs, **{name: x[:, :n] for name, x in self._own().items()}}
+        return {"filled": n, **{name: _apart(x) for name, x in columns.items()}, "ends": ends, "finals": finals}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over saved steps.
@@ -315,7 +354,10 @@ class Rollout:
         n = int(state["filled"])
         if not 0 <= n <= self.steps:
             raise ValueError(f"a saved rollout of {n} steps does not fit this one's {self.steps}")
-        ours = {"obs": self._obs[:, : n + 1 if n else 0], **{name: x[:, :n] for name, x in self._own().items()}}
+        seen = self._obs[:, : n + 1 if n else 0]
+        if self._after is not None:  # a place for what followed the newest step, too
+            seen = torch.zeros(seen.shape[0], n + (n > 0), *seen.shape[2:], dtype=seen.dtype, device=seen.device)
+        ours = {"obs": seen, **{name: x[:, :n] for name, x in self._own().items()}}
         for name, whole in ours.items():
             saved = state.get(name)
             if saved is None or [x.shape for x in saved] != [x.shape for x in whole]:
@@ -325,8 +367,13 @@ class Rollout:
             for into, saved in zip(whole, state[name], strict=True):
                 into.copy_(saved)
         self._filled = self._spread = n
-        self._ends = [ends.tolist() for ends in state["ends"]]
-        self._finals = [list(finals.to(self.spec.device, copy=True)) for finals in state["finals"]]
+        if self._after is None:
+            self._ends = [ends.tolist() for ends in state["ends"]]
+            self._finals = [list(finals.to(self.spec.device, copy=True)) for finals in state["finals"]]
+            return
+        self._obs[:, :n], self._after[:, :n] = seen[:, :n], seen[:, 1:]
+        for s, (ends, finals) in enumerate(zip(state["ends"], state["finals"], strict=True)):
+            self._after[s, :n].flatten(0, 1)[ends.to(self.spec.device)] = finals.to(self.spec.device)
 
 
 def _apart(x: Tensor) -> list[Tensor]:
