@@ -7,6 +7,7 @@ several at once, or continuous; where an environment says what actions are legal
 the seed axis S: S learners, stacked, each with its own networks, rollout and random numbers.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -17,11 +18,13 @@ from torch import Tensor
 
 from rlbench import functional, nn
 from rlbench.agent import Agent, AgentConfig
+from rlbench.cuda.graphs import Graph
+from rlbench.distributions import Categorical, MultiCategorical
 from rlbench.errors import UsageError
 from rlbench.optim import Adam
 from rlbench.policies import Policy, PolicyForm
 from rlbench.replay import Minibatch, Rollout
-from rlbench.rng import Stream, Streams
+from rlbench.rng import Drawn, Stream, Streams
 from rlbench.types import NO_EXTRAS, Extra, Extras, Spec, Transition
 
 WayBack = Callable[[Tensor, Sequence[Tensor]], None]  # of the gradient at an output, to those of the parameters
@@ -82,14 +85,19 @@ class PPOConfig(AgentConfig):
         return self
 
 
-class GradientStep(NamedTuple):
-    """What a gradient step saw, (S, B) but for the norm, (S,)."""
+KEPT = ("log_prob", "value", "advantage", "target")  # of each step of a rollout
 
-    policy: Policy
+
+class GradientStep(NamedTuple):
+    """What a gradient step saw, (S, B) but for the norm, (S,), and what the policy was made of."""
+
     log_ratio: Tensor
     gain: Tensor
     error: Tensor
     grad_norm: Tensor
+    made_of: tuple[
+        Tensor, Tensor | None, Tensor | None
+    ]  # its network's numbers, (S, B, n), what was legal, and its log_std
 
 
 class PPO(Agent):
@@ -129,6 +137,12 @@ class PPO(Agent):
         self.replay: Rollout = Rollout(spec, config.rollout_steps, self.kept())
         self.batches = -(-self.replay.capacity // config.batch_size)  # of an epoch
         self.env_steps = 0
+        # what a module of somebody else's does, no graph may hold
+        by_hand = all(getattr(net, "by_hand", False) for net in (self.policy_net, self.value_net))
+        self._drawn, self._prepared, self._stepped, self._scaled, self._seen = (
+            Graph(function, spec.device, possible=by_hand)
+            for function in (self.drawn, self.prepared, self.gradient_step, self.took_in, self.moved)
+        )
 
     def kept(self) -> dict[str, Extra]:
         """What a rollout keeps of each step besides the usual."""
@@ -195,14 +209,32 @@ class PPO(Agent):
         return self.seen(obs) if self.normalises else obs
 
     def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor | tuple[Tensor, Extras]:
-        return self.acted(self.policy_net.forward(self.normalised(obs)), extras, explore)
+        legal = self._legal(extras)
+        if not explore:
+            return self.form.action(self.policy(self.policy_net.forward(self.normalised(obs)), legal).mode)
+        return self.acted(*self._drawn(obs, self.numbers_to_draw_by(), *(() if legal is None else (legal,))))
 
-    def acted(self, numbers: Tensor, extras: Extras, explore: bool) -> Tensor | tuple[Tensor, Extras]:
-        """What `act` returns where the policy's network says ``numbers``, (S, E, numbers)."""
-        policy = self.policy(numbers, self._legal(extras))
-        drawn = policy.sample(self.draws) if explore else policy.mode
+    def numbers_to_draw_by(self) -> Tensor:
+        """(S, n), for one action of every env."""
+        return self.draws.uniform(self.spec.num_envs * math.prod(self.spec.action_shape))
+
+    def drawn(self, obs: Tensor, u: Tensor, legal: Tensor | None = None) -> tuple[Tensor, ...]:
+        """An action for every observation, and what was drawn, if that is another thing, by the numbers ``u``, (S, n):
+        operations on tensors alone."""
+        return self.sampled(self.policy_net.forward(self.normalised(obs)), u, legal)
+
+    def sampled(self, numbers: Tensor, u: Tensor, legal: Tensor | None) -> tuple[Tensor, ...]:
+        """Likewise, of what the policy's network says, (S, E, numbers)."""
+        policy = self.policy(numbers, legal)
+        drawn = policy.sample(Drawn(u))
         action = self.form.action(drawn)
-        return (action, {"drawn": drawn}) if explore and not self.chosen else action
+        return (action,) if self.chosen else (action, drawn)
+
+    def acted(self, action: Tensor, drawn: Tensor | None = None) -> Tensor | tuple[Tensor, Extras]:
+        """What `act` returns of what was drawn."""
+        if action.is_cuda:  # a graph's is its own
+            action = action.clone()
+        return action if drawn is None else (action, {"drawn": drawn})
 
     def _legal(self, extras: Extras) -> Tensor | None:
         return extras.get("action_mask") if self.masked else None
@@ -211,7 +243,12 @@ class PPO(Agent):
         self.replay.add(transition)
         self.env_steps += self.spec.num_envs
         if self.config.normalise_rewards:
-            self.scale.update(transition.reward, transition.terminated | transition.truncated)
+            self._scaled(transition.reward, transition.terminated, transition.truncated)
+
+    def took_in(self, reward: Tensor, terminated: Tensor, truncated: Tensor) -> tuple[()]:
+        """A step's rewards, (S, E), are among those that rewards are normalised by."""
+        self.scale.update(reward, terminated | truncated)
+        return ()
 
     def cut(self, where: Tensor) -> None:
         super().cut(where)
@@ -227,6 +264,26 @@ class PPO(Agent):
 
     def _learn(self) -> dict[str, Tensor]:
         """From a full rollout to new weights."""
+        c = self.config
+        obs, *kept = self._prepared()
+        named = dict(zip(KEPT, kept, strict=True))
+        self.adam.learning_rate = self._scheduled(c.learning_rate, c.learning_rate_end)
+        clip = self._scheduled(c.clip, c.clip_end)
+        for _ in range(c.epochs):
+            for part in self.minibatches(obs, named):
+                learned = self.learn_from(part, clip)
+        if self.normalises:  # now, since within a rollout the numbers must mean the same throughout
+            self._seen()
+        return self._metrics(learned, clip)
+
+    def moved(self) -> tuple[()]:
+        """The rollout's observations are among those that observations are normalised by."""
+        self.seen.update(self.replay.obs.flatten(1, 2))
+        return ()
+
+    def prepared(self) -> tuple[Tensor, ...]:
+        """What is learned from: the observations of a full rollout as the networks see them, and `KEPT`, (S, T, E)
+        each."""
         c, rollout = self.config, self.replay
         lead = rollout.reward.shape  # (S, T, E)
         obs = self.normalised(rollout.obs.flatten(1, 2)).view(*lead, *self.spec.obs_shape)
@@ -235,15 +292,7 @@ class PPO(Agent):
         ends = rollout.terminated, rollout.truncated
         advantage = functional.gae(reward, value, next_value, *ends, gamma=c.gamma, lambda_=c.gae_lambda)
         kept = {"log_prob": log_prob, "value": value, "advantage": advantage, "target": advantage + value}
-
-        self.adam.learning_rate = self._scheduled(c.learning_rate, c.learning_rate_end)
-        clip = self._scheduled(c.clip, c.clip_end)
-        for _ in range(c.epochs):
-            for part in self.minibatches(obs, kept):
-                learned = self.learn_from(part, clip)
-        if self.normalises:  # now, since within a rollout the numbers must mean the same throughout
-            self.seen.update(rollout.obs.flatten(1, 2))
-        return self._metrics(learned, clip)
+        return obs, *(kept[name] for name in KEPT)
 
     def judged(self, obs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-probabilities of the actions of a full rollout, values, and those of what followed; (S, T, E) each.
@@ -264,7 +313,11 @@ class PPO(Agent):
             log_probs.append(policy.log_prob(part.get("drawn", part["action"])))
             values.append(self.value(part["obs"]))
         log_prob, value = (torch.cat(parts, 1).view(rollout.reward.shape) for parts in (log_probs, values))
-        return log_prob, value, rollout.next_value(lambda final: self.value(self.normalised(final)), value)
+        return (
+            log_prob,
+            value,
+            rollout.next_value(lambda final: self.value(self.normalised(final)), value, self.batches),
+        )
 
     def minibatches(self, obs: Tensor, kept: dict[str, Tensor]) -> Iterator[Minibatch]:
         """All steps once, dealt out anew."""
@@ -282,8 +335,19 @@ class PPO(Agent):
         return functional.linear_schedule(start, end, self.spec.total_steps, began)
 
     def learn_from(self, part: Minibatch, clip: float) -> GradientStep:
-        """One gradient step of every seed, each leaf of ``part`` (S, B, ...)."""
-        c, kept = self.config, part.extras
+        """One `gradient_step` of every seed, each leaf of ``part`` (S, B, ...), with all that goes with it."""
+        self.adam.advance()
+        self._names = tuple(part.extras)  # the same ones every time
+        log_ratio, gain, error, grad_norm, *made_of = self._stepped(clip, part.obs, part.action, *part.extras.values())
+        self.updates += 1
+        numbers, *rest = made_of
+        legal = rest.pop(0) if self.masked else None
+        return GradientStep(log_ratio, gain, error, grad_norm, (numbers, legal, rest[0] if rest else None))
+
+    def gradient_step(self, clip: float, obs: Tensor, acted: Tensor, *extras: Tensor) -> tuple[Tensor, ...]:
+        """From a minibatch to new weights, operations on tensors alone: what `GradientStep` has."""
+        c, kept = self.config, dict(zip(self._names, extras, strict=True))
+        part = Minibatch(obs, acted, kept)
         action, count = kept.get("drawn", part.action), kept["advantage"].shape[1]
         advantage = functional.standardised(kept["advantage"]) if c.normalise_advantage else kept["advantage"]
 
@@ -302,9 +366,10 @@ class PPO(Agent):
         for at in at_log_std:
             torch.sum(at, 1, keepdim=True, out=grads[-1])
         grad_norm = functional.clip_norm_(self.params.grad, c.max_grad_norm)
-        self.adam.step(self.params.grad)
-        self.updates += 1
-        return GradientStep(policy, log_ratio, gain, error, grad_norm)
+        self.adam.apply(self.params.grad)
+        legal = (kept["action_mask"],) if self.masked else ()
+        log_std = () if isinstance(policy, Categorical | MultiCategorical) else (policy.log_std,)
+        return log_ratio, gain, error, grad_norm, numbers, *legal, *log_std
 
     def _value_loss(self, value: Tensor, before: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         if self.config.value_clip:
@@ -314,7 +379,8 @@ class PPO(Agent):
     def _metrics(self, learned: GradientStep, clip: float) -> dict[str, Tensor]:
         """What there is to say of a gradient step, (S,) each."""
         c, log_ratio = self.config, learned.log_ratio
-        ratio, entropy, error = log_ratio.exp(), learned.policy.entropy().mean(1), learned.error.mean(1)
+        entropy = self.form.policy(*learned.made_of).entropy().mean(1)
+        ratio, error = log_ratio.exp(), learned.error.mean(1)
         return {
             "loss": c.value_weight * error - learned.gain.mean(1) - c.entropy_weight * entropy,
             "value_error": error,

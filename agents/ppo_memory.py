@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from rlbench import nn
+from rlbench.cuda.graphs import Graph
+from rlbench.policies import PolicyForm
 from rlbench.replay import Minibatch, Rollout
 from rlbench.rng import Stream, Streams
 from rlbench.types import NO_EXTRAS, Extra, Extras, Spec
@@ -31,6 +33,10 @@ class PPOWithMemory:
     normalised: Callable[[Tensor], Tensor]
     policy: Callable[..., Any]
     acted: Callable[..., Any]
+    sampled: Callable[..., tuple[Tensor, ...]]
+    numbers_to_draw_by: Callable[[], Tensor]
+    form: PolicyForm
+    _drawn: Graph
     explained: Callable[..., dict[str, Tensor]]
     _legal: Callable[[Extras], Tensor | None]
 
@@ -69,15 +75,22 @@ class PPOWithMemory:
             self.played = kept
 
     def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor | tuple[Tensor, Extras]:
-        before = self.memory if explore else self.played
-        numbers, _, after = self._step(obs, before)
-        acted = self.acted(numbers, extras, explore)
+        legal = self._legal(extras)
         if not explore:
-            self.played = after
-            return acted
-        self.memory = after
+            numbers, _, self.played = self._step(obs, self.played)
+            return self.form.action(self.policy(numbers, legal).mode)
+        before = self.memory
+        given = (obs, self.numbers_to_draw_by(), before, *(() if legal is None else (legal,)))
+        after, *drawn = self._drawn(*given)
+        self.memory = after.clone() if after.is_cuda else after  # a graph's is its own
+        acted = self.acted(*drawn)
         action, said = acted if isinstance(acted, tuple) else (acted, NO_EXTRAS)
         return action, {**said, "memory": before}
+
+    def drawn(self, obs: Tensor, u: Tensor, memory: Tensor, legal: Tensor | None = None) -> tuple[Tensor, ...]:
+        """As `PPO.drawn`, and before it what is remembered now."""
+        numbers, _, after = self._step(obs, memory)
+        return after, *self.sampled(numbers, u, legal)
 
     def _step(self, obs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the policy's network says, (S, N, numbers), the values, (S, N), and what is remembered now."""

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from rlbench import functional, nn
 from rlbench.agent import Agent, AgentConfig
-from rlbench.cuda.feed import sent
+from rlbench.cuda.feed import away, sent
+from rlbench.cuda.graphs import Graph
 from rlbench.errors import UsageError
 from rlbench.optim import RAdam
 from rlbench.replay import Minibatch, Rollout
@@ -85,6 +86,11 @@ class PQN(Agent):
         self.batches = -(-steps // config.batch_size)  # of an epoch
         self.env_steps = 0
         self._newest_q: Tensor | None = None  # (S, B, A) of the newest minibatch, for diagnostics
+        by_hand = getattr(self.q_net, "by_hand", False)  # what a module of somebody else's does, no graph may hold
+        self._explored, self._returns, self._stepped = (
+            Graph(function, spec.device, possible=by_hand)
+            for function in (self.explored, self.returned, self.gradient_step)
+        )
 
     @classmethod
     def wanted(cls, config: PQNConfig) -> tuple[str, ...]:
@@ -105,6 +111,10 @@ class PQN(Agent):
 
     def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor:
         legal = extras["action_mask"] if self.masked else None  # (S, E, A)
+        if explore and away(obs.device):
+            numbers = self.explore.uniform(self.spec.num_envs)  # (S, E)
+            (chosen,) = self._explored(self.epsilon, obs, numbers, *(() if legal is None else (legal,)))
+            return chosen.clone()  # a graph's is its own
         with torch.inference_mode():
             greedy = functional.legal_q(self.q_net.forward(obs), legal).argmax(-1)  # (S, E)
         if not explore:
@@ -116,6 +126,17 @@ class PQN(Agent):
         any_legal = np.ones(self.num_actions, bool) if legal is None else legal.cpu().numpy()
         random = functional.nth_legal(u / epsilon, any_legal)  # u below epsilon is uniform there
         return torch.where(sent(exploring, obs.device), sent(random, obs.device), greedy)
+
+    def explored(self, epsilon: float, obs: Tensor, u: Tensor, legal: Tensor | None = None) -> tuple[Tensor]:
+        """What `act` does, as operations on a device alone: ``u`` is (S, E), ``legal`` (S, E, A)."""
+        greedy = functional.legal_q(self.q_net.forward(obs), legal).argmax(-1)  # (S, E)
+        if legal is None:
+            random = (u / epsilon * self.num_actions).long().clamp(max=self.num_actions - 1)
+        else:
+            count = legal.sum(-1)
+            nth = torch.minimum((u / epsilon * count).long(), count - 1)  # counted from 0
+            random = (legal.cumsum(-1) > nth.unsqueeze(-1)).byte().argmax(-1)
+        return (torch.where(u < epsilon, random, greedy),)
 
     def observe(self, transition: Transition) -> None:
         if self.masked:
@@ -139,11 +160,15 @@ class PQN(Agent):
             self.radam.learning_rate = functional.linear_schedule(
                 c.learning_rate, c.learning_rate_end, self.spec.total_steps, began
             )
-        target = self.returns()
+        (target,) = self._returns()
         for _ in range(c.epochs):
             for part in rollout.minibatches(self.batches, self.order, target=target):
                 metrics = self.learn_from(part)
         return metrics
+
+    def returned(self) -> tuple[Tensor]:
+        """`returns`, for a graph."""
+        return (self.returns(),)
 
     def returns(self) -> Tensor:
         """(S, T, E): what the values of the rollout's steps are to become, Q(lambda) by the weights as they are.
@@ -154,28 +179,35 @@ class PQN(Agent):
         lead = rollout.reward.shape  # (S, T, E)
         next_obs = rollout.next_obs().flatten(1, 2)  # (S, T * E, *O)
         legal = rollout.extras["next_legal"].flatten(1, 2) if self.masked else None
+        masks = [None] * self.batches if legal is None else legal.tensor_split(self.batches, 1)
         values = []
-        for at in torch.arange(next_obs.shape[1]).tensor_split(self.batches):  # images take much memory on the way
-            part = slice(int(at[0]), int(at[-1]) + 1)
-            q = functional.legal_q(self.q_net.forward(next_obs[:, part]), None if legal is None else legal[:, part])
+        for part, mask in zip(next_obs.tensor_split(self.batches, 1), masks, strict=True):  # images take much memory
+            q = functional.legal_q(self.q_net.forward(part), mask)
             values.append(functional.max_value(q))
         next_value = torch.cat(values, 1).view(lead)
         ends = rollout.terminated, rollout.truncated
         return functional.lambda_return(rollout.reward, next_value, *ends, gamma=c.gamma, lambda_=c.q_lambda)
 
     def learn_from(self, part: Minibatch) -> dict[str, Tensor]:
-        """One gradient step of every seed, each leaf of ``part`` (S, B, ...)."""
-        q_all, pull = nn.vjp(self.q_net, part.obs)  # (S, B, A), and the way back from dloss/dq to the parameters
-        action = part.action.unsqueeze(-1)  # (S, B, 1)
+        """One `gradient_step` of every seed, each leaf of ``part`` (S, B, ...), with all that goes with it."""
+        self.radam.advance()
+        loss, q_value, grad_norm, self._newest_q = self._stepped(part.obs, part.action, part.extras["target"])
+        self.updates += 1
+        metrics = {"loss": loss, "q_value": q_value, "grad_norm": grad_norm}  # (S,) each
+        return {name: x.clone() for name, x in metrics.items()} if loss.is_cuda else metrics  # a graph's are its own
+
+    def gradient_step(self, obs: Tensor, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """From a minibatch to new weights, operations on tensors alone: loss, mean value, norm (S,); values
+        (S, B, A)."""
+        q_all, pull = nn.vjp(self.q_net, obs)  # (S, B, A), and the way back from dloss/dq to the parameters
+        action = action.unsqueeze(-1)  # (S, B, 1)
         q_values = q_all.gather(-1, action).squeeze(-1)  # (S, B)
-        loss, slope = functional.squared_loss(q_values - part.extras["target"])  # (S, B) both
+        loss, slope = functional.squared_loss(q_values - target)  # (S, B) both
         upstream = torch.zeros_like(q_all).scatter_(-1, action, slope.unsqueeze(-1) / q_all.shape[1])
         pull(upstream, self.params.grads)  # of the mean over the minibatch, each seed its own
         grad_norm = functional.clip_norm_(self.params.grad, self.config.max_grad_norm)
-        self.radam.step(self.params.grad)
-        self.updates += 1
-        self._newest_q = q_all
-        return {"loss": loss.mean(1), "q_value": q_values.mean(1), "grad_norm": grad_norm}  # (S,) each
+        self.radam.apply(self.params.grad)
+        return loss.mean(1), q_values.mean(1), grad_norm, q_all
 
     def state_dict(self) -> dict[str, Any]:
         return {

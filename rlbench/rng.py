@@ -193,6 +193,22 @@ class Stream:
         return torch.cat([pcg.uniform_on(self.device, part, BLOCK) for part in parts])
 
 
+class Drawn(Stream):
+    """Numbers that a stream gave, to be drawn by as from the stream itself: for a function that is run as a graph, and
+    may not move a stream on.
+
+    Args:
+        u: (S, n), from `Stream.uniform`.
+    """
+
+    def __init__(self, u: Tensor) -> None:
+        self._given, self.position = u, 0
+
+    def uniform(self, n: int) -> Tensor:
+        self.position += n
+        return self._given[:, self.position - n : self.position]
+
+
 def as_normal(u: Tensor, *shape: int) -> Tensor:
     """Uniform numbers (S, n) as normal ones: see `Stream.normal`."""
     return (torch.erfinv(2 * u.clamp(min=2.0**-53) - 1) * math.sqrt(2)).float().view(-1, *shape)

@@ -45,7 +45,7 @@ BLIND = (
     Blind(
         Mutant(
             "returns-once-more", "pqn", "the rollout's steps are put beside the returns of the step before", "RLMutation: M", "observed-reward",
-            (Edit("        target = self.returns()\n", "        target = self.returns().roll(1, 1)\n"),),
+            (Edit("        return (self.returns(),)\n", "        return (self.returns().roll(1, 1),)\n"),),
         ),
         "each step learns what the step before it was worth",
         "observed-reward",

@@ -72,7 +72,7 @@ BLIND = (
     Blind(
         Mutant(
             "clips-stored-action", "ppo", "keeps the action as it was clipped to the bounds, not as it was drawn", "classic", "aimed-actions",
-            (Edit('return (action, {"drawn": drawn}) if', 'return (action, {"drawn": drawn.clamp(-1, 1)}) if'),),
+            (Edit('else (action, {"drawn": drawn})', 'else (action, {"drawn": drawn.clamp(-1, 1)})'),),
         ),
         "chances are those of actions that were not drawn: the ratio is off at the bounds",
         "",

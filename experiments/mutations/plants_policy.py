@@ -14,7 +14,7 @@ PPO = (
         "no-terminal", "ppo", "bootstraps through a termination",
         "Nikanjam: missing terminal state; RLMutation: MTS", "termination",
         (
-            Edit("rollout.next_value(lambda final: self.value(self.normalised(final)), value)", "self.value(self.normalised(rollout.next_obs().flatten(1, 2))).view(value.shape)"),
+            Edit("rollout.next_value(lambda final: self.value(self.normalised(final)), value, self.batches)", "self.value(self.normalised(rollout.next_obs().flatten(1, 2))).view(value.shape)"),
             Edit(_GAE, "        ends = torch.zeros_like(ends[0]), ends[0] | ends[1]\n" + _GAE),
         ),
     ),
@@ -60,17 +60,17 @@ PPO = (
     ),
     Mutant(
         "never-explores", "ppo", "acts by the likeliest action while exploring", "Nikanjam: missing exploration", "explores",
-        (Edit("drawn = policy.sample(self.draws) if explore else policy.mode", "drawn = policy.mode"),),
+        (Edit("drawn = policy.sample(Drawn(u))", "drawn = policy.mode"),),
     ),
     Mutant(
         "greedy-draws", "ppo", "acts by chance where it should be greedy", "Nikanjam: wrong output", "greedy-is-fixed",
-        (Edit("drawn = policy.sample(self.draws) if explore else policy.mode", "drawn = policy.sample(self.draws)"),),
+        (Edit("self.policy(self.policy_net.forward(self.normalised(obs)), legal).mode", "self.policy(self.policy_net.forward(self.normalised(obs)), legal).sample(self.draws)"),),
     ),
     Mutant(
         "greedy-normalises", "ppo", "evaluations move the moments that observations are normalised by", "classic", "evaluation",
-        (Edit("        return self.acted(self.policy_net.forward(self.normalised(obs)), extras, explore)\n", """        if self.normalises and not explore:
+        (Edit("        if not explore:\n", """        if self.normalises and not explore:
             self.seen.update(obs)
-        return self.acted(self.policy_net.forward(self.normalised(obs)), extras, explore)
+        if not explore:
 """),),
         {"normalise_obs": True},
     ),

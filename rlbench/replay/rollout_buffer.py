@@ -238,8 +238,8 @@ class Rollout:
             finals.clear()
 
     def next_obs(self) -> Tensor:
-        """(S, T, E, *O): what every step truly led to, also at an episode's end. A copy as large as `obs`, or on a device
-        where they lie: do not write to it."""
+        """(S, T, E, *O): what every step truly led to, also at an episode's end. A copy as large as `obs`;
+        on a device no copy: do not write to it."""
         if self._after is not None:
             return self._after
         self._settle()

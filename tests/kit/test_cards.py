@@ -48,6 +48,15 @@ def test_what_a_graph_gives_is_its_own() -> None:
     assert [float(x) for x in given] == [1, 2, 5, 5, 5]
 
 
+def test_a_copy_that_might_have_been_a_view_is_made_again() -> None:
+    held = torch.zeros(2, 3, dtype=torch.float64)
+    with torch.inference_mode():
+        graph = Recorded(lambda: (held.float(), held.mT.reshape(-1), held.mT.contiguous()), CPU)
+        for i in range(5):
+            held.fill_(i)
+            assert all((x == i).all() for x in graph())
+
+
 ASKING: dict[str, Callable[[Tensor], Any]] = {
     "item": lambda x: x.sum().item(),
     "float": lambda x: float(x.sum()),
