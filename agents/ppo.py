@@ -24,7 +24,7 @@ from rlbench.errors import UsageError
 from rlbench.optim import Adam
 from rlbench.policies import Policy, PolicyForm
 from rlbench.replay import Minibatch, Rollout
-from rlbench.rng import Drawn, Stream, Streams
+from rlbench.rng import Handed, Stream, Streams
 from rlbench.types import NO_EXTRAS, Extra, Extras, Spec, Transition
 
 WayBack = Callable[[Tensor, Sequence[Tensor]], None]  # of the gradient at an output, to those of the parameters
@@ -226,7 +226,7 @@ class PPO(Agent):
     def sampled(self, numbers: Tensor, u: Tensor, legal: Tensor | None) -> tuple[Tensor, ...]:
         """Likewise, of what the policy's network says, (S, E, numbers)."""
         policy = self.policy(numbers, legal)
-        drawn = policy.sample(Drawn(u))
+        drawn = policy.sample(Handed(u))
         action = self.form.action(drawn)
         return (action,) if self.chosen else (action, drawn)
 

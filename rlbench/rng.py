@@ -193,7 +193,7 @@ class Stream:
         return torch.cat([pcg.uniform_on(self.device, part, BLOCK) for part in parts])
 
 
-class Drawn(Stream):
+class Handed(Stream):
     """Numbers that a stream gave, to be drawn by as from the stream itself: for a function that is run as a graph, and
     may not move a stream on.
 

@@ -60,7 +60,7 @@ PPO = (
     ),
     Mutant(
         "never-explores", "ppo", "acts by the likeliest action while exploring", "Nikanjam: missing exploration", "explores",
-        (Edit("drawn = policy.sample(Drawn(u))", "drawn = policy.mode"),),
+        (Edit("drawn = policy.sample(Handed(u))", "drawn = policy.mode"),),
     ),
     Mutant(
         "greedy-draws", "ppo", "acts by chance where it should be greedy", "Nikanjam: wrong output", "greedy-is-fixed",

@@ -21,7 +21,7 @@ PQN = (
     ),
     Mutant(
         "mask-in-target", "pqn", "counts on forbidden actions in the returns", "classic", "masked-values",
-        (Edit("None if legal is None else legal[:, part])", "None)"),),
+        (Edit("functional.legal_q(self.q_net.forward(part), mask)", "functional.legal_q(self.q_net.forward(part), None)"),),
     ),
 )  # fmt: skip
 

@@ -15,7 +15,14 @@ from rlbench.replay import rollout_buffer as rollouts
 from rlbench.rng import Streams
 from rlbench.types import Extra, Spec
 
-SMALL: dict[str, Any] = {"hidden": (8,), "rollout_steps": 6, "batch_size": 4, "epochs": 2, "learning_rate_end": 1e-5}
+SMALL: dict[str, Any] = {
+    "hidden": (8,),
+    "rollout_steps": 6,
+    "batch_size": 4,
+    "epochs": 2,
+    "learning_rate": 3e-3,
+    "learning_rate_end": 1e-5,
+}
 PPO = {**SMALL, "normalise_obs": True, "normalise_rewards": True, "clip_end": 0.05, "value_clip": 0.3}
 MASK = {"action_mask": Extra((3,), torch.bool)}
 CONTINUOUS: dict[str, Any] = {
