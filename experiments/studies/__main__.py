@@ -1,17 +1,18 @@
-"""``python -m rlbench.experiments.studies coverage|planted``: test the statistics where the truth is known."""
+"""``python -m rlbench.experiments.studies cards|coverage|planted``: what can be known beforehand."""
 
 import click
 
+from .cards import cards
 from .coverage import coverage
 from .planted import planted
 
 
 @click.group()
 def studies() -> None:
-    """Put the statistics to the test, where the truth is known."""
+    """Put the statistics to the test where the truth is known, and large runs on paper."""
 
 
-for command in (coverage, planted):
+for command in (cards, coverage, planted):
     studies.add_command(command)
 
 if __name__ == "__main__":

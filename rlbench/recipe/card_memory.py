@@ -72,7 +72,9 @@ def _passing(agent: Agent, spec: Spec, hyper: Mapping[str, Any]) -> int:
     obs = math.prod(spec.obs_shape) if spec.num_obs is None else 1
     width += obs * (2 if any(len(shape) > 3 for shape in shapes) else 1)  # convolutions give less than a picture holds
     rows = max(hyper.get("batch_size") or 0, spec.num_envs)
-    return 4 * rows * (hyper.get("sequence_length") or 1) * width * AT_ONCE
+    remembers = hyper.get("memory") not in (None, "none")  # then rows are sequences of steps
+    steps = (hyper.get("burn_in") or 0) + (hyper.get("sequence_length") or 1) if remembers else 1
+    return 4 * rows * steps * width * AT_ONCE
 
 
 def check_cards(

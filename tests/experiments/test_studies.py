@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from rlbench.experiments.studies.__main__ import studies
+from rlbench.experiments.studies.cards import bytes_of, recorded
 from rlbench.experiments.studies.coverage import rows
 from rlbench.experiments.studies.planted import experiment
 
@@ -38,3 +39,25 @@ def test_experiments_find_what_is_planted() -> None:
     close = experiment({"A": pool["A"] + 0.5}, pool, ("A",), 10, 5)
     assert 40 < close.needed < 110
     assert close.guesses
+
+
+def test_many_cards_are_reckoned_from_the_tensors_of_agents() -> None:
+    arguments = ["cards", "--cards", "4", "--seeds", "1000", "--total-steps", "1000000", "--episodes", "300"]
+    result = CliRunner().invoke(studies, arguments)
+    assert result.exit_code == 0, result.output
+    assert "1,000 seeds on 4 cards, 250 each" in result.output
+    assert "688,804 env steps/s; 1.0 billion steps take 0.4 h" in result.output
+    assert "episodes.csv: 5 million rows" in result.output
+    of = bytes_of("dqn", {"hidden": [64, 64], "batch_size": 64, "capacity": 1_000, "layer_norm": False})
+    params = 4 * 64 + 64 + 64 * 64 + 64 + 64 * 2 + 2
+    assert of.params == 2 * params
+    assert of.networks >= 4 * 5 * params  # online, target, gradients and two moments
+    assert of.replay == 1_000 * 48
+    assert bytes_of("dqn", {"hidden": [64, 64], "capacity": 2_000}).replay == 2 * of.replay
+
+
+def test_what_the_record_costs_is_measured() -> None:
+    seconds, table, journal = recorded(3, 40, 60)
+    assert seconds > 0
+    assert 15 < table < 80
+    assert 40 < journal < 40 + 120  # a byte for each action, a head and two checksums, and a share of the first line

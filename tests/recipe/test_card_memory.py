@@ -57,6 +57,9 @@ def test_the_need_of_learners_is_counted_from_their_tensors() -> None:
     assert need.networks <= 3 * 4 * params * 8 + 2 * MIB  # numbers drawn ahead, among others
     assert need.passing == 3 * 4 * 64 * (2 * (64 + 64 + 2) + 4) * card_memory.AT_ONCE
     assert need.seeds == 3
+    steps = {"batch_size": 64, "sequence_length": 10, "burn_in": 5}
+    assert card_need(agent, agent.spec, 3, CPU, {**steps, "memory": "none"}).passing == need.passing
+    assert card_need(agent, agent.spec, 3, CPU, {**steps, "memory": "gru"}).passing == 15 * need.passing
     assert need.of(6).networks == 2 * need.networks
     assert need.whole == need.networks + need.replay + need.passing
     nowhere = card_need(agent, agent.spec, 3, ZERO, {"batch_size": 64})
