@@ -142,9 +142,10 @@ def within_memory(
     try:
         agent, streams = made(seeds)
     except (MemoryError, RuntimeError, RlbenchError) as e:
-        if not _out_of_memory(e):
+        buffer = _too_large_a_buffer(e)
+        if buffer is None and not _out_of_memory(e):
             raise
-        if (buffer := _too_large_a_buffer(e)) and buffer.on_card is not None:
+        if buffer and buffer.on_card is not None:
             raise _buffer_beyond_card(buffer, len(seeds), recipe) from e
         if train and buffer:  # all of it, though it may never be full
             check_memory(Need(train, buffer.nbytes * train // len(seeds), 0, 0, buffer.capacity), recipe)

@@ -17,8 +17,9 @@ import rlbench as package
 from rlbench.errors import NoMemory, UsageError
 from rlbench.process.resources import GIB, free_disk, free_memory
 from rlbench.recipe import Recipe, memory
+from rlbench.recipe.build import build
 from rlbench.recipe.memory import Need, NoRoom, check_disk, check_memory, need_of
-from rlbench.replay import Replay
+from rlbench.replay import Replay, arrays, ring
 from rlbench.rng import Streams
 
 MIB = 2**20
@@ -254,3 +255,27 @@ def test_an_allocation_that_fails_is_one_line(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="there is not enough memory"):
         package.train("CartPole-v1", agent=Greedy, seeds=1, total_steps=10, out=tmp_path / "greedy")
+
+
+def test_a_buffer_too_large_for_a_card_is_one_line_that_says_what_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = 50_000 * 48
+    monkeypatch.setattr(ring, "free_there", lambda device: 3 * each)
+    made = recipe(seeds=4, replay="device", device="cpu", workers=1)
+    with pytest.raises(UsageError) as e:
+        package.train(recipe=made, out=tmp_path / "run")
+    assert str(e.value) == (
+        'replay = "device": the replay buffer of 4 seeds needs 9.2 MiB of the card\'s memory, and 6.9 MiB of it are '
+        "free. What fits: --seeds 2, or --set dqn.capacity=35000, or --set replay=host."
+    )
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(arrays, "free_there", lambda device: 3 * each)
+    for less in ({"seeds": 2}, {"hyper": {"capacity": 35_000}}, {"replay": "host"}, {"replay": "auto"}):
+        other = made.replace(**less)
+        built: Any = build(other, other.seed_numbers, "cpu", train=other.seeds).agent
+        assert built.replay.on_device == (other.replay == "device")
+
+
+def test_a_place_for_buffers_that_is_none_is_a_mistake() -> None:
+    assert "replay" in mistake(*CARTPOLE, "--set", "replay=gpu")
