@@ -172,6 +172,19 @@ class ActionCodec(NamedTuple):
         """Whether the numbers of an action are indices."""
         return self.discrete or self.sizes is not None
 
+    @property
+    def packed(self) -> np.dtype[Any]:
+        """How an action is kept: indices in as few bytes as their range needs, a Box's numbers as the space has
+        them."""
+        if not self.counts:
+            return np.dtype(self.dtype)
+        starts, sizes = ((self.start,), (self.n,)) if self.sizes is None else (self.starts, self.sizes)
+        first, last = min(starts), max(start + n - 1 for start, n in zip(starts, sizes, strict=True))
+        for name in ("u1", "<i2", "<i4"):
+            if np.iinfo(name).min <= first and last <= np.iinfo(name).max:
+                return np.dtype(name)
+        return np.dtype("<i8")
+
     def decode(self, actions: torch.Tensor) -> Sequence[Any]:
         """The (S, E, ...) tensor as a list of S*E actions to keep: an int each, or an array of ``dtype``.
 

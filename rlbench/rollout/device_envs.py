@@ -295,7 +295,7 @@ class DeviceEnvs:
         self._stand()
         ended = torch.zeros_like(self._moving)
         count = sent(self.ledger.clock - self.ledger.began, self.device)
-        for t, action in enumerate(sent(self.ledger.under_way(), self.device)):
+        for t, action in enumerate(sent(self.ledger.aligned(), self.device)):
             due = count > t
             state, reward, terminated = self.world.step(self._state, action, self._ready.draw(self._clock))
             self._state.copy_(torch.where(due.unsqueeze(1), state, self._state))

@@ -34,7 +34,7 @@ class Episode(NamedTuple):
     episode_length: int
     terminated: bool
     reset_seed: int
-    actions: list[Any]  # as the environment took them
+    actions: Sequence[Any] | np.ndarray  # as the environment took them
     late: int = 0  # vector steps that have been taken since it ended
 
 

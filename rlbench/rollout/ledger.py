@@ -1,6 +1,5 @@
 """What the host knows of copies that are stepped on a device: which episodes they are in, and what was done in them."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,18 +31,18 @@ class Ledger:
 
     def __init__(self, seeds: Sequence[int], num_envs: int, stream: str, codec: ActionCodec) -> None:
         self.seeds, self.num_envs, self.stream, self._codec = tuple(seeds), num_envs, stream, codec
-        self._width = math.prod(codec.shape)  # 1 of an index
         n = len(self.seeds) * num_envs
         self.numbers, self.running = np.zeros(n, np.int64), np.ones(n, np.bool_)
         self.clock, self.began = 0, np.zeros(n, np.int64)
         self._read = 0  # steps that have been read
-        self._kept: list[tuple[int, np.ndarray]] = []  # (the clock before its first step, actions (steps, n, width))
+        # What was done in the newest of them, each copy's in a row, (n, room, *action_shape), from the clock _first on.
+        self._done = np.empty((n, 0, *codec.shape), codec.packed)
+        self._first = 0
 
     def begin_all(self, episode: int) -> None:
         """All copies begin their episode number ``episode``."""
         self.numbers[:], self.running[:], self.began[:] = episode, True, 0
-        self.clock = self._read = 0
-        self._kept = []
+        self.clock = self._read = self._first = 0
 
     def skip(self, copies: np.ndarray) -> None:
         """The copies where (n,) bool is True begin their next episode now, and the one under way never was."""
@@ -65,69 +64,67 @@ class Ledger:
             The episodes that ended in it, in the order in which they did.
         """
         first, self._read = self._read, self._read + len(rows)
-        self._kept.append((first, rows[..., :-2]))
-        finished = [self._episode(i, first + t + 1, rows[t, i]) for t, i in np.argwhere(rows[..., -2] != 0).tolist()]
-        oldest = min(self.began[self.running].tolist(), default=self._read)
-        while self._kept and self._kept[0][0] + len(self._kept[0][1]) <= oldest:
-            del self._kept[0]
-        return finished
+        self._keep(rows[..., :-2].swapaxes(0, 1))
+        ends = np.argwhere(rows[..., -2] != 0).tolist()
+        return [self._episode(i, first + t + 1, *rows[t, i, -2:].tolist()) for t, i in ends]
 
-    def _episode(self, i: int, end: int, row: np.ndarray) -> Episode:
+    def _keep(self, taken: np.ndarray) -> None:
+        """Add what was done in the steps that lead to ``_read``, (n, steps, width), as the agent gave it."""
+        n, steps, _ = taken.shape
+        before = self._read - steps
+        if self._read - self._first > self._done.shape[1]:  # make room: what still matters moves to the front
+            oldest = min(self.began[self.running].tolist(), default=before)
+            held = self._done[:, oldest - self._first : before - self._first]
+            room = max(self._done.shape[1], 2 * (self._read - oldest))
+            moved = np.empty((n, room, *held.shape[2:]), held.dtype)
+            moved[:, : held.shape[1]] = held
+            self._done, self._first = moved, oldest
+        start = self._codec.start if self._codec.discrete else 0
+        place = self._done[:, before - self._first : self._read - self._first]
+        place[:] = (taken + start).reshape(place.shape)
+
+    def _episode(self, i: int, end: int, how: float, total: float) -> Episode:
         """The episode of copy ``i``, which ended when the clock stood at ``end``; its next one is under way then."""
-        taken, number = self._done(i, end), int(self.numbers[i])
+        began, number = int(self.began[i]), int(self.numbers[i])
+        taken = self._done[i, began - self._first : end - self._first].copy()
         self.numbers[i], self.began[i] = number + 1, end
-        return Episode(
-            *divmod(i, self.num_envs),
-            number,
-            float(row[-1]),
-            len(taken),
-            int(row[-2]) >= TERMINATED,
-            self._reset_seed(i, number),
-            list(self._codec.decode(torch.from_numpy(taken))),
-            self.clock - end,
-        )
+        s, e = divmod(i, self.num_envs)
+        reset_seed = rng.episode_seed(self.seeds[s], self.stream, e, number)
+        over, late = how >= TERMINATED, self.clock - end
+        return Episode(s, e, number, total, end - began, over, reset_seed, taken, late)
 
-    def _done(self, i: int, end: int) -> np.ndarray:
-        """The actions of copy ``i`` since its episode began, (steps, *action_shape), as the agent gave them."""
-        first, none = int(self.began[i]), np.zeros((0, self._width))
-        parts = [rows[max(first - at, 0) : max(end - at, 0), i] for at, rows in self._kept]
-        return self._given(np.concatenate([none, *parts]))
+    def under_way(self) -> list[np.ndarray]:
+        """What each copy has done in its episode under way, (steps, *action_shape), as its environment takes it;
+        nothing of those that stand still, whose episodes nobody goes on with."""
+        end = self._read - self._first
+        begins = np.where(self.running, self.began - self._first, end).tolist()
+        return [self._done[i, begin:end] for i, begin in enumerate(begins)]
 
-    def _given(self, taken: np.ndarray) -> np.ndarray:
-        """Numbers of a page, (..., width), as actions, (..., *action_shape)."""
-        if self._codec.discrete:
-            return taken[..., 0].astype(np.int64)
-        return taken.reshape(*taken.shape[:-1], *self._codec.shape).astype(np.float32)
-
-    def under_way(self) -> np.ndarray:
-        """What all copies did in their episodes under way, (T, n, *action_shape), each from its first step on."""
-        longest = int((self._read - self.began).max(initial=0))
-        whole = np.zeros((longest, len(self.began), self._width))
-        for at, rows in self._kept:
-            for t, row in enumerate(rows, at):
-                mine = np.flatnonzero(self.began <= t)
-                whole[t - self.began[mine], mine] = row[mine]
-        return self._given(whole)
+    def aligned(self) -> np.ndarray:
+        """Likewise of all, as agents give it: (T, n, *action_shape), each from its first step on."""
+        done = self.under_way()
+        dtype = np.int64 if self._codec.discrete else np.float32
+        whole = np.zeros((max(map(len, done), default=0), len(done), *self._codec.shape), dtype)
+        for i, taken in enumerate(done):
+            whole[: len(taken), i] = taken.astype(dtype) - (self._codec.start if self._codec.discrete else 0)
+        return whole
 
     def state_dict(self) -> dict[str, Any]:
         """As `restore_envs.state_of` has it, without the observations."""
         lead = (len(self.seeds), self.num_envs)
         dtype = torch.int64 if self._codec.counts else torch.float32
-        done = [self._codec.decode(torch.from_numpy(self._done(i, self._read))) for i in range(len(self.numbers))]
         return {
             "episodes": torch.from_numpy(self.numbers.reshape(lead).copy()),
             "running": torch.from_numpy(self.running.reshape(lead).copy()),
-            "actions": [torch.tensor(np.array(list(actions)), dtype=dtype) for actions in done],
+            "actions": [torch.from_numpy(taken.copy()).to(dtype) for taken in self.under_way()],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Stand where `state_dict` was asked for; all that was done in the episodes under way has been read."""
         self.numbers[:], self.running[:] = state["episodes"].flatten().numpy(), state["running"].flatten().numpy()
-        taken = [actions.numpy() - (self._codec.start if self._codec.discrete else 0) for actions in state["actions"]]
-        steps = np.array([len(actions) for actions in taken])
+        steps = np.array([len(actions) for actions in state["actions"]])
         self.clock = self._read = int(steps.max(initial=0))
-        self.began[:] = self.clock - steps
-        rows = np.zeros((self.clock, len(taken), self._width))
-        for i, actions in enumerate(taken):
-            rows[self.clock - len(actions) :, i] = actions.reshape(len(actions), self._width)
-        self._kept = [(0, rows)]
+        self.began[:], self._first = self.clock - steps, 0
+        self._done = np.zeros((len(steps), self.clock, *self._codec.shape), self._done.dtype)
+        for mine, actions in zip(self._done, state["actions"], strict=True):
+            mine[self.clock - len(actions) :] = actions.numpy()

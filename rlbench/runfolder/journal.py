@@ -74,7 +74,7 @@ class Journal:
 
     def __init__(self, folder: Path, seeds: Sequence[int], codec: ActionCodec) -> None:
         self.folder, self.seeds = folder, list(seeds)
-        self._dtype = action_dtype(codec)
+        self._dtype = codec.packed
         self._bytes = codec.discrete and self._dtype == np.uint8  # Python's own way is ten times as fast
         shape = () if codec.discrete else codec.shape
         about = {"rlbench": "journal", "format": FORMAT, "dtype": self._dtype.str, "shape": list(shape)}
@@ -116,18 +116,6 @@ class Journal:
         """Length of each file in bytes, after a flush: what a resumed run cuts them back to."""
         self.flush()
         return {f"{FOLDER}/{path.name}": path.stat().st_size for path in files(self.folder)}
-
-
-def action_dtype(codec: ActionCodec) -> np.dtype[Any]:
-    """How an action is kept: indices in as few bytes as their range needs, a Box's numbers as the space has them."""
-    if not codec.counts:
-        return np.dtype(codec.dtype)
-    starts, sizes = ((codec.start,), (codec.n,)) if codec.sizes is None else (codec.starts, codec.sizes)
-    first, last = min(starts), max(start + n - 1 for start, n in zip(starts, sizes, strict=True))
-    for name in ("u1", "<i2", "<i4"):
-        if np.iinfo(name).min <= first and last <= np.iinfo(name).max:
-            return np.dtype(name)
-    return np.dtype("<i8")
 
 
 def cut_back(folder: Path, sizes: dict[str, int]) -> None:

@@ -18,7 +18,6 @@ from rlbench.border.spaces import action_codec
 from rlbench.errors import AgentError
 from rlbench.replay import Rollout
 from rlbench.rng import Streams
-from rlbench.runfolder.journal import action_dtype
 
 PAIR = spaces.MultiDiscrete([3, 2], start=[5, -1])
 MATRIX = spaces.MultiDiscrete([[2, 3], [4, 1]], start=[[0, 1], [-2, 7]], dtype=np.int32)
@@ -132,11 +131,11 @@ def test_replay_and_rollouts_give_back_indices() -> None:
 
 
 def test_a_journal_keeps_them_in_few_bytes() -> None:
-    kinds = [action_dtype(action_codec(space, "test")).str for space in (PAIR, MATRIX, SWITCHES)]
+    kinds = [action_codec(space, "test").packed.str for space in (PAIR, MATRIX, SWITCHES)]
     assert kinds == ["<i2", "<i2", "|u1"]
-    assert action_dtype(action_codec(spaces.MultiDiscrete([256, 2]), "test")) == np.uint8
-    assert action_dtype(action_codec(spaces.MultiDiscrete([257, 2]), "test")).str == "<i2"
-    assert action_dtype(action_codec(spaces.MultiDiscrete([2**20 - 2, 2]), "test")).str == "<i4"
+    assert action_codec(spaces.MultiDiscrete([256, 2]), "test").packed == np.uint8
+    assert action_codec(spaces.MultiDiscrete([257, 2]), "test").packed.str == "<i2"
+    assert action_codec(spaces.MultiDiscrete([2**20 - 2, 2]), "test").packed.str == "<i4"
 
 
 @pytest.mark.parametrize(

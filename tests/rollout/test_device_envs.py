@@ -330,3 +330,19 @@ def test_a_run_of_an_earlier_version_stays_with_gymnasiums(tmp_path: Path) -> No
     assert settled(small("CartPole-v1"), maker, on_card=False).envs_on == "host"
     other = env_maker("MountainCarContinuous-v0")
     assert settled(small("MountainCarContinuous-v0", "ppo"), other, on_card=True).envs_on == "host"
+
+
+def test_what_was_done_is_kept_as_long_as_it_matters() -> None:
+    """Long after the room for it was full, and beside copies that stand still."""
+    envs = made("CartPole-v1", (3, 4), page=3, limit=500)
+    envs.reset()
+    envs.stop(0, 1)
+    taken = actions(envs, 700)
+    _, ended = played(envs, taken)
+    assert len(ended) > 40
+    for t, episode in ended:
+        done = [int(action[episode.seed, episode.env]) for action in taken[t + 1 - episode.episode_length : t + 1]]
+        assert episode.actions.tolist() == done  # type: ignore[union-attr]
+    lengths = [len(x) for x in envs.state_dict()["actions"]]
+    assert lengths[1] == 0
+    assert max(lengths) < 200
