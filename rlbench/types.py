@@ -50,6 +50,7 @@ class Spec(NamedTuple):
     extras: Mapping[str, Extra] = MappingProxyType({})  # of what `Agent.wants`: that which this environment says
     action_sizes: tuple[int, ...] | None = None
     time_limit: int | None = None  # steps after which an episode is cut at the latest; None: not known
+    precision: str = "float32"  # in which networks of images multiply: that, or bf16
     replay: str = "auto"  # where `Replay` lies: host, device, or auto, on a card with room for it; the same batches
 
     @property

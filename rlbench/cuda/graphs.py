@@ -2,15 +2,11 @@
 
 Small networks leave a card idle between one operation and the next: launching costs the host several microseconds,
 computing costs the card fewer. CUDA records what a function launches, and then replays all of it with one call.
-
-The same functions are what `torch.compile` is given where that is asked for, on a CPU as well.
 """
 
-import contextlib
-import contextvars
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,18 +20,7 @@ SHAPES = 4  # of which there are graphs of one function; what comes in others is
 Recordable = Callable[..., Sequence[Tensor]]
 Shapes = tuple[tuple[torch.Size, torch.dtype], ...]
 
-_compiling = contextvars.ContextVar("compiling", default=False)
 _recordings: "weakref.WeakSet[_Recording]" = weakref.WeakSet()  # all there are
-
-
-@contextlib.contextmanager
-def compiled(asked: bool = True) -> Iterator[None]:
-    """Context in which every `Graph` that is made puts its function through `torch.compile`, if that is ``asked``."""
-    before = _compiling.set(asked)
-    try:
-        yield
-    finally:
-        _compiling.reset(before)
 
 
 class Graph:
@@ -58,8 +43,6 @@ class Graph:
         self.function = function
         self._device = device
         self._possible = possible and device.type == "cuda"
-        self._compiled = possible and _compiling.get()
-        self._run: Recordable = torch.compile(function, dynamic=False) if self._compiled else function
         self._calls: dict[Shapes, int] = {}
         self._given: dict[Shapes, Sequence[Tensor]] = {}  # what the newest call without a graph gave
         self._made: dict[Shapes, _Recording] = {}
@@ -67,7 +50,7 @@ class Graph:
     def __call__(self, *inputs: Tensor | float) -> Sequence[Tensor]:
         """What the function gives. On a card these tensors hold it until the next call."""
         if not self._possible:
-            return self.function(*inputs) if not self._compiled else self._run(*self._tensors(inputs))
+            return self.function(*inputs)
         key = tuple((x.shape, x.dtype) if isinstance(x, Tensor) else _NUMBER for x in inputs)
         recording = self._made.get(key)
         if recording is not None:
@@ -75,17 +58,17 @@ class Graph:
         calls = self._calls[key] = self._calls.get(key, 0) + 1
         given = self._tensors(inputs)
         if calls <= EAGER or len(self._made) == SHAPES:
-            made = self._run(*given)
+            made = self.function(*given)
             if calls == EAGER:
                 self._given[key] = made
             return made
         try:
-            recording = _Recording(self._run, given, self._given.pop(key), self._device)
+            recording = _Recording(self.function, given, self._given.pop(key), self._device)
         except RuntimeError as e:
             self._possible = False
             name = getattr(self.function, "__qualname__", "a function")
             warnings.warn(f"{name} runs without a CUDA graph: {first_line(e)}", RuntimeWarning, stacklevel=2)
-            return self._run(*given)
+            return self.function(*given)
         self._made[key] = recording
         return recording.replay(inputs)
 

@@ -12,6 +12,7 @@ from ..rng import Stream
 from ..types import Spec
 from .flat import Flat as Flat
 from .layers import Conv2d, Flatten, Layer, LayerNorm, Linear, OneHot, Pixels, ReLU, Residuals, SiLU, Tanh
+from .lower import LowConv2d, LowLinear
 from .orthogonal import orthogonal_
 
 Activation = Literal["relu", "tanh", "silu"]
@@ -93,43 +94,51 @@ def mlp(
     *,
     layer_norm: bool = False,
     activation: Activation = "relu",
+    low: bool = False,
 ) -> list[Layer]:
-    """Layers of S multilayer perceptrons, (S, N, n_in) -> (S, N, n_out); LayerNorm before ``activation`` if asked."""
+    """Layers of S multilayer perceptrons, (S, N, n_in) -> (S, N, n_out); LayerNorm before ``activation`` if asked.
+
+    With ``low`` they multiply in bfloat16: see `lower`.
+    """
     layers: list[Layer] = []
     for width in hidden:
-        layers.append(Linear(n_in, width, init))
+        layers.append(LowLinear(n_in, width, init, last=layer_norm) if low else Linear(n_in, width, init))
         if layer_norm:
             layers.append(LayerNorm(width, init))
         layers.append(ACTIVATIONS[activation]())
         n_in = width
-    return [*layers, Linear(n_in, n_out, init)]
+    return [*layers, LowLinear(n_in, n_out, init, last=True) if low else Linear(n_in, n_out, init)]
 
 
-def cnn(shape: tuple[int, int, int], init: Stream, *, activation: Activation = "relu") -> tuple[list[Layer], int]:
+def cnn(
+    shape: tuple[int, int, int], init: Stream, *, activation: Activation = "relu", low: bool = False
+) -> tuple[list[Layer], int]:
     """Convolutional trunk for images of ``shape`` (C, H, W); returns its layers and the number of features it gives.
 
     From 36 pixels on, the three layers of Mnih et al. 2015 (Methods, doi:10.1038/nature14236); below, one 3x3 layer
-    of 16 filters, as for MinAtar (Young & Tian 2019, arXiv:1903.03176).
+    of 16 filters, as for MinAtar (Young & Tian 2019, arXiv:1903.03176). With ``low`` they multiply in bfloat16, which
+    they give, too.
     """
+    convolution = LowConv2d if low else Conv2d
     channels, high, wide = shape
     plan = [(32, 8, 4), (64, 4, 2), (64, 3, 1)] if min(high, wide) >= 36 else [(16, min(3, high, wide), 1)]
     layers: list[Layer] = []
     for filters, kernel, stride in plan:
-        layers += [Conv2d(channels, filters, kernel, stride, init), ACTIVATIONS[activation]()]
+        layers += [convolution(channels, filters, kernel, stride, init), ACTIVATIONS[activation]()]
         channels, high, wide = filters, (high - kernel) // stride + 1, (wide - kernel) // stride + 1
     return [*layers, Flatten()], channels * high * wide
 
 
-def trunk(spec: Spec, init: Stream, *, activation: Activation = "relu") -> tuple[list[Layer], int]:
+def trunk(spec: Spec, init: Stream, *, activation: Activation = "relu", low: bool = False) -> tuple[list[Layer], int]:
     """The layers from observations as ``spec`` describes them to a vector, and its size.
 
-    Images go through `cnn`, indices become one-hot, vectors enter as they are.
+    Images go through `cnn`, indices become one-hot, vectors enter as they are. ``low`` is that of `cnn`.
     """
     if spec.num_obs is not None:
         return [OneHot(spec.num_obs)], spec.num_obs
     if spec.obs_dtype == torch.uint8:
         pixels = Pixels(spec.obs_shape)
-        layers, features = cnn(pixels.shape, init, activation=activation)
+        layers, features = cnn(pixels.shape, init, activation=activation, low=low)
         return [pixels, *layers], features
     return [Flatten()] if len(spec.obs_shape) != 1 else [], math.prod(spec.obs_shape)
 
@@ -147,7 +156,8 @@ def network(
 ) -> Network:
     """S networks from observations as ``spec`` describes them, (S, N, *O), to (S, N, n_out).
 
-    A `trunk` makes vectors of them; an `mlp` follows.
+    A `trunk` makes vectors of them; an `mlp` follows. With ``spec.precision`` "bf16" a network of images multiplies in
+    bfloat16.
 
     Args:
         spec: what is observed.
@@ -160,8 +170,9 @@ def network(
         head_gain: what the weights and biases of the last layer are multiplied by. With 0.01 a policy begins with
             actions that are nearly all as likely.
     """
-    layers, features = trunk(spec, init, activation=activation)
-    body = mlp(features, hidden, n_out, init, layer_norm=layer_norm, activation=activation)
+    low = spec.precision == "bf16" and spec.obs_dtype == torch.uint8
+    layers, features = trunk(spec, init, activation=activation, low=low)
+    body = mlp(features, hidden, n_out, init, layer_norm=layer_norm, activation=activation, low=low)
     whole = Network([*layers, *body])
     if orthogonal:
         orthogonal_(whole, init, head_gain=head_gain)

@@ -15,6 +15,7 @@ from ..border.make import EnvMaker, env_maker, import_modules
 from ..border.spaces import ActionCodec, ObsCodec, action_codec, obs_codec, spec_of
 from ..border.wrappers import find_wraps, lasting
 from ..errors import RlbenchError, UsageError
+from ..nn.lower import lowered
 from ..process.settings import Restoring
 from ..rng import Streams
 from ..rollout.device_envs import PAGE, DeviceEnvs
@@ -101,7 +102,7 @@ def build(
         spec = spec_of(
             env, recipe.env, len(seeds), each, _CPU, recipe.total_steps, maker.time_limit,
             extras=forms(maker.extras), without=without,
-        )._replace(replay=recipe.replay)  # fmt: skip
+        )._replace(replay=recipe.replay, precision=recipe.precision)  # fmt: skip
         codecs = obs_codec(env.observation_space, recipe.env, without), action_codec(env.action_space, recipe.env)
         unheard = find(env, recipe.env, inherited(entry.cls, config))
     finally:
@@ -117,6 +118,11 @@ def build(
     if place.type == "cuda":  # the same device gives the same numbers twice
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     agent, streams, need = within_memory(made, seeds, train, recipe, wide=_wide(spec))
+    if recipe.precision != "float32" and not lowered(agent):
+        raise UsageError(
+            f"precision = {recipe.precision} is for networks with convolutions; {entry.name} has none for "
+            f"{recipe.env} that can do with it. Leave it out, or: --set precision=float32"
+        )
     note = codecs[0].note
     notes += [f"{recipe.env}: {note}."] if "flattened" in note or "scaled" in note else []
     notes += [] if recipe.fresh_envs else lasting(maker.wraps)

@@ -293,6 +293,41 @@ def test_where_a_buffer_lies_changes_no_bit(agent: str, env: str, device: str, t
 
 @pytest.mark.cuda
 @NO_CARD
+@pytest.mark.parametrize(
+    ("agent", "env", "keys"),
+    [
+        ("ppo", "CartPole-v1", {"normalise_obs": True, "normalise_rewards": True, "clip_end": 0.05}),
+        ("ppo", "Pendulum-v1", {"value_clip": 0.2}),
+        ("ppo", "Taxi-v4", {"memory": "gru", "memory_size": 8, "sequence_length": 4}),
+        ("pqn", "CartPole-v1", {"batch_size": 12, "learning_rate_end": 1e-5}),
+        ("pqn", "Taxi-v4", {}),
+    ],
+)
+def test_graphs_of_a_rollout_compute_what_their_operations_do(
+    agent: str, env: str, keys: dict[str, Any], tmp_path: Path, monkeypatch: Any
+) -> None:
+    usual = small(agent, env, "cuda", eval_every=0, final_eval_episodes=0)
+    made = usual.replace(hyper={**TINY[agent], **keys})
+    graphs = rlbench.train(recipe=made, out=tmp_path / "graphs").folder
+    monkeypatch.setattr(graphs_of, "EAGER", 10**9)
+    single = rlbench.train(recipe=made, out=tmp_path / "single").folder
+    assert_same(opened(graphs)["agent"], opened(single)["agent"])
+    assert rows(graphs, name="updates.csv") == rows(single, name="updates.csv")
+
+
+@pytest.mark.parametrize("agent", ["dqn", "ppo", "pqn"])
+def test_bfloat16_trains_and_goes_on_in_the_middle_of_a_run(agent: str, device: str, tmp_path: Path) -> None:
+    made = small(agent, "rlbench/Catch-v0", device, precision="bf16", eval_every=0, total_steps=320)
+    whole = rlbench.train(recipe=made, out=tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        rlbench.train(recipe=made, out=tmp_path / "cut", watcher=At(202, signal.SIGTERM))
+    done = training.resume(tmp_path / "cut")
+    assert opened(whole.folder)["agent"]["updates"] > 10
+    assert_same(opened(done.folder)["agent"], opened(whole.folder)["agent"])
+
+
+@pytest.mark.cuda
+@NO_CARD
 @pytest.mark.parametrize("where", ["host", "device"])
 @pytest.mark.parametrize("agent", ["dqn", "sac"])
 def test_a_step_waits_for_the_card_once(agent: str, where: str) -> None:
