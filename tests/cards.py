@@ -49,6 +49,9 @@ class _Asked(TorchFunctionMode):
             raise Waits(name)
         if name in ("__getitem__", "__setitem__") and _masks(args[1]):
             raise Waits(f"{name} by a mask")
+        if name == "one_hot":  # which looks at the indices on a CPU, and not on a card
+            index, count = args
+            return (index.unsqueeze(-1) == torch.arange(count)).long()
         return func(*args, **(kwargs or {}))
 
 

@@ -3,6 +3,7 @@
 All of it on the CPU, which is taken for a device that is elsewhere: no bit may differ from the usual way.
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,18 @@ import pytest
 import torch
 from cards import Recorded, never_waiting
 from conftest import make_spec, random_transitions
-from rlbench.agents import dqn, sac
+from rlbench.agents import dqn, ppo, pqn, sac
 from test_cuda import MEMORY, small
 from test_promises import assert_same, assert_same_run, opened
 
 import rlbench
 from rlbench.cuda import feed
-from rlbench.recipe import Recipe
+from rlbench.recipe import Recipe, build
 from rlbench.recipe.registry import find_agent
+from rlbench.replay import rollout_buffer
 from rlbench.rng import Streams
+from rlbench.rollout import device_envs
+from rlbench.rollout.loop import run
 from rlbench.training import train as training
 from rlbench.types import Extra, Spec, Transition
 
@@ -173,3 +177,48 @@ def test_epsilon_by_episodes_is_the_same_number_there(monkeypatch: pytest.Monkey
             agent.env_steps, agent._epsilon = max(episodes), None
             there: Any = agent.epsilon_there()
             assert there.tolist() == agent.epsilon().tolist()  # type: ignore[union-attr]
+
+
+LOOPS: list[tuple[str, str, dict[str, Any]]] = [
+    ("dqn", "CartPole-v1", {}),
+    ("dqn", "CartPole-v1", {"n_step": 3, "double": True, "epsilon_decay": 0.9}),
+    ("dqn", "Taxi-v4", {}),  # masked
+    ("dqn", "rlbench/Catch-v0", {}),
+    ("dqn", "FrozenLake-v1", MEMORY),
+    ("sac", "Pendulum-v1", {}),
+    ("sac", "CartPole-v1", {}),
+    ("ppo", "CartPole-v1", {}),
+    ("ppo", "Pendulum-v1", {}),
+    ("ppo", "Taxi-v4", {}),
+    ("pqn", "CartPole-v1", {}),
+    ("pqn", "Taxi-v4", {}),
+]
+
+
+@pytest.mark.parametrize(("agent", "env", "hyper"), LOOPS)
+def test_a_step_of_the_whole_loop_waits_for_nothing(
+    agent: str, env: str, hyper: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With environments, buffer and agent on one device: but for the pages in which the host reads what happened."""
+    monkeypatch.setattr(feed, "HERE", "elsewhere")
+    monkeypatch.setattr(build, "PAGE", 10_000)
+    modules = (dqn, sac, ppo, pqn, device_envs)
+    for module in modules:
+        monkeypatch.setattr(module, "Graph", Recorded)
+    for module in (ppo, pqn):
+        monkeypatch.setattr(module, "Rollout", functools.partial(rollout_buffer.Rollout, apart=True))
+    monkeypatch.setattr(Recorded, "made", [])
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
+    made = recipe_of(agent, env, hyper, replay="device", envs_on="device", total_steps=10_000)
+    parts = build.build(made, made.seed_numbers, "cpu")
+    envs = build.make_envs(parts, made)
+    loop = run(parts.agent, envs)
+    for _ in range(70):
+        next(loop)
+    before = parts.agent.updates
+    with never_waiting():
+        for _ in range(70):
+            next(loop)
+    assert parts.agent.updates > before > 4
+    assert sum(graph.repeated > 0 for graph in Recorded.made) >= 3  # acting, learning, the environments
+    assert len(envs.drain()) > 3
