@@ -30,6 +30,7 @@ from rlbench.nn import products
 from rlbench.optim import Adam
 from rlbench.recipe import Recipe
 from rlbench.recipe.build import build, make_envs
+from rlbench.recipe.card_memory import card_need, free_on
 from rlbench.replay import ring
 from rlbench.rng import Stream, Streams
 from rlbench.rollout import env_batch
@@ -439,3 +440,21 @@ def test_a_checkpoint_of_a_card_opens_where_there_is_none(tmp_path: Path) -> Non
         done = subprocess.run(words, capture_output=True, text=True, env=hidden)
         assert done.returncode == 0, done.stderr
     assert "not exact" in done.stdout + done.stderr
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(CARDS < 2, reason="fewer than two CUDA devices")
+def test_seeds_are_dealt_out_to_two_cards_and_go_on_on_one(tmp_path: Path) -> None:
+    run = rlbench.train(recipe=small("dqn", "CartPole-v1", "cuda:0,cuda:1", eval_every=0), out=tmp_path / "run")
+    assert run.summary["device"] == "cuda:0,cuda:1"
+    more = training.resume(run.folder, total_steps=600, device="cuda:0")
+    assert (more.summary["env_steps"], more.summary["device"]) == (600, "cuda:0")
+
+
+@pytest.mark.cuda
+@NO_CARD
+def test_what_learners_take_of_a_card_is_counted_before_they_train() -> None:
+    parts = build(small("dqn", "CartPole-v1", "cuda", replay="device"), [0, 1, 2], "cuda")
+    need = card_need(parts.agent, parts.spec, 3, torch.device("cuda"), {"batch_size": 16})
+    assert 0 < need.networks + need.replay <= torch.cuda.memory_reserved()
+    assert free_on(torch.device("cuda:0")) > 0
