@@ -139,10 +139,11 @@ class PPO(Agent):
         self.env_steps = 0
         # what a module of somebody else's does, no graph may hold
         by_hand = all(getattr(net, "by_hand", False) for net in (self.policy_net, self.value_net))
-        self._drawn, self._prepared, self._stepped, self._scaled, self._seen = (
+        self._drawn, self._stepped, self._scaled, self._seen = (
             Graph(function, spec.device, possible=by_hand)
-            for function in (self.drawn, self.prepared, self.gradient_step, self.took_in, self.moved)
+            for function in (self.drawn, self.gradient_step, self.took_in, self.moved)
         )
+        self._prepared = Graph(self.prepared, spec.device, possible=by_hand and self.replay.apart)
 
     def kept(self) -> dict[str, Extra]:
         """What a rollout keeps of each step besides the usual."""

@@ -87,10 +87,10 @@ class PQN(Agent):
         self.env_steps = 0
         self._newest_q: Tensor | None = None  # (S, B, A) of the newest minibatch, for diagnostics
         by_hand = getattr(self.q_net, "by_hand", False)  # what a module of somebody else's does, no graph may hold
-        self._explored, self._returns, self._stepped = (
-            Graph(function, spec.device, possible=by_hand)
-            for function in (self.explored, self.returned, self.gradient_step)
+        self._explored, self._stepped = (
+            Graph(function, spec.device, possible=by_hand) for function in (self.explored, self.gradient_step)
         )
+        self._returns = Graph(self.returned, spec.device, possible=by_hand and self.replay.apart)
 
     @classmethod
     def wanted(cls, config: PQNConfig) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .cuda.graphs import compiling
 from .nn import kernels
 from .nn.flat import ALIGN
 
@@ -47,8 +48,10 @@ class _Moments(ABC):
         self.first = torch.zeros_like(params)
         self.second = torch.zeros_like(params)
         self._decays = isinstance(weight_decay, Tensor) or weight_decay != 0
-        # On a card the step size lies there, too: a graph of `apply` takes what it finds there, not what it was.
-        self._rate = torch.zeros((), device=params.device) if params.is_cuda else None
+        # On a card the step size lies there, too: a graph of `apply` takes what it finds there, not what it was. So
+        # does what is compiled.
+        there = params.is_cuda or compiling()
+        self._rate = torch.zeros((), device=params.device) if there else None
         self._numbers = [torch.zeros((), device=params.device) for _ in range(2)]  # likewise, what `_count` finds
 
     def step(self, grad: Tensor) -> None:
@@ -104,6 +107,8 @@ class Adam(_Moments):
         # whole vector is rounded otherwise, and where that lies depends on S if P is no multiple of a vector's length.
         whole = self.params.is_cuda or self.params.shape[1] % ALIGN == 0
         step = kernels.adam_step if whole else kernels.adam_step_in_parts
+        if torch.compiler.is_compiling():
+            step = kernels.adam_step_to_compile
         step(
             self.params,
             grad,

@@ -71,6 +71,7 @@ CHANGEABLE = ("agent", "total_steps", "on_nan", "track", "video_every", "debug_e
     help=f"Look inside the agent every N env steps (without N: {DEBUG_EVERY:,}): debug.csv, and warnings in words.",
 )
 @options.devices
+@click.option("--compile", is_flag=True, default=None, help="Put what the agent computes through torch.compile.")
 @options.out("Run folder.  [default: runs/ENV/AGENT-DATE-TIME]", metavar="DIR")
 @click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Any recipe key, such as dqn.gamma=0.98.")
 @click.option(
@@ -147,7 +148,7 @@ def train(
             )
         else:
             names = ["seed", "seeds", "num_envs", "total_steps", "workers", "device", "on_nan", "track", "video_every"]
-            names += ["debug_every"]
+            names += ["debug_every", "compile"]
             overrides = [*sets, *(f"{name}={_toml(given[name])}" for name in names if name in given)]
             overrides += [f"wrappers={_toml(list(wrappers))}"] if wrappers else []
             recipe = Recipe.load(
@@ -194,4 +195,4 @@ def _check_resume(given: dict[str, Any], sets: tuple[str, ...]) -> None:
 
 
 def _toml(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (str, list)) else str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (str, list, bool)) else str(value)

@@ -2,11 +2,16 @@
 
 Small networks leave a card idle between one operation and the next: launching costs the host several microseconds,
 computing costs the card fewer. CUDA records what a function launches, and then replays all of it with one call.
+
+The same functions are what `torch.compile` is given where that is asked for, on a CPU as well.
 """
 
+import contextlib
+import contextvars
+import logging
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +25,31 @@ SHAPES = 4  # of which there are graphs of one function; what comes in others is
 Recordable = Callable[..., Sequence[Tensor]]
 Shapes = tuple[tuple[torch.Size, torch.dtype], ...]
 
+_compiling = contextvars.ContextVar("compiling", default=False)
 _recordings: "weakref.WeakSet[_Recording]" = weakref.WeakSet()  # all there are
+
+
+@contextlib.contextmanager
+def compiled(asked: bool) -> Iterator[None]:
+    """Context in which what an agent is made of is compiled, if that is ``asked``: see `compiling`.
+
+    What `torch.compile` cannot do is done as ever, part by part, in this process from here on.
+    """
+    before = _compiling.set(asked)
+    try:
+        if asked:
+            import torch._dynamo  # a second's work
+
+            torch._dynamo.config.suppress_errors = True
+            logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
+        yield
+    finally:
+        _compiling.reset(before)
+
+
+def compiling() -> bool:
+    """Whether what is made now is to be compiled: a `Graph`'s function, and what it is made of."""
+    return _compiling.get()
 
 
 class Graph:
@@ -43,6 +72,9 @@ class Graph:
         self.function = function
         self._device = device
         self._possible = possible and device.type == "cuda"
+        self._compiled = possible and compiling()
+        if self._compiled:
+            self.function = torch.compile(function, dynamic=False)
         self._calls: dict[Shapes, int] = {}
         self._given: dict[Shapes, Sequence[Tensor]] = {}  # what the newest call without a graph gave
         self._made: dict[Shapes, _Recording] = {}
@@ -50,7 +82,7 @@ class Graph:
     def __call__(self, *inputs: Tensor | float) -> Sequence[Tensor]:
         """What the function gives. On a card these tensors hold it until the next call."""
         if not self._possible:
-            return self.function(*inputs)
+            return self.function(*(self._tensors(inputs) if self._compiled else inputs))
         key = tuple((x.shape, x.dtype) if isinstance(x, Tensor) else _NUMBER for x in inputs)
         recording = self._made.get(key)
         if recording is not None:
@@ -58,7 +90,8 @@ class Graph:
         calls = self._calls[key] = self._calls.get(key, 0) + 1
         given = self._tensors(inputs)
         if calls <= EAGER or len(self._made) == SHAPES:
-            made = self.function(*given)
+            with torch.inference_mode(self._compiled or torch.is_inference_mode_enabled()):  # as when it is recorded
+                made = self.function(*given)
             if calls == EAGER:
                 self._given[key] = made
             return made

@@ -65,6 +65,25 @@ def adam_step_in_parts(
     params.addcdiv_(first, root, value=-rate / (1 - beta1**steps))
 
 
+def adam_step_to_compile(
+    params: Tensor,
+    grad: Tensor,
+    first: Tensor,
+    second: Tensor,
+    count: Tensor,
+    *,
+    learning_rate: float | Tensor,
+    betas: tuple[float, float],
+    epsilon: float,
+) -> None:
+    """`adam_step` in operations that a compiler makes one of, none of which asks for a number."""
+    beta1, beta2 = betas
+    first.lerp_(grad, 1 - beta1)
+    second.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+    root = second.sqrt() / (1 - beta2**count).sqrt() + epsilon
+    params.sub_(learning_rate / (1 - beta1**count) * first / root)
+
+
 def relu_back(grad: Tensor, y: Tensor) -> Tensor:
     """The gradient below a ReLU that gave ``y``; any shape."""
     below: Tensor = torch.ops.aten.threshold_backward(grad, y, 0)

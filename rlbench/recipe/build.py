@@ -14,6 +14,7 @@ from ..border.extras import find, forms, taken
 from ..border.make import EnvMaker, env_maker, import_modules
 from ..border.spaces import ActionCodec, ObsCodec, action_codec, obs_codec, spec_of
 from ..border.wrappers import find_wraps, lasting
+from ..cuda.graphs import compiled
 from ..errors import RlbenchError, UsageError
 from ..nn.lower import lowered
 from ..process.settings import Restoring
@@ -22,7 +23,7 @@ from ..rollout.device_envs import PAGE, DeviceEnvs
 from ..rollout.env_batch import EnvBatch
 from ..types import Spec
 from ..worlds.known import why_none, world_of
-from .device import SMALL, listed, resolve_device, settle, worth_a_card
+from .device import SMALL, check_compiler, listed, resolve_device, settle, worth_a_card
 from .memory import Need, check_memory, within_memory
 from .recipe import Recipe, validate_hyper
 from .registry import AgentEntry, agent_code, find_agent
@@ -93,6 +94,8 @@ def build(
     """
     torch.set_num_threads(recipe.threads)
     place = resolve_device(str(device))
+    if recipe.compile:
+        check_compiler(place)
     entry = find_agent(recipe.agent)
     config = validate_hyper(entry, recipe.hyper, "the recipe")
     maker = maker_of(recipe, wanted_with(entry.cls, config))
@@ -165,7 +168,7 @@ def _builder(
     def made(numbers: Sequence[int]) -> tuple[Agent, Streams]:
         streams = Streams(numbers, spec.device)
         try:
-            with agent_code(recipe.agent, but=ValueError):
+            with agent_code(recipe.agent, but=ValueError), compiled(recipe.compile):
                 return entry.cls(spec._replace(num_seeds=len(numbers)), config, streams), streams
         except (ValueError, TypeError) as e:  # it says so itself, or its __init__ takes other arguments
             raise UsageError(f"{entry.name} cannot be built for {recipe.env}: {e}") from e

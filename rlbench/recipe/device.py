@@ -4,6 +4,9 @@ A card is slow to start: an operation costs the host some microseconds, however 
 through on a CPU by then, and many cores with many of them. `experiments/bench/cuda` shows where the lines cross.
 """
 
+import importlib.util
+import os
+import shutil
 from typing import NamedTuple
 
 import torch
@@ -83,6 +86,25 @@ def _there(count: int) -> str:
         return f"{torch_is} sees no CUDA device{built}. Use --device cpu or auto."
     cards = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
     return f"{torch_is} sees {count} CUDA device{'s' * (count > 1)}. Use {cards}, or --device cpu."
+
+
+def check_compiler(device: torch.device) -> None:
+    """See that `torch.compile` finds on this machine what it needs to make code for ``device``.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if device.type == "cuda":
+        if importlib.util.find_spec("triton") is None:
+            raise UsageError(
+                "--compile needs Triton for a card, which is not installed: pip install triton, or leave it out."
+            )
+        return
+    command = os.environ.get("CXX", "g++")
+    if not any(shutil.which(name) for name in (command, "clang++")):
+        raise UsageError(
+            f"--compile needs a C++ compiler, and neither {command} nor clang++ is there. Install one, or leave it out."
+        )
 
 
 def settle(device: torch.device) -> None:

@@ -102,6 +102,9 @@ class Recipe(BaseModel):
         description="where replay buffers lie: in the memory of the device, of the host, or of a card where there is "
         "ample room for them; changes no result",
     )
+    compile: bool = Field(
+        False, description="put what an agent computes through torch.compile; results are exact without"
+    )
     precision: Literal["float32", "bf16"] = Field(
         "float32", description="in which networks of images multiply; bf16: half the memory, and quicker on a card"
     )

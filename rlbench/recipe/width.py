@@ -51,9 +51,9 @@ class Width(NamedTuple):
 def check(agent: Agent, recipe: Recipe, device: torch.device) -> Width:
     """Try the products that the stacked layers of ``agent`` are made of, with several seeds and with one.
 
-    Width is promised on a CPU with one thread, in float32; elsewhere nothing is tried.
+    Width is promised on a CPU with one thread, in float32, not compiled; elsewhere nothing is tried.
     """
-    if device.type != "cpu" or recipe.threads > 1 or recipe.precision != "float32":
+    if device.type != "cpu" or recipe.threads > 1 or recipe.precision != "float32" or recipe.compile:
         return Width(mkl.cpu() if device.type == "cpu" else name_of(device), mkl_mode(), 0, promised=False)
     batch_size = recipe.hyper.get("batch_size")
     rows = dict.fromkeys([recipe.num_envs, EVAL_COPIES, batch_size if isinstance(batch_size, int) else 1])

@@ -119,6 +119,11 @@ class Rollout:
         return self._filled == self.steps
 
     @property
+    def apart(self) -> bool:
+        """Whether next observations are kept apart, so that reading it off is operations on tensors alone."""
+        return self._after is not None
+
+    @property
     def capacity(self) -> int:
         """Transitions of each seed that fill it."""
         return self.steps * self.spec.num_envs

@@ -142,7 +142,8 @@ def _load(
         chosen = seeds if seed == "all" else [max(seeds, key=lambda s: returns[s]) if seed == "best" else seed]
         if missing := [s for s in chosen if s not in seeds]:
             raise UsageError(f"{where} has no seed {missing[0]}; it has {', '.join(map(str, seeds))}.")
-        parts = build(recipe.replace(replay="host"), chosen, device)  # whoever only acts leaves a card's memory alone
+        acting = recipe.replace(replay="host", compile=False)  # which takes little time, and none of a card's memory
+        parts = build(acting, chosen, device)
         state, axes = content["agent"], content.get("axes")
         if seed != "all":
             state = pick(state, seeds.index(chosen[0]), len(seeds), axes)

@@ -91,3 +91,30 @@ def test_what_may_not_be_recorded_is_not(card: list[Replayed]) -> None:
     for _ in range(4):
         graph(torch.ones(2))
     assert not card
+
+
+def test_what_is_made_to_be_compiled_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Functions of tensors alone, while that is asked for; numbers come to them as tensors."""
+    asked: list[Any] = []
+
+    def compile(function: Any, *, dynamic: bool) -> Any:
+        asked.append((function, dynamic))
+        return lambda *inputs: [x * 2 for x in function(*inputs)]
+
+    def scaled(x: Tensor, by: Any) -> tuple[Tensor]:
+        assert isinstance(by, Tensor)
+        return (x * by,)
+
+    monkeypatch.setattr(torch, "compile", compile)
+    cpu = torch.device("cpu")
+    with graphs.compiled(True):
+        graph, other = Graph(scaled, cpu), Graph(scaled, cpu, possible=False)
+        with graphs.compiled(False):
+            plain = Graph(lambda x: (x,), cpu)
+    after = Graph(lambda x: (x,), cpu)
+    assert asked == [(scaled, False)]
+    assert graph(torch.ones(2), 3.0)[0].tolist() == [6.0, 6.0]
+    assert [each(torch.ones(1))[0].item() for each in (plain, after)] == [1.0, 1.0]
+    with pytest.raises(AssertionError):
+        other(torch.ones(1), 2.0)
+    assert not graphs.compiling()
