@@ -388,7 +388,7 @@ class PPO(Agent):
             "entropy": entropy,
             "kl": (ratio - 1 - log_ratio).mean(1),  # an estimate that is never below 0 (joschu.net/blog/kl-approx.html)
             "clipped": ((ratio - 1).abs() > clip).float().mean(1),  # the share of the steps
-            "grad_norm": learned.grad_norm,
+            "grad_norm": learned.grad_norm.clone(),  # a graph's is its own
         }
 
     def state_dict(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ The same functions are what `torch.compile` is given where that is asked for, on
 
 import contextlib
 import contextvars
+import functools
 import logging
 import warnings
 import weakref
@@ -115,6 +116,13 @@ class Graph:
 _NUMBER = (torch.Size(()), torch.float64)
 
 
+@functools.cache
+def _stream(device: torch.device) -> Any:
+    """Where graphs of a device are recorded: torch's own stream stays on the first card that anything is recorded on.
+    One for all of them, since memory of a pool is given out again on its stream alone."""
+    return torch.cuda.Stream(device)
+
+
 class _Recording:
     """What a function launched for inputs of one shape.
 
@@ -137,7 +145,8 @@ class _Recording:
             self.outputs = tuple(torch.empty_like(x) for x in outputs)
             self.graph: Any = torch.cuda.CUDAGraph()
             pool = next((other.graph.pool() for other in _recordings if other.device == device), None)
-            with torch.cuda.graph(self.graph, pool=pool, capture_error_mode="thread_local"), torch.inference_mode():
+            how: Any = {"pool": pool, "stream": _stream(device), "capture_error_mode": "thread_local"}
+            with torch.cuda.graph(self.graph, **how), torch.inference_mode():
                 for made, kept in zip(function(*self.inputs), self.outputs, strict=True):
                     kept.copy_(made)
         _recordings.add(self)

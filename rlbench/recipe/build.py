@@ -29,6 +29,7 @@ from .recipe import Recipe, validate_hyper
 from .registry import AgentEntry, agent_code, find_agent
 
 _CPU = torch.device("cpu")
+KEEP_COPIES = ("dqn", "ppo", "pqn", "sac")  # of what they are given; anybody else may keep the very tensors
 MANY_OBS = 10_000  # distinct ones, of which a layer has a column each
 
 
@@ -214,6 +215,7 @@ def make_envs(parts: Parts, recipe: Recipe) -> EnvBatch | DeviceEnvs:
         assert world is not None
         by_episode = recipe.max_episodes or (recipe.stop_when_solved and recipe.solved_by == "training")
         page = 1 if by_episode else PAGE  # a seed that stops with an episode is to do no step more
-        return DeviceEnvs(world, parts.maker, seeds, recipe.num_envs, device=parts.device, page=page)
+        lends = recipe.agent in KEEP_COPIES
+        return DeviceEnvs(world, parts.maker, seeds, recipe.num_envs, device=parts.device, page=page, lends=lends)
     keep_going = recipe.on_nan == "skip-seed"
     return EnvBatch(parts.maker, seeds, recipe.num_envs, device=parts.device, keep_going=keep_going)

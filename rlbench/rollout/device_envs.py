@@ -43,6 +43,7 @@ class DeviceEnvs:
         device: where all of it lies.
         stream: names what the episodes are for; another name gives other episodes.
         page: steps that are read at once. With 1 an episode's end is known when the step is over.
+        lends: whether the next step may overwrite what was given, for an agent that is known to keep copies.
 
     Attributes:
         spec: what an agent needs to know.
@@ -63,10 +64,12 @@ class DeviceEnvs:
         device: torch.device | str = "cpu",
         stream: str = "env",
         page: int = PAGE,
+        lends: bool = False,
     ) -> None:
         self.maker, self.seeds, self.num_envs = maker, tuple(seeds), num_envs
         self.device = torch.device(device)
         self.world = world_on(world, self.device)
+        self._lends = lends
         self.broken: dict[int, str] = {}
         self.finished: list[Episode] = []
         env = maker()
@@ -114,17 +117,17 @@ class DeviceEnvs:
     @property
     def obs(self) -> Tensor:
         """What to act on, (S, E, *O)."""
-        return self._seen(self._obs)
+        return self._given(self._seen(self._obs))
 
     @property
     def extras(self) -> Extras:
         """What the copies say with the observations to act on, of that which the agent wants; (S, E, ...) each."""
-        return self._told or NO_EXTRAS
+        return {name: self._given(x) for name, x in self._told.items()} or NO_EXTRAS
 
     @property
     def started(self) -> Tensor:
         """Whose episode begins with the observations to act on, (S, E) bool."""
-        return self._fresh.view(self._lead)
+        return self._given(self._fresh.view(self._lead))
 
     def stop(self, seed: int, env: int | None = None) -> None:
         """Step no more the copies of the seed at position ``seed``, or only its copy ``env``; they repeat their last
@@ -148,8 +151,8 @@ class DeviceEnvs:
             said: what the agent said besides, (S, E, ...) each: it becomes part of the transition's extras.
 
         Returns:
-            The transition, with the true next observations, and the observations to act on next, (S, E, *O). They hold
-            it until the next step.
+            The transition, with the true next observations, and the observations to act on next, (S, E, *O). Where it
+            ``lends``, they hold it until the next step.
 
         Raises:
             AgentError: the actions are no such tensor, or those of a page that has been read were none.
@@ -162,7 +165,7 @@ class DeviceEnvs:
         if action.requires_grad:
             action = action.detach()
         step = self._all if self.ledger.running.all() else self._some
-        obs, reward, next_obs, terminated, truncated, *told = step(action)
+        obs, reward, next_obs, terminated, truncated, *told = map(self._given, step(action))
         transition = Transition._make((obs, action, reward, next_obs, terminated, truncated))
         if told or said:
             names, half = tuple(self._told), len(told) // 2
@@ -226,6 +229,9 @@ class DeviceEnvs:
             return {}
         said = self.world.said(state)
         return {name: said[name].view(*self._lead, *form.shape) for name, form in self.spec.extras.items()}
+
+    def _given(self, x: Tensor) -> Tensor:
+        return x if self._lends else x.clone()
 
     def _seen(self, obs: Tensor) -> Tensor:
         return obs.view(*self._lead, *self.spec.obs_shape)

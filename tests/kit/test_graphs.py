@@ -1,5 +1,7 @@
 """What is run as a graph: which calls of a function are recorded, and what becomes of those that cannot be."""
 
+import contextlib
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,6 +86,31 @@ def test_what_cannot_be_recorded_goes_on_as_it_is(monkeypatch: pytest.MonkeyPatc
     assert len(told) == 1
     for _ in range(3):  # and no other warning
         assert graph(x)[0].tolist() == [2, 2]
+
+
+def test_every_card_records_on_a_stream_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And gives its graphs one pool of memory."""
+    told: list[Any] = []
+
+    class Made:
+        def pool(self) -> int:
+            return id(self)
+
+    def records(graph: Any, **how: Any) -> Any:
+        told.append((graph, how["pool"], how["stream"]))
+        return contextlib.nullcontext()
+
+    for name, stand_in in (("graph", records), ("CUDAGraph", Made), ("Stream", lambda device: f"of {device}")):
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    monkeypatch.setattr(torch.cuda, "device", contextlib.nullcontext)
+    graphs._stream.cache_clear()
+    monkeypatch.setattr(graphs, "_recordings", weakref.WeakSet())
+    x = torch.ones(2)
+    held = [graphs._Recording(lambda x: (x * 2,), [x], [x], torch.device("cuda", i)) for i in (0, 1, 0, 1)]
+    graphs._stream.cache_clear()
+    first, second = held[0].graph.pool(), held[1].graph.pool()
+    assert [pool for _, pool, _ in told] == [None, None, first, second]
+    assert [stream for _, _, stream in told] == ["of cuda:0", "of cuda:1"] * 2
 
 
 def test_what_may_not_be_recorded_is_not(card: list[Replayed]) -> None:

@@ -4,22 +4,26 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from cards import Recorded, never_waiting
+from rlbench.agents.random import Random
 from test_promises import assert_same, assert_same_run, opened, recipe, rows
 
 import rlbench
 from rlbench.border.make import env_maker
+from rlbench.border.spaces import action_codec
 from rlbench.errors import AgentError, EnvError, UsageError
 from rlbench.play.recorded import pictures
-from rlbench.recipe import Recipe
+from rlbench.recipe import Recipe, build
 from rlbench.recipe.build import settled
 from rlbench.record.watcher import Watcher
 from rlbench.rollout import device_envs
 from rlbench.rollout.device_envs import DeviceEnvs
 from rlbench.rollout.env_batch import EnvBatch, Episode
+from rlbench.rollout.ledger import Ledger
 from rlbench.rollout.signals import Interrupted
 from rlbench.runfolder import journal
 from rlbench.trained.recording import Chosen, open_recording
@@ -38,6 +42,10 @@ EXACT = ["FrozenLake-v1", "CliffWalking-v1", "Taxi-v4", "rlbench/Catch-v0"]
 ALL = [*EXACT, "CartPole-v1", "MountainCar-v0", "Acrobot-v1", "Pendulum-v1"]
 KEYS: dict[str, Any] = {"seeds": 3, "num_envs": 2, "total_steps": 480, "eval_every": 160, "eval_episodes": 1}
 KEYS |= {"log_every": 40, "checkpoint_every": 100, "max_episode_steps": 60, "final_eval_episodes": 2}
+
+
+class KeepsAll(Random):
+    """Somebody's."""
 
 
 def made(env: str, seeds: Any = (3, 5), num_envs: int = 2, page: int = 4, limit: int = 20, **kwargs: Any) -> DeviceEnvs:
@@ -209,6 +217,81 @@ def test_a_step_is_a_graph_and_waits_for_nothing(env: str, monkeypatch: pytest.M
         assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
     assert plain(ended) == plain([(59 - e.late, e) for e in graph.drain()])
     assert ended
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "Taxi-v4"])
+def test_what_was_given_stays_as_it_is_unless_it_is_lent(env: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent of somebody's may keep what it sees and not a copy, where a graph writes over what it gave."""
+    monkeypatch.setattr(device_envs, "Graph", Recorded)
+    found = {}
+    for lends in (False, True):
+        maker = env_maker(env, {}, 20, wants=("action_mask",))
+        world = world_of(maker)
+        assert world is not None
+        envs = DeviceEnvs(world, maker, (3, 5), 2, lends=lends)
+        kept, copies = [], []
+        envs.reset()
+        for action in actions(envs, 12):
+            before = [envs.obs, envs.started, *envs.extras.values()]
+            step, obs = envs.step(action)
+            kept.append([*before, *step, *step.extras.values(), *step.next_extras.values(), obs])
+            copies.append([x.clone() for x in kept[-1]])
+        pairs = [pair for both in zip(kept, copies, strict=True) for pair in zip(*both, strict=True)]
+        found[lends] = [torch.equal(a, b) for a, b in pairs]
+    assert all(found[False])
+    assert not all(found[True])
+
+
+def test_an_agent_of_somebodys_is_lent_nothing(tmp_path: Path) -> None:
+    for agent, lends in (("dqn", True), (f"{KeepsAll.__module__}:KeepsAll", False), ("sarsa", False)):
+        made = Recipe(env="CliffWalking-v1", agent=agent, envs_on="device", seeds=1, num_envs=1)
+        parts = build.build(made, [0], "cpu")
+        assert build.make_envs(parts, made)._lends == lends  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("page", [1, 3])
+def test_an_episode_may_end_with_every_step(page: int) -> None:
+    """More cannot end before the host has laid ready the next ones."""
+    envs, gym = made("Taxi-v4", page=page, limit=1), EnvBatch(env_maker("Taxi-v4", {}, 1), (3, 5), 2)
+    assert torch.equal(envs.reset(40), gym.reset(40))
+    for action in actions(envs, 24):
+        assert torch.equal(envs.step(action)[1], gym.step(action)[1])
+
+
+def test_whose_episode_begins_is_said_after_time_limits_and_resumes_too() -> None:
+    envs, gym = made("CliffWalking-v1", limit=7), EnvBatch(env_maker("CliffWalking-v1", {}, 7), (3, 5), 2)
+    envs.reset(), gym.reset()
+    envs.stop(1, 0), gym.stop(1, 0)
+    for t, action in enumerate(actions(envs, 21)):
+        envs.step(action), gym.step(action)
+        begun = torch.zeros(2, 2, dtype=torch.bool) if gym.started is None else gym.started
+        assert torch.equal(envs.started, begun)
+        if t in (9, 13):
+            envs.drain()
+            again = made("CliffWalking-v1", limit=7)
+            again.load_state_dict(envs.state_dict())
+            assert torch.equal(again.started, begun)
+            assert begun.any() == (t == 13)
+
+
+def test_what_was_wrong_is_forgotten_when_all_begin_anew() -> None:
+    envs = made("CartPole-v1", page=2)
+    envs.reset()
+    with pytest.raises(AgentError, match="expected integers"):
+        played(envs, [torch.full((2, 2), 7)] * 4)
+    envs.reset()
+    played(envs, [torch.zeros(2, 2, dtype=torch.int64)] * 6)
+
+
+def test_actions_are_written_down_as_the_environment_counts_them() -> None:
+    ledger = Ledger([0], 2, "env", action_codec(gymnasium.spaces.Discrete(3, start=5), "it"))
+    ledger.begin_all(0)
+    ledger.clock = 2
+    page = np.zeros((2, 2, 3))
+    page[:, 0, 0], page[:, 1, 0] = [0, 2], [1, 1]
+    assert not ledger.read(page)
+    assert [taken.tolist() for taken in ledger.under_way()] == [[5, 7], [6, 6]]
+    assert ledger.aligned().tolist() == [[0, 1], [2, 1]]
 
 
 def small(env: str, agent: str = "dqn", device: str = "cpu", **keys: Any) -> Recipe:
