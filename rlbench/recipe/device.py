@@ -91,19 +91,23 @@ def _there(count: int) -> str:
 def check_compiler(device: torch.device) -> None:
     """See that `torch.compile` finds on this machine what it needs to make code for ``device``.
 
+    A run that goes on cannot leave ``compile`` out, so the advice is of one that begins.
+
     Raises:
         UsageError: it does not.
     """
     if device.type == "cuda":
         if importlib.util.find_spec("triton") is None:
             raise UsageError(
-                "--compile needs Triton for a card, which is not installed: pip install triton, or leave it out."
+                "--compile needs Triton for a card, which is not installed: pip install triton, or begin a run without "
+                "--compile."
             )
         return
     command = os.environ.get("CXX", "g++")
     if not any(shutil.which(name) for name in (command, "clang++")):
         raise UsageError(
-            f"--compile needs a C++ compiler, and neither {command} nor clang++ is there. Install one, or leave it out."
+            f"--compile needs a C++ compiler, and neither {command} nor clang++ is there. Install one, or begin a run "
+            "without --compile."
         )
 
 
