@@ -26,6 +26,7 @@ from rlbench.rollout.env_batch import EnvBatch, Episode
 from rlbench.rollout.ledger import Ledger
 from rlbench.rollout.signals import Interrupted
 from rlbench.runfolder import journal
+from rlbench.runfolder.checkpoints import Pace
 from rlbench.trained.recording import Chosen, open_recording
 from rlbench.trained.rerun import Replayed, check, replay_returns
 from rlbench.trained.verify import check_seeds, read_tables
@@ -354,6 +355,18 @@ def test_seeds_that_stop_by_episodes_stop_with_them(tmp_path: Path) -> None:
     assert_same_run(here.folder, there.folder, evaluated=False)
     assert here.summary["env_steps_of_seed"] == there.summary["env_steps_of_seed"]
     assert len(set(here.summary["env_steps_of_seed"].values())) > 1
+
+
+def test_a_checkpoint_by_the_clock_may_come_in_the_middle_of_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pace, "due", lambda self, minutes: True)
+    monkeypatch.setattr(Pace, "affords", lambda self, steps: True)
+    made = small("CartPole-v1", envs_on="device", eval_every=0, checkpoint_every=0, log_every=480, total_steps=240)
+    often = rlbench.train(recipe=made, out=tmp_path / "often").folder
+    monkeypatch.setattr(Pace, "due", lambda self, minutes: False)
+    once = rlbench.train(recipe=made, out=tmp_path / "once").folder
+    assert sorted(map(str, rows(often))) == sorted(map(str, rows(once)))
 
 
 def test_where_they_are_stepped_is_written_down(tmp_path: Path) -> None:
