@@ -210,6 +210,8 @@ class DeviceArrays(Arrays):
         self.device = device
 
     def zeros(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        if self.device.type == "cpu":  # NumPy's take memory only as they are written to
+            return torch.from_numpy(np.zeros(shape, torch.empty(0, dtype=dtype).numpy().dtype))
         return torch.zeros(tuple(shape), dtype=dtype, device=self.device)
 
     def array(self, x: np.ndarray) -> Tensor:

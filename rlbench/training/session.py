@@ -201,11 +201,13 @@ class Session:
             if step.metrics:
                 state.metrics = step.metrics
                 state.learned.add(step.metrics)
-            calm = state.env_steps < busy and not (due or run.envs.broken or interrupts.signal)
+            saves = due and run.pace.affords(state.env_steps)
+            calm = state.env_steps < busy and not (saves or run.envs.broken or interrupts.signal)
             if calm and not step.finished and time.perf_counter() - ticked <= TICK_SECONDS:
                 continue  # as most steps are: there is nothing to record and nothing to do
             due = due or state.due(r.checkpoint_every, before) or run.pace.due(r.checkpoint_minutes)
-            finished = step.finished if calm and not due else [*step.finished, *run.envs.drain()]
+            calm = calm and not (due and run.pace.affords(state.env_steps))
+            finished = step.finished if calm else [*step.finished, *run.envs.drain()]
             self._record(finished, before)
             paused = time.perf_counter()
             last = state.env_steps >= r.total_steps
@@ -213,7 +215,7 @@ class Session:
             if inside is not None and state.due(r.debug_every, before):
                 inside.look()
             self._reach(before, bool(finished))
-            if due and not last and run.pace.affords(state.env_steps):
+            if due and not (last or calm) and run.pace.affords(state.env_steps):
                 check_numbers(run)  # a checkpoint is something to go on from
                 run.save()
                 due = False

@@ -279,3 +279,12 @@ def test_a_buffer_too_large_for_a_card_is_one_line_that_says_what_fits(
 
 def test_a_place_for_buffers_that_is_none_is_a_mistake() -> None:
     assert "replay" in mistake(*CARTPOLE, "--set", "replay=gpu")
+
+
+def test_a_buffer_of_the_device_that_is_a_cpu_is_refused_like_the_hosts(tmp_path: Path) -> None:
+    """It takes memory as it fills, as the host's does: neither is written to beforehand."""
+    command = [*CARTPOLE, "--seeds", "2", "--workers", "1", "--set", "dqn.capacity=2000000000"]
+    found = [
+        mistake(*command, "--set", f"replay={where}", "--out", str(tmp_path / where)) for where in ("host", "device")
+    ]
+    assert all("--set dqn.capacity=" in text for text in found), found
