@@ -154,7 +154,10 @@ class HostArrays(Arrays):
         return array
 
     def row(self, transition: Transition) -> Any:
-        return transition.row if isinstance(transition, Packed) else None
+        if not isinstance(transition, Packed):
+            return None
+        there = transition.there
+        return transition.row if transition.row is not None or there is None else there.cpu().numpy()
 
     def near(self, transition: Transition) -> Transition:
         host = transition.host if isinstance(transition, Twofold) else None

@@ -19,6 +19,7 @@ from ..border.spaces import action_codec, spec_of
 from ..cuda.feed import sent
 from ..cuda.graphs import Graph
 from ..errors import AgentError
+from ..replay.packing import Packed
 from ..types import NO_EXTRAS, Extras, Spec, Transition
 from ..worlds.card import world_on
 from ..worlds.world import World
@@ -87,6 +88,7 @@ class DeviceEnvs:
         self.ledger = Ledger(self.seeds, num_envs, stream, codec)
         ahead = 2 * page + 1  # steps that the device may be ahead of the host, and one
         self._ready = Ready(self.world, n, ahead, self.ledger.reset_seeds)
+        self._packs = self.spec.obs_dtype == torch.float32 and not self.spec.extras
         self._limit = maker.time_limit
         self._lead = (len(self.seeds), num_envs)
         self._action_shape = (*self._lead, *self.spec.action_shape)
@@ -165,8 +167,14 @@ class DeviceEnvs:
         if action.requires_grad:
             action = action.detach()
         step = self._all if self.ledger.running.all() else self._some
-        obs, reward, next_obs, terminated, truncated, *told = map(self._given, step(action))
-        transition = Transition._make((obs, action, reward, next_obs, terminated, truncated))
+        row, obs, reward, next_obs, terminated, truncated, *told = map(self._given, step(action))
+        leaves = (obs, action, reward, next_obs, terminated, truncated)
+        transition: Transition
+        if self._packs:
+            transition = packed = Packed._make(leaves)
+            packed.there = row
+        else:
+            transition = Transition._make(leaves)
         if told or said:
             names, half = tuple(self._told), len(told) // 2
             transition.extras = {**dict(zip(names, told[:half], strict=True)), **said}
@@ -207,9 +215,14 @@ class DeviceEnvs:
         self._returns.copy_(total.masked_fill(ended, 0.0))
         self._fresh.copy_(ended)
         self._look()
-        flags = (x.view(self._lead) for x in (terminated, truncated))
-        paid = reward.float().view(self._lead)
-        return self._seen(seen), paid, self._seen(next_obs), *flags, *told, *next_said.values()
+        paid = reward.float()
+        row = self._row(action, paid, terminated, truncated, seen, next_obs) if self._packs else paid
+        paid, *ends = (x.view(self._lead) for x in (paid, terminated, truncated))
+        return row, self._seen(seen), paid, self._seen(next_obs), *ends, *told, *next_said.values()
+
+    def _row(self, *parts: Tensor) -> Tensor:
+        """What `Replay` keeps of a step, (S, E, width): as `packing` has it."""
+        return torch.cat([x.reshape(len(x), -1).float() for x in parts], 1).view(*self._lead, -1)
 
     def _look(self) -> None:
         """What is seen and said of all copies where they stand."""

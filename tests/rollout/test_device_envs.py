@@ -49,7 +49,9 @@ class KeepsAll(Random):
     """Somebody's."""
 
 
-def made(env: str, seeds: Any = (3, 5), num_envs: int = 2, page: int = 4, limit: int = 20, **kwargs: Any) -> DeviceEnvs:
+def made_envs(
+    env: str, seeds: Any = (3, 5), num_envs: int = 2, page: int = 4, limit: int = 20, **kwargs: Any
+) -> DeviceEnvs:
     maker = env_maker(env, kwargs, limit)
     world = world_of(maker)
     assert world is not None
@@ -81,7 +83,7 @@ def plain(ended: list[tuple[int, Episode]]) -> list[Any]:
 
 @pytest.mark.parametrize("env", EXACT)
 def test_copies_of_an_exact_world_do_what_gymnasiums_do(env: str) -> None:
-    ours = made(env)
+    ours = made_envs(env)
     theirs = EnvBatch(ours.maker, ours.seeds, 2)
     assert torch.equal(ours.reset(), theirs.reset())
     taken = actions(ours, 150)
@@ -95,7 +97,7 @@ def test_copies_of_an_exact_world_do_what_gymnasiums_do(env: str) -> None:
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "MountainCar-v0", "Acrobot-v1", "Pendulum-v1"])
 def test_the_others_stay_within_rounding_of_gymnasiums(env: str) -> None:
-    ours = made(env)
+    ours = made_envs(env)
     theirs = EnvBatch(ours.maker, ours.seeds, 2)
     assert torch.equal(ours.reset(), theirs.reset())
     taken = actions(ours, 45)
@@ -108,10 +110,10 @@ def test_the_others_stay_within_rounding_of_gymnasiums(env: str) -> None:
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1", "FrozenLake-v1"])
 def test_how_much_is_read_at_once_changes_nothing(env: str) -> None:
-    taken = actions(made(env), 131)
+    taken = actions(made_envs(env), 131)
     found = []
     for page in (1, 7, 32):
-        envs = made(env, page=page)
+        envs = made_envs(env, page=page)
         envs.reset()
         leaves, ended = played(envs, taken)
         found.append((torch.cat([x.double().flatten() for step in leaves for x in step]), plain(ended)))
@@ -122,7 +124,7 @@ def test_how_much_is_read_at_once_changes_nothing(env: str) -> None:
 
 
 def test_a_seed_is_the_same_alone_and_among_others() -> None:
-    wide, alone = made("CartPole-v1", (3, 4, 5)), made("CartPole-v1", (4,))
+    wide, alone = made_envs("CartPole-v1", (3, 4, 5)), made_envs("CartPole-v1", (4,))
     assert torch.equal(wide.reset()[1:2], alone.reset())
     taken = actions(wide, 100)
     leaves, ended = played(wide, taken)
@@ -132,7 +134,7 @@ def test_a_seed_is_the_same_alone_and_among_others() -> None:
 
 
 def test_copies_that_are_stopped_stand_still() -> None:
-    envs = made("CartPole-v1", (3, 4))
+    envs = made_envs("CartPole-v1", (3, 4))
     envs.reset()
     envs.step(actions(envs, 1)[0])
     envs.drain()
@@ -148,13 +150,13 @@ def test_copies_that_are_stopped_stand_still() -> None:
 
 @pytest.mark.parametrize("env", ALL)
 def test_copies_come_back_to_where_they_stood(env: str) -> None:
-    envs = made(env)
+    envs = made_envs(env)
     envs.reset()
     taken = actions(envs, 90)
     played(envs, taken[:47])
     state, obs = envs.state_dict(), envs.obs.clone()
     rest, ended = played(envs, taken[47:])
-    other = made(env)
+    other = made_envs(env)
     found, strayed = other.load_state_dict(state)
     assert not strayed
     assert torch.equal(found, obs)
@@ -165,22 +167,22 @@ def test_copies_come_back_to_where_they_stood(env: str) -> None:
 
 
 def test_copies_that_do_not_come_back_begin_their_next_episode() -> None:
-    envs = made("CartPole-v1")
+    envs = made_envs("CartPole-v1")
     envs.reset()
     played(envs, actions(envs, 12))
     state = envs.state_dict()
     state["obs"][2, 0] += 1
-    other = made("CartPole-v1")
+    other = made_envs("CartPole-v1")
     obs, strayed = other.load_state_dict(state)
     assert strayed == [2]
-    fresh = made("CartPole-v1").reset(int(state["episodes"].flatten()[2]) + 1)
+    fresh = made_envs("CartPole-v1").reset(int(state["episodes"].flatten()[2]) + 1)
     assert torch.equal(obs[1, 0], fresh[1, 0])
     assert torch.equal(obs.view(4, -1)[[0, 1, 3]], state["obs"][[0, 1, 3]])
     assert other.started.flatten().tolist()[2]
 
 
 def test_a_checkpoint_does_not_forget_episodes_that_nobody_was_told_of() -> None:
-    envs = made("CartPole-v1", page=8)
+    envs = made_envs("CartPole-v1", page=8)
     envs.reset()
     envs.step(actions(envs, 1)[0])
     with pytest.raises(RuntimeError, match="drain"):
@@ -190,7 +192,7 @@ def test_a_checkpoint_does_not_forget_episodes_that_nobody_was_told_of() -> None
 
 
 def test_actions_that_are_none_are_told_of() -> None:
-    envs = made("CartPole-v1", page=2)
+    envs = made_envs("CartPole-v1", page=2)
     envs.reset()
     good = actions(envs, 1)[0]
     for action, what in ((good[:, :1], "shape"), (good.float(), "float32"), ("left", "str")):
@@ -198,7 +200,7 @@ def test_actions_that_are_none_are_told_of() -> None:
             envs.step(action)  # type: ignore[arg-type]
     with pytest.raises(AgentError, match=r"the actions \[7, -1\], expected integers from 0 to 1"):
         played(envs, [good, torch.tensor([[0, 7], [-1, 1]]), good, good, good])
-    swinging = made("Pendulum-v1", page=2)
+    swinging = made_envs("Pendulum-v1", page=2)
     swinging.reset()
     with pytest.raises(AgentError, match="not finite"):
         played(swinging, [torch.full((2, 2, 1), float("nan"))])
@@ -206,9 +208,9 @@ def test_actions_that_are_none_are_told_of() -> None:
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "FrozenLake-v1", "Pendulum-v1"])
 def test_a_step_is_a_graph_and_waits_for_nothing(env: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    direct = made(env, page=64)
+    direct = made_envs(env, page=64)
     monkeypatch.setattr(device_envs, "Graph", Recorded)
-    graph = made(env, page=64)
+    graph = made_envs(env, page=64)
     assert torch.equal(direct.reset(), graph.reset())
     taken = actions(direct, 60)
     want, ended = played(direct, taken)
@@ -253,14 +255,14 @@ def test_an_agent_of_somebodys_is_lent_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", [1, 3])
 def test_an_episode_may_end_with_every_step(page: int) -> None:
     """More cannot end before the host has laid ready the next ones."""
-    envs, gym = made("Taxi-v4", page=page, limit=1), EnvBatch(env_maker("Taxi-v4", {}, 1), (3, 5), 2)
+    envs, gym = made_envs("Taxi-v4", page=page, limit=1), EnvBatch(env_maker("Taxi-v4", {}, 1), (3, 5), 2)
     assert torch.equal(envs.reset(40), gym.reset(40))
     for action in actions(envs, 24):
         assert torch.equal(envs.step(action)[1], gym.step(action)[1])
 
 
 def test_whose_episode_begins_is_said_after_time_limits_and_resumes_too() -> None:
-    envs, gym = made("CliffWalking-v1", limit=7), EnvBatch(env_maker("CliffWalking-v1", {}, 7), (3, 5), 2)
+    envs, gym = made_envs("CliffWalking-v1", limit=7), EnvBatch(env_maker("CliffWalking-v1", {}, 7), (3, 5), 2)
     envs.reset(), gym.reset()
     envs.stop(1, 0), gym.stop(1, 0)
     for t, action in enumerate(actions(envs, 21)):
@@ -269,14 +271,14 @@ def test_whose_episode_begins_is_said_after_time_limits_and_resumes_too() -> Non
         assert torch.equal(envs.started, begun)
         if t in (9, 13):
             envs.drain()
-            again = made("CliffWalking-v1", limit=7)
+            again = made_envs("CliffWalking-v1", limit=7)
             again.load_state_dict(envs.state_dict())
             assert torch.equal(again.started, begun)
             assert begun.any() == (t == 13)
 
 
 def test_what_was_wrong_is_forgotten_when_all_begin_anew() -> None:
-    envs = made("CartPole-v1", page=2)
+    envs = made_envs("CartPole-v1", page=2)
     envs.reset()
     with pytest.raises(AgentError, match="expected integers"):
         played(envs, [torch.full((2, 2), 7)] * 4)
@@ -430,7 +432,7 @@ def test_a_run_of_an_earlier_version_stays_with_gymnasiums(tmp_path: Path) -> No
 
 def test_what_was_done_is_kept_as_long_as_it_matters() -> None:
     """Long after the room for it was full, and beside copies that stand still."""
-    envs = made("CartPole-v1", (3, 4), page=3, limit=500)
+    envs = made_envs("CartPole-v1", (3, 4), page=3, limit=500)
     envs.reset()
     envs.stop(0, 1)
     taken = actions(envs, 700)
@@ -442,3 +444,24 @@ def test_what_was_done_is_kept_as_long_as_it_matters() -> None:
     lengths = [len(x) for x in envs.state_dict()["actions"]]
     assert lengths[1] == 0
     assert max(lengths) < 200
+
+
+@pytest.mark.parametrize(("env", "n_step"), [("CartPole-v1", 3), ("FrozenLake-v1", 1)])
+def test_a_buffer_takes_what_they_give_wherever_it_lies(env: str, n_step: int, tmp_path: Path) -> None:
+    """Steps that come as one row on the device, and steps that do not."""
+    keys: dict[str, Any] = {"envs_on": "device", "eval_every": 0}
+    found = []
+    for where in ("host", "device"):
+        made = small(env, **keys, replay=where)
+        made = made.replace(hyper={**made.hyper, "n_step": n_step})
+        found.append(rlbench.train(recipe=made, out=tmp_path / where).folder)
+    assert_same_run(*found, evaluated=False)
+    envs = made_envs(env)
+    envs.reset()
+    transition, _ = envs.step(actions(envs, 1)[0])
+    row = getattr(transition, "there", None)
+    assert (row is not None) == (env == "CartPole-v1")
+    if row is not None:
+        obs, action, reward, next_obs, terminated, truncated = transition
+        parts = [x.reshape(2, 2, -1).float() for x in (action, reward, terminated, truncated, obs, next_obs)]
+        assert torch.equal(row, torch.cat(parts, 2))
