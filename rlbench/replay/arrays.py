@@ -35,6 +35,10 @@ class Arrays(ABC):
     @abstractmethod
     def zeros(self, shape: Sequence[int], dtype: torch.dtype) -> Any: ...
 
+    def room(self, shape: Sequence[int], dtype: torch.dtype) -> Any:
+        """Zeros that stay: in the host's memory they take it only as they are written to."""
+        return self.zeros(shape, dtype)
+
     @abstractmethod
     def array(self, x: np.ndarray) -> Any:
         """``x`` in this memory."""
@@ -213,9 +217,12 @@ class DeviceArrays(Arrays):
         self.device = device
 
     def zeros(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        if self.device.type == "cpu":  # NumPy's take memory only as they are written to
-            return torch.from_numpy(np.zeros(shape, torch.empty(0, dtype=dtype).numpy().dtype))
         return torch.zeros(tuple(shape), dtype=dtype, device=self.device)
+
+    def room(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        if self.device.type == "cpu":
+            return torch.from_numpy(HostArrays(self.device).zeros(shape, dtype))
+        return self.zeros(shape, dtype)
 
     def array(self, x: np.ndarray) -> Tensor:
         return sent(x, self.device)

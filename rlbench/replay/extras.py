@@ -24,7 +24,7 @@ class SaidRing:
         self._arrays: dict[str, Any] = {}  # name -> (S, T, E, 2, *shape)
         for name, form in spec.extras.items():
             shape = (spec.num_seeds, length, spec.num_envs, 2, *form.shape)
-            self._arrays[name] = arrays.zeros(shape, form.dtype)
+            self._arrays[name] = arrays.room(shape, form.dtype)
 
     def __bool__(self) -> bool:
         return bool(self._arrays)

@@ -98,9 +98,9 @@ class Replay:
             text += f" of the card's memory, and {byte_size(free)} are free; lower capacity, or --set replay=host"
             raise NoMemory(text, size, capacity, on_card=free)
         try:
-            self._rows: Any = x.zeros((*ring, width), torch.float32)
-            self._pixels: Any = x.zeros((*ring, 2, halves // 2), torch.uint8)
-            self._memory: Any = x.zeros((*ring, memory), torch.float32)
+            self._rows: Any = x.room((*ring, width), torch.float32)
+            self._pixels: Any = x.room((*ring, 2, halves // 2), torch.uint8)
+            self._memory: Any = x.room((*ring, memory), torch.float32)
             self._said = SaidRing(spec, self._length, x)
         except (MemoryError, ValueError, torch.OutOfMemoryError) as e:
             if isinstance(e, torch.OutOfMemoryError):
