@@ -213,11 +213,11 @@ class PPO(Agent):
         legal = self._legal(extras)
         if not explore:
             return self.form.action(self.policy(self.policy_net.forward(self.normalised(obs)), legal).mode)
-        return self.acted(*self._drawn(obs, self.numbers_to_draw_by(), *(() if legal is None else (legal,))))
+        return self.acted(*self._drawn(obs, self.numbers_to_draw_by(obs), *(() if legal is None else (legal,))))
 
-    def numbers_to_draw_by(self) -> Tensor:
-        """(S, n), for one action of every env."""
-        return self.draws.uniform(self.spec.num_envs * math.prod(self.spec.action_shape))
+    def numbers_to_draw_by(self, obs: Tensor) -> Tensor:
+        """(S, n), for one action for every observation: there may be more of them than envs to learn from."""
+        return self.draws.uniform(obs.shape[1] * math.prod(self.spec.action_shape))
 
     def drawn(self, obs: Tensor, u: Tensor, legal: Tensor | None = None) -> tuple[Tensor, ...]:
         """An action for every observation, and what was drawn, if that is another thing, by the numbers ``u``, (S, n):

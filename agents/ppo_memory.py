@@ -34,7 +34,7 @@ class PPOWithMemory:
     policy: Callable[..., Any]
     acted: Callable[..., Any]
     sampled: Callable[..., tuple[Tensor, ...]]
-    numbers_to_draw_by: Callable[[], Tensor]
+    numbers_to_draw_by: Callable[[Tensor], Tensor]
     form: PolicyForm
     _drawn: Graph
     explained: Callable[..., dict[str, Tensor]]
@@ -80,7 +80,7 @@ class PPOWithMemory:
             numbers, _, self.played = self._step(obs, self.played)
             return self.form.action(self.policy(numbers, legal).mode)
         before = self.memory
-        given = (obs, self.numbers_to_draw_by(), before, *(() if legal is None else (legal,)))
+        given = (obs, self.numbers_to_draw_by(obs), before, *(() if legal is None else (legal,)))
         after, *drawn = self._drawn(*given)
         self.memory = after.clone() if after.is_cuda else after  # a graph's is its own
         acted = self.acted(*drawn)

@@ -42,7 +42,7 @@ CARDS = torch.cuda.device_count() if torch.cuda.is_available() else 0
 NO_CARD = pytest.mark.skipif(not CARDS, reason="no CUDA device")
 CARD = pytest.param("cuda", marks=[pytest.mark.cuda, NO_CARD])
 #: Of what other tests show of the CPU: there it is slow, and for the code of these tests alone.
-FOR_A_CARD = pytest.mark.parametrize("device", [pytest.param("cpu", marks=pytest.mark.slow), CARD], indirect=True)
+FOR_A_CARD = pytest.mark.parametrize("device", [pytest.param("cpu", marks=pytest.mark.rehearsal), CARD], indirect=True)
 USERS = Path(__file__).parents[1] / "user_agents"
 AGENTS = [
     ("dqn", "CartPole-v1"),

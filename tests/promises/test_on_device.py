@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from cards import Recorded, never_waiting
-from conftest import make_spec, random_transitions
+from conftest import make_spec, random_transitions, slow
 from rlbench.agents import dqn, ppo, pqn, sac
 from test_cuda import MEMORY, small
 from test_promises import assert_same, assert_same_run, opened
@@ -27,17 +27,17 @@ from rlbench.training import train as training
 from rlbench.types import Extra, Spec, Transition
 
 QUICK: dict[str, Any] = {"total_steps": 240, "eval_every": 0, "final_eval_episodes": 1, "log_every": 40}
-RUNS: list[tuple[str, str, dict[str, Any]]] = [
+RUNS: list[Any] = [
     ("dqn", "CartPole-v1", {}),
     ("dqn", "CartPole-v1", {"n_step": 3, "double": True, "target_update_every": 3, "learning_rate_end": 1e-5}),
     ("dqn", "CartPole-v1", {"epsilon_decay": 0.9}),
     ("dqn", "Taxi-v4", {"n_step": 2}),  # masked
     ("dqn", "rlbench/Catch-v0", {}),
-    ("dqn with memory", "rlbench/TMaze-v0", {}),
+    slow("dqn with memory", "rlbench/TMaze-v0", {}),
     ("sac", "Pendulum-v1", {"n_step": 3}),
-    ("sac", "Pendulum-v1", {"noise_correlation": 0.5}),
+    slow("sac", "Pendulum-v1", {"noise_correlation": 0.5}),
     ("sac", "CartPole-v1", {}),
-    ("sac", "Taxi-v4", {}),  # masked
+    slow("sac", "Taxi-v4", {}),  # masked
 ]
 
 
@@ -62,7 +62,7 @@ def test_a_run_is_the_same_one_wherever_its_buffer_lies(
 
 
 @pytest.mark.parametrize(("first", "then"), [("host", "device"), ("device", "host")])
-@pytest.mark.parametrize(("agent", "env"), [("dqn", "CartPole-v1"), ("dqn with memory", "rlbench/TMaze-v0")])
+@pytest.mark.parametrize(("agent", "env"), [("dqn", "CartPole-v1"), slow("dqn with memory", "rlbench/TMaze-v0")])
 def test_a_run_goes_on_with_its_buffer_elsewhere(agent: str, env: str, first: str, then: str, tmp_path: Path) -> None:
     made = recipe_of(agent, env, {}, replay=first)
     whole = rlbench.train(recipe=made, out=tmp_path / "whole").folder
@@ -88,11 +88,11 @@ def spec_for(kind: str) -> Spec:
     return make_spec(num_actions=3, **more)
 
 
-STEPS: list[tuple[str, str, dict[str, Any]]] = [
+STEPS: list[Any] = [
     ("dqn", "plain", {}),
     ("dqn", "plain", {"n_step": 3, "double": True, "target_update_every": 3, "learning_rate_end": 1e-6}),
     ("dqn", "masks", {"epsilon_decay": 0.97}),
-    ("dqn", "masks", MEMORY),
+    slow("dqn", "masks", MEMORY),
     ("sac", "box", {"noise_correlation": 0.5, "learning_rate_end": 1e-6}),
     ("sac", "plain", {"n_step": 2}),
     ("sac", "masks", {}),
@@ -179,12 +179,12 @@ def test_epsilon_by_episodes_is_the_same_number_there(monkeypatch: pytest.Monkey
             assert there.tolist() == agent.epsilon().tolist()  # type: ignore[union-attr]
 
 
-LOOPS: list[tuple[str, str, dict[str, Any]]] = [
+LOOPS: list[Any] = [
     ("dqn", "CartPole-v1", {}),
     ("dqn", "CartPole-v1", {"n_step": 3, "double": True, "epsilon_decay": 0.9}),
     ("dqn", "Taxi-v4", {}),  # masked
     ("dqn", "rlbench/Catch-v0", {}),
-    ("dqn", "FrozenLake-v1", MEMORY),
+    slow("dqn", "FrozenLake-v1", MEMORY),
     ("sac", "Pendulum-v1", {}),
     ("sac", "CartPole-v1", {}),
     ("ppo", "CartPole-v1", {}),
