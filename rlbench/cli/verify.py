@@ -67,8 +67,8 @@ def verify(
         cut_off |= report.table.endswith(("ahead", "behind"))
     if recording.world is not None:
         click.echo(
-            f"{recording.recipe.env} was stepped in torch, by a law whose every bit is laid down: its episodes come "
-            "out like this on every CPU and every card."
+            f"{recording.recipe.env} was stepped in torch, by operations whose every bit IEEE 754 lays down: its "
+            "episodes do not depend on the device that they were made on."
         )
     if led:
         click.echo(

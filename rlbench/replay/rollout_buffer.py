@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..rng import Stream
 from ..types import Extra, Spec, Transition
+from .finals import EndsAlone, EveryStep
 from .minibatches import Dealer, Minibatch
 from .packing import Packed, layout
 
@@ -64,8 +65,10 @@ class Rollout:
 
         here = spec.device.type == "cpu"
         apart = not here if apart is None else apart
-        self._after = room(spec.obs_shape, spec.obs_dtype) if apart else None  # the true next observation of each step
-        self._obs = room(spec.obs_shape, spec.obs_dtype, steps + (not apart))  # the last one follows the newest step
+        self._finals: EveryStep | EndsAlone = (
+            EveryStep(room(spec.obs_shape, spec.obs_dtype)) if apart else EndsAlone(spec)
+        )
+        self._obs = room(spec.obs_shape, spec.obs_dtype, steps + self._finals.beyond)
         self._action = room(spec.action_shape, spec.action_dtype)
         self._reward = room((), torch.float32)
         self._terminated, self._truncated = room((), torch.bool), room((), torch.bool)
@@ -81,9 +84,6 @@ class Rollout:
         self._layout = layout(spec)
         self._rows: np.ndarray | None = None  # (S, T, E, width), from the first of them on
         self._spread = 0  # steps that the columns have
-        # Of each seed, where episodes ended (t * E + e), and the observation that they ended with.
-        self._ends: list[list[int]] = [[] for _ in range(spec.num_seeds)]
-        self._finals: list[list[Tensor]] = [[] for _ in range(spec.num_seeds)]
 
     def __len__(self) -> int:
         """Transitions held per seed."""
@@ -121,7 +121,7 @@ class Rollout:
     @property
     def apart(self) -> bool:
         """Whether next observations are kept apart, so that reading it off is operations on tensors alone."""
-        return self._after is not None
+        return isinstance(self._finals, EveryStep)
 
     @property
     def capacity(self) -> int:
@@ -131,8 +131,8 @@ class Rollout:
     @property
     def nbytes(self) -> int:
         """Bytes of memory that it takes, of all seeds together, without the observations that episodes ended with."""
-        beside = sum(x.nbytes for x in (self._rows, self._after) if x is not None)
-        return beside + sum(x.nbytes for x in (self._obs, *self._own().values()))
+        rows = 0 if self._rows is None else self._rows.nbytes
+        return rows + self._finals.nbytes + sum(x.nbytes for x in (self._obs, *self._own().values()))
 
     def _own(self) -> dict[str, Tensor]:
         """The memory of all that has T steps, by name, (S, T, E, ...) each."""
@@ -159,9 +159,10 @@ class Rollout:
         columns["terminated"][:, first:end], columns["truncated"][:, first:end] = flags[..., 0], flags[..., 1]
         columns["obs"][:, first:end] = rows[..., at.obs : at.next_obs].reshape(*lead, *shape)
         columns["obs"][:, end] = rows[:, -1, :, at.next_obs :].reshape(lead[0], lead[2], *shape)
-        for s, t, e in zip(*flags.any(-1).nonzero(), strict=True):
-            self._ends[s].append((first + int(t)) * self.spec.num_envs + int(e))
-            self._finals[s].append(torch.from_numpy(rows[s, t, e, at.next_obs :].reshape(shape).copy()))
+        ended, after = flags.any(-1), torch.from_numpy(rows[..., at.next_obs :].reshape(*lead, *shape))
+        assert isinstance(self._finals, EndsAlone)
+        for t in np.flatnonzero(ended.any((0, 2))).tolist():
+            self._finals.keep(first + t, ended[:, t], after[:, t])
 
     def add(self, transition: Transition) -> None:
         """Take in one step of every env.
@@ -201,13 +202,13 @@ class Rollout:
         self._put("obs", t, new.obs)
         for name in _PARTS:
             self._put(name, t, getattr(new, name))
-        if self._after is not None:
-            self._after[:, t] = new.next_obs
+        if isinstance(self._finals, EveryStep):
+            self._finals.after[:, t] = new.next_obs
             return
         self._put("obs", t + 1, new.next_obs)
         ended: np.ndarray = new.terminated.numpy() | new.truncated.numpy()
         if ended.any():
-            self._keep_finals(t, ended)
+            self._finals.keep(t, ended, self._obs[:, t + 1])
 
     def _put(self, name: str, t: int, x: Tensor) -> None:
         if self._arrays:
@@ -221,38 +222,21 @@ class Rollout:
             return
         self._settle()
         t, mask = self._filled - 1, torch.from_numpy(where).to(self.spec.device)
-        if self._after is not None:
-            self.truncated[:, t] |= mask
-            return
-        known = (self.terminated[:, t] | self.truncated[:, t]).numpy()
+        if isinstance(self._finals, EndsAlone):
+            known = (self.terminated[:, t] | self.truncated[:, t]).numpy()
+            self._finals.keep(t, where & ~known, self._obs[:, t + 1])
         self.truncated[:, t] |= mask
-        self._keep_finals(t, where & ~known)
-
-    def _keep_finals(self, t: int, ended: np.ndarray) -> None:
-        """Keep what step ``t``, the newest, led to where an episode ended, (S, E), before the next one takes its
-        place."""
-        for s, e in zip(*ended.nonzero(), strict=True):
-            self._ends[s].append(t * self.spec.num_envs + int(e))
-            self._finals[s].append(self._obs[s, t + 1, e].clone())
 
     def clear(self) -> None:
         """Forget all steps: the next one is the first of another rollout."""
         self._filled = self._spread = 0
-        for ends, finals in zip(self._ends, self._finals, strict=True):
-            ends.clear()
-            finals.clear()
+        self._finals.clear()
 
     def next_obs(self) -> Tensor:
         """(S, T, E, *O): what every step truly led to, also at an episode's end. A copy as large as `obs`;
         on a device no copy: do not write to it."""
-        if self._after is not None:
-            return self._after
         self._settle()
-        whole = self._obs[:, 1:].clone()
-        for own, ends, finals in zip(whole.flatten(1, 2), self._ends, self._finals, strict=True):
-            if ends:
-                own[ends] = torch.stack(finals)
-        return whole
+        return self._finals.next_obs(self._obs)
 
     def next_value(self, value_of: Callable[[Tensor], Tensor], value: Tensor, parts: int = 1) -> Tensor:
         """The value of what every step truly led to, 0 where it terminated.
@@ -275,38 +259,9 @@ class Rollout:
         """
         if not self.full:
             raise ValueError(f"the rollout has {self._filled} of {self.steps} steps: there is no next value yet")
-        if self._after is not None:
-            return self._next_value_apart(self._after, value_of, value, parts)
         self._settle()
-        spec, envs = self.spec, self.spec.num_envs
         with torch.no_grad():
-            after = torch.cat([value[:, 1:], value_of(self._obs[:, -1]).unsqueeze(1)], 1).flatten(1)  # (S, T * E)
-            last = self.capacity - envs  # the final observations of the last step are among those that follow it
-            died = self.terminated.flatten(1).cpu().numpy()
-            wanted = [
-                [(i, final) for i, final in zip(ends, finals, strict=True) if i < last and not dead[i]]
-                for ends, finals, dead in zip(self._ends, self._finals, died, strict=True)
-            ]
-            for first in range(0, max(map(len, wanted)), envs):
-                rows = torch.zeros(spec.num_seeds, envs, *spec.obs_shape, dtype=spec.obs_dtype, device=spec.device)
-                owns = [own[first : first + envs] for own in wanted]
-                for s, part in enumerate(owns):
-                    for n, (_, final) in enumerate(part):
-                        rows[s, n] = final
-                found = value_of(rows)  # (S, E)
-                for s, part in enumerate(owns):
-                    after[s, [i for i, _ in part]] = found[s, : len(part)]
-        return after.view_as(value).masked_fill_(self.terminated, 0.0)
-
-    def _next_value_apart(
-        self, after: Tensor, value_of: Callable[[Tensor], Tensor], value: Tensor, parts: int
-    ) -> Tensor:
-        """`next_value` without a look at where episodes ended: of all steps, though few are taken. Within an episode it
-        is what ``value`` says, as on a CPU."""
-        with torch.no_grad():
-            found = torch.cat([value_of(own) for own in after.flatten(1, 2).tensor_split(parts, 1)], 1).view_as(value)
-            found[:, :-1] = torch.where((self._terminated | self._truncated)[:, :-1], found[:, :-1], value[:, 1:])
-            return found.masked_fill_(self._terminated, 0.0)
+            return self._finals.next_value(self._obs, self._terminated, self._truncated, value_of, value, parts)
 
     def minibatches(self, count: int, stream: Stream, obs: Tensor | None = None, **more: Tensor) -> Iterator[Minibatch]:
         """All steps once, in ``count`` parts, as equal as can be; which are together is each seed's own chance.
@@ -335,20 +290,10 @@ class Rollout:
     def state_dict(self) -> dict[str, Any]:
         """The steps that are there, a tensor for each seed; they share the rollout's memory."""
         self._settle()
-        shape, n = self.spec.obs_shape, self._filled
-        obs = self._obs[:, : n + 1 if n else 0]
-        if self._after is None:
-            none = torch.zeros(0, *shape, dtype=self.spec.obs_dtype, device=self.spec.device)
-            ends = [torch.tensor(own, dtype=torch.int64) for own in self._ends]
-            finals = [torch.stack(own) if own else none for own in self._finals]
-        else:
-            ended = (self._terminated | self._truncated)[:, :n].flatten(1).cpu()
-            ends = [own.nonzero().squeeze(-1) for own in ended]
-            after = self._after[:, :n].flatten(1, 2)
-            finals = [own[at.to(own.device)] for own, at in zip(after, ends, strict=True)]
-            obs = torch.cat((obs[:, :n], self._after[:, max(0, n - 1) : n]), 1)
+        n = self._filled
+        obs, ends = self._finals.state_dict(self._obs, self._terminated | self._truncated, n)
         columns = {"obs": obs, **{name: x[:, :n] for name, x in self._own().items()}}
-        return {"filled": n, **{name: _apart(x) for name, x in columns.items()}, "ends": ends, "finals": finals}
+        return {"filled": n, **{name: _apart(x) for name, x in columns.items()}, **ends}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over saved steps.
@@ -359,9 +304,7 @@ class Rollout:
         n = int(state["filled"])
         if not 0 <= n <= self.steps:
             raise ValueError(f"a saved rollout of {n} steps does not fit this one's {self.steps}")
-        seen = self._obs[:, : n + 1 if n else 0]
-        if self._after is not None:  # a place for what followed the newest step, too
-            seen = torch.zeros(seen.shape[0], n + (n > 0), *seen.shape[2:], dtype=seen.dtype, device=seen.device)
+        seen = torch.empty_like(self._obs[:, :1]).repeat_interleave(n + (n > 0), 1)  # with what followed the newest
         ours = {"obs": seen, **{name: x[:, :n] for name, x in self._own().items()}}
         for name, whole in ours.items():
             saved = state.get(name)
@@ -371,14 +314,8 @@ class Rollout:
         for name, whole in ours.items():
             for into, saved in zip(whole, state[name], strict=True):
                 into.copy_(saved)
+        self._finals.load_state_dict(self._obs, seen, state, n)
         self._filled = self._spread = n
-        if self._after is None:
-            self._ends = [ends.tolist() for ends in state["ends"]]
-            self._finals = [list(finals.to(self.spec.device, copy=True)) for finals in state["finals"]]
-            return
-        self._obs[:, :n], self._after[:, :n] = seen[:, :n], seen[:, 1:]
-        for s, (ends, finals) in enumerate(zip(state["ends"], state["finals"], strict=True)):
-            self._after[s, :n].flatten(0, 1)[ends.to(self.spec.device)] = finals.to(self.spec.device)
 
 
 def _apart(x: Tensor) -> list[Tensor]:
