@@ -26,7 +26,7 @@ HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
         "envs": ("envs/*.py",),
     },
     {"process": ("rlbench/process/*.py",)},
-    {"stats": ("rlbench/stats/*.py",)},
+    {"stats": ("rlbench/stats/*.py",), "policyfile": ("rlbench/policyfile/*.py",)},
     {"user_code": ("rlbench/user_code/*.py",)},
     {"border": ("rlbench/border/*.py",)},
     {"classic": ("rlbench/classic/*.py",)},

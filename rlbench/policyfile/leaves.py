@@ -1,0 +1,199 @@
+"""Between observations as an environment, or JSON, has them and the arrays that a policy file takes.
+
+A nested space has one input for each leaf, named by its path: "obs", or "obs.position" and "obs.pixels", or "obs.0".
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .metadata import Box, Dict, Discrete, Leaf, MultiBinary, MultiDiscrete, Port, Space, Tuple
+
+OBS = "obs"
+
+
+class Unfit(ValueError):
+    """A value that its space does not hold: what was expected, and what came."""
+
+
+def leaves(space: Space, name: str = OBS) -> Iterator[tuple[str, Leaf]]:
+    """The leaves of a space by the names of their inputs, in the space's order."""
+    if isinstance(space, Dict):
+        for key, inner in space.spaces.items():
+            yield from leaves(inner, f"{name}.{key}")
+    elif isinstance(space, Tuple):
+        for i, inner in enumerate(space.spaces):
+            yield from leaves(inner, f"{name}.{i}")
+    else:
+        yield name, space
+
+
+def leaf_shape(leaf: Leaf) -> tuple[int, ...]:
+    return () if isinstance(leaf, Discrete) else leaf.shape
+
+
+def obs_ports(space: Space) -> list[Port]:
+    """The inputs for observations of a space."""
+    return [Port(name=name, role="obs", shape=leaf_shape(leaf), dtype=leaf.dtype) for name, leaf in leaves(space)]
+
+
+def stacked(space: Space, observations: Sequence[Any], *, name: str = OBS) -> dict[str, np.ndarray]:
+    """A batch as arrays (B, *shape) of the leaves' dtypes, by the names of the inputs. Every number is checked.
+
+    Args:
+        space: of each observation.
+        observations: B of them, at least one, as the environment or as JSON has them: arrays or nested lists, dicts
+            with every key, sequences for a Tuple.
+
+    Raises:
+        Unfit: one is not of the space; the message names it, ``obs[3].position``, where there are several.
+    """
+    several = len(observations) > 1
+    places = [f"{name}[{i}]" if several else name for i in range(len(observations))]
+    out: dict[str, np.ndarray] = {}
+    _gather(space, observations, places, name, out)
+    return out
+
+
+def _gather(space: Space, values: Sequence[Any], places: Sequence[str], name: str, out: dict[str, np.ndarray]) -> None:
+    if isinstance(space, Dict):
+        for value, place in zip(values, places, strict=True):
+            if not isinstance(value, Mapping):
+                raise Unfit(f"{place} is {kind(value)} where an object with {_listed(space.spaces)} is expected")
+            if missing := [key for key in space.spaces if key not in value]:
+                raise Unfit(f"{place} lacks {missing[0]!r}: an object with {_listed(space.spaces)} is expected")
+            if extra := [key for key in value if key not in space.spaces]:
+                raise Unfit(f"{place} has {str(extra[0])[:40]!r}, which is none of {_listed(space.spaces)}")
+        for key, inner in space.spaces.items():
+            _gather(inner, [v[key] for v in values], [f"{p}.{key}" for p in places], f"{name}.{key}", out)
+    elif isinstance(space, Tuple):
+        for value, place in zip(values, places, strict=True):
+            if not isinstance(value, list | tuple) or len(value) != len(space.spaces):
+                raise Unfit(f"{place} is {kind(value)} where {len(space.spaces)} parts in a row are expected")
+        for i, inner in enumerate(space.spaces):
+            _gather(inner, [v[i] for v in values], [f"{p}[{i}]" for p in places], f"{name}.{i}", out)
+    else:
+        out[name] = np.stack([checked(space, value, place) for value, place in zip(values, places, strict=True)])
+
+
+def checked(leaf: Leaf, value: Any, place: str) -> np.ndarray:
+    """One value as an array of the leaf's shape and dtype.
+
+    Raises:
+        Unfit: not that shape, no numbers, not finite, no whole numbers where these are due, or out of bounds.
+    """
+    shape = leaf_shape(leaf)
+    if _has_bool_or_text(value, len(shape) + 1):
+        raise Unfit(f"{place} holds {kind(value)} where {expected(leaf)} is expected")
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError):
+        raise Unfit(f"{place} has rows of different lengths where {expected(leaf)} is expected") from None
+    if array.dtype.kind == "b" and not isinstance(leaf, MultiBinary):
+        raise Unfit(f"{place} holds {kind(value)} where {expected(leaf)} is expected")
+    if array.dtype.kind not in "iufb":
+        what = "a number that is too large" if _huge(array) else kind(value)
+        raise Unfit(f"{place} holds {what} where {expected(leaf)} is expected")
+    if array.shape != shape:
+        if shape == () and array.shape == (1,):
+            raise Unfit(f"{place} is a list of one where {expected(leaf)} is expected")
+        raise Unfit(f"{place} has shape {array.shape} where {expected(leaf)} is expected")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise Unfit(f"{place} holds {array[~np.isfinite(array)].flat[0]} where {expected(leaf)} is expected")
+    if isinstance(leaf, Box):
+        return _boxed(leaf, array, place)
+    low, high = _range(leaf)
+    if array.dtype.kind == "f" and (array != np.rint(array)).any():
+        raise Unfit(f"{place} holds {_first(array, array != np.rint(array))} where {expected(leaf)} is expected")
+    if (wrong := (array < low) | (array > high)).any():
+        raise Unfit(f"{place} holds {_first(array, wrong)} where {expected(leaf)} is expected")
+    return array.astype(leaf.dtype)
+
+
+def _boxed(leaf: Box, array: np.ndarray, place: str) -> np.ndarray:
+    dtype = np.dtype(leaf.dtype)
+    if dtype.kind in "iu" and array.dtype.kind == "f" and (array != np.rint(array)).any():
+        raise Unfit(f"{place} holds {_first(array, array != np.rint(array))} where {expected(leaf)} is expected")
+    for bound, beyond in ((leaf.low, np.less), (leaf.high, np.greater)):
+        if bound is not None and (wrong := beyond(array, _bound(bound, array.shape))).any():
+            raise Unfit(f"{place} holds {_first(array, wrong)} where {expected(leaf)} is expected")
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if (wrong := (array < limits.min) | (array > limits.max)).any():
+            raise Unfit(f"{place} holds {_first(array, wrong)} where {expected(leaf)} is expected")
+        return array.astype(dtype)
+    with np.errstate(over="ignore"):
+        narrow = array.astype(dtype)
+    if (wrong := ~np.isfinite(narrow)).any():
+        raise Unfit(f"{place} holds {_first(array, wrong)}, which is beyond {dtype}")
+    return narrow
+
+
+def _bound(bound: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A bound as numbers; where there is none, NaN, which nothing is beyond."""
+    return np.broadcast_to(np.array(bound, dtype=np.float64), shape)
+
+
+def _range(leaf: Discrete | MultiDiscrete | MultiBinary) -> tuple[Any, Any]:
+    if isinstance(leaf, Discrete):
+        return leaf.start, leaf.start + leaf.n - 1
+    if isinstance(leaf, MultiBinary):
+        return 0, 1
+    start = np.array(leaf.start).reshape(leaf.shape)
+    return start, start + np.array(leaf.nvec).reshape(leaf.shape) - 1
+
+
+def expected(leaf: Leaf) -> str:
+    """What a leaf holds, in words."""
+    if isinstance(leaf, Discrete):
+        return f"a whole number from {leaf.start} to {leaf.start + leaf.n - 1}"
+    if isinstance(leaf, MultiBinary):
+        return f"numbers 0 or 1 of shape {leaf.shape}"
+    if isinstance(leaf, MultiDiscrete):
+        return f"whole numbers of shape {leaf.shape}, each below {', '.join(map(str, leaf.nvec[:8]))} from its start"
+    kind = "finite numbers" if np.dtype(leaf.dtype).kind == "f" else "whole numbers"
+    one = not isinstance(leaf.low, list) and not isinstance(leaf.high, list)
+    within = ""
+    if one and (leaf.low is not None or leaf.high is not None):
+        within = f" from {'-inf' if leaf.low is None else leaf.low:g} to {'inf' if leaf.high is None else leaf.high:g}"
+        within = within.replace("nan", "inf")
+    elif not one:
+        within = " within the bounds of the space"
+    return f"{kind} of shape {leaf.shape}{within}"
+
+
+def kind(value: Any) -> str:
+    """What came, in a word or two."""
+    names = {bool: "a bool", int: "a number", float: "a number", str: "a text", list: "a list", dict: "an object"}
+    if value is None:
+        return "null"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+def _listed(keys: Mapping[str, Any]) -> str:
+    names = [repr(key) for key in keys]
+    return ", ".join(names[:8]) + (", ..." if names[8:] else "")
+
+
+def _first(array: np.ndarray, where: np.ndarray) -> str:
+    return f"{array[where].flat[0]:.10g}"
+
+
+def _huge(array: np.ndarray) -> bool:
+    return array.dtype.kind == "O" and all(isinstance(x, int) for x in array.flat)
+
+
+def _has_bool_or_text(value: Any, depth: int) -> bool:
+    """Whether nested lists hold what NumPy would make numbers of, or are nested more deeply than ``depth``."""
+    if isinstance(value, list | tuple):
+        return depth == 0 or any(_has_bool_or_text(one, depth - 1) for one in value)
+    return isinstance(value, str | bytes | Mapping)
+
+
+def size(space: Space) -> int:
+    """How many numbers an observation holds."""
+    return sum(math.prod(leaf_shape(leaf)) for _, leaf in leaves(space))
