@@ -14,7 +14,7 @@ from .metadata import Box, Dict, Discrete, Leaf, MultiBinary, MultiDiscrete, Por
 OBS = "obs"
 
 
-class Unfit(ValueError):
+class BadValue(ValueError):
     """A value that its space does not hold: what was expected, and what came."""
 
 
@@ -48,7 +48,7 @@ def stacked(space: Space, observations: Sequence[Any], *, name: str = OBS) -> di
             with every key, sequences for a Tuple.
 
     Raises:
-        Unfit: one is not of the space; the message names it, ``obs[3].position``, where there are several.
+        BadValue: one is not of the space; the message names it, ``obs[3].position``, where there are several.
     """
     several = len(observations) > 1
     places = [f"{name}[{i}]" if several else name for i in range(len(observations))]
@@ -61,17 +61,17 @@ def _gather(space: Space, values: Sequence[Any], places: Sequence[str], name: st
     if isinstance(space, Dict):
         for value, place in zip(values, places, strict=True):
             if not isinstance(value, Mapping):
-                raise Unfit(f"{place} is {kind(value)} where an object with {_listed(space.spaces)} is expected")
+                raise BadValue(f"{place} is {kind(value)} where an object with {_listed(space.spaces)} is expected")
             if missing := [key for key in space.spaces if key not in value]:
-                raise Unfit(f"{place} lacks {missing[0]!r}: an object with {_listed(space.spaces)} is expected")
+                raise BadValue(f"{place} lacks {missing[0]!r}: an object with {_listed(space.spaces)} is expected")
             if extra := [key for key in value if key not in space.spaces]:
-                raise Unfit(f"{place} has {str(extra[0])[:40]!r}, which is none of {_listed(space.spaces)}")
+                raise BadValue(f"{place} has {str(extra[0])[:40]!r}, which is none of {_listed(space.spaces)}")
         for key, inner in space.spaces.items():
             _gather(inner, [v[key] for v in values], [f"{p}.{key}" for p in places], f"{name}.{key}", out)
     elif isinstance(space, Tuple):
         for value, place in zip(values, places, strict=True):
             if not isinstance(value, list | tuple) or len(value) != len(space.spaces):
-                raise Unfit(f"{place} is {kind(value)} where {len(space.spaces)} parts in a row are expected")
+                raise BadValue(f"{place} is {kind(value)} where {len(space.spaces)} parts in a row are expected")
         for i, inner in enumerate(space.spaces):
             _gather(inner, [v[i] for v in values], [f"{p}[{i}]" for p in places], f"{name}.{i}", out)
     else:
@@ -82,52 +82,52 @@ def checked(leaf: Leaf, value: Any, place: str) -> np.ndarray:
     """One value as an array of the leaf's shape and dtype.
 
     Raises:
-        Unfit: not that shape, no numbers, not finite, no whole numbers where these are due, or out of bounds.
+        BadValue: not that shape, no numbers, not finite, no whole numbers where these are due, or out of bounds.
     """
     shape = leaf_shape(leaf)
     if _has_bool_or_text(value, len(shape) + 1):
-        raise Unfit(f"{place} holds {kind(value)} where {expected(leaf)} is expected")
+        raise BadValue(f"{place} holds {kind(value)} where {expected(leaf)} is expected")
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError):
-        raise Unfit(f"{place} has rows of different lengths where {expected(leaf)} is expected") from None
+        raise BadValue(f"{place} has rows of different lengths where {expected(leaf)} is expected") from None
     if array.dtype.kind == "b" and not isinstance(leaf, MultiBinary):
-        raise Unfit(f"{place} holds {kind(value)} where {expected(leaf)} is expected")
+        raise BadValue(f"{place} holds {kind(value)} where {expected(leaf)} is expected")
     if array.dtype.kind not in "iufb":
         what = "a number that is too large" if _huge(array) else kind(value)
-        raise Unfit(f"{place} holds {what} where {expected(leaf)} is expected")
+        raise BadValue(f"{place} holds {what} where {expected(leaf)} is expected")
     if array.shape != shape:
         if shape == () and array.shape == (1,):
-            raise Unfit(f"{place} is a list of one where {expected(leaf)} is expected")
-        raise Unfit(f"{place} has shape {array.shape} where {expected(leaf)} is expected")
+            raise BadValue(f"{place} is a list of one where {expected(leaf)} is expected")
+        raise BadValue(f"{place} has shape {array.shape} where {expected(leaf)} is expected")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise Unfit(f"{place} holds {array[~np.isfinite(array)].flat[0]} where {expected(leaf)} is expected")
+        raise BadValue(f"{place} holds {array[~np.isfinite(array)].flat[0]} where {expected(leaf)} is expected")
     if isinstance(leaf, Box):
         return _boxed(leaf, array, place)
     low, high = _range(leaf)
     if array.dtype.kind == "f" and (array != np.rint(array)).any():
-        raise Unfit(f"{place} holds {_first(array, array != np.rint(array))} where {expected(leaf)} is expected")
+        raise BadValue(f"{place} holds {_first(array, array != np.rint(array))} where {expected(leaf)} is expected")
     if (wrong := (array < low) | (array > high)).any():
-        raise Unfit(f"{place} holds {_first(array, wrong)} where {expected(leaf)} is expected")
+        raise BadValue(f"{place} holds {_first(array, wrong)} where {expected(leaf)} is expected")
     return array.astype(leaf.dtype)
 
 
 def _boxed(leaf: Box, array: np.ndarray, place: str) -> np.ndarray:
     dtype = np.dtype(leaf.dtype)
     if dtype.kind in "iu" and array.dtype.kind == "f" and (array != np.rint(array)).any():
-        raise Unfit(f"{place} holds {_first(array, array != np.rint(array))} where {expected(leaf)} is expected")
+        raise BadValue(f"{place} holds {_first(array, array != np.rint(array))} where {expected(leaf)} is expected")
     for bound, beyond in ((leaf.low, np.less), (leaf.high, np.greater)):
         if bound is not None and (wrong := beyond(array, _bound(bound, array.shape))).any():
-            raise Unfit(f"{place} holds {_first(array, wrong)} where {expected(leaf)} is expected")
+            raise BadValue(f"{place} holds {_first(array, wrong)} where {expected(leaf)} is expected")
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         if (wrong := (array < limits.min) | (array > limits.max)).any():
-            raise Unfit(f"{place} holds {_first(array, wrong)} where {expected(leaf)} is expected")
+            raise BadValue(f"{place} holds {_first(array, wrong)} where {expected(leaf)} is expected")
         return array.astype(dtype)
     with np.errstate(over="ignore"):
         narrow = array.astype(dtype)
     if (wrong := ~np.isfinite(narrow)).any():
-        raise Unfit(f"{place} holds {_first(array, wrong)}, which is beyond {dtype}")
+        raise BadValue(f"{place} holds {_first(array, wrong)}, which is beyond {dtype}")
     return narrow
 
 

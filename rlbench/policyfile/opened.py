@@ -14,13 +14,13 @@ from .leaves import stacked
 from .metadata import ENTRY, KEY, Metadata, PolicyFileError, parse
 
 KINDS = {".onnx": "onnx", ".ts": "torchscript", ".pt2": "pt2"}  # suffix -> format; .pt is TorchScript's too
-Arrays = Mapping[str, np.ndarray]
+Named = Mapping[str, np.ndarray]
 
 
 class Computes(Protocol):
     """The graph of a file: inputs by name, each (B, ...), to outputs by name."""
 
-    def __call__(self, inputs: Arrays, wanted: Sequence[str]) -> dict[str, np.ndarray]: ...
+    def __call__(self, inputs: Named, wanted: Sequence[str]) -> dict[str, np.ndarray]: ...
 
 
 class PolicyFile:
@@ -39,12 +39,12 @@ class PolicyFile:
         self._graph = graph
         self._all = [port.name for port in metadata.outputs]
 
-    def __call__(self, inputs: Arrays, wanted: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    def __call__(self, inputs: Named, wanted: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Outputs by name, (B, ...) each: all of them, or those that are wanted. Inputs are as `inputs` gives them."""
         return self._graph(inputs, wanted or self._all)
 
     def inputs(
-        self, observations: Sequence[Any], masks: Sequence[Any] | None = None, memory: Arrays | None = None
+        self, observations: Sequence[Any], masks: Sequence[Any] | None = None, memory: Named | None = None
     ) -> dict[str, np.ndarray]:
         """What the graph takes for a batch of observations, all of it checked.
 
@@ -54,7 +54,7 @@ class PolicyFile:
             memory: what the call before gave, by the names of the memory *inputs*; None: an episode begins.
 
         Raises:
-            leaves.Unfit: what does not fit, and what was expected.
+            leaves.BadValue: what does not fit, and what was expected.
         """
         taken = stacked(self.metadata.obs, observations)
         for port in self.metadata.inputs:
@@ -66,14 +66,14 @@ class PolicyFile:
                 )
         return taken
 
-    def remembered(self, outputs: Arrays) -> dict[str, np.ndarray]:
+    def remembered(self, outputs: Named) -> dict[str, np.ndarray]:
         """Of what a call gave, that which the next one is handed as ``memory``."""
         return {port.of: outputs[port.name] for port in self.metadata.outputs if port.role == "memory"}
 
 
 def legal(shape: tuple[int, ...], masks: Sequence[Any] | None, batch: int) -> np.ndarray:
-    """Masks as (B, *shape) bool, checked. Raises leaves.Unfit."""
-    from .leaves import Unfit
+    """Masks as (B, *shape) bool, checked. Raises leaves.BadValue."""
+    from .leaves import BadValue
 
     if masks is None:
         return np.ones((batch, *shape), bool)
@@ -82,10 +82,10 @@ def legal(shape: tuple[int, ...], masks: Sequence[Any] | None, batch: int) -> np
     except ValueError:
         array = np.empty(0)
     if array.shape != (batch, *shape) or array.dtype.kind not in "biu" or not np.isin(array, (0, 1)).all():
-        raise Unfit(f"action_mask is expected as {batch} x {shape} of true and false")
+        raise BadValue(f"action_mask is expected as {batch} x {shape} of true and false")
     array = array.astype(bool)
     if not array.reshape(batch, -1).any(1).all():
-        raise Unfit("action_mask allows no action")
+        raise BadValue("action_mask allows no action")
     return array
 
 
@@ -149,7 +149,7 @@ def _onnx(content: bytes, threads: int) -> tuple[Computes, str | None]:
     session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     text = session.get_modelmeta().custom_metadata_map.get(KEY)
 
-    def graph(inputs: Arrays, wanted: Sequence[str]) -> dict[str, np.ndarray]:
+    def graph(inputs: Named, wanted: Sequence[str]) -> dict[str, np.ndarray]:
         return dict(zip(wanted, session.run(wanted, inputs), strict=True))
 
     return graph, text
@@ -161,7 +161,7 @@ def _of_torch(module: Any, metadata: str) -> Computes:
     found = json.loads(metadata)
     names, given = ([port["name"] for port in found[side]] for side in ("inputs", "outputs"))
 
-    def graph(inputs: Arrays, wanted: Sequence[str]) -> dict[str, np.ndarray]:
+    def graph(inputs: Named, wanted: Sequence[str]) -> dict[str, np.ndarray]:
         with torch.inference_mode():
             made = module(*(torch.from_numpy(inputs[name]) for name in names))
         every = dict(zip(given, made, strict=True))
