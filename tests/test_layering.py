@@ -41,6 +41,7 @@ HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
         "trained": ("rlbench/trained/*.py",),
     },
     {"play": ("rlbench/play/*.py",), "inspection": ("rlbench/inspection/*.py",)},
+    {"ship": ("rlbench/ship/*.py",)},
     {"record": ("rlbench/record/*.py",)},
     {"training": ("rlbench/training/*.py",)},
     {"probing": ("rlbench/probing/*.py",)},
