@@ -39,13 +39,17 @@ def obs_ports(space: Space) -> list[Port]:
     return [Port(name=name, role="obs", shape=leaf_shape(leaf), dtype=leaf.dtype) for name, leaf in leaves(space)]
 
 
-def stacked(space: Space, observations: Sequence[Any], *, name: str = OBS) -> dict[str, np.ndarray]:
+def stacked(
+    space: Space, observations: Sequence[Any], *, bounded: bool = True, name: str = OBS
+) -> dict[str, np.ndarray]:
     """A batch as arrays (B, *shape) of the leaves' dtypes, by the names of the inputs. Every number is checked.
 
     Args:
         space: of each observation.
         observations: B of them, at least one, as the environment or as JSON has them: arrays or nested lists, dicts
             with every key, sequences for a Tuple.
+        bounded: refuse floats beyond the bounds of a Box. Environments give such now and then, and agents learn from
+            them as they are: what comes straight from one is not to be refused.
 
     Raises:
         BadValue: one is not of the space; the message names it, ``obs[3].position``, where there are several.
@@ -53,11 +57,13 @@ def stacked(space: Space, observations: Sequence[Any], *, name: str = OBS) -> di
     several = len(observations) > 1
     places = [f"{name}[{i}]" if several else name for i in range(len(observations))]
     out: dict[str, np.ndarray] = {}
-    _gather(space, observations, places, name, out)
+    _gather(space, observations, places, name, out, bounded)
     return out
 
 
-def _gather(space: Space, values: Sequence[Any], places: Sequence[str], name: str, out: dict[str, np.ndarray]) -> None:
+def _gather(
+    space: Space, values: Sequence[Any], places: Sequence[str], name: str, out: dict[str, np.ndarray], bounded: bool
+) -> None:
     if isinstance(space, Dict):
         for value, place in zip(values, places, strict=True):
             if not isinstance(value, Mapping):
@@ -67,25 +73,25 @@ def _gather(space: Space, values: Sequence[Any], places: Sequence[str], name: st
             if extra := [key for key in value if key not in space.spaces]:
                 raise BadValue(f"{place} has {str(extra[0])[:40]!r}, which is none of {_listed(space.spaces)}")
         for key, inner in space.spaces.items():
-            _gather(inner, [v[key] for v in values], [f"{p}.{key}" for p in places], f"{name}.{key}", out)
+            _gather(inner, [v[key] for v in values], [f"{p}.{key}" for p in places], f"{name}.{key}", out, bounded)
     elif isinstance(space, Tuple):
         for value, place in zip(values, places, strict=True):
             if not isinstance(value, list | tuple) or len(value) != len(space.spaces):
                 raise BadValue(f"{place} is {kind(value)} where {len(space.spaces)} parts in a row are expected")
         for i, inner in enumerate(space.spaces):
-            _gather(inner, [v[i] for v in values], [f"{p}[{i}]" for p in places], f"{name}.{i}", out)
+            _gather(inner, [v[i] for v in values], [f"{p}[{i}]" for p in places], f"{name}.{i}", out, bounded)
     else:
-        out[name] = np.stack([checked(space, value, place) for value, place in zip(values, places, strict=True)])
+        out[name] = np.stack([checked(space, v, place, bounded) for v, place in zip(values, places, strict=True)])
 
 
-def checked(leaf: Leaf, value: Any, place: str) -> np.ndarray:
-    """One value as an array of the leaf's shape and dtype.
+def checked(leaf: Leaf, value: Any, place: str, bounded: bool = True) -> np.ndarray:
+    """One value as an array of the leaf's shape and dtype; ``bounded`` as for `stacked`.
 
     Raises:
         BadValue: not that shape, no numbers, not finite, no whole numbers where these are due, or out of bounds.
     """
     shape = leaf_shape(leaf)
-    if _has_bool_or_text(value, len(shape) + 1):
+    if _has_text(value, len(shape) + 1):
         raise BadValue(f"{place} holds {kind(value)} where {expected(leaf)} is expected")
     try:
         array = np.asarray(value)
@@ -103,7 +109,7 @@ def checked(leaf: Leaf, value: Any, place: str) -> np.ndarray:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise BadValue(f"{place} holds {array[~np.isfinite(array)].flat[0]} where {expected(leaf)} is expected")
     if isinstance(leaf, Box):
-        return _boxed(leaf, array, place)
+        return _boxed(leaf, array, place, bounded or np.dtype(leaf.dtype).kind != "f")
     low, high = _range(leaf)
     if array.dtype.kind == "f" and (array != np.rint(array)).any():
         raise BadValue(f"{place} holds {_first(array, array != np.rint(array))} where {expected(leaf)} is expected")
@@ -112,11 +118,11 @@ def checked(leaf: Leaf, value: Any, place: str) -> np.ndarray:
     return array.astype(leaf.dtype)
 
 
-def _boxed(leaf: Box, array: np.ndarray, place: str) -> np.ndarray:
+def _boxed(leaf: Box, array: np.ndarray, place: str, bounded: bool) -> np.ndarray:
     dtype = np.dtype(leaf.dtype)
     if dtype.kind in "iu" and array.dtype.kind == "f" and (array != np.rint(array)).any():
         raise BadValue(f"{place} holds {_first(array, array != np.rint(array))} where {expected(leaf)} is expected")
-    for bound, beyond in ((leaf.low, np.less), (leaf.high, np.greater)):
+    for bound, beyond in ((leaf.low, np.less), (leaf.high, np.greater)) if bounded else ():
         if bound is not None and (wrong := beyond(array, _bound(bound, array.shape))).any():
             raise BadValue(f"{place} holds {_first(array, wrong)} where {expected(leaf)} is expected")
     if dtype.kind in "iu":
@@ -157,11 +163,14 @@ def expected(leaf: Leaf) -> str:
     one = not isinstance(leaf.low, list) and not isinstance(leaf.high, list)
     within = ""
     if one and (leaf.low is not None or leaf.high is not None):
-        within = f" from {'-inf' if leaf.low is None else leaf.low:g} to {'inf' if leaf.high is None else leaf.high:g}"
-        within = within.replace("nan", "inf")
+        within = f" from {_number(leaf.low, '-inf')} to {_number(leaf.high, 'inf')}"
     elif not one:
         within = " within the bounds of the space"
     return f"{kind} of shape {leaf.shape}{within}"
+
+
+def _number(bound: Any, none: str) -> str:
+    return none if bound is None else f"{bound:g}"
 
 
 def kind(value: Any) -> str:
@@ -187,10 +196,10 @@ def _huge(array: np.ndarray) -> bool:
     return array.dtype.kind == "O" and all(isinstance(x, int) for x in array.flat)
 
 
-def _has_bool_or_text(value: Any, depth: int) -> bool:
-    """Whether nested lists hold what NumPy would make numbers of, or are nested more deeply than ``depth``."""
+def _has_text(value: Any, depth: int) -> bool:
+    """Whether nested lists hold texts or objects, or are nested more deeply than ``depth``."""
     if isinstance(value, list | tuple):
-        return depth == 0 or any(_has_bool_or_text(one, depth - 1) for one in value)
+        return depth == 0 or any(_has_text(one, depth - 1) for one in value)
     return isinstance(value, str | bytes | Mapping)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import UsageError, first_line
-from .leaves import stacked
+from .leaves import BadValue, stacked
 from .metadata import ENTRY, KEY, Metadata, PolicyFileError, parse
 
 KINDS = {".onnx": "onnx", ".ts": "torchscript", ".pt2": "pt2"}  # suffix -> format; .pt is TorchScript's too
@@ -44,7 +44,12 @@ class PolicyFile:
         return self._graph(inputs, wanted or self._all)
 
     def inputs(
-        self, observations: Sequence[Any], masks: Sequence[Any] | None = None, memory: Named | None = None
+        self,
+        observations: Sequence[Any],
+        masks: Sequence[Any] | None = None,
+        memory: Named | None = None,
+        *,
+        bounded: bool = True,
     ) -> dict[str, np.ndarray]:
         """What the graph takes for a batch of observations, all of it checked.
 
@@ -52,11 +57,12 @@ class PolicyFile:
             observations: B of them, as the environment or JSON has them.
             masks: B lists of what is legal, where the policy takes a mask; None: all is.
             memory: what the call before gave, by the names of the memory *inputs*; None: an episode begins.
+            bounded: as for `leaves.stacked`.
 
         Raises:
             leaves.BadValue: what does not fit, and what was expected.
         """
-        taken = stacked(self.metadata.obs, observations)
+        taken = stacked(self.metadata.obs, observations, bounded=bounded)
         for port in self.metadata.inputs:
             if port.role == "mask":
                 taken[port.name] = legal(port.shape, masks, len(observations))
@@ -73,8 +79,6 @@ class PolicyFile:
 
 def legal(shape: tuple[int, ...], masks: Sequence[Any] | None, batch: int) -> np.ndarray:
     """Masks as (B, *shape) bool, checked. Raises leaves.BadValue."""
-    from .leaves import BadValue
-
     if masks is None:
         return np.ones((batch, *shape), bool)
     try:
