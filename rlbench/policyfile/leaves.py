@@ -151,6 +151,22 @@ def _range(leaf: Discrete | MultiDiscrete | MultiBinary) -> tuple[Any, Any]:
     return start, start + np.array(leaf.nvec).reshape(leaf.shape) - 1
 
 
+def legal(shape: tuple[int, ...], masks: Sequence[Any] | None, batch: int) -> np.ndarray:
+    """Masks as (B, *shape) bool, checked. Raises leaves.BadValue."""
+    if masks is None:
+        return np.ones((batch, *shape), bool)
+    try:
+        array = np.asarray(masks)
+    except ValueError:
+        array = np.empty(0)
+    if array.shape != (batch, *shape) or array.dtype.kind not in "biu" or not np.isin(array, (0, 1)).all():
+        raise BadValue(f"action_mask is expected as {batch} x {shape} of true and false")
+    array = array.astype(bool)
+    if not array.reshape(batch, -1).any(1).all():
+        raise BadValue("action_mask allows no action")
+    return array
+
+
 def expected(leaf: Leaf) -> str:
     """What a leaf holds, in words."""
     if isinstance(leaf, Discrete):

@@ -3,14 +3,15 @@
 import hashlib
 import importlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import UsageError, first_line
-from .leaves import BadValue, stacked
+from .acting import PolicySession
+from .leaves import legal, stacked
 from .metadata import ENTRY, KEY, Metadata, PolicyFileError, parse
 
 KINDS = {".onnx": "onnx", ".ts": "torchscript", ".pt2": "pt2"}  # suffix -> format; .pt is TorchScript's too
@@ -21,6 +22,10 @@ class Computes(Protocol):
     """The graph of a file: inputs by name, each (B, ...), to outputs by name."""
 
     def __call__(self, inputs: Named, wanted: Sequence[str]) -> dict[str, np.ndarray]: ...
+
+    def bind(self, inputs: Named, outputs: Named) -> Callable[[], object]:
+        """What computes from these very arrays into those, again and again."""
+        ...
 
 
 class PolicyFile:
@@ -38,6 +43,7 @@ class PolicyFile:
         self.path, self.kind, self.metadata, self.digest, self.nbytes = path, kind, metadata, digest, nbytes
         self._graph = graph
         self._all = [port.name for port in metadata.outputs]
+        self._acting: PolicySession | None = None
 
     def __call__(self, inputs: Named, wanted: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Outputs by name, (B, ...) each: all of them, or those that are wanted. Inputs are as `inputs` gives them."""
@@ -72,25 +78,29 @@ class PolicyFile:
                 )
         return taken
 
+    def begin(self) -> None:
+        """An episode begins, for `act`: a recurrent policy forgets the one before."""
+        self._own().begin()
+
+    def act(self, obs: Any, mask: Any = None) -> Any:
+        """The action for one observation, as `env.step` takes it; the quickest way to ask. See `PolicySession.act`.
+
+        A recurrent policy remembers from one to the next: call `begin` with every `env.reset`.
+        """
+        return self._own().act(obs, mask)
+
+    def session(self) -> PolicySession:
+        """A session of its own: for each thread, and for each environment of a recurrent policy, one."""
+        return PolicySession(self.metadata, self._graph.bind)
+
+    def _own(self) -> PolicySession:
+        if self._acting is None:
+            self._acting = self.session()
+        return self._acting
+
     def remembered(self, outputs: Named) -> dict[str, np.ndarray]:
         """Of what a call gave, that which the next one is handed as ``memory``."""
         return {port.of: outputs[port.name] for port in self.metadata.outputs if port.role == "memory"}
-
-
-def legal(shape: tuple[int, ...], masks: Sequence[Any] | None, batch: int) -> np.ndarray:
-    """Masks as (B, *shape) bool, checked. Raises leaves.BadValue."""
-    if masks is None:
-        return np.ones((batch, *shape), bool)
-    try:
-        array = np.asarray(masks)
-    except ValueError:
-        array = np.empty(0)
-    if array.shape != (batch, *shape) or array.dtype.kind not in "biu" or not np.isin(array, (0, 1)).all():
-        raise BadValue(f"action_mask is expected as {batch} x {shape} of true and false")
-    array = array.astype(bool)
-    if not array.reshape(batch, -1).any(1).all():
-        raise BadValue("action_mask allows no action")
-    return array
 
 
 def kind_of(path: Path) -> str:
@@ -144,34 +154,79 @@ def package(name: str, extra: str) -> Any:
         raise UsageError(f"this needs {name}, which is not installed. Run: pip install 'rlbench[{extra}]'") from e
 
 
-def _onnx(content: bytes, threads: int) -> tuple[Computes, str | None]:
-    runtime = package("onnxruntime", "onnx")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 4  # a damaged file is an error of ours, in one line
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # beside other processes
-    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    text = session.get_modelmeta().custom_metadata_map.get(KEY)
+class _OnnxGraph:
+    """By ONNX Runtime."""
 
-    def graph(inputs: Named, wanted: Sequence[str]) -> dict[str, np.ndarray]:
-        return dict(zip(wanted, session.run(wanted, inputs), strict=True))
+    def __init__(self, runtime: Any, content: bytes, threads: int) -> None:
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 4  # a damaged file is an error of ours, in one line
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # beside other processes
+        self._session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self.text: str | None = self._session.get_modelmeta().custom_metadata_map.get(KEY)
 
-    return graph, text
+    def __call__(self, inputs: Named, wanted: Sequence[str]) -> dict[str, np.ndarray]:
+        return dict(zip(wanted, self._session.run(wanted, inputs), strict=True))
+
+    def bind(self, inputs: Named, outputs: Named) -> Callable[[], object]:
+        """Without a copy on the way in or out: a third of the time that a small network takes otherwise."""
+        binding = self._session.io_binding()
+        for name, array in inputs.items():
+            binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        for name, array in outputs.items():
+            binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        run = self._session.run_with_iobinding
+
+        def compute(kept: object = (inputs, outputs)) -> None:  # the arrays live as long as what points to them
+            run(binding)
+
+        return compute
 
 
-def _of_torch(module: Any, metadata: str) -> Computes:
-    import torch
+class _TorchGraph:
+    """By torch, of a module whose inputs and outputs are in the order that the metadata has."""
 
-    found = json.loads(metadata)
-    names, given = ([port["name"] for port in found[side]] for side in ("inputs", "outputs"))
+    def __init__(self, module: Any, metadata: str) -> None:
+        found = json.loads(metadata)
+        self._module = module
+        self._names, self._given = ([port["name"] for port in found[side]] for side in ("inputs", "outputs"))
 
-    def graph(inputs: Named, wanted: Sequence[str]) -> dict[str, np.ndarray]:
+    def __call__(self, inputs: Named, wanted: Sequence[str]) -> dict[str, np.ndarray]:
+        import torch
+
         with torch.inference_mode():
-            made = module(*(torch.from_numpy(inputs[name]) for name in names))
-        every = dict(zip(given, made, strict=True))
+            made = self._module(*(torch.from_numpy(inputs[name]) for name in self._names))
+        every = dict(zip(self._given, made, strict=True))
         return {name: every[name].numpy() for name in wanted}
 
-    return graph
+    def bind(self, inputs: Named, outputs: Named) -> Callable[[], object]:
+        import torch
+
+        tensors = [torch.from_numpy(inputs[name]) for name in self._names]
+        places = [(self._given.index(name), torch.from_numpy(array)) for name, array in outputs.items()]
+
+        def compute() -> None:
+            with torch.inference_mode():
+                made = self._module(*tensors)
+                for i, place in places:
+                    place.copy_(made[i])
+
+        return compute
+
+
+class _NoGraph:
+    """Of a file that says nothing of rlbench, and is not asked."""
+
+    def __call__(self, inputs: Named, wanted: Sequence[str]) -> dict[str, np.ndarray]:
+        return {}
+
+    def bind(self, inputs: Named, outputs: Named) -> Callable[[], object]:
+        return lambda: None
+
+
+def _onnx(content: bytes, threads: int) -> tuple[Computes, str | None]:
+    graph = _OnnxGraph(package("onnxruntime", "onnx"), content, threads)
+    return graph, graph.text
 
 
 def _torchscript(content: bytes, threads: int) -> tuple[Computes, str | None]:
@@ -186,7 +241,7 @@ def _torchscript(content: bytes, threads: int) -> tuple[Computes, str | None]:
         module = torch.jit.load(io.BytesIO(content), map_location="cpu", _extra_files=extra)
     text = extra[ENTRY]
     text = text.decode() if isinstance(text, bytes) else text
-    return (_of_torch(module, text), text) if text else (lambda inputs, wanted: {}, None)
+    return (_TorchGraph(module, text), text) if text else (_NoGraph(), None)
 
 
 def _pt2(content: bytes, threads: int) -> tuple[Computes, str | None]:
@@ -198,4 +253,4 @@ def _pt2(content: bytes, threads: int) -> tuple[Computes, str | None]:
     program = torch.export.load(io.BytesIO(content), extra_files=extra)
     text = extra[ENTRY]
     text = text.decode() if isinstance(text, bytes) else text
-    return (_of_torch(program.module(), text), text) if text else (lambda inputs, wanted: {}, None)
+    return (_TorchGraph(program.module(), text), text) if text else (_NoGraph(), None)

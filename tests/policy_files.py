@@ -1,0 +1,121 @@
+"""For tests: policy files whose graph is written down node by node, so that what they answer is known."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from rlbench.policyfile.metadata import KEY, Box, Discrete, Metadata, Port, Space
+
+BOX = Box(shape=(4,), dtype="float32", low=-5.0, high=5.0)
+_TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64, "bool": TensorProto.BOOL}
+
+
+def described(inputs: list[Port], outputs: list[Port], *, obs: Space = BOX, action: Space | None = None) -> Metadata:
+    """Metadata of a policy of one seed."""
+    return Metadata(
+        env="CartPole-v1",
+        agent="dqn",
+        seeds=[0],
+        env_steps=1000,
+        checkpoint="0" * 64,
+        obs=obs,
+        action=action or Discrete(n=2),
+        inputs=inputs,
+        outputs=outputs,
+        versions={},
+    )
+
+
+def write(path: Path, nodes: list[Any], weights: dict[str, np.ndarray], metadata: Metadata) -> Path:
+    """A file of these nodes and numbers; its inputs and outputs are those of the metadata."""
+    sides = (
+        [helper.make_tensor_value_info(port.name, _TYPES[port.dtype], ["B", *port.shape]) for port in ports]
+        for ports in (metadata.inputs, metadata.outputs)
+    )
+    constants = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    graph = helper.make_graph(nodes, "policy", *sides, initializer=constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(model, {KEY: metadata.text()})
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path
+
+
+def linear(path: Path, hidden: int = 0, seed: int = 0) -> Path:
+    """Four numbers to two Q-values, by one layer, or with a hidden one in between; the larger is the action."""
+    generator = np.random.default_rng(seed)
+    sizes = [4, hidden, 2] if hidden else [4, 2]
+    nodes, weights, last = [], {}, "obs"
+    for i, (n, m) in enumerate(pairwise(sizes)):
+        weights[f"w{i}"] = generator.normal(size=(m, n)).astype(np.float32) / n**0.5
+        weights[f"b{i}"] = 0.1 * generator.normal(size=m).astype(np.float32)
+        final = i == len(sizes) - 2
+        out = "q_values" if final else f"z{i}"
+        nodes.append(helper.make_node("Gemm", [last, f"w{i}", f"b{i}"], [out], transB=1))
+        last = out
+        if not final:
+            nodes.append(helper.make_node("Relu", [last], [f"h{i}"]))
+            last = f"h{i}"
+    nodes.append(helper.make_node("ArgMax", ["q_values"], ["action"], axis=1, keepdims=0))
+    inputs = [Port(name="obs", role="obs", shape=(4,), dtype="float32")]
+    outputs = [
+        Port(name="action", role="action", shape=(), dtype="int64"),
+        Port(name="q_values", role="shown", shape=(2,), dtype="float32"),
+    ]
+    return write(path, nodes, weights, described(inputs, outputs))
+
+
+def masked(path: Path) -> Path:
+    """Four numbers are the Q-values of four actions, of which a mask allows some."""
+    nodes = [
+        helper.make_node("Where", ["action_mask", "obs", "low"], ["q_values"]),
+        helper.make_node("ArgMax", ["q_values"], ["action"], axis=1, keepdims=0),
+    ]
+    inputs = [
+        Port(name="obs", role="obs", shape=(4,), dtype="float32"),
+        Port(name="action_mask", role="mask", shape=(4,), dtype="bool"),
+    ]
+    outputs = [
+        Port(name="action", role="action", shape=(), dtype="int64"),
+        Port(name="q_values", role="shown", shape=(4,), dtype="float32"),
+    ]
+    low = {"low": np.array([-1e9], np.float32)}
+    return write(path, nodes, low, described(inputs, outputs, action=Discrete(n=4)))
+
+
+def adding(path: Path) -> Path:
+    """A recurrent policy: its action is two of the numbers that it has seen so far, added up."""
+    nodes = [
+        helper.make_node("Add", ["obs", "memory"], ["next_memory"]),
+        helper.make_node("Slice", ["next_memory", "from", "to", "axis"], ["action"]),
+    ]
+    inputs = [
+        Port(name="obs", role="obs", shape=(4,), dtype="float32"),
+        Port(name="memory", role="memory", shape=(4,), dtype="float32"),
+    ]
+    outputs = [
+        Port(name="action", role="action", shape=(2,), dtype="float32"),
+        Port(name="next_memory", role="memory", shape=(4,), dtype="float32", of="memory"),
+    ]
+    places = {name: np.array([i], np.int64) for name, i in (("from", 1), ("to", 3), ("axis", 1))}
+    action = Box(shape=(2,), dtype="float32")
+    return write(path, nodes, places, described(inputs, outputs, action=action))
+
+
+def looked_up(path: Path) -> Path:
+    """A table: three actions' values of each of five indices."""
+    values = np.arange(15, dtype=np.float32).reshape(5, 3) % 7
+    nodes = [
+        helper.make_node("Gather", ["table", "obs"], ["q_values"]),
+        helper.make_node("ArgMax", ["q_values"], ["action"], axis=1, keepdims=0),
+    ]
+    inputs = [Port(name="obs", role="obs", shape=(), dtype="int64")]
+    outputs = [
+        Port(name="action", role="action", shape=(), dtype="int64"),
+        Port(name="q_values", role="shown", shape=(3,), dtype="float32"),
+    ]
+    return write(path, nodes, {"table": values}, described(inputs, outputs, obs=Discrete(n=5), action=Discrete(n=3)))
