@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .metadata import Box, Dict, Discrete, Leaf, MultiBinary, MultiDiscrete, Port, Space, Tuple
+from .quick import fit
 
 OBS = "obs"
 
@@ -31,7 +32,7 @@ def leaves(space: Space, name: str = OBS) -> Iterator[tuple[str, Leaf]]:
 
 
 def leaf_shape(leaf: Leaf) -> tuple[int, ...]:
-    return () if isinstance(leaf, Discrete) else leaf.shape
+    return leaf.shape
 
 
 def obs_ports(space: Space) -> list[Port]:
@@ -40,7 +41,7 @@ def obs_ports(space: Space) -> list[Port]:
 
 
 def stacked(
-    space: Space, observations: Sequence[Any], *, bounded: bool = True, name: str = OBS
+    space: Space, observations: Sequence[Any], *, bounded: bool = True, name: str = OBS, place: str | None = None
 ) -> dict[str, np.ndarray]:
     """A batch as arrays (B, *shape) of the leaves' dtypes, by the names of the inputs. Every number is checked.
 
@@ -50,13 +51,18 @@ def stacked(
             with every key, sequences for a Tuple.
         bounded: refuse floats beyond the bounds of a Box. Environments give such now and then, and agents learn from
             them as they are: what comes straight from one is not to be refused.
+        name: that the names of the inputs begin with.
+        place: what messages call the observations, each with its number; without, one alone is ``name``.
 
     Raises:
         BadValue: one is not of the space; the message names it, ``obs[3].position``, where there are several.
     """
-    several = len(observations) > 1
-    places = [f"{name}[{i}]" if several else name for i in range(len(observations))]
     out: dict[str, np.ndarray] = {}
+    if fit(space, observations, name, bounded, out):
+        return out
+    several = place is not None or len(observations) > 1
+    places = [f"{place or name}[{i}]" if several else name for i in range(len(observations))]
+    out.clear()
     _gather(space, observations, places, name, out, bounded)
     return out
 
@@ -91,7 +97,7 @@ def checked(leaf: Leaf, value: Any, place: str, bounded: bool = True) -> np.ndar
         BadValue: not that shape, no numbers, not finite, no whole numbers where these are due, or out of bounds.
     """
     shape = leaf_shape(leaf)
-    if _has_text(value, len(shape) + 1):
+    if _has_text(value, len(shape) + 1) or (not isinstance(leaf, MultiBinary) and _has_bool(value)):
         raise BadValue(f"{place} holds {kind(value)} where {expected(leaf)} is expected")
     try:
         array = np.asarray(value)
@@ -217,6 +223,13 @@ def _has_text(value: Any, depth: int) -> bool:
     if isinstance(value, list | tuple):
         return depth == 0 or any(_has_text(one, depth - 1) for one in value)
     return isinstance(value, str | bytes | Mapping)
+
+
+def _has_bool(value: Any) -> bool:
+    """Whether nested lists, no deeper than they may be, hold a bool, which NumPy would count as 0 or 1."""
+    if isinstance(value, list | tuple):
+        return any(_has_bool(one) for one in value)
+    return isinstance(value, bool | np.bool_)
 
 
 def size(space: Space) -> int:

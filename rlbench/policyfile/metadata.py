@@ -3,8 +3,10 @@
 Spaces are described here, and not by Gymnasium, so that a file can be used where nothing but NumPy is installed.
 """
 
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import RlbenchError
@@ -22,6 +24,17 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Limits = tuple[float | np.ndarray, float | np.ndarray]  # each one for all, or (*shape): within lies what surely fits
+
+
+def representable(dtype: str) -> Limits:
+    """The lowest and the highest number that a dtype surely has, as floats."""
+    if np.dtype(dtype).kind == "f":
+        return float(np.finfo(dtype).min), float(np.finfo(dtype).max)
+    low, high = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+    return low, high if high < 2**53 else float(np.nextafter(high, 0))  # those of 64 bits are rounded up
+
+
 Bounds = float | None | list[Any]  # one number for all, None where there is no bound, or nested lists of the shape
 
 
@@ -34,6 +47,14 @@ class Box(_Part):
     low: Bounds = None
     high: Bounds = None
 
+    @cached_property
+    def limits(self) -> Limits:
+        low, high = representable(self.dtype)
+        return (
+            low if self.low is None else np.fmax(np.array(self.low, np.float64), low),
+            high if self.high is None else np.fmin(np.array(self.high, np.float64), high),
+        )
+
 
 class Discrete(_Part):
     """One of ``n`` indices, from ``start`` on."""
@@ -42,6 +63,14 @@ class Discrete(_Part):
     n: int
     start: int = 0
     dtype: str = "int64"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def limits(self) -> Limits:
+        return self.start, self.start + self.n - 1
 
 
 class MultiDiscrete(_Part):
@@ -53,6 +82,11 @@ class MultiDiscrete(_Part):
     start: list[int]
     dtype: str = "int64"
 
+    @cached_property
+    def limits(self) -> Limits:
+        start = np.array(self.start, np.float64).reshape(self.shape)
+        return start, start + np.array(self.nvec, np.float64).reshape(self.shape) - 1
+
 
 class MultiBinary(_Part):
     """Several numbers, each 0 or 1."""
@@ -60,6 +94,10 @@ class MultiBinary(_Part):
     type: Literal["MultiBinary"] = "MultiBinary"
     shape: tuple[int, ...]
     dtype: str = "int8"
+
+    @property
+    def limits(self) -> Limits:
+        return 0.0, 1.0
 
 
 class Dict(_Part):

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,6 +57,7 @@ class PolicyFile:
         memory: Named | None = None,
         *,
         bounded: bool = True,
+        place: str | None = None,
     ) -> dict[str, np.ndarray]:
         """What the graph takes for a batch of observations, all of it checked.
 
@@ -64,11 +66,13 @@ class PolicyFile:
             masks: B lists of what is legal, where the policy takes a mask; None: all is.
             memory: what the call before gave, by the names of the memory *inputs*; None: an episode begins.
             bounded: as for `leaves.stacked`.
+            place: likewise.
+        place: likewise.
 
         Raises:
             leaves.BadValue: what does not fit, and what was expected.
         """
-        taken = stacked(self.metadata.obs, observations, bounded=bounded)
+        taken = stacked(self.metadata.obs, observations, bounded=bounded, place=place)
         for port in self.metadata.inputs:
             if port.role == "mask":
                 taken[port.name] = legal(port.shape, masks, len(observations))
@@ -126,11 +130,17 @@ def open_policy(path: str | Path, *, threads: int = 1) -> PolicyFile:
         UsageError: another name, or a package that is missing.
     """
     path = Path(path)
-    kind = kind_of(path)
+    kind_of(path)
     try:
         content = path.read_bytes()
     except OSError as e:
         raise PolicyFileError(f"{path} cannot be read: {e.strerror or e}") from e
+    return open_content(content, path, threads=threads)
+
+
+def open_content(content: bytes, path: Path, *, threads: int = 1) -> PolicyFile:
+    """As `open_policy`, of what was read from ``path`` before; its name says the format."""
+    kind = kind_of(path)
     load = {"onnx": _onnx, "torchscript": _torchscript, "pt2": _pt2}[kind]
     try:
         graph, text = load(content, threads)
@@ -162,6 +172,8 @@ class _OnnxGraph:
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 4  # a damaged file is an error of ours, in one line
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # beside other processes
+        # Weights that are said to lie in another file are looked for in no folder, least of all in the working one.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         self._session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self.text: str | None = self._session.get_modelmeta().custom_metadata_map.get(KEY)
 

@@ -1,0 +1,31 @@
+"""What opening an ONNX file does not do: it looks at no other file, whatever the first one says of them."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import policy_files
+import pytest
+
+from rlbench.policyfile.metadata import PolicyFileError
+from rlbench.policyfile.opened import open_policy
+
+
+@pytest.mark.parametrize("where", ["weights.bin", "./weights.bin", "../here/weights.bin", "{folder}/weights.bin"])
+def test_weights_in_another_file_are_not_looked_for(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    model = onnx.load(policy_files.linear(folder / "a.onnx"))
+    weight = next(one for one in model.graph.initializer if one.name == "w0")
+    (folder / "weights.bin").write_bytes(np.ones((2, 4), np.float32).tobytes())
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", where.format(folder=folder)), ("offset", "0"), ("length", "32")):
+        entry = weight.external_data.add()
+        entry.key, entry.value = key, value
+    (folder / "b.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(PolicyFileError, match=r"b\.onnx is damaged, or no onnx file"):
+        open_policy(folder / "b.onnx")
