@@ -24,10 +24,10 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Limits = tuple[float | np.ndarray, float | np.ndarray]  # each one for all, or (*shape): within lies what surely fits
+Within = tuple[float | np.ndarray, float | np.ndarray]  # each one for all, or (*shape): within lies what surely fits
 
 
-def representable(dtype: str) -> Limits:
+def representable(dtype: str) -> Within:
     """The lowest and the highest number that a dtype surely has, as floats."""
     if np.dtype(dtype).kind == "f":
         return float(np.finfo(dtype).min), float(np.finfo(dtype).max)
@@ -48,7 +48,7 @@ class Box(_Part):
     high: Bounds = None
 
     @cached_property
-    def limits(self) -> Limits:
+    def limits(self) -> Within:
         low, high = representable(self.dtype)
         return (
             low if self.low is None else np.fmax(np.array(self.low, np.float64), low),
@@ -69,7 +69,7 @@ class Discrete(_Part):
         return ()
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> Within:
         return self.start, self.start + self.n - 1
 
 
@@ -83,7 +83,7 @@ class MultiDiscrete(_Part):
     dtype: str = "int64"
 
     @cached_property
-    def limits(self) -> Limits:
+    def limits(self) -> Within:
         start = np.array(self.start, np.float64).reshape(self.shape)
         return start, start + np.array(self.nvec, np.float64).reshape(self.shape) - 1
 
@@ -96,7 +96,7 @@ class MultiBinary(_Part):
     dtype: str = "int8"
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> Within:
         return 0.0, 1.0
 
 

@@ -47,7 +47,8 @@ def test_the_quick_way_agrees_with_the_careful_one(name: str, values: list[objec
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("free", [0.5, 3]), ("free", np.array([1.0, 2.0], np.float32)), ("bounded", (1.5, -9e9)), ("pixels", [[0], [255]]),
+        ("free", [0.5, 3]), ("free", np.array([1.0, 2.0], np.float32)), ("bounded", (1.5, -9e9)),
+        ("pixels", [[0], [255]]),
         ("index", -1), ("index", np.int64(1)), ("index", 1.0), ("several", [2, 6]), ("bits", np.array([True, False])),
         ("long", -(2**63)), ("double", 1e300),
     ],
