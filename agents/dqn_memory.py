@@ -8,7 +8,7 @@ and the ``sequence_length`` steps after them are learned from. Without R2D2's re
 All else is `dqn`'s: this is what ``memory = "gru"`` changes of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -77,6 +77,12 @@ class WithMemory:
             self.memory = kept
         else:
             self.played = kept
+
+    def recall(self) -> dict[str, Tensor]:
+        return {"memory": self.played}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        self.played = memory["memory"]
 
     def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor | tuple[Tensor, Extras]:
         legal = (extras["action_mask"],) if self.masked else ()  # (S, E, A)

@@ -7,7 +7,7 @@ what was remembered there; gradients go back through all of its steps, but not t
 All else is `ppo`'s: this is what ``memory = "gru"`` changes of it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -73,6 +73,12 @@ class PPOWithMemory:
             self.memory = kept
         else:
             self.played = kept
+
+    def recall(self) -> dict[str, Tensor]:
+        return {"memory": self.played}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        self.played = memory["memory"]
 
     def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor | tuple[Tensor, Extras]:
         legal = self._legal(extras)

@@ -147,6 +147,21 @@ class Agent(ABC):
         if cut := getattr(self.replay, "cut", None):
             cut(where.numpy())
 
+    def recall(self) -> dict[str, Tensor]:
+        """What is remembered of the episodes under way that are played without ``explore``; {} of an agent that acts by
+        the observation alone.
+
+        For whoever lets the agent act elsewhere, as an exported policy does: an agent that remembers anything says so
+        here, all of it, and takes it back in `remember`. Zero where an episode begins.
+
+        Returns:
+            By names of its own, tensors (S, E, ...), E as in the last `begin` without ``explore``.
+        """
+        return {}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:  # noqa: B027  (may be left out)
+        """What `recall` gave is remembered from here on, in place of what was; keep it as it is, without a copy."""
+
     def diagnostics(self) -> dict[str, Tensor]:
         """What there is to see of learning at this moment, for people to look at. An agent may leave this out.
 

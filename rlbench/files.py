@@ -73,6 +73,21 @@ def exporting(path: Path, option: str = "") -> Iterator[Path]:
         raise unwritable(path, e, f"Give another place: {option}" if option else "") from e
 
 
+def check_writable(path: Path, option: str = "") -> None:
+    """See whether `exporting` will be able to write ``path``, before the work for it is done. Nothing is left there.
+
+    Raises:
+        RunFolderError: as of `exporting`.
+    """
+    folder = next(place for place in (path.absolute().parent, *path.absolute().parents) if place.exists())
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        _beside(folder / path.name).unlink()
+    except OSError as e:
+        raise unwritable(path, e, f"Give another place: {option}" if option else "") from e
+
+
 def write_text(path: Path, content: str, *, sync: bool = False) -> None:
     """Write a text as `replacing` does."""
     with replacing(path, sync=sync) as temporary:

@@ -68,6 +68,13 @@ class Learner(ABC):
     def cut(self, where: Tensor) -> None:  # noqa: B027  (may be left out)
         """Episodes broke off in the envs of ``where``, (E,) bool: see `Agent.cut`. May be left out."""
 
+    def recall(self) -> dict[str, Tensor]:
+        """What is remembered of the episodes under way, as `Agent.recall`, without S. May be left out."""
+        return {}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:  # noqa: B027  (may be left out)
+        """What `recall` gave is remembered from here on: see `Agent.remember`. May be left out."""
+
     def explain(self, obs: Tensor) -> dict[str, Tensor]:
         """For people to look at, as `Agent.explain`, without S: any of "q_values" and "probabilities", (E, A), "value",
         (E,), "mean" and "std", (E, n). May be left out; leaves no trace."""
@@ -166,6 +173,14 @@ def lift(learner: type[Learner]) -> type[Agent]:
             for s, one in enumerate(self.learners):
                 if where[s].any():
                     one.cut(where[s])
+
+        def recall(self) -> dict[str, Tensor]:
+            each = [one.recall() for one in self.learners]
+            return {name: torch.stack([kept[name] for kept in each]).to(self.device) for name in each[0]}
+
+        def remember(self, memory: Mapping[str, Tensor]) -> None:
+            for s, one in enumerate(self.learners):
+                one.remember({name: x[s].cpu() for name, x in memory.items()})
 
         def diagnostics(self) -> dict[str, Tensor]:
             each = [_told(learner, one.diagnostics()) for one in self.learners]

@@ -8,12 +8,28 @@ element.
 `width` looks at the others on the machine at hand.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 THIN = 16  # columns; of fewer, the transposed product takes a half to a quarter of the time
 FEW = 8  # rows; up to so many, it takes twice the time
+_any_rows = False
+
+
+@contextlib.contextmanager
+def any_rows() -> Iterator[None]:
+    """Context in which products are the same operations for any number of rows, for those who write them down to be
+    done elsewhere. The last bits may be others."""
+    global _any_rows
+    before, _any_rows = _any_rows, True
+    try:
+        yield
+    finally:
+        _any_rows = before
 
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -27,6 +43,8 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Returns:
         (S, N, n_out); where n_out is below 16 and N above 8, its memory may lie as (S, n_out, N).
     """
+    if _any_rows:
+        return torch.bmm(x, weight) + bias
     _, n_in, n_out = weight.shape
     if x.shape[1] == 1:
         x = _row(x)
@@ -41,6 +59,8 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def product(x: Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
     """x @ y per seed: (S, N, K), (S, K, M) -> (S, N, M), written to ``out`` if that is given."""
+    if _any_rows:
+        return torch.bmm(x, y) if out is None else torch.bmm(x, y, out=out)
     _, inner, columns = y.shape
     if x.shape[1] == 1:
         x = _row(x)

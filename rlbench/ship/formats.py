@@ -1,0 +1,126 @@
+"""A policy written down: ONNX, TorchScript and pt2. Each is made once, and can be written with other metadata as often as need be."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import AgentError, first_line
+from ..nn.products import any_rows
+from ..policyfile.metadata import ENTRY, KEY, Metadata, Port
+from ..policyfile.opened import package
+from .policy import Policy
+
+Write = Callable[[Metadata], bytes]  # the content of a file with these metadata in it
+BATCH = "batch"  # the free axis
+MOST = 2**31 - 1  # bytes of a file of Protocol Buffers
+SUFFIXES = {"onnx": ".onnx", "torchscript": ".ts", "pt2": ".pt2"}
+NOTES = {
+    "torchscript": "PyTorch calls TorchScript deprecated and advises torch.export: --to pt2, or --to onnx for use "
+    "without PyTorch."
+}
+
+
+def traced(policy: Policy, examples: Sequence[Tensor]) -> Any:
+    """The policy as `torch.export` writes it down, for batches of any size.
+
+    Raises:
+        AgentError: it does more than operations on tensors.
+    """
+    batch = torch.export.Dim(BATCH)
+    policy.begin(len(examples[0]))
+    try:
+        with quiet(), torch.no_grad(), any_rows():
+            return torch.export.export(policy, tuple(examples), dynamic_shapes=(tuple({0: batch} for _ in examples),))
+    except Exception as e:  # whatever its code does with what is no real tensor
+        raise AgentError(f"its act cannot be traced: {first_line(e)}") from e
+
+
+def made(kind: str, policy: Policy, program: Any, examples: Sequence[Tensor], outputs: Sequence[Port]) -> Write:
+    """The policy in a format, ready to be written with its metadata.
+
+    Args:
+        kind: "onnx", "torchscript" or "pt2".
+        policy: the module.
+        program: of `traced`.
+        examples: its inputs, of a batch of three or more.
+        outputs: what comes out.
+    """
+    with quiet(), torch.no_grad(), any_rows():
+        if kind == "onnx":
+            return _onnx(program, [port.name for port in policy.inputs], [port.name for port in outputs])
+        if kind == "pt2":
+            return _pt2(program)
+        policy.begin(len(examples[0]))
+        return _torchscript(torch.jit.trace(policy, tuple(examples), check_trace=False))
+
+
+def _onnx(program: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Write:
+    onnx = package("onnx", "onnx")
+    package("onnxscript", "onnx")
+    found = torch.onnx.export(program, dynamo=True, input_names=inputs, output_names=outputs, verbose=False)
+    assert found is not None
+    model = found.model_proto
+    _bare(model)
+
+    def write(metadata: Metadata) -> bytes:
+        del model.metadata_props[:]
+        model.metadata_props.add(key=KEY, value=metadata.text())
+        if model.ByteSize() > MOST:
+            raise AgentError(f"a policy of {model.ByteSize():,} bytes is more than an ONNX file holds: --to pt2")
+        onnx.checker.check_model(model, full_check=True)
+        return bytes(model.SerializeToString())
+
+    return write
+
+
+def _bare(model: Any) -> None:
+    """Without what the exporter notes at every node, the paths of our code among it; the free axis gets its name."""
+    graph = model.graph
+    for part in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer, graph):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for value in (*graph.value_info, *graph.input, *graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = BATCH
+    for function in model.functions:
+        del function.metadata_props[:]
+        for node in function.node:
+            del node.metadata_props[:]
+
+
+def _torchscript(module: Any) -> Write:
+    def write(metadata: Metadata) -> bytes:
+        with quiet():
+            return bytes(module.save_to_buffer(_extra_files={ENTRY: metadata.text()}))
+
+    return write
+
+
+def _pt2(program: Any) -> Write:
+    def write(metadata: Metadata) -> bytes:
+        buffer = io.BytesIO()
+        with quiet():
+            torch.export.save(program, buffer, extra_files={ENTRY: metadata.text()})
+        return buffer.getvalue()
+
+    return write
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Context in which the libraries that write files down keep their advice to themselves."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
