@@ -18,6 +18,7 @@ from rlbench.version import __version__
 from .check import check
 from .compare import compare
 from .eval import evaluate
+from .export import export
 from .inspect import inspect_
 from .list import list_
 from .new import new
@@ -90,5 +91,5 @@ def main() -> None:
     """
 
 
-for command in (train, watch, play, evaluate, inspect_, compare, plot, report, runs, verify, check, new, list_):
+for command in (train, watch, play, evaluate, inspect_, compare, plot, report, runs, export, verify, check, new, list_):
     main.add_command(command)

@@ -69,7 +69,7 @@ def _bounds(bound: np.ndarray) -> metadata.Bounds:
     """One number where all are the same, else nested lists; None where there is none."""
     numbers: list[Any] = [float(x) if np.isfinite(x) else None for x in bound.ravel().tolist()]
     if len(set(numbers)) == 1:
-        return numbers[0]  # type: ignore[no-any-return]
+        return numbers[0]
     return _nested(numbers, bound.shape)
 
 

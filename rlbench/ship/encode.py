@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from ..border.spaces import ActionCodec, ObsCodec
 
-_TORCH = {"bool": torch.bool, "float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
-
 
 class Encoder(nn.Module):
     """The leaves of raw observations, (B, *shape) each, to what ``codec`` stores of them, (B, *O).
@@ -24,17 +22,20 @@ class Encoder(nn.Module):
         codec: of that.
     """
 
+    low: Tensor
+    width: Tensor
+
     def __init__(self, space: spaces.Space[Any], codec: ObsCodec) -> None:
         super().__init__()
         if isinstance(space, spaces.Dict) and space is not codec.space:
             (space,) = space.spaces.values()  # one key is left: its value in its own form
         self.space, self.dtype = space, codec.dtype
         self.flattens = not isinstance(space, spaces.Box | spaces.Discrete)
-        if isinstance(space, spaces.Box) and codec.dtype != np.uint8 and space.dtype == np.uint8:
-            if len(space.shape) in (2, 3):  # a board
-                low = space.low.astype(np.float64)
-                self.register_buffer("low", torch.from_numpy(low))
-                self.register_buffer("width", torch.from_numpy(np.maximum(space.high.astype(np.float64) - low, 1.0)))
+        self.board = space.dtype == np.uint8 and codec.dtype != np.uint8 and len(space.shape or ()) in (2, 3)
+        if self.board and isinstance(space, spaces.Box):
+            low = space.low.astype(np.float64)
+            self.register_buffer("low", torch.from_numpy(low))
+            self.register_buffer("width", torch.from_numpy(np.maximum(space.high.astype(np.float64) - low, 1.0)))
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         if self.flattens:
@@ -43,7 +44,7 @@ class Encoder(nn.Module):
         (x,) = inputs
         if isinstance(self.space, spaces.Discrete):
             return _numbers(x) - int(self.space.start) if self.space.start else _numbers(x)
-        if hasattr(self, "low"):
+        if self.board:
             return ((x.double() - self.low) / self.width).float()
         return x if self.dtype == np.uint8 else x.float()
 
@@ -80,6 +81,8 @@ def _numbers(x: Tensor) -> Tensor:
 class Decoder(nn.Module):
     """Actions as an agent gives them, (B, ...), to what the environment takes, in its dtype and shape."""
 
+    starts: Tensor
+
     def __init__(self, codec: ActionCodec) -> None:
         super().__init__()
         self.codec = codec
@@ -102,4 +105,5 @@ class Decoder(nn.Module):
 
 def torch_dtype(dtype: Any) -> torch.dtype:
     """torch's name of a NumPy dtype."""
-    return _TORCH.get(str(dtype)) or getattr(torch, str(dtype))  # type: ignore[no-any-return]
+    found: torch.dtype = getattr(torch, str(dtype))
+    return found

@@ -1,4 +1,4 @@
-"""A policy written down: ONNX, TorchScript and pt2. Each is made once, and can be written with other metadata as often as need be."""
+"""A policy written down: ONNX, TorchScript and pt2. What is made once can be written with other metadata again."""
 
 import contextlib
 import io
@@ -14,9 +14,9 @@ from ..errors import AgentError, first_line
 from ..nn.products import any_rows
 from ..policyfile.metadata import ENTRY, KEY, Metadata, Port
 from ..policyfile.opened import package
-from .policy import Policy
+from .policy import PolicyModule
 
-Write = Callable[[Metadata], bytes]  # the content of a file with these metadata in it
+ToBytes = Callable[[Metadata], bytes]  # the content of a file with these metadata in it
 BATCH = "batch"  # the free axis
 MOST = 2**31 - 1  # bytes of a file of Protocol Buffers
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".ts", "pt2": ".pt2"}
@@ -26,7 +26,7 @@ NOTES = {
 }
 
 
-def traced(policy: Policy, examples: Sequence[Tensor]) -> Any:
+def traced(policy: PolicyModule, examples: Sequence[Tensor]) -> Any:
     """The policy as `torch.export` writes it down, for batches of any size.
 
     Raises:
@@ -41,7 +41,7 @@ def traced(policy: Policy, examples: Sequence[Tensor]) -> Any:
         raise AgentError(f"its act cannot be traced: {first_line(e)}") from e
 
 
-def made(kind: str, policy: Policy, program: Any, examples: Sequence[Tensor], outputs: Sequence[Port]) -> Write:
+def made(kind: str, policy: PolicyModule, program: Any, examples: Sequence[Tensor], outputs: Sequence[Port]) -> ToBytes:
     """The policy in a format, ready to be written with its metadata.
 
     Args:
@@ -60,7 +60,7 @@ def made(kind: str, policy: Policy, program: Any, examples: Sequence[Tensor], ou
         return _torchscript(torch.jit.trace(policy, tuple(examples), check_trace=False))
 
 
-def _onnx(program: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Write:
+def _onnx(program: Any, inputs: Sequence[str], outputs: Sequence[str]) -> ToBytes:
     onnx = package("onnx", "onnx")
     package("onnxscript", "onnx")
     found = torch.onnx.export(program, dynamo=True, input_names=inputs, output_names=outputs, verbose=False)
@@ -95,7 +95,7 @@ def _bare(model: Any) -> None:
             del node.metadata_props[:]
 
 
-def _torchscript(module: Any) -> Write:
+def _torchscript(module: Any) -> ToBytes:
     def write(metadata: Metadata) -> bytes:
         with quiet():
             return bytes(module.save_to_buffer(_extra_files={ENTRY: metadata.text()}))
@@ -103,7 +103,7 @@ def _torchscript(module: Any) -> Write:
     return write
 
 
-def _pt2(program: Any) -> Write:
+def _pt2(program: Any) -> ToBytes:
     def write(metadata: Metadata) -> bytes:
         buffer = io.BytesIO()
         with quiet():

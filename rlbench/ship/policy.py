@@ -1,4 +1,4 @@
-"""A trained agent as one module of tensors: raw observations in, the environment's actions and what the agent shows out.
+"""A trained agent as one module: raw observations in, the environment's actions and what the agent shows out.
 
 It asks the agent as everybody does (`acting.choose`, `acting.explained`), so that whatever agent acts by operations on
 tensors can be written down, a user's own too. It holds an agent of its own, built anew from the state of the live one.
@@ -92,7 +92,7 @@ def modules_of(holder: Any) -> list[nn.Module]:
     return list(found.values())
 
 
-class Policy(nn.Module):
+class PolicyModule(nn.Module):
     """``forward(*inputs)`` takes raw observations leaf by leaf, then a mask, then what is remembered, (B, ...) each.
 
     It gives, in a tuple in the order of `outputs`: the action, what the agent's ``explain`` shows, what is remembered

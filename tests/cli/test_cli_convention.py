@@ -20,6 +20,7 @@ ASKING = {
     "plot": ["NOWHERE"],
     "report": ["NOWHERE"],
     "runs": ["NOWHERE"],
+    "export": ["NOWHERE", "--out", "NOWHERE.onnx"],
     "verify": ["NOWHERE"],
     "check": ["NOWHERE"],
     "new": ["agent", "NOWHERE"],

@@ -1,0 +1,94 @@
+"""`rlbench export`: a trained policy into a file that needs neither rlbench nor PyTorch."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import options
+
+KINDS = {".onnx": "onnx", ".ts": "torchscript", ".pt": "torchscript", ".pt2": "pt2"}  # by what a name ends with
+
+
+class WhichSeed(options.Word):
+    """A seed's number, "best" or "all"."""
+
+    name = "seed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = super().convert(value, param, ctx)
+        if text in ("best", "all"):
+            return text
+        if not text.isdecimal():
+            self.fail(f"{text!r} is neither a seed's number, nor best, nor all", param, ctx)
+        return int(text)
+
+
+@click.command("export")
+@click.argument("path", type=options.Place())
+@click.option(
+    "--seed",
+    metavar="best|K|all",
+    type=WhichSeed(),
+    default="best",
+    show_default=True,
+    help="Whose policy: of the seed with the best evaluation, of seed K, or all as one that votes.",
+)
+@click.option(
+    "--to",
+    "kind",
+    type=click.Choice(sorted(set(KINDS.values()))),
+    help="The format.  [default: what the name of --out ends with]",
+)
+@options.out("Write the policy to this file.", required=True)
+@click.option(
+    "--episodes", metavar="N", type=click.IntRange(min=1), default=100, show_default=True, help="Played for the proof."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.agent_code
+@options.env_code
+@options.imports
+def export(
+    path: Path,
+    seed: Any,
+    kind: str | None,
+    out: Path,
+    episodes: int,
+    as_json: bool,
+    agent: str | None,
+    env: str | None,
+    imports: tuple[str, ...],
+) -> None:
+    """Write a run's policy, or a checkpoint's, into a file, and prove that it is the same policy.
+
+    \b
+    rlbench export runs/cartpole --to onnx --out cartpole.onnx
+    """
+    import json
+
+    from rlbench.process.places import shown
+    from rlbench.ship.export import export as exported
+    from rlbench.trained.load import load
+    from rlbench.units import byte_size, duration
+
+    kind = _kind(kind, out)
+    imports = options.with_env(imports, env)
+    trained = load(path, seed=seed, agent=agent, imports=imports, device="cpu")
+    options.tell(trained.notes)
+    done = exported(trained, kind, out, episodes=episodes)
+    options.tell(done.notes)
+    if as_json:
+        content = {"path": shown(done.path), "bytes": done.nbytes, "seconds": done.seconds}
+        click.echo(json.dumps({**content, **done.metadata.model_dump(mode="json")}, indent=2))
+    else:
+        click.echo(f"{shown(done.path)}: {byte_size(done.nbytes)}, {kind}, {duration(done.seconds, tenths=True)}")
+
+
+def _kind(kind: str | None, out: Path) -> str:
+    """The format that was asked for, by option or by name."""
+    named = KINDS.get(out.suffix)
+    if kind is None and named is None:
+        raise click.UsageError(f"--out {out.name}: say the format, as --to onnx, or by a name that ends with .onnx")
+    if kind is not None and named is not None and kind != named:
+        raise click.UsageError(f"--to {kind}, and --out {out.name} ends as {named} does: name one of the two")
+    return kind or named or ""
