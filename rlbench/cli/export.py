@@ -90,5 +90,5 @@ def _kind(kind: str | None, out: Path) -> str:
     if kind is None and named is None:
         raise click.UsageError(f"--out {out.name}: say the format, as --to onnx, or by a name that ends with .onnx")
     if kind is not None and named is not None and kind != named:
-        raise click.UsageError(f"--to {kind}, and --out {out.name} ends as {named} does: name one of the two")
+        raise click.UsageError(f"--to {kind}, and --out {out.name} ends as {named} does: give one of the two")
     return kind or named or ""

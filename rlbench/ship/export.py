@@ -19,7 +19,7 @@ import torch
 from ..errors import UsageError
 from ..files import check_writable, exporting
 from ..policyfile.metadata import Metadata, Port
-from ..policyfile.opened import policy_of
+from ..policyfile.opened import open_content
 from ..process.places import absolute
 from ..runfolder.layout import under_way
 from ..trained.load import Trained
@@ -74,6 +74,8 @@ def export(
     began, out = time.perf_counter(), absolute(out)
     if kind not in KINDS:
         raise UsageError(f"{kind!r} is no format of policies; there are {', '.join(KINDS)}")
+    if (".ts" if out.suffix == ".pt" else out.suffix) != SUFFIXES[kind]:
+        raise UsageError(f"--out {out.name}: the name of a policy in {kind} ends with {SUFFIXES[kind]}")
     if trained.parts.device.type != "cpu":
         raise UsageError('a policy is exported from the CPU: open it with load(..., device="cpu")')
     check_writable(out, "--out FILE")
@@ -85,7 +87,7 @@ def export(
     write = made(kind, policy, program, examples, outputs)
     metadata = describe(trained, agreed, policy.inputs, outputs, kind)
     content = write(metadata)
-    policy_of(content, kind, out)
+    open_content(content, out)
     with exporting(out, "--out FILE") as temporary, temporary.open("wb") as file:
         file.write(content)
     notes = (NOTES[kind],) if kind in NOTES else ()
