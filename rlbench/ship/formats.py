@@ -65,6 +65,7 @@ def _onnx(program: Any, inputs: Sequence[str], outputs: Sequence[str]) -> ToByte
     package("onnxscript", "onnx")
     found = torch.onnx.export(program, dynamo=True, input_names=inputs, output_names=outputs, verbose=False)
     assert found is not None
+    _once(found.model)
     model = found.model_proto
     _bare(model)
 
@@ -77,6 +78,15 @@ def _onnx(program: Any, inputs: Sequence[str], outputs: Sequence[str]) -> ToByte
         return bytes(model.SerializeToString())
 
     return write
+
+
+def _once(model: Any) -> None:
+    """What is computed twice from the same, as a network is which acts and explains, is computed once, in place."""
+    from onnx_ir.passes import common
+
+    same = common.DeduplicateInitializersPass(size_limit=MOST)  # by default those of a few numbers
+    for step in (same, common.CommonSubexpressionEliminationPass(), common.RemoveUnusedNodesPass()):
+        step(model)
 
 
 def _bare(model: Any) -> None:
