@@ -44,6 +44,8 @@ class PolicySession:
         self._plain = self._inputs[OBS] if isinstance(self._space, Box) else None
         like = np.empty((1, 0)) if self._plain is None else self._plain
         self._dtype, self._shape, self._whole = like.dtype, like.shape[1:], like.dtype.kind != "f"
+        self._finite = np.ones(self._shape, bool)
+        self._all_finite = self._finite.tobytes()  # to be compared with in a third of the time that `all` takes
 
     def begin(self) -> None:
         """An episode begins: a recurrent policy forgets the one before. Call it with every `env.reset`."""
@@ -65,7 +67,7 @@ class PolicySession:
             and type(obs) is np.ndarray
             and obs.dtype == self._dtype
             and obs.shape == self._shape
-            and (self._whole or np.isfinite(obs).all())
+            and (self._whole or np.isfinite(obs, self._finite).tobytes() == self._all_finite)
         ):
             self._plain[0] = obs
         else:

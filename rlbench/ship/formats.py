@@ -15,6 +15,7 @@ from ..nn.products import any_rows
 from ..policyfile.metadata import ENTRY, KEY, Metadata, Port
 from ..policyfile.opened import package
 from .policy import PolicyModule
+from .simplify import simplify
 
 ToBytes = Callable[[Metadata], bytes]  # the content of a file with these metadata in it
 BATCH = "batch"  # the free axis
@@ -68,6 +69,7 @@ def _onnx(program: Any, inputs: Sequence[str], outputs: Sequence[str]) -> ToByte
     _once(found.model)
     model = found.model_proto
     _bare(model)
+    model = simplify(model)
 
     def write(metadata: Metadata) -> bytes:
         del model.metadata_props[:]

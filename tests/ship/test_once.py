@@ -18,5 +18,5 @@ def test_a_network_that_acts_and_explains_is_one(tmp_path: Path) -> None:
     model = onnx.load(made.path)
     assert [port.name for port in model.graph.output] == ["action", "q_values"]
     assert sum(node.op_type in ("MatMul", "Gemm") for node in model.graph.node) == 3  # layers of the recipe's network
-    weights = [one for one in model.graph.initializer if len(one.dims) == 3 and min(one.dims[1:]) > 1]
+    weights = [one for one in model.graph.initializer if len(one.dims) == 2 and min(one.dims) > 1]
     assert len(weights) == 3
