@@ -66,10 +66,9 @@ def export(
     """
     import json
 
-    from rlbench.process.places import shown
     from rlbench.ship.export import export as exported
+    from rlbench.ship.text import content, lines
     from rlbench.trained.load import load
-    from rlbench.units import byte_size, duration
 
     kind = _kind(kind, out)
     imports = options.with_env(imports, env)
@@ -78,10 +77,10 @@ def export(
     done = exported(trained, kind, out, episodes=episodes)
     options.tell(done.notes)
     if as_json:
-        content = {"path": shown(done.path), "bytes": done.nbytes, "seconds": done.seconds}
-        click.echo(json.dumps({**content, **done.metadata.model_dump(mode="json")}, indent=2))
+        click.echo(json.dumps(content(done), indent=2))
     else:
-        click.echo(f"{shown(done.path)}: {byte_size(done.nbytes)}, {kind}, {duration(done.seconds, tenths=True)}")
+        for line in lines(done):
+            click.echo(line)
 
 
 def _kind(kind: str | None, out: Path) -> str:

@@ -17,6 +17,7 @@ from .env_batch import EnvBatch, Episode
 from .loop import run
 
 EVAL_COPIES = 10  # copies per seed that play at the same time, and the fewest episodes that a bound leaves
+STREAM = "evaluate"  # of episode seeds
 ROUND = 1_000_000  # episode numbers of one evaluation stay below this
 FEW = 2  # copies per seed that play at the same time where a step may take long
 
@@ -265,7 +266,7 @@ class Evaluator:
                 self.seeds,
                 width,
                 device=self.device,
-                stream="evaluate",
+                stream=STREAM,
                 keep_going=self.keep_going,
                 pausing=True,
             )

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,20 +19,61 @@ import torch
 from ..errors import UsageError
 from ..files import check_writable, exporting
 from ..policyfile.metadata import Metadata, Port
-from ..policyfile.opened import open_content
+from ..policyfile.opened import open_content, package
 from ..process.places import absolute
 from ..runfolder.layout import under_way
 from ..trained.load import Trained
 from ..user_code.commands import ref
 from ..version import __version__
+from .agree import TOLERANCE
+from .episodes import ReturnsCompared, compare_returns, live_returns, play_file
 from .formats import NOTES, SUFFIXES, made, traced
+from .gain import Gain, gained, single_returns
+from .live import LivePolicy
 from .policy import Contract, PolicyModule, anew, contract
+from .proof import BATCHES, Compared, Mismatch, check_live, compare_answers, same_graph, to_compare
 from .samples import random_masks, random_observations
 
 KINDS = tuple(SUFFIXES)
 EPISODES = 100  # that a file plays before it is kept
 EXAMPLES = 3  # rows of what a graph is traced with: 1 is a case of its own to a tracer
 LIBRARIES = {"onnx": ("onnx", "onnxscript"), "torchscript": (), "pt2": ()}
+
+
+class Proof(NamedTuple):
+    """What a file was proved by: answers that were compared, and episodes that it played.
+
+    Of the answers, and of the ``steps`` of its own episodes together, ``ties``, ``largest`` and ``rounded`` are as of
+    `agree.Agreement`.
+    """
+
+    answers: Compared
+    steps: int
+    ties: int
+    largest: float
+    rounded: int
+    returns: ReturnsCompared
+
+    def summary(self) -> dict[str, Any]:
+        """As it lies in the file."""
+        returns, answers = self.returns, self.answers
+        return {
+            "observations": {"recorded": answers.recorded, "source": answers.source, "random": answers.random},
+            "batch_sizes": list(BATCHES),
+            "answers": answers.rows,
+            "tolerance": TOLERANCE,
+            "largest_difference": self.largest,
+            "rounded_otherwise": self.rounded,
+            "ties": self.ties,
+            "episodes": len(returns.live),
+            "steps": self.steps,
+            "equal_returns": returns.equal,
+            "differing_returns": returns.drifted,
+            "differ_by": returns.why or None,
+            "mean_return": float(returns.returns.mean()),
+            "mean_return_live": float(returns.live.mean()),
+            "difference_interval": [returns.low, returns.high] if returns.drifted else None,
+        }
 
 
 class Exported(NamedTuple):
@@ -46,6 +87,8 @@ class Exported(NamedTuple):
     metadata: Metadata
     nbytes: int
     seconds: float
+    proof: Proof
+    gain: Gain | None  # of several seeds
     notes: tuple[str, ...] = ()
 
 
@@ -69,7 +112,8 @@ def export(
     Raises:
         UsageError: no such kind, a space that no file takes as numbers, a package that is missing.
         RunFolderError: ``out`` cannot be written.
-        AgentError: the agent's ``act`` cannot be written down.
+        AgentError: the agent's ``act`` cannot be written down, or it remembers more than it says.
+        Mismatch: what was written does not do what the live agent does. Nothing is kept, and nothing was replaced.
     """
     began, out = time.perf_counter(), absolute(out)
     if kind not in KINDS:
@@ -79,19 +123,36 @@ def export(
     if trained.parts.device.type != "cpu":
         raise UsageError('a policy is exported from the CPU: open it with load(..., device="cpu")')
     check_writable(out, "--out FILE")
-    agreed = contract(trained)
+    for name in LIBRARIES[kind]:
+        package(name, "onnx")
+    agreed, notes = contract(trained), [NOTES[kind]] if kind in NOTES else []
+    live = LivePolicy(trained, agreed.obs)
+    say("looking at recorded episodes")
+    seen = to_compare(trained, agreed)
+    check_live(live, seen)
+    say(f"writing {kind}")
     policy = PolicyModule(trained, anew(trained), agreed)
     examples = [torch.from_numpy(x) for x in drawn(policy.inputs, agreed, EXAMPLES, np.random.default_rng(0)).values()]
     outputs = policy.outputs(examples)
-    program = traced(policy, examples)
-    write = made(kind, policy, program, examples, outputs)
+    to_bytes = made(kind, policy, traced(policy, examples), examples, outputs)
     metadata = describe(trained, agreed, policy.inputs, outputs, kind)
-    content = write(metadata)
-    open_content(content, out)
-    with exporting(out, "--out FILE") as temporary, temporary.open("wb") as file:
-        file.write(content)
-    notes = (NOTES[kind],) if kind in NOTES else ()
-    return Exported(out, kind, metadata, len(content), time.perf_counter() - began, notes)
+    say("comparing it with the live agent")
+    file = open_content(to_bytes(metadata), out)
+    answers = compare_answers(file, live, agreed, seen)
+    expected = live_returns(trained, episodes)
+    played = play_file(file, trained, live, list(range(episodes)), lambda text: say(f"playing by the file: {text}"))
+    returns = compare_returns(file, trained, live, played, expected)
+    ties, rounded = answers.ties + int(played.ties.sum()), answers.rounded + played.rounded
+    proof = Proof(answers, played.steps, ties, max(answers.largest, played.largest), rounded, returns)
+    gain = gained(trained, played.returns, single_returns(trained, episodes)) if len(trained.seeds) > 1 else None
+    proved = metadata.model_copy(update={"proof": proof.summary()})
+    content = to_bytes(proved)
+    again = open_content(content, out)
+    if again.metadata != proved or not same_graph(file, again, seen):
+        raise Mismatch("the file changed when its proof was written into it. Nothing was written.")
+    with exporting(out, "--out FILE") as temporary, temporary.open("wb") as stream:
+        stream.write(content)
+    return Exported(out, kind, proved, len(content), time.perf_counter() - began, proof, gain, tuple(notes))
 
 
 def drawn(inputs: list[Port], agreed: Contract, count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
