@@ -31,15 +31,18 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
 
-    def open(self, page: Path, fragment: str = "", *, width: int = 1200, height: int = 900, dark: bool = False) -> None:
+    def open(
+        self, page: Path | str, fragment: str = "", *, width: int = 1200, height: int = 900, dark: bool = False
+    ) -> None:
         self._call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._call("Emulation.setEmulatedMedia", features=[scheme])
         self._call("Page.navigate", url="about:blank")  # a new fragment alone would not load the page again
-        self._call("Page.navigate", url=page.resolve().as_uri() + fragment)
-        self.wait("location.protocol == 'file:' && document.readyState == 'complete'")
+        url = page if isinstance(page, str) else page.resolve().as_uri()
+        self._call("Page.navigate", url=url + fragment)
+        self.wait("location.protocol != 'about:' && document.readyState == 'complete'")
 
     def js(self, expression: str) -> Any:
         """The value of an expression; a promise is waited for."""
@@ -106,14 +109,14 @@ class Browser:
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Browser]:
-    """A Chromium with a profile of its own, which has no network to speak of: nothing is answered."""
+    """A Chromium with a profile of its own, and no network to speak of: this machine's own servers alone answer."""
     assert CHROMIUM is not None
     read_its, to = os.pipe()
     back, write_its = os.pipe()
     command = [
         CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars",
-        "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}",
-        "--remote-debugging-pipe", "about:blank",
+        "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank",
     ]  # fmt: skip
     # Chromium reads commands from descriptor 3 and answers on 4.
     shell = f'exec 3<&{read_its} 4>&{write_its}; exec "$@"'

@@ -7,7 +7,13 @@ import click
 
 from . import options
 
-KINDS = {".onnx": "onnx", ".ts": "torchscript", ".pt": "torchscript", ".pt2": "pt2"}  # by what a name ends with
+KINDS = {
+    ".onnx": "onnx",
+    ".ts": "torchscript",
+    ".pt": "torchscript",
+    ".pt2": "pt2",
+    ".html": "html",
+}  # by what a name ends with
 
 
 class WhichSeed(options.Word):
@@ -74,7 +80,12 @@ def export(
     imports = options.with_env(imports, env)
     trained = load(path, seed=seed, agent=agent, imports=imports, device="cpu")
     options.tell(trained.notes)
-    done = exported(trained, kind, out, episodes=episodes)
+    if kind == "html":
+        from rlbench.ship.html import export_page
+
+        done = export_page(trained, out, episodes=episodes)
+    else:
+        done = exported(trained, kind, out, episodes=episodes)
     options.tell(done.notes)
     if as_json:
         click.echo(json.dumps(content(done), indent=2))

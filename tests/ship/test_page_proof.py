@@ -1,0 +1,203 @@
+"""A page's own JavaScript, before the page is kept: it is the policy, and its environments are Gymnasium's."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from plainjs import BALANCE, described, greedy, metadata, needs_node, of_nodes, onnx, run, saved
+
+from rlbench.border.make import env_maker
+from rlbench.errors import UsageError
+from rlbench.policyfile.metadata import Box, Discrete, PolicyFileError, Port
+from rlbench.policyfile.opened import PolicyFile, open_policy
+from rlbench.ship import html, page_proof
+from rlbench.ship.page import PHYSICS, check_world, page, worlds
+from rlbench.ship.plain_graph import plain_graph
+
+draws = np.random.default_rng(1)
+node = onnx.helper.make_node
+
+
+def opened(path: Path, content: bytes) -> tuple[PolicyFile, dict[str, Any]]:
+    policy = open_policy(saved(path, content))
+    return policy, plain_graph(content, policy.metadata)
+
+
+def pendulum() -> bytes:
+    """Torque 2 tanh(obs @ w), and a memory that counts the steps, which takes part in it."""
+    nodes = [
+        node("MatMul", ["obs", "w"], ["pull"]), node("Add", ["pull", "memory"], ["both"]),
+        node("Tanh", ["both"], ["mean"]), node("Mul", ["mean", "two"], ["action"]),
+        node("Add", ["memory", "little"], ["next_memory"]),
+    ]  # fmt: skip
+    one = ("float32", ("b", 1))
+    constants = {"w": np.array([[0.1], [-2], [-0.4]], np.float32), "two": np.float32(2), "little": np.float32(0.01)}
+    model = of_nodes(
+        nodes, {"obs": ("float32", ("b", 3)), "memory": one}, {"action": one, "mean": one, "next_memory": one},
+        {name: np.asarray(x) for name, x in constants.items()},
+    )  # fmt: skip
+    ports = [("action", "action", ""), ("mean", "shown", ""), ("next_memory", "memory", "memory")]
+    about = metadata(
+        "Pendulum-v1", Box(shape=(3,), dtype="float32"), Box(shape=(1,), dtype="float32", low=-2, high=2),
+        [Port(name="obs", role="obs", shape=(3,), dtype="float32"),
+         Port(name="memory", role="memory", shape=(1,), dtype="float32")],
+        [Port(name=name, role=role, shape=(1,), dtype="float32", of=of) for name, role, of in ports],
+    )  # fmt: skip
+    return described(model, about)
+
+
+def catch() -> bytes:
+    """Of pictures: a random layer over all cells."""
+    nodes = [
+        node("Cast", ["obs"], ["numbers"], to=1), node("Flatten", ["numbers"], ["flat"]),
+        node("MatMul", ["flat", "w"], ["q_values"]), node("ArgMax", ["q_values"], ["action"], axis=-1, keepdims=0),
+    ]  # fmt: skip
+    shape = (10, 5, 1)
+    model = of_nodes(
+        nodes, {"obs": ("uint8", ("b", *shape))}, {"action": ("int64", ("b",)), "q_values": ("float32", ("b", 3))},
+        {"w": draws.normal(size=(50, 3)).astype(np.float32)},
+    )  # fmt: skip
+    about = metadata(
+        "rlbench/Catch-v0", Box(shape=shape, dtype="uint8", low=0, high=255), Discrete(n=3),
+        [Port(name="obs", role="obs", shape=shape, dtype="uint8")],
+        [Port(name="action", role="action", shape=(), dtype="int64"),
+         Port(name="q_values", role="shown", shape=(3,), dtype="float32")],
+    )  # fmt: skip
+    return described(model, about)
+
+
+FILES = {
+    "CartPole-v1": lambda: greedy("CartPole-v1", BALANCE),
+    "MountainCar-v0": lambda: greedy(
+        "MountainCar-v0", np.array([[0, 0, 0.01], [-1, 0, 1]], np.float32)
+    ),  # with the velocity
+    "Acrobot-v1": lambda: greedy("Acrobot-v1", draws.normal(size=(6, 3)).astype(np.float32)),
+    "Pendulum-v1": pendulum,
+    "rlbench/Catch-v0": catch,
+}
+
+
+@needs_node
+@pytest.mark.parametrize("env_id", worlds())
+def test_each_world_is_gymnasiums(env_id: str, tmp_path: Path) -> None:
+    policy, graph = opened(tmp_path / "policy.onnx", FILES[env_id]())
+    env = env_maker(env_id)()
+    recorded = [env.reset(seed=seed)[0] for seed in range(1, 9)]
+    proof = page_proof.prove(graph, policy, env, recorded)
+    assert proof.observations == proof.steps + 8
+    assert proof.states <= 1e-9
+    assert proof.outputs <= 1e-5
+    if env_id == "CartPole-v1":
+        assert proof.steps == 500  # the whole of an episode, upright
+    assert f"{proof.steps:,} steps" in proof.text()
+
+
+@needs_node
+def test_episodes_begin_as_gymnasiums_do() -> None:
+    seeds = [0, 1, 7, 12345, 2**32 - 1, 2**32, 2**53 - 1]
+    code = """
+    console.log(JSON.stringify(Object.fromEntries(Object.entries(Worlds).map(([name, world]) => (
+      [name, given.map((seed) => world.start(new Random(seed)))])))));"""
+    found = run(PHYSICS, code, seeds)
+    assert set(found) == set(worlds())
+    for env_id, states in found.items():
+        env = env_maker(env_id)()
+        for seed, state in zip(seeds, states, strict=True):
+            env.reset(seed=seed)
+            assert state == page_proof._state(env), (env_id, seed)
+
+
+@needs_node
+def test_random_numbers_are_numpys() -> None:
+    code = """
+    const random = new Random(given), found = [];
+    for (let i = 0; i < 300; i++) found.push(random.uniform(-3, 5), random.below(7), random.below(3000000000));
+    console.log(JSON.stringify(found));"""
+    numpys = np.random.default_rng(99)
+    expected = [
+        float(x) for _ in range(300) for x in (numpys.uniform(-3, 5), numpys.integers(7), numpys.integers(3000000000))
+    ]
+    assert run(PHYSICS, code, 99) == expected
+
+
+@needs_node
+@pytest.mark.parametrize("name", ["q_values", "action"])
+def test_a_page_that_is_not_the_policy_is_refused(name: str, tmp_path: Path) -> None:
+    policy, graph = opened(tmp_path / "policy.onnx", greedy("CartPole-v1", BALANCE))
+    swapped = json.loads(json.dumps(graph))
+    if name == "action":
+        swapped["nodes"][1]["op"] = "ArgMin"
+    else:
+        other = plain_graph(greedy("CartPole-v1", BALANCE * np.float32(1.0001)), policy.metadata)
+        swapped["constants"] = other["constants"]
+    with pytest.raises(
+        PolicyFileError, match=f"at step 0 of the episode, .*{name} is .* by ONNX Runtime and .* by the page"
+    ):
+        page_proof.prove(swapped, policy, gym.make("CartPole-v1"))
+
+
+@needs_node
+def test_a_world_that_is_not_gymnasiums_is_refused(tmp_path: Path) -> None:
+    policy, graph = opened(tmp_path / "policy.onnx", greedy("CartPole-v1", BALANCE))
+    env = gym.make("CartPole-v1")
+    env.unwrapped.gravity = 9.80001  # type: ignore[attr-defined]
+    with pytest.raises(PolicyFileError, match=r"the page's CartPole-v1 is not Gymnasium's: .* difference of states is"):
+        page_proof.prove(graph, policy, env)
+
+
+def test_an_operation_that_the_page_does_not_know_is_named(tmp_path: Path) -> None:
+    content = greedy("CartPole-v1", BALANCE, [node("Hardmax", ["q_values"], ["unused"])])
+    with pytest.raises(UsageError, match=r"computes Hardmax, which the page's JavaScript does not know.*--to onnx"):
+        opened(tmp_path / "policy.onnx", content)
+
+
+def test_numbers_that_the_page_does_not_know_are_named(tmp_path: Path) -> None:
+    half = onnx.numpy_helper.from_array(np.zeros(2, np.float16), "half")
+    content = greedy("CartPole-v1", BALANCE, [node("Constant", [], ["unused"], value=half)])
+    with pytest.raises(UsageError, match="numbers of type float16"):
+        opened(tmp_path / "policy.onnx", content)
+
+
+def test_environments_without_physics_are_refused_with_those_that_have_it() -> None:
+    with pytest.raises(UsageError, match=r"no physics of 'LunarLander-v3'.*CartPole-v1, MountainCar-v0.*--to onnx"):
+        check_world("LunarLander-v3")
+    with pytest.raises(UsageError, match=r"not the one .*: there is a wrapper around it\."):
+        check_world("CartPole-v1", "there is a wrapper around it")
+    check_world("CartPole-v1")
+
+
+def test_a_page_needs_no_network_and_escapes_names(tmp_path: Path) -> None:
+    policy, graph = opened(tmp_path / "policy.onnx", greedy("CartPole-v1", BALANCE))
+    evil = "</script><script>alert(1)</script>"
+    about = policy.metadata.model_copy(update={"agent": evil})
+    graph["constants"][evil] = next(iter(graph["constants"].values()))
+    text = page(graph, about, 500, "compared")
+    assert evil not in text
+    assert text.count("</script>") == 1 + text.count("<script>")  # the policy's JSON, and what is code
+    assert "default-src 'none'" in text
+    for start in ("http:", "https:", "//cdn", "import(", "fetch("):
+        assert start not in text.replace("http://www.w3.org/2000/svg", "")
+    for fact in ("CartPole-v1", "1,234", "ab" * 32, "rlbench 0.1.0", "compared"):
+        assert fact in text
+
+
+def test_without_node_the_page_is_kept_with_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rlbench.api.train import train
+    from rlbench.trained.load import load
+
+    keys = {"seeds": 1, "total_steps": 1500, "final_eval_episodes": 1, "eval_every": 0}
+    train("CartPole-v1", out=tmp_path / "run", progress="none", **keys)
+    trained = load(tmp_path / "run", seed="best", device="cpu")
+    monkeypatch.setattr(html, "node", lambda: None)
+    done = html.export_page(trained, tmp_path / "look.html", episodes=1)
+    assert any("there is no Node.js here" in note for note in done.notes)
+    assert done.nbytes == (tmp_path / "look.html").stat().st_size < 300_000
+    with pytest.raises(UsageError, match="no name for a page"):
+        html.export_page(trained, tmp_path / "look.onnx", episodes=1)
+    wrapped = trained._replace(recipe=trained.recipe.replace(env_kwargs={"sutton_barto_reward": True}))
+    with pytest.raises(UsageError, match="its constructor was given arguments"):
+        html.export_page(wrapped, tmp_path / "other.html", episodes=1)
+    assert not (tmp_path / "other.html").exists()
