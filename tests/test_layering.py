@@ -27,6 +27,7 @@ HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
     },
     {"process": ("rlbench/process/*.py",)},
     {"stats": ("rlbench/stats/*.py",), "policyfile": ("rlbench/policyfile/*.py",)},
+    {"service": ("rlbench/service/*.py",)},
     {"user_code": ("rlbench/user_code/*.py",)},
     {"border": ("rlbench/border/*.py",)},
     {"classic": ("rlbench/classic/*.py",)},
@@ -56,7 +57,11 @@ HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
     },
     {"experiments": ("experiments/**/*.py",)},
 )
-ONLY = {"agents": {"kit"}, "templates": {"kit", "checks"}}  # what a room may see, where that is less than all below it
+ONLY = {
+    "agents": {"kit"},
+    "service": {"kit", "process", "policyfile"},
+    "templates": {"kit", "checks"},
+}  # what a room may see, where that is less than all below it
 
 
 class Ban(NamedTuple):
@@ -73,6 +78,8 @@ BANS = {
     "agents": Ban(("agents/*.py",), ("gymnasium", "click")),
     "envs": Ban(("envs/*.py",), ("torch",)),
     "loop": Ban(("rlbench/rollout/*.py", "rlbench/training/*.py"), ("click",)),
+    "service": Ban(("rlbench/service/*.py",), ("torch", "gymnasium")),
+    "policyfile": Ban(("rlbench/policyfile/*.py",), ("torch", "gymnasium", "onnxruntime"), only_top=True),
     "cli": Ban(("rlbench/cli/*.py",), ("torch", "matplotlib", "gymnasium"), only_top=True),
     "runs": Ban(
         tuple(f"rlbench/runfolder/{name}.py" for name in

@@ -26,6 +26,7 @@ from .play import play
 from .plot import plot
 from .report import report
 from .runs import runs
+from .serve import serve
 from .train import train
 from .verify import verify
 from .watch import watch
@@ -91,5 +92,9 @@ def main() -> None:
     """
 
 
-for command in (train, watch, play, evaluate, inspect_, compare, plot, report, runs, export, verify, check, new, list_):
+COMMANDS = (
+    train, watch, play, evaluate, inspect_, compare, plot, report, runs, export, serve, verify, check, new, list_,
+)  # fmt: skip
+
+for command in COMMANDS:
     main.add_command(command)
