@@ -8,10 +8,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from rlbench.policyfile.metadata import KEY, Box, Discrete, Metadata, Port, Space
+from rlbench.policyfile.leaves import obs_ports
+from rlbench.policyfile.metadata import KEY, Box, Dict, Discrete, Metadata, Port, Space
 
 BOX = Box(shape=(4,), dtype="float32", low=-5.0, high=5.0)
-_TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64, "bool": TensorProto.BOOL}
+_TYPES = {
+    "float32": TensorProto.FLOAT, "int64": TensorProto.INT64, "bool": TensorProto.BOOL, "uint8": TensorProto.UINT8,
+}  # fmt: skip
 
 
 def described(inputs: list[Port], outputs: list[Port], *, obs: Space = BOX, action: Space | None = None) -> Metadata:
@@ -119,3 +122,50 @@ def looked_up(path: Path) -> Path:
         Port(name="q_values", role="shown", shape=(3,), dtype="float32"),
     ]
     return write(path, nodes, {"table": values}, described(inputs, outputs, obs=Discrete(n=5), action=Discrete(n=3)))
+
+
+def pixels(path: Path) -> Path:
+    """Pictures of 3 x 2 bytes: the brighter half, top or bottom, is the action; how bright they are, its values."""
+    nodes = [
+        helper.make_node("Cast", ["obs"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["numbers"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "halves"], ["q_values"]),
+        helper.make_node("ArgMax", ["q_values"], ["action"], axis=1, keepdims=0),
+    ]
+    inputs = [Port(name="obs", role="obs", shape=(2, 3), dtype="uint8")]
+    outputs = [
+        Port(name="action", role="action", shape=(), dtype="int64"),
+        Port(name="q_values", role="shown", shape=(2,), dtype="float32"),
+    ]
+    halves = np.repeat(np.eye(2, dtype=np.float32), 3, axis=0)
+    obs = Box(shape=(2, 3), dtype="uint8", low=0, high=255)
+    return write(path, nodes, {"halves": halves}, described(inputs, outputs, obs=obs))
+
+
+def nested(path: Path) -> Path:
+    """An object of two numbers and an index: the numbers plus the index are the action, which is a Box."""
+    nodes = [
+        helper.make_node("Cast", ["obs.index"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["number", "axis"], ["column"]),
+        helper.make_node("Add", ["obs.place", "column"], ["action"]),
+    ]
+    obs = Dict(spaces={"place": Box(shape=(2,), dtype="float32"), "index": Discrete(n=3, start=1)})
+    outputs = [Port(name="action", role="action", shape=(2,), dtype="float32")]
+    metadata = described(obs_ports(obs), outputs, obs=obs, action=Box(shape=(2,), dtype="float32"))
+    return write(path, nodes, {"axis": np.array([1], np.int64)}, metadata)
+
+
+def redescribed(path: Path, to: Path, metadata: Metadata) -> Path:
+    """The same graph, which says something else of itself."""
+    model = onnx.load(path)
+    helper.set_model_props(model, {KEY: metadata.text()})
+    onnx.save(model, to)
+    return to
+
+
+def foreign(path: Path) -> Path:
+    """A graph that says nothing of rlbench."""
+    model = onnx.load(linear(path))
+    del model.metadata_props[:]
+    onnx.save(model, path)
+    return path

@@ -86,7 +86,9 @@ class Answering:
             made = [outcome for outcome, _ in self._compute(asked)]
         else:
             made = self._in_turn(asked)
-        self.counts.batch(sum(len(one.observations) for one in asked), time.perf_counter() - began)
+        size = sum(len(one.observations) for one, outcome in zip(asked, made, strict=True) if type(outcome) is bytes)
+        if size:
+            self.counts.batch(size, time.perf_counter() - began)
         return made
 
     def _in_turn(self, asked: Sequence[Asked]) -> list[Outcome]:

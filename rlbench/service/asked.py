@@ -149,7 +149,7 @@ class Form:
         """Why a body cannot be read; of what many programs write for numbers that are not finite, as of a bad value."""
         if "infinity" in str(e) or b"NaN" in body or b"Infinity" in body:
             try:
-                json.loads(body)
+                json.loads(body, parse_int=float)  # of a long one Python makes no int
             except (ValueError, RecursionError):
                 pass
             else:

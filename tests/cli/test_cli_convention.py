@@ -21,6 +21,7 @@ ASKING = {
     "report": ["NOWHERE"],
     "runs": ["NOWHERE"],
     "export": ["NOWHERE", "--out", "NOWHERE.onnx"],
+    "serve": ["NOWHERE"],
     "verify": ["NOWHERE"],
     "check": ["NOWHERE"],
     "new": ["agent", "NOWHERE"],

@@ -1,0 +1,145 @@
+"""`rlbench serve`: what a user gets wrong is one line, and what it does not need is not imported."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import policy_files
+import pytest
+from command import mistake, one_line, rlbench
+from serving import running
+
+from rlbench.policyfile.opened import open_policy
+from rlbench.service import sockets
+
+OBS = [0.5, -1.0, 2.0, 0.25]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return policy_files.linear(tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.ts", "torchscript"), ("a.pt2", "pt2"), ("a.pth", "a checkpoint")])
+def test_only_onnx_is_served(name: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    result = rlbench("serve", tmp_path / name)
+    assert result.exit_code == 2
+    said = one_line(result)
+    assert f"{name} is {kind}, and only .onnx is served: opening the other formats can run code." in said
+    assert "rlbench export RUN --to onnx --out policy.onnx" in said
+
+
+def test_a_damaged_or_foreign_file_is_told(file: Path, tmp_path: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[:200])
+    assert f"{file} is damaged, or no onnx file" in mistake("serve", file)
+    file.write_bytes(b"")
+    assert f"{file} is damaged, or no onnx file" in mistake("serve", file)
+    policy_files.foreign(tmp_path / "foreign.onnx")
+    assert "says nothing of rlbench" in mistake("serve", tmp_path / "foreign.onnx")
+
+
+def test_a_file_that_does_not_do_what_it_says_is_told(file: Path, tmp_path: Path) -> None:
+    metadata = open_policy(file).metadata
+    said = metadata.model_copy(
+        update={"outputs": [metadata.outputs[0], metadata.outputs[1].model_copy(update={"shape": (3,)})]}
+    )
+    policy_files.redescribed(file, tmp_path / "b.onnx", said)
+    assert "gives q_values as float32 (2,), its metadata says float32 (3,)" in mistake("serve", tmp_path / "b.onnx")
+    said = metadata.model_copy(update={"obs": metadata.obs.model_copy(update={"shape": (5,)})})
+    policy_files.redescribed(file, tmp_path / "c.onnx", said)
+    assert "does not take what its metadata says" in mistake("serve", tmp_path / "c.onnx")
+
+
+def test_a_port_in_use_is_told(file: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        for workers in ("1", "2"):
+            result = rlbench("serve", file, "--port", str(port), "--workers", workers)
+            assert result.exit_code == 1
+            assert one_line(result) == (
+                f"Error: port {port} of 127.0.0.1 is in use. Take another: --port {port + 1}, or --port 0 for any"
+            )
+
+
+def test_several_workers_do_not_share_a_port_with_another_service(file: Path) -> None:
+    """Each has a queue of its own at the same port, which the system gives to others who ask for one, too."""
+    taken = sockets.listen("127.0.0.1", 0, 2)
+    try:
+        port = taken[0][0].getsockname()[1]
+        assert port == taken[1][0].getsockname()[1]
+        assert "is in use" in mistake("serve", file, "--port", str(port), "--workers", "2")
+    finally:
+        for one in {one for mine in taken for one in mine}:
+            one.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--host", "no.such.host.invalid"], "--host no.such.host.invalid: no such host is known"),
+        (["--host", "192.0.2.1"], "--host 192.0.2.1: no address of this machine. 127.0.0.1 is for it alone"),
+        (["--host", ""], "an empty text"),
+        (["--port", "70000"], "70000 is not in the range"),
+        (["--workers", "0"], "0 is not in the range"),
+        (["--batch-wait", "-1"], "-1.0 is not in the range"),
+        (["--reload-token-file", "nowhere"], "nowhere cannot be read: No such file"),
+        (["--agent", "a.py:B"], "--agent, --env and --import are for a run"),
+    ],
+)
+def test_what_cannot_be_is_told(file: Path, words: list[str], said: str) -> None:
+    assert said in mistake("serve", file, *words)
+
+
+@pytest.mark.parametrize("content", ["", "  \n", "two words", "\xe9"])
+def test_a_token_is_one_word(file: Path, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "token").write_text(content, encoding="utf-8")
+    assert "token is empty or no token" in mistake("serve", file, "--reload-token-file", tmp_path / "token")
+    monkeypatch.setenv("RLBENCH_RELOAD_TOKEN", content)
+    assert "RLBENCH_RELOAD_TOKEN is empty or no token" in mistake("serve", file)
+
+
+def test_a_port_below_1024_may_need_a_right(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    def forbidden(self: socket.socket, address: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(sockets, "_open", lambda family: type("S", (socket.socket,), {"bind": forbidden})())
+    assert "port 80 is not for everybody" in mistake("serve", file, "--port", "80")
+
+
+def test_it_needs_neither_torch_nor_gymnasium(file: Path, tmp_path: Path) -> None:
+    """In an interpreter in which they, and all else that serving has no use for, cannot be imported."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        textwrap.dedent("""
+            import sys
+            for name in ("torch", "gymnasium", "matplotlib", "onnx", "onnxscript", "rich", "PIL", "tensorboard",
+                         "scipy", "pygame", "tomli_w"):
+                sys.modules[name] = None
+        """)
+    )
+    path = os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    blocked = subprocess.run(
+        [sys.executable, "-c", "import torch"], env={**os.environ, "PYTHONPATH": path}, capture_output=True
+    )
+    assert blocked.returncode == 1
+    with running(file, "--workers", "2", env={"PYTHONPATH": path}) as service:
+        status, answer = service.ask("/predict", {"obs": OBS})
+        assert status == 200
+        assert answer["action"] in (0, 1)
+        assert service.ask("/spec")[1]["env"] == "CartPole-v1"
+        assert service.ask("/openapi.json")[0] == 200
+        assert service.end() == (0, "")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_ends_it_as_commands_end(file: Path, number: int, code: int) -> None:
+    with running(file) as service:
+        assert service.ask("/predict", {"obs": OBS})[0] == 200
+        assert service.said[0].startswith(f"{file}: dqn on CartPole-v1, seed 0, sha256 ")
+        assert service.end(number) == (code, "")
