@@ -1,14 +1,13 @@
 """`rlbench serve`: a trained policy answers over HTTP."""
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from . import options
+from .export import WhichSeed
 
 TOKEN = "RLBENCH_RELOAD_TOKEN"
 
@@ -67,7 +66,7 @@ TOKEN = "RLBENCH_RELOAD_TOKEN"
 @click.option(
     "--body-timeout",
     metavar="S",
-    type=click.FloatRange(0.1, 3600),
+    type=click.FloatRange(0.1, 1000),
     default=10.0,
     show_default=True,
     help="Seconds within which a request has to arrive.",
@@ -102,6 +101,14 @@ TOKEN = "RLBENCH_RELOAD_TOKEN"
     type=options.Place(),
     help=f"What POST /reload has to show stands in this file, or in the variable {TOKEN}.",
 )
+@click.option(
+    "--seed",
+    metavar="best|K|all",
+    type=WhichSeed(),
+    default="best",
+    show_default=True,
+    help="Of a run, as for `rlbench export`: whose policy.",
+)
 @options.agent_code
 @options.env_code
 @options.imports
@@ -117,6 +124,7 @@ def serve(
     batch_wait: float,
     max_body: float,
     reload_token_file: Path | None,
+    seed: Any,
     agent: str | None,
     env: str | None,
     imports: tuple[str, ...],
@@ -125,7 +133,7 @@ def serve(
     """Answer observations with a policy's actions over HTTP.
 
     FILE.onnx is what `rlbench export` wrote, and needs neither PyTorch nor Gymnasium to be served. A RUN is exported
-    first; --agent, --env and --import are for that.
+    first; --seed, --agent, --env and --import are for that.
 
     POST /predict asks, GET /spec says what for, /docs shows it, /healthz and /metrics are for who runs it. Ctrl-C or
     SIGTERM ends it, with what is under way answered.
@@ -146,17 +154,16 @@ def serve(
     from rlbench.service.answering import begin_state
     from rlbench.service.server import serve as answer
     from rlbench.service.sockets import listen, url
-    from rlbench.service.workers import Workers
+    from rlbench.service.workers import ServiceWorkers
 
     token, name = _token(reload_token_file), shown(path)
     with tempfile.TemporaryDirectory(prefix="rlbench-serve-") as folder:
         state = Path(folder)
         if path.is_dir():
-            with _exported(path, state, agent, options.with_env(imports, env)) as file:
-                content = read(file, name)
+            content = read(_exported(path, state, seed, agent, options.with_env(imports, env)), name)
         else:
-            if agent or env or imports:
-                raise click.UsageError("--agent, --env and --import are for a run: a file holds all that it needs")
+            if seed != "best" or agent or env or imports:
+                raise click.UsageError("--seed, --agent, --env and --import are for a run: a file holds all it needs")
             content = read(path, name)
         policy = opened(content, name)
         said, digest = policy.metadata, policy.digest
@@ -179,7 +186,7 @@ def serve(
         if workers == 1:
             number = answer(settings, sockets[0], signals=(signal.SIGINT, signal.SIGTERM), ready=ready)
         else:
-            number = Workers(settings, sockets, lambda line: click.echo(line, err=True)).run(ready)
+            number = ServiceWorkers(settings, sockets, lambda line: click.echo(line, err=True)).run(ready)
     if number == signal.SIGINT:
         ctx.exit(128 + number)
 
@@ -209,8 +216,13 @@ def _token(file: Path | None) -> bytes | None:
     return token.encode()
 
 
-@contextmanager
-def _exported(run: Path, folder: Path, agent: str | None, imports: tuple[str, ...]) -> Iterator[Path]:
-    """A run, exported for as long as the context lasts."""
-    raise NotImplementedError
-    yield folder
+def _exported(run: Path, folder: Path, seed: Any, agent: str | None, imports: tuple[str, ...]) -> Path:
+    """A run's policy as a file in ``folder``."""
+    from rlbench.ship.export import export
+    from rlbench.trained.load import load
+
+    trained = load(run, seed=seed, agent=agent, imports=imports, device="cpu")
+    options.tell(trained.notes)
+    done = export(trained, "onnx", folder / "policy.onnx")
+    options.tell(done.notes)
+    return done.path

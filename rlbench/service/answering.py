@@ -8,9 +8,9 @@ from pathlib import Path
 from ..policyfile.metadata import PolicyFileError
 from ..policyfile.opened import PolicyFile
 from . import counts
-from .asked import Asked, Form
+from .asked import PredictRequest, RequestForm
 from .batching import Batcher
-from .computing import Computing, Outcome
+from .computing import Computing, Reply
 from .policy import differs, opened, read
 from .refused import Refused
 from .sessions import Sessions
@@ -31,7 +31,7 @@ class Answering:
     def __init__(self, settings: Settings, state: SharedState) -> None:
         self.settings, self.state, self.counts = settings, state, state.counts
         self.sessions = Sessions(settings.max_sessions, settings.session_ttl)
-        self._batcher: Batcher[Asked, Outcome] | None = None
+        self._batcher: Batcher[PredictRequest, Reply] | None = None
         if settings.batching:
             self._batcher = Batcher(self._answer, settings.max_batch, settings.batch_wait)
         self._under_way = 0
@@ -40,7 +40,7 @@ class Answering:
 
     def _take_up(self, file: PolicyFile) -> None:
         self.file, self._compute = file, Computing(file)
-        self.form = Form(file.metadata, self.settings.max_observations, sessions=self.settings.workers == 1)
+        self.form = RequestForm(file.metadata, self.settings.max_observations, sessions=self.settings.workers == 1)
         self.sessions.clear()
         self.state.serves(self.generation)
 
@@ -79,7 +79,7 @@ class Answering:
             raise outcome
         return outcome
 
-    def _answer(self, asked: Sequence[Asked]) -> list[Outcome]:
+    def _answer(self, asked: Sequence[PredictRequest]) -> list[Reply]:
         """Answers to what is asked together. Of one session, what was asked first is answered first."""
         began = time.perf_counter()
         if not self.form.memory:
@@ -91,8 +91,8 @@ class Answering:
             self.counts.batch(size, time.perf_counter() - began)
         return made
 
-    def _in_turn(self, asked: Sequence[Asked]) -> list[Outcome]:
-        outcomes: dict[int, Outcome] = {}
+    def _in_turn(self, asked: Sequence[PredictRequest]) -> list[Reply]:
+        outcomes: dict[int, Reply] = {}
         waiting = list(range(len(asked)))
         while waiting:
             now: list[int] = []
@@ -119,7 +119,7 @@ class Answering:
         self._count_sessions()
         return [outcomes[i] for i in range(len(asked))]
 
-    def _recall(self, asked: Asked) -> None:
+    def _recall(self, asked: PredictRequest) -> None:
         if asked.session is not None and not asked.begin:
             asked.memory = self.sessions.recall(asked.session)
 

@@ -17,7 +17,7 @@ _ONE, _MANY = {"obs", "action_mask", "session", "begin", "memory"}, {"observatio
 
 
 @dataclass(slots=True)
-class Asked:
+class PredictRequest:
     """One request.
 
     Attributes:
@@ -38,7 +38,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Form:
+class RequestForm:
     """What may be asked of a policy.
 
     Args:
@@ -59,7 +59,7 @@ class Form:
         object.__setattr__(self, "masked", any(port.role == "mask" for port in ports))
         object.__setattr__(self, "memory", memory)
 
-    def read(self, body: bytes) -> Asked:
+    def read(self, body: bytes) -> PredictRequest:
         """A request by its body. Raises Refused: 400 for what is no JSON, 422 for another form."""
         try:
             content = orjson.loads(body)
@@ -68,7 +68,7 @@ class Form:
         if type(content) is not dict:
             raise Refused(422, f'the body is {kind(content)} where an object with "obs" or "observations" is expected')
         if len(content) == 1 and "obs" in content:
-            return Asked([content["obs"]])
+            return PredictRequest([content["obs"]])
         one = "obs" in content
         if one == ("observations" in content):
             both = "both of them" if one else "neither"
@@ -79,8 +79,8 @@ class Form:
             raise Refused(422, f'beside "{beside}" there is {min(strange)[:40]!r}: expected are {known}')
         return self._one(content) if one else self._many(content)
 
-    def _one(self, content: dict[str, Any]) -> Asked:
-        asked = Asked([content["obs"]])
+    def _one(self, content: dict[str, Any]) -> PredictRequest:
+        asked = PredictRequest([content["obs"]])
         if content.get("action_mask") is not None:
             asked.masks = [self._mask(content["action_mask"])]
         session, begin = content.get("session"), content.get("begin", False)
@@ -95,13 +95,13 @@ class Form:
             asked.memory = self._memory(content["memory"], 1, lambda value: [value])
         return asked
 
-    def _many(self, content: dict[str, Any]) -> Asked:
+    def _many(self, content: dict[str, Any]) -> PredictRequest:
         observations = content["observations"]
         if type(observations) is not list or not observations:
             raise Refused(422, f'"observations" is {kind(observations)} where a list of one or more is expected')
         if len(observations) > self.most:
             raise Refused(422, f'"observations" has {len(observations):,} of them, and at most {self.most:,} are taken')
-        asked = Asked(observations, one=False)
+        asked = PredictRequest(observations, one=False)
         masks = content.get("action_masks")
         if masks is not None:
             if type(masks) is not list or len(masks) != len(observations):

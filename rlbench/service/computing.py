@@ -8,10 +8,10 @@ import orjson
 
 from ..policyfile.leaves import BadValue
 from ..policyfile.opened import PolicyFile
-from .asked import Asked
+from .asked import PredictRequest
 from .refused import Refused
 
-Outcome = bytes | Refused
+Reply = bytes | Refused
 
 
 class Computing:
@@ -28,7 +28,7 @@ class Computing:
         self._mask = next((port for port in file.metadata.inputs if port.role == "mask"), None)
         self._memory = [port for port in file.metadata.inputs if port.role == "memory"]
 
-    def __call__(self, asked: Sequence[Asked]) -> list[tuple[Outcome, dict[str, np.ndarray]]]:
+    def __call__(self, asked: Sequence[PredictRequest]) -> list[tuple[Reply, dict[str, np.ndarray]]]:
         """For each request the body of its answer, or why it has none, and what is to be remembered."""
         try:
             return self._together(asked)
@@ -39,14 +39,14 @@ class Computing:
         fine = iter(self._together([one for one, why in zip(asked, refused, strict=True) if why is None] or asked[:0]))
         return [next(fine) if why is None else (why, {}) for why in refused]
 
-    def _refusal(self, asked: Asked) -> Refused | None:
+    def _refusal(self, asked: PredictRequest) -> Refused | None:
         try:
             self._inputs([asked])
         except BadValue as e:
             return Refused(422, str(e))
         return None
 
-    def _inputs(self, asked: Sequence[Asked]) -> dict[str, np.ndarray]:
+    def _inputs(self, asked: Sequence[PredictRequest]) -> dict[str, np.ndarray]:
         observations = [obs for one in asked for obs in one.observations]
         masks, memory = None, None
         if self._mask and any(one.masks is not None for one in asked):
@@ -63,7 +63,7 @@ class Computing:
         place = None if len(asked) == 1 and asked[0].one else "observations"
         return self.file.inputs(observations, masks, memory, place=place)
 
-    def _together(self, asked: Sequence[Asked]) -> list[tuple[Outcome, dict[str, np.ndarray]]]:
+    def _together(self, asked: Sequence[PredictRequest]) -> list[tuple[Reply, dict[str, np.ndarray]]]:
         if not asked:
             return []
         outputs = self.file(self._inputs(asked))
@@ -71,7 +71,7 @@ class Computing:
         if actions.dtype.kind in "iu":
             actions = actions.tolist()
         remembered = self.file.remembered(outputs) if self._memory else {}
-        made: list[tuple[Outcome, dict[str, np.ndarray]]] = []
+        made: list[tuple[Reply, dict[str, np.ndarray]]] = []
         at = 0
         for one in asked:
             end = at + len(one.observations)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..policyfile.metadata import Box, Dict, Leaf, Metadata, Port, Space, Tuple
-from .asked import LONGEST_ID, Form
+from .asked import LONGEST_ID, RequestForm
 from .policy import sample
 
 Schema = dict[str, Any]
@@ -61,7 +61,7 @@ def _list_of(inner: Schema, most: int | None = None) -> Schema:
     return {"type": "array", "items": inner, "minItems": 1} | ({"maxItems": most} if most else {})
 
 
-def asked_schema(form: Form) -> Schema:
+def asked_schema(form: RequestForm) -> Schema:
     """The body of POST /predict."""
     metadata, obs = form.metadata, space_schema(form.metadata.obs)
     one: Schema = {"obs": obs}
@@ -87,7 +87,7 @@ def asked_schema(form: Form) -> Schema:
     return {"oneOf": [_object(one, ["obs"]), _object(many, ["observations"])]}
 
 
-def answer_schema(form: Form) -> Schema:
+def answer_schema(form: RequestForm) -> Schema:
     """The body of an answer."""
     metadata = form.metadata
     action = _port(metadata.outputs[0], metadata.action)
@@ -113,7 +113,7 @@ def _object(properties: Schema, required: list[str]) -> Schema:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
-def predict_path(form: Form, refused: Schema) -> Schema:
+def predict_path(form: RequestForm, refused: Schema) -> Schema:
     """POST /predict, for the document; ``refused`` is what a request that is not answered gets."""
     told = {
         400: "no JSON", 404: "an unknown session", 408: "it did not arrive in time", 413: "too large",

@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from ..units import byte_size
 from . import counts
 from .answering import Answering
 from .app import ServiceApp
@@ -57,7 +58,7 @@ class Connection(HttpToolsProtocol):
         if self._head >= 0 and self._since is not None:
             self._head += len(data)
             if self._head > LONGEST_HEAD:
-                self._end(431, f"the head of a request is at most {LONGEST_HEAD // 2**10} KiB long")
+                self._end(431, f"the head of a request is at most {byte_size(LONGEST_HEAD)} long")
 
     def send_400_response(self, msg: str) -> None:
         self._end(400, "this is no HTTP/1.1 request")

@@ -58,8 +58,8 @@ class SharedState:
     def publish(self, content: bytes) -> int:
         """Let all workers take up another policy file; gives its generation."""
         generation = self.generation + 1
-        with replacing(self.folder / f"policy-{generation}.onnx") as temporary:
-            temporary.write_bytes(content)
+        with replacing(self.folder / f"policy-{generation}.onnx") as temporary, temporary.open("wb") as file:
+            file.write(content)
         self._numbers[0] = generation
         return generation
 

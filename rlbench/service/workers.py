@@ -20,7 +20,7 @@ GIVE_UP = 3  # such deaths in a row
 
 
 class WorkersDied(RlbenchError):
-    """Workers end as soon as they begin."""
+    """The workers of a service end as soon as they begin."""
 
 
 def work(settings: Settings, sockets: list[socket], index: int) -> None:
@@ -33,7 +33,7 @@ def work(settings: Settings, sockets: list[socket], index: int) -> None:
     serve(settings, sockets, index)
 
 
-class Workers:
+class ServiceWorkers:
     """The workers of a service.
 
     Args:

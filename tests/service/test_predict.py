@@ -92,7 +92,9 @@ def test_a_mask_leaves_what_is_legal(tmp_path: Path) -> None:
     assert served.predict({"obs": obs, "action_mask": [1, 0, 0, 0]})["action"] == 0
     masks = [[True] * 4, [False, False, True, False]]
     assert served.predict({"observations": [obs, obs], "action_masks": masks})["actions"] == [3, 2]
-    together = served.together({"obs": obs}, {"obs": obs, "action_mask": [1, 0, 0, 0]}, {"obs": obs, "action_mask": [2]})
+    together = served.together(
+        {"obs": obs}, {"obs": obs, "action_mask": [1, 0, 0, 0]}, {"obs": obs, "action_mask": [2]}
+    )
     assert [answer.json().get("action") for answer in together] == [3, 0, None]
     assert "allows no action" in served.predict({"obs": obs, "action_mask": [False] * 4}, 422)
     assert "action_mask" in served.predict({"obs": obs, "action_mask": [True] * 3}, 422)

@@ -89,7 +89,7 @@ def test_several_workers_do_not_share_a_port_with_another_service(file: Path) ->
         (["--workers", "0"], "0 is not in the range"),
         (["--batch-wait", "-1"], "-1.0 is not in the range"),
         (["--reload-token-file", "nowhere"], "nowhere cannot be read: No such file"),
-        (["--agent", "a.py:B"], "--agent, --env and --import are for a run"),
+        (["--agent", "a.py:B"], "--seed, --agent, --env and --import are for a run"),
     ],
 )
 def test_what_cannot_be_is_told(file: Path, words: list[str], said: str) -> None:
