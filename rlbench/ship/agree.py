@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..border.spaces import ActionCodec
-from .live import Answer, Arrays
+from .live import Answer, ByPort
 
 TOLERANCE = 1e-5  # of numbers, of max(1, the largest of them)
-Again = Callable[[int], list[Answer]]
+AskAgain = Callable[[int], list[Answer]]
 
 
-class Difference(NamedTuple):
+class Disagreement(NamedTuple):
     """Where a file gave something else: the row, the name of the output, and what each gave."""
 
     row: int
@@ -32,10 +32,10 @@ class Agreement(NamedTuple):
     largest: float
     rounded: int
     tied: np.ndarray
-    wrong: Difference | None
+    wrong: Disagreement | None
 
 
-def compared(given: Arrays, live: Answer, codec: ActionCodec, outputs: Sequence[str], again: Again) -> Agreement:
+def compared(given: ByPort, live: Answer, codec: ActionCodec, outputs: Sequence[str], again: AskAgain) -> Agreement:
     """What a file gave beside what the live agent gave.
 
     Numbers of an output are measured by the largest of them: what rounding does to one is of the size of what was added
@@ -98,12 +98,12 @@ def relative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.asarray(distance.max(1, initial=0.0) / np.maximum(1, np.where(finite, np.abs(b), 0).max(1, initial=0.0)))
 
 
-def _first(name: str, wrong: np.ndarray, given: np.ndarray, live: np.ndarray) -> Difference | None:
+def _first(name: str, wrong: np.ndarray, given: np.ndarray, live: np.ndarray) -> Disagreement | None:
     rows = np.flatnonzero(wrong)
     if not len(rows):
         return None
     i = int(rows[0])
-    return Difference(i, name, given[i].tolist(), live[i].tolist())
+    return Disagreement(i, name, given[i].tolist(), live[i].tolist())
 
 
 def _is_tie(action: np.ndarray, live: Answer, i: int, codec: ActionCodec, tolerance: float) -> bool:

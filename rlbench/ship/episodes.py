@@ -18,11 +18,9 @@ from ..rollout.evaluation import EVAL_COPIES, FINAL_ROUND, ROUND, STREAM, Evalua
 from ..stats.intervals import mean_interval
 from ..trained.load import Trained, evaluate
 from .agree import TOLERANCE, compared
-from .live import Answer, Arrays, LivePolicy, Voting, rows
+from .live import Answer, ByPort, LivePolicy, Voting, rows
 from .observed import seen_part
 from .proof import Mismatch, begun, brief, mismatch
-
-Look = Callable[[str], None]
 
 
 class FileEpisodes(NamedTuple):
@@ -55,7 +53,7 @@ class ReturnsCompared(NamedTuple):
     high: float = 0.0
 
 
-def _again(live: LivePolicy, taken: Arrays, which: list[int], j: int) -> list[Answer]:
+def _again(live: LivePolicy, taken: ByPort, which: list[int], j: int) -> list[Answer]:
     return live.again(taken, which[j])
 
 
@@ -86,7 +84,11 @@ class _Copy:
 
 
 def play_file(
-    file: PolicyFile, trained: Trained, live: LivePolicy, chosen: list[int], look: Look = lambda text: None
+    file: PolicyFile,
+    trained: Trained,
+    live: LivePolicy,
+    chosen: list[int],
+    look: Callable[[str], None] = lambda text: None,
 ) -> FileEpisodes:
     """Let a file play the episodes of `rlbench eval` that are ``chosen``, by their numbers.
 

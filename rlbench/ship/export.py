@@ -31,7 +31,7 @@ from .formats import NOTES, SUFFIXES, made, traced
 from .gain import Gain, gained, single_returns
 from .live import LivePolicy
 from .policy import Contract, PolicyModule, anew, contract
-from .proof import BATCHES, Compared, Mismatch, check_live, compare_answers, same_graph, to_compare
+from .proof import BATCHES, AnswersCompared, Mismatch, check_live, compare_answers, same_graph, to_compare
 from .samples import random_masks, random_observations
 
 KINDS = tuple(SUFFIXES)
@@ -47,7 +47,7 @@ class Proof(NamedTuple):
     `agree.Agreement`.
     """
 
-    answers: Compared
+    answers: AnswersCompared
     steps: int
     ties: int
     largest: float

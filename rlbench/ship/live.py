@@ -22,7 +22,7 @@ from ..trained.load import Trained
 from ..types import NO_EXTRAS, Extras
 
 VARIANTS = 16  # of an observation, that float32 hardly tells apart
-Arrays = Mapping[str, np.ndarray]  # inputs or outputs by name, (B, ...) each
+ByPort = Mapping[str, np.ndarray]  # inputs or outputs by name, (B, ...) each
 
 
 class Answer(NamedTuple):
@@ -67,12 +67,12 @@ class LivePolicy:
         with self._code():
             self.trained.agent.begin(mask.clone(), explore=False)
 
-    def __call__(self, inputs: Arrays) -> Answer:
+    def __call__(self, inputs: ByPort) -> Answer:
         """What it makes of observations, and of masks where it takes them."""
         self._before = {name: x.clone() for name, x in self.trained.agent.recall().items()}
         return self._ask(inputs)
 
-    def _ask(self, inputs: Arrays) -> Answer:
+    def _ask(self, inputs: ByPort) -> Answer:
         obs, extras = self.seen(inputs), self.told(inputs)
         with self._code():
             shown = insights(self.trained.agent, obs, extras)
@@ -82,7 +82,7 @@ class LivePolicy:
         action = np.array(self.codec.decode(one), self.codec.dtype)
         return Answer(action, chosen.cpu().numpy(), {name: x.cpu().numpy() for name, x in shown.items()})
 
-    def again(self, inputs: Arrays, i: int) -> list[Answer]:
+    def again(self, inputs: ByPort, i: int) -> list[Answer]:
         """What it makes of row ``i`` of the batch that it answered last, asked in other ways that are the same to
         float32: alone, and with observation and memory changed by less than sums of them are rounded by.
 
@@ -103,14 +103,14 @@ class LivePolicy:
         agent.remember(after)
         return answers
 
-    def seen(self, inputs: Arrays) -> Tensor:
+    def seen(self, inputs: ByPort) -> Tensor:
         """(S, B, *O), by the environment's own codec, one observation after the other."""
         form = self.trained.parts.obs_codec
         rows = [np.array(form.encode(obs), form.dtype) for obs in unstacked(self.space, inputs)]
         stack = torch.from_numpy(np.stack(rows))
         return stack.expand(len(self.trained.seeds), *stack.shape)
 
-    def told(self, inputs: Arrays) -> Extras:
+    def told(self, inputs: ByPort) -> Extras:
         if MASK not in inputs:
             return NO_EXTRAS
         mask = torch.from_numpy(inputs[MASK])
@@ -168,7 +168,7 @@ def best_seed(trained: Trained) -> int:
     return max(range(len(returns)), key=lambda s: returns[s])
 
 
-def unstacked(space: Space, inputs: Arrays) -> Iterator[Any]:
+def unstacked(space: Space, inputs: ByPort) -> Iterator[Any]:
     """The observations of a batch, one by one, as the environment gives them."""
     names = [name for name, _ in leaves(space)]
     for i in range(len(inputs[names[0]])):
@@ -183,6 +183,6 @@ def _nested(space: Space, values: Iterator[Any]) -> Any:
     return next(values)
 
 
-def rows(inputs: Arrays, which: Sequence[int] | np.ndarray | slice) -> dict[str, np.ndarray]:
+def rows(inputs: ByPort, which: Sequence[int] | np.ndarray | slice) -> dict[str, np.ndarray]:
     """Some rows of a batch."""
     return {name: x[which] for name, x in inputs.items()}

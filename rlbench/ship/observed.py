@@ -34,7 +34,7 @@ class Seen(NamedTuple):
     mask: np.ndarray | None
 
 
-class Observed(NamedTuple):
+class ObsStream(NamedTuple):
     """Observations in the order in which they came.
 
     ``inputs`` are arrays as a file takes them, masks among them, (N, ...) each; ``started`` says with which of them an
@@ -50,7 +50,7 @@ class Observed(NamedTuple):
         return len(self.started)
 
 
-def observed(trained: Trained, space: Space, count: int) -> Observed:
+def observed(trained: Trained, space: Space, count: int) -> ObsStream:
     """``count`` observations: of recorded episodes of several seeds, spread over training; where no journal lies beside
     the checkpoint, or its episodes are too few, of greedy episodes.
 
@@ -77,7 +77,7 @@ def observed(trained: Trained, space: Space, count: int) -> Observed:
     started = np.zeros(len(found), bool)
     started[starts] = True
     source = f"{recorded} recorded episodes" if recorded else f"{len(starts)} greedy episodes"
-    return Observed(inputs, started, len(starts), source)
+    return ObsStream(inputs, started, len(starts), source)
 
 
 def seen_part(space: Space, obs: Any) -> Any:

@@ -16,9 +16,9 @@ from ..errors import AgentError, RlbenchError
 from ..policyfile.metadata import Metadata
 from ..policyfile.opened import PolicyFile
 from ..trained.load import Trained
-from .agree import TOLERANCE, Agreement, Difference, compared
-from .live import Answer, Arrays, LivePolicy, rows
-from .observed import Observed, observed
+from .agree import TOLERANCE, Agreement, Disagreement, compared
+from .live import Answer, ByPort, LivePolicy, rows
+from .observed import ObsStream, observed
 from .policy import Contract
 from .samples import random_masks, random_observations
 
@@ -33,7 +33,7 @@ class Mismatch(RlbenchError):
     """A file that is not the same policy as the live agent."""
 
 
-class Compared(NamedTuple):
+class AnswersCompared(NamedTuple):
     """What was found the same: how many observations of each kind, and of ``rows`` answers in all, batch by batch, what
     `agree.Agreement` has."""
 
@@ -46,13 +46,13 @@ class Compared(NamedTuple):
     rows: int
 
 
-def to_compare(trained: Trained, agreed: Contract) -> Observed:
+def to_compare(trained: Trained, agreed: Contract) -> ObsStream:
     """Observations of recorded episodes, as many as are compared."""
     width = sum(int(np.prod(port.shape)) * np.dtype(port.dtype).itemsize for port in agreed.inputs)
     return observed(trained, agreed.obs, min(RECORDED, max(FEW, WIDE // max(1, width))))
 
 
-def check_live(live: LivePolicy, seen: Observed) -> None:
+def check_live(live: LivePolicy, seen: ObsStream) -> None:
     """See that the live agent gives the same answers twice, and that it remembers no more than it says.
 
     Raises:
@@ -94,7 +94,7 @@ def _same(x: Answer, y: Answer) -> bool:
     return all(b is not None and a.tobytes() == b.tobytes() for a, b in pairs)
 
 
-def compare_answers(file: PolicyFile, live: LivePolicy, agreed: Contract, seen: Observed) -> Compared:
+def compare_answers(file: PolicyFile, live: LivePolicy, agreed: Contract, seen: ObsStream) -> AnswersCompared:
     """Ask a file and the live agent the same, of observations that were ``seen`` and of random ones.
 
     Raises:
@@ -109,10 +109,10 @@ def compare_answers(file: PolicyFile, live: LivePolicy, agreed: Contract, seen: 
                 largest, ties = max(largest, agreement.largest), ties + int(agreement.tied.sum())
                 rounded += agreement.rounded
                 number += len(agreement.tied)
-    return Compared(len(seen), seen.source, len(drawn), largest, rounded, ties, number)
+    return AnswersCompared(len(seen), seen.source, len(drawn), largest, rounded, ties, number)
 
 
-def random_stream(agreed: Contract, count: int, rng: np.random.Generator) -> Observed:
+def random_stream(agreed: Contract, count: int, rng: np.random.Generator) -> ObsStream:
     """Random observations, with random masks; to an agent with memory they are episodes of ten steps or so."""
     inputs = random_observations(agreed.obs, count, rng)
     for port in agreed.inputs:
@@ -120,11 +120,11 @@ def random_stream(agreed: Contract, count: int, rng: np.random.Generator) -> Obs
             inputs[port.name] = random_masks(port, count, rng, agreed.codec.sizes)
     started = rng.random(count) < 0.1
     started[0] = True
-    return Observed(inputs, started, int(started.sum()), "random observations")
+    return ObsStream(inputs, started, int(started.sum()), "random observations")
 
 
 def along(
-    file: PolicyFile, live: LivePolicy, stream: Observed, batch: int, most: int, what: str
+    file: PolicyFile, live: LivePolicy, stream: ObsStream, batch: int, most: int, what: str
 ) -> Iterator[Agreement]:
     """Let both go along observations, in ``batch`` parts of the stream side by side, about ``most`` rows in all.
 
@@ -135,7 +135,7 @@ def along(
     steps = max(1, most // batch)
     starts = np.arange(batch) * (len(stream) // batch)
     names = [port.name for port in file.metadata.outputs]
-    memory: Arrays = {}
+    memory: ByPort = {}
     for t in range(steps):
         at = starts + t
         started = stream.started[at] if t else np.ones(batch, bool)
@@ -149,7 +149,7 @@ def along(
         yield agreement
 
 
-def begun(metadata: Metadata, memory: Arrays, started: np.ndarray) -> dict[str, np.ndarray]:
+def begun(metadata: Metadata, memory: ByPort, started: np.ndarray) -> dict[str, np.ndarray]:
     """What a file remembers, zero where an episode begins."""
     kept = {}
     for port in metadata.inputs:
@@ -160,7 +160,7 @@ def begun(metadata: Metadata, memory: Arrays, started: np.ndarray) -> dict[str, 
     return kept
 
 
-def mismatch(wrong: Difference, taken: Arrays, what: str) -> Mismatch:
+def mismatch(wrong: Disagreement, taken: ByPort, what: str) -> Mismatch:
     """The error for a difference in a row of ``taken``; ``what`` says where that was."""
     shown = {name: x[wrong.row].tolist() for name, x in taken.items()}
     return Mismatch(
@@ -169,7 +169,7 @@ def mismatch(wrong: Difference, taken: Arrays, what: str) -> Mismatch:
     )
 
 
-def same_graph(file: PolicyFile, other: PolicyFile, seen: Observed) -> bool:
+def same_graph(file: PolicyFile, other: PolicyFile, seen: ObsStream) -> bool:
     """Whether two files give the same answers to the last bit."""
     first = np.arange(min(len(seen), BATCHES[0]))
     taken = {**rows(seen.inputs, first), **begun(file.metadata, {}, np.ones(len(first), bool))}
