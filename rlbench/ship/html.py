@@ -2,24 +2,29 @@
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..files import check_writable
 from ..play.html_page import check_name, write_page
+from ..policyfile.leaves import OBS
+from ..policyfile.metadata import Space
 from ..policyfile.opened import open_policy
 from ..process.places import absolute
 from ..recipe import Recipe
 from ..trained.load import Trained
 from .export import EPISODES, Exported, export
+from .observed import observed
 from .page import check_world, page
 from .page_proof import node, prove
 from .plain_graph import plain_graph
 from .samples import random_observations
 
-RANDOM = 64  # observations inside the space that the page is asked, besides those of an episode
+RECORDED, RANDOM = 512, 128  # observations that the page is asked, besides those of an episode that it plays
 OPTION = "--out look.html"
 
 
@@ -49,12 +54,10 @@ def export_page(
     graph = plain_graph(content, done.metadata)
     notes, proof = list(done.notes), ""
     if node():
-        env = trained.maker()
-        try:
-            drawn = random_observations(done.metadata.obs, RANDOM, np.random.default_rng(0))
-            proof = prove(graph, policy, env, list(drawn["obs"])).text()
-        finally:
-            env.close()
+        say("trying the page")
+        with closing(trained.maker()) as env:
+            proof = prove(graph, policy, env, recorded(trained, done.metadata.obs)).text()
+        notes.append(f"the page's own JavaScript was tried: {proof}")
     else:
         notes.append(
             "the page's JavaScript was not run: there is no Node.js here. The ONNX file that it was made from was "
@@ -62,7 +65,15 @@ def export_page(
         )
     html = page(graph, done.metadata, trained.maker.time_limit or 0, proof)
     nbytes = write_page(out, html, "--out FILE")
-    return Exported(out, "html", done.metadata, nbytes, time.perf_counter() - began, tuple(notes))
+    seconds = time.perf_counter() - began
+    return done._replace(path=out, kind="html", nbytes=nbytes, seconds=seconds, notes=tuple(notes))
+
+
+def recorded(trained: Trained, space: Space) -> list[Sequence[Any]]:
+    """Observations to ask a page: of recorded episodes, (T, *shape) of each, and random ones, each by itself."""
+    seen = observed(trained, space, RECORDED)
+    episodes = np.split(seen.inputs[OBS], np.flatnonzero(seen.started)[1:])
+    return [*episodes, *random_observations(space, RANDOM, np.random.default_rng(0))[OBS][:, None]]
 
 
 def changed(recipe: Recipe) -> str:

@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -32,18 +32,20 @@ class SteppedEpisode(NamedTuple):
 
 
 class PageProof(NamedTuple):
-    """What was compared: observations and steps, and the largest differences."""
+    """What was compared, and the largest differences; of ``ties`` the page took the other action of one value."""
 
     observations: int
     outputs: float
+    ties: int
     steps: int
     states: float
     node: str
 
     def text(self) -> str:
         near = f"states within {self.states:.1g}" if self.states else "the same states to the bit"
+        tied = f", {self.ties:,} of them ties" if self.ties else ""
         return (
-            f"on {self.observations:,} observations all actions are those of ONNX Runtime, numbers within "
+            f"on {self.observations:,} observations all actions are those of ONNX Runtime{tied}, numbers within "
             f"{self.outputs:.1g}; over {self.steps:,} steps of Gymnasium's, {near} (by Node.js {self.node})"
         )
 
@@ -53,7 +55,9 @@ def node() -> str | None:
     return shutil.which("node")
 
 
-def prove(graph: dict[str, Any], policy: PolicyFile, env: gym.Env[Any, Any], recorded: Sequence[Any] = ()) -> PageProof:
+def prove(
+    graph: dict[str, Any], policy: PolicyFile, env: gym.Env[Any, Any], recorded: Sequence[Sequence[Any]] = ()
+) -> PageProof:
     """Run the page's JavaScript beside what it stands for. It needs `node`.
 
     Every step of the episode begins where Gymnasium's stood before it: an upright pole doubles the least difference
@@ -63,13 +67,13 @@ def prove(graph: dict[str, Any], policy: PolicyFile, env: gym.Env[Any, Any], rec
         graph: of the page.
         policy: the ONNX file that the graph was read from.
         env: its environment, as Gymnasium makes it.
-        recorded: observations of other episodes, each asked by itself.
+        recorded: observations of other episodes, in their order.
 
     Raises:
         PolicyFileError: they differ; it says where.
     """
     episode = played(policy, env)
-    sequences = [episode.seen[:-1], *([obs] for obs in recorded)]
+    sequences = [episode.seen[:-1], *recorded]
     told = {
         "graph": graph,
         "env": policy.metadata.env,
@@ -79,10 +83,10 @@ def prove(graph: dict[str, Any], policy: PolicyFile, env: gym.Env[Any, Any], rec
         "seen": [np.asarray(obs).ravel().tolist() for obs in episode.seen],
     }
     said = _run(told)
-    outputs = [
-        _compared(policy, some, answers, i)
-        for i, (some, answers) in enumerate(zip(sequences, said["answers"], strict=True))
-    ]
+    outputs, ties = zip(
+        *(_compared(policy, *both, i) for i, both in enumerate(zip(sequences, said["answers"], strict=True))),
+        strict=True,
+    )
     found = said["found"]
     limits = {"begin": STATES, "states": STATES, "rewards": STATES, "seen": SEEN, "ends": 0}
     for name, limit in limits.items():
@@ -91,10 +95,8 @@ def prove(graph: dict[str, Any], policy: PolicyFile, env: gym.Env[Any, Any], rec
                 f"the page's {policy.metadata.env} is not Gymnasium's: over {len(episode.actions)} steps from "
                 f"seed {EPISODE_SEED} the largest difference of {name} is {found[name]}, not {limit}. Nothing is kept."
             )
-    count = sum(map(len, sequences))
-    return PageProof(
-        count, max(outputs), len(episode.actions), max(found["states"], found["begin"]), said["node"].lstrip("v")
-    )
+    states, number = max(found["states"], found["begin"]), sum(map(len, sequences))
+    return PageProof(number, max(outputs), sum(ties), len(episode.actions), states, said["node"].lstrip("v"))
 
 
 def played(policy: PolicyFile, env: gym.Env[Any, Any]) -> SteppedEpisode:
@@ -103,7 +105,7 @@ def played(policy: PolicyFile, env: gym.Env[Any, Any]) -> SteppedEpisode:
     found = SteppedEpisode([_state(env)], [obs], [], [], [])
     memory, over = None, False
     while not over:
-        outputs = policy(policy.inputs([obs], memory=memory))
+        outputs = policy(policy.inputs([obs], memory=memory, bounded=False))
         memory = policy.remembered(outputs) or None
         action = outputs["action"][0]
         obs, reward, terminated, truncated, _ = env.step(action)
@@ -125,28 +127,44 @@ def _state(env: gym.Env[Any, Any]) -> list[float]:
 
 def _compared(
     policy: PolicyFile, observations: Sequence[Any], answers: Sequence[dict[str, Any]], sequence: int
-) -> float:
-    """The largest difference of the page's numbers from those of ONNX Runtime; actions have to be the same."""
-    memory, worst = None, 0.0
+) -> tuple[float, int]:
+    """The largest difference of the page's numbers from those of ONNX Runtime, and how often actions were tied."""
+    memory, worst, ties = None, 0.0, 0
     for t, (obs, answer) in enumerate(zip(observations, answers, strict=True)):
-        outputs = policy(policy.inputs([obs], memory=memory))
+        outputs = policy(policy.inputs([obs], memory=memory, bounded=False))
         memory = policy.remembered(outputs) or None
         for port in policy.metadata.outputs:
             theirs, ours = outputs[port.name].ravel(), np.array(answer[port.name], np.float64)  # null, of NaN, is NaN
-            exact = theirs.dtype.kind in "biu"
-            share = (
-                np.abs(theirs - ours) / np.maximum(1.0, np.abs(theirs))
-                if theirs.shape == ours.shape
-                else np.array([np.inf])
-            )
-            if not (share <= (0 if exact else NUMBERS)).all():
-                where = f"step {t} of the episode" if sequence == 0 else f"recorded observation {sequence - 1}"
+            apart = _apart(theirs, ours)
+            if port.role == "action" and apart and _tied(outputs, int(theirs[0]), int(ours[0])):
+                ties += 1
+            elif not apart <= NUMBERS:
+                where = f"step {t} of the episode" if sequence == 0 else f"step {t} of recorded episode {sequence}"
                 raise PolicyFileError(
                     f"the page is not the policy: at {where}, {np.asarray(obs).ravel().tolist()[:8]}, {port.name} is "
                     f"{theirs.tolist()[:8]} by ONNX Runtime and {ours.tolist()[:8]} by the page. Nothing is kept."
                 )
-            worst = max(worst, 0.0 if exact else float(share.max(initial=0.0)))
-    return worst
+            else:
+                worst = max(worst, apart)
+    return worst, ties
+
+
+def _apart(theirs: np.ndarray, ours: np.ndarray) -> float:
+    """The largest difference, relative to the larger of 1 and the number; infinite of indices that differ."""
+    if theirs.shape != ours.shape:
+        return np.inf
+    share = np.abs(theirs - ours) / np.maximum(1.0, np.abs(theirs))
+    if theirs.dtype.kind in "biu":
+        share = np.where(share > 0, np.inf, 0.0)
+    return float(np.nan_to_num(share, nan=np.inf, posinf=np.inf).max(initial=0.0))
+
+
+def _tied(outputs: Mapping[str, np.ndarray], theirs: int, ours: int) -> bool:
+    """Whether two actions have one value, within the tolerance."""
+    values = next((outputs[name][0] for name in ("q_values", "probabilities") if name in outputs), None)
+    if values is None or values.ndim != 1 or not 0 <= ours < len(values):
+        return False
+    return bool(abs(values[theirs] - values[ours]) <= NUMBERS * max(1.0, abs(values[theirs])))
 
 
 def _run(told: dict[str, Any]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ FILES = {
 def test_each_world_is_gymnasiums(env_id: str, tmp_path: Path) -> None:
     policy, graph = opened(tmp_path / "policy.onnx", FILES[env_id]())
     env = env_maker(env_id)()
-    recorded = [env.reset(seed=seed)[0] for seed in range(1, 9)]
+    recorded = [[env.reset(seed=seed)[0]] for seed in range(1, 9)]
     proof = page_proof.prove(graph, policy, env, recorded)
     assert proof.observations == proof.steps + 8
     assert proof.states <= 1e-9
