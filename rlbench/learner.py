@@ -127,7 +127,7 @@ def lift(learner: type[Learner]) -> type[Agent]:
             actions = [action for action, _ in each]
             if odd := [a for a in actions if not isinstance(a, Tensor)]:
                 raise AgentError(f"{learner.__name__}.act gave a {type(odd[0]).__name__}, expected a Tensor")
-            if len({(a.shape, a.dtype) for a in actions}) > 1:
+            if any(a.shape != actions[0].shape or a.dtype != actions[0].dtype for a in actions[1:]):
                 shapes = " and ".join(sorted({f"{tuple(a.shape)} {a.dtype}" for a in actions}))
                 raise AgentError(f"{learner.__name__}.act gave actions of different kinds: {shapes}")
             action = torch.stack(actions).to(self.device)

@@ -8,6 +8,7 @@ import numpy as np
 from ..border.spaces import ActionCodec
 from .live import Answer, ByPort
 
+APART = 2  # times what the live agent's answers lie apart: so far, rounding may carry another order of sums
 TOLERANCE = 1e-5  # of numbers, of max(1, the largest of them)
 AskAgain = Callable[[int], list[Answer]]
 
@@ -25,7 +26,7 @@ class Agreement(NamedTuple):
     """Of a batch.
 
     ``largest`` is the largest difference of numbers, as `relative` has it; ``rounded`` counts the rows in which one is
-    beyond the tolerance, and no further than the live agent's own answers lie apart; ``tied`` says which actions are
+    beyond the tolerance, and no further than twice what the live agent's own answers lie apart; ``tied`` says which actions are
     ties, (B,) bool; ``wrong`` is the first difference that is none of these.
     """
 
@@ -41,7 +42,7 @@ def compared(given: ByPort, live: Answer, codec: ActionCodec, outputs: Sequence[
     Numbers of an output are measured by the largest of them: what rounding does to one is of the size of what was added
     up for all. Some networks magnify it, so that the live agent itself gives others in batches of another size. So a
     row that is further away is asked about in other ways that are the same to float32 (`LivePolicy.again`), and the
-    file may be as far from the live agent's answer as its answers then are.
+    file may be as far from the live agent's answer as those lie apart, twice.
 
     Where a seed's two best values lie within that tolerance of each other, either action is its best: a vote that comes
     out otherwise by that is a tie, and no difference. So it is where a whole number was rounded the other way, from
@@ -66,9 +67,7 @@ def compared(given: ByPort, live: Answer, codec: ActionCodec, outputs: Sequence[
     for i in np.flatnonzero(far | (differing if whole else False)).tolist():
         others = again(i)
         for name, own in allowed.items():
-            y = numbers[name][i : i + 1]
-            apart = [relative(other, np.repeat(y, len(other), 0)) for other in _named(others, name)]
-            own[i] = max(TOLERANCE, float(np.max(np.concatenate(apart))))
+            own[i] = max(TOLERANCE, APART * _apart([numbers[name][i : i + 1], *_named(others, name)]))
         if whole and differing[i]:
             tolerance = max([TOLERANCE, *(own[i] for own in allowed.values())])
             tied[i] = _is_tie(action[i], live, i, codec, tolerance)
@@ -96,6 +95,13 @@ def relative(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         distance = np.abs(a - b)
     distance[~finite] = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.inf)[~finite]
     return np.asarray(distance.max(1, initial=0.0) / np.maximum(1, np.where(finite, np.abs(b), 0).max(1, initial=0.0)))
+
+
+def _apart(answers: list[np.ndarray]) -> float:
+    """How far several answers to the same lie apart, (n, ...) each, as `relative` has it."""
+    flat = np.concatenate(answers).astype(np.float64)
+    flat = np.where(np.isfinite(flat), flat, 0.0).reshape(len(flat), -1)
+    return float(np.ptp(flat, 0).max(initial=0.0) / max(1, np.abs(flat).max(initial=0.0)))
 
 
 def _first(name: str, wrong: np.ndarray, given: np.ndarray, live: np.ndarray) -> Disagreement | None:

@@ -27,12 +27,13 @@ from ..user_code.commands import ref
 from ..version import __version__
 from .agree import TOLERANCE
 from .episodes import ReturnsCompared, compare_returns, live_returns, play_file
-from .formats import NOTES, SUFFIXES, made, traced
+from .formats import NOTES, SUFFIXES, NotTraced, ToBytes, made, traced
 from .gain import Gain, gained, single_returns
 from .live import LivePolicy
 from .policy import Contract, PolicyModule, anew, contract
 from .proof import BATCHES, AnswersCompared, Mismatch, check_live, compare_answers, same_graph, to_compare
 from .samples import random_masks, random_observations
+from .tables import TableModule, is_numbered
 
 KINDS = tuple(SUFFIXES)
 EPISODES = 100  # that a file plays before it is kept
@@ -131,13 +132,11 @@ def export(
     seen = to_compare(trained, agreed)
     check_live(live, seen)
     say(f"writing {kind}")
-    policy = PolicyModule(trained, anew(trained), agreed)
-    examples = [torch.from_numpy(x) for x in drawn(policy.inputs, agreed, EXAMPLES, np.random.default_rng(0)).values()]
-    outputs = policy.outputs(examples)
-    to_bytes = made(kind, policy, traced(policy, examples), examples, outputs)
-    metadata = describe(trained, agreed, policy.inputs, outputs, kind)
+    written = write(trained, kind, agreed, live)
+    notes += written.notes
+    metadata = describe(trained, agreed, written.inputs, written.outputs, kind)
     say("comparing it with the live agent")
-    file = open_content(to_bytes(metadata), out)
+    file = open_content(written.to_bytes(metadata), out)
     answers = compare_answers(file, live, agreed, seen)
     expected = live_returns(trained, episodes)
     played = play_file(file, trained, live, list(range(episodes)), lambda text: say(f"playing by the file: {text}"))
@@ -146,13 +145,54 @@ def export(
     proof = Proof(answers, played.steps, ties, max(answers.largest, played.largest), rounded, returns)
     gain = gained(trained, played.returns, single_returns(trained, episodes)) if len(trained.seeds) > 1 else None
     proved = metadata.model_copy(update={"proof": proof.summary()})
-    content = to_bytes(proved)
+    content = written.to_bytes(proved)
     again = open_content(content, out)
     if again.metadata != proved or not same_graph(file, again, seen):
         raise Mismatch("the file changed when its proof was written into it. Nothing was written.")
     with exporting(out, "--out FILE") as temporary, temporary.open("wb") as stream:
         stream.write(content)
     return Exported(out, kind, proved, len(content), time.perf_counter() - began, proof, gain, tuple(notes))
+
+
+class Written(NamedTuple):
+    """A policy in a format, not yet a file."""
+
+    to_bytes: ToBytes
+    inputs: list[Port]
+    outputs: list[Port]
+    notes: list[str]
+
+
+def write(trained: Trained, kind: str, agreed: Contract, live: LivePolicy) -> Written:
+    """The policy in a format; one that cannot be traced as the table of its answers, where observations are numbered.
+
+    Raises:
+        AgentError: neither can be done.
+    """
+    policy: PolicyModule | TableModule = PolicyModule(trained, anew(trained), agreed)
+    notes = []
+    examples = [torch.from_numpy(x) for x in drawn(policy.inputs, agreed, EXAMPLES, np.random.default_rng(0)).values()]
+    try:
+        outputs = policy.outputs(examples)
+        program = traced(policy, examples)
+    except NotTraced as e:
+        name = type(trained.agent).__name__
+        what = f"what {name} does cannot be written down as a graph: {e}"
+        if not is_numbered(agreed) or trained.agent.recall():
+            raise AgentError(
+                f"{what}. Its act(explore=False) and explain have to be operations on tensors alone, without NumPy, "
+                "lists, item() and branches on what is in a tensor."
+            ) from e
+        try:
+            policy = TableModule(live, agreed)
+        except AgentError as why:
+            raise AgentError(f"{what}; and as a table neither: {why}.") from why
+        outputs, program = policy.outputs(examples), traced(policy, examples)
+        count = len(policy.chosen[0])
+        notes.append(
+            f"{name} computes its actions without tensors: the file holds its answers to {count:,} observations."
+        )
+    return Written(made(kind, policy, program, examples, outputs), policy.inputs, outputs, notes)
 
 
 def drawn(inputs: list[Port], agreed: Contract, count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:

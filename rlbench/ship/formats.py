@@ -16,6 +16,7 @@ from ..policyfile.metadata import ENTRY, KEY, Metadata, Port
 from ..policyfile.opened import package
 from .policy import PolicyModule
 from .simplify import simplify
+from .tables import TableModule
 
 ToBytes = Callable[[Metadata], bytes]  # the content of a file with these metadata in it
 BATCH = "batch"  # the free axis
@@ -27,11 +28,15 @@ NOTES = {
 }
 
 
-def traced(policy: PolicyModule, examples: Sequence[Tensor]) -> Any:
+class NotTraced(AgentError):
+    """What an agent does cannot be written down as operations on tensors."""
+
+
+def traced(policy: PolicyModule | TableModule, examples: Sequence[Tensor]) -> Any:
     """The policy as `torch.export` writes it down, for batches of any size.
 
     Raises:
-        AgentError: it does more than operations on tensors.
+        NotTraced: it does more than operations on tensors.
     """
     batch = torch.export.Dim(BATCH)
     policy.begin(len(examples[0]))
@@ -39,10 +44,12 @@ def traced(policy: PolicyModule, examples: Sequence[Tensor]) -> Any:
         with quiet(), torch.no_grad(), any_rows():
             return torch.export.export(policy, tuple(examples), dynamic_shapes=(tuple({0: batch} for _ in examples),))
     except Exception as e:  # whatever its code does with what is no real tensor
-        raise AgentError(f"its act cannot be traced: {first_line(e)}") from e
+        raise NotTraced(first_line(e)) from e
 
 
-def made(kind: str, policy: PolicyModule, program: Any, examples: Sequence[Tensor], outputs: Sequence[Port]) -> ToBytes:
+def made(
+    kind: str, policy: PolicyModule | TableModule, program: Any, examples: Sequence[Tensor], outputs: Sequence[Port]
+) -> ToBytes:
     """The policy in a format, ready to be written with its metadata.
 
     Args:

@@ -25,8 +25,8 @@ def lines(done: Exported) -> Iterator[str]:
     )
     if proof.rounded:
         yield (
-            f"{proof.rounded:,} of these answers are further off than {TOLERANCE:g}, by rounding: no further than the "
-            "live agent's own lie apart when the last bits of an observation change"
+            f"{proof.rounded:,} of these answers are further off than {TOLERANCE:g}, by rounding: no further than "
+            "twice what the live agent's own lie apart when the last bits of an observation change"
         )
     if proof.ties:
         yield f"ties, where two actions have one value within the tolerance and the other was taken: {proof.ties:,}"
