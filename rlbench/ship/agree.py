@@ -26,8 +26,8 @@ class Agreement(NamedTuple):
     """Of a batch.
 
     ``largest`` is the largest difference of numbers, as `relative` has it; ``rounded`` counts the rows in which one is
-    beyond the tolerance, and no further than twice what the live agent's own answers lie apart; ``tied`` says which actions are
-    ties, (B,) bool; ``wrong`` is the first difference that is none of these.
+    beyond the tolerance, and no further than twice what the live agent's own answers lie apart; ``tied`` says which
+    actions are ties, (B,) bool; ``wrong`` is the first difference that is none of these.
     """
 
     largest: float

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..errors import UsageError
+from ..errors import AgentError, UsageError
 from ..files import check_writable, exporting
 from ..policyfile.metadata import Metadata, Port
 from ..policyfile.opened import open_content, package
@@ -154,7 +154,7 @@ def export(
     return Exported(out, kind, proved, len(content), time.perf_counter() - began, proof, gain, tuple(notes))
 
 
-class Written(NamedTuple):
+class WrittenPolicy(NamedTuple):
     """A policy in a format, not yet a file."""
 
     to_bytes: ToBytes
@@ -163,7 +163,7 @@ class Written(NamedTuple):
     notes: list[str]
 
 
-def write(trained: Trained, kind: str, agreed: Contract, live: LivePolicy) -> Written:
+def write(trained: Trained, kind: str, agreed: Contract, live: LivePolicy) -> WrittenPolicy:
     """The policy in a format; one that cannot be traced as the table of its answers, where observations are numbered.
 
     Raises:
@@ -192,7 +192,7 @@ def write(trained: Trained, kind: str, agreed: Contract, live: LivePolicy) -> Wr
         notes.append(
             f"{name} computes its actions without tensors: the file holds its answers to {count:,} observations."
         )
-    return Written(made(kind, policy, program, examples, outputs), policy.inputs, outputs, notes)
+    return WrittenPolicy(made(kind, policy, program, examples, outputs), policy.inputs, outputs, notes)
 
 
 def drawn(inputs: list[Port], agreed: Contract, count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:

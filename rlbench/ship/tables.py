@@ -32,9 +32,14 @@ class TableModule(nn.Module):
         live: the agent.
         agreed: the contract; one numbered observation.
 
+    Attributes:
+        count: observations that there are.
+
     Raises:
         AgentError: there are too many observations; or there is a mask, and the agent shows no Q-values.
     """
+
+    chosen: Tensor
 
     def __init__(self, live: LivePolicy, agreed: Contract) -> None:
         super().__init__()
@@ -42,6 +47,7 @@ class TableModule(nn.Module):
         assert isinstance(leaf, Discrete)
         if leaf.n > MOST:
             raise AgentError(f"there are {leaf.n:,} observations, and a table is made of {MOST:,} at most")
+        self.count = leaf.n
         self.inputs, self.decoder, self.encoder = agreed.inputs, Decoder(agreed.codec), agreed.encoder
         self.masked = any(port.role == "mask" for port in agreed.inputs)
         self.vote = Vote(agreed.codec, live.best)
