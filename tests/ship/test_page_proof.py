@@ -7,77 +7,22 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from plainjs import BALANCE, described, greedy, metadata, needs_node, of_nodes, onnx, run, saved
+from plainjs import BALANCE, FILES, greedy, needs_node, onnx, run, saved
 
 from rlbench.border.make import env_maker
 from rlbench.errors import UsageError
-from rlbench.policyfile.metadata import Box, Discrete, PolicyFileError, Port
+from rlbench.policyfile.metadata import PolicyFileError
 from rlbench.policyfile.opened import PolicyFile, open_policy
 from rlbench.ship import html, page_proof
 from rlbench.ship.page import PHYSICS, check_world, page, worlds
 from rlbench.ship.plain_graph import plain_graph
 
-draws = np.random.default_rng(1)
 node = onnx.helper.make_node
 
 
 def opened(path: Path, content: bytes) -> tuple[PolicyFile, dict[str, Any]]:
     policy = open_policy(saved(path, content))
     return policy, plain_graph(content, policy.metadata)
-
-
-def pendulum() -> bytes:
-    """Torque 2 tanh(obs @ w), and a memory that counts the steps, which takes part in it."""
-    nodes = [
-        node("MatMul", ["obs", "w"], ["pull"]), node("Add", ["pull", "memory"], ["both"]),
-        node("Tanh", ["both"], ["mean"]), node("Mul", ["mean", "two"], ["action"]),
-        node("Add", ["memory", "little"], ["next_memory"]),
-    ]  # fmt: skip
-    one = ("float32", ("b", 1))
-    constants = {"w": np.array([[0.1], [-2], [-0.4]], np.float32), "two": np.float32(2), "little": np.float32(0.01)}
-    model = of_nodes(
-        nodes, {"obs": ("float32", ("b", 3)), "memory": one}, {"action": one, "mean": one, "next_memory": one},
-        {name: np.asarray(x) for name, x in constants.items()},
-    )  # fmt: skip
-    ports = [("action", "action", ""), ("mean", "shown", ""), ("next_memory", "memory", "memory")]
-    about = metadata(
-        "Pendulum-v1", Box(shape=(3,), dtype="float32"), Box(shape=(1,), dtype="float32", low=-2, high=2),
-        [Port(name="obs", role="obs", shape=(3,), dtype="float32"),
-         Port(name="memory", role="memory", shape=(1,), dtype="float32")],
-        [Port(name=name, role=role, shape=(1,), dtype="float32", of=of) for name, role, of in ports],
-    )  # fmt: skip
-    return described(model, about)
-
-
-def catch() -> bytes:
-    """Of pictures: a random layer over all cells."""
-    nodes = [
-        node("Cast", ["obs"], ["numbers"], to=1), node("Flatten", ["numbers"], ["flat"]),
-        node("MatMul", ["flat", "w"], ["q_values"]), node("ArgMax", ["q_values"], ["action"], axis=-1, keepdims=0),
-    ]  # fmt: skip
-    shape = (10, 5, 1)
-    model = of_nodes(
-        nodes, {"obs": ("uint8", ("b", *shape))}, {"action": ("int64", ("b",)), "q_values": ("float32", ("b", 3))},
-        {"w": draws.normal(size=(50, 3)).astype(np.float32)},
-    )  # fmt: skip
-    about = metadata(
-        "rlbench/Catch-v0", Box(shape=shape, dtype="uint8", low=0, high=255), Discrete(n=3),
-        [Port(name="obs", role="obs", shape=shape, dtype="uint8")],
-        [Port(name="action", role="action", shape=(), dtype="int64"),
-         Port(name="q_values", role="shown", shape=(3,), dtype="float32")],
-    )  # fmt: skip
-    return described(model, about)
-
-
-FILES = {
-    "CartPole-v1": lambda: greedy("CartPole-v1", BALANCE),
-    "MountainCar-v0": lambda: greedy(
-        "MountainCar-v0", np.array([[0, 0, 0.01], [-1, 0, 1]], np.float32)
-    ),  # with the velocity
-    "Acrobot-v1": lambda: greedy("Acrobot-v1", draws.normal(size=(6, 3)).astype(np.float32)),
-    "Pendulum-v1": pendulum,
-    "rlbench/Catch-v0": catch,
-}
 
 
 @needs_node

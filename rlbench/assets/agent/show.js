@@ -159,15 +159,19 @@ const Show = (() => {
       } finally { this.busy = false; }
     }
 
-    // A whole episode without drawing: {return, steps, actions}.
+    // A whole episode without drawing: {return, steps, actions, seen}.
     async episode(seed) {
       this.pause();
       while (this.busy) await new Promise((done) => setTimeout(done, 5));
       await this.begin(seed);
-      const actions = [];
-      while (!this.over) { actions.push(this.answer.action[0]); await this.once(); }
+      const actions = [], seen = [];
+      while (!this.over) {
+        seen.push(this.world.see(this.state));
+        actions.push(this.answer.action[0]);
+        await this.once();
+      }
       this.render();
-      return { return: this.total, steps: this.step, actions };
+      return { return: this.total, steps: this.step, actions, seen };
     }
 
     start() {
