@@ -4,6 +4,7 @@ Imports nothing heavy.
 """
 
 _PARTS = ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))  # seconds of a unit, and of the next
+LATENCIES = {"us": 1e-6, "ms": 1e-3, "s": 1.0}  # seconds of each unit that users may name for what takes little time
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}  # of each unit that users may name
 
 
@@ -23,6 +24,15 @@ def duration(seconds: float, *, coarse: bool = False, tenths: bool = False) -> s
         if whole >= size:
             return f"{whole // size:,}{unit}" + ("" if coarse else f"{whole % size // part:02}{small}")
     return f"{whole}s"
+
+
+def latency(seconds: float) -> str:
+    """Seconds, of which there are few, with three digits: 850 ns, 38.7 us, 1.25 ms, 2.10 s."""
+    for size, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if seconds >= 0.9995 * size:
+            value = seconds / size
+            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
+    return f"{seconds * 1e9:.0f} ns"
 
 
 def byte_size(count: float) -> str:

@@ -20,6 +20,7 @@ from .compare import compare
 from .eval import evaluate
 from .export import export
 from .inspect import inspect_
+from .latency import latency
 from .list import list_
 from .new import new
 from .play import play
@@ -93,7 +94,8 @@ def main() -> None:
 
 
 COMMANDS = (
-    train, watch, play, evaluate, inspect_, compare, plot, report, runs, export, serve, verify, check, new, list_,
+    train, watch, play, evaluate, inspect_, compare, plot, report, runs, export, latency, serve, verify, check, new,
+    list_,
 )  # fmt: skip
 
 for command in COMMANDS:

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,22 @@ def free_memory(root: Path = Path("/")) -> int | None:
     """Bytes that this process may still take, by the machine, its control groups and its own limits; None: unknown."""
     found = [free for free in (_machine(root), *_groups(root), _own_limit(root)) if free is not None]
     return max(min(found), 0) if found else None
+
+
+def peak_memory(root: Path = Path("/")) -> int | None:
+    """Most resident bytes that the program of this process has held so far; None: unknown.
+
+    Linux is asked by its status file: `getrusage` counts in what the parent held when it forked.
+    """
+    found = re.search(r"^VmHWM:\s+(\d+) kB", _read(root / "proc/self/status"), re.MULTILINE)
+    if found:
+        return int(found[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def free_disk(folder: Path) -> int | None:

@@ -238,6 +238,11 @@ def versions(kind: str) -> dict[str, str]:
 def digest(path: Path) -> str:
     """SHA-256 of a checkpoint; of a run under way in several processes, of their files one after the other."""
     sums = hashlib.sha256()
-    for file in [path] if path.is_file() else [place / path.name for place in under_way(path.parent) or ()]:
+    for file in parts_of(path):
         sums.update(file.read_bytes())
     return sums.hexdigest()
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The files of a checkpoint: itself, or those of a run under way in several processes."""
+    return [path] if path.is_file() else [place / path.name for place in under_way(path.parent) or ()]

@@ -69,6 +69,14 @@ class Difference(NamedTuple):
     error: float  # standard error of the IQM's difference
 
 
+class PairedDifference(NamedTuple):
+    """A challenger's numbers minus a baseline's, pair by pair."""
+
+    iqm: Estimate  # difference of the two IQMs
+    mean: Estimate
+    error: float  # standard error of the IQMs' difference
+
+
 def aggregate(scores: Scores, confidence: float = 0.95, reps: int = REPS) -> Aggregates:
     """IQM, mean and median of one agent.
 
@@ -126,6 +134,28 @@ def difference(challenger: Scores, baseline: Scores, confidence: float = 0.95, r
         improvement=improvement(challenger, baseline, confidence),
         p=_p_value(between, sizes),
         error=float(between.std() * _widening(sizes)) if min(sizes) > 1 else np.nan,
+    )
+
+
+def paired_difference(
+    challenger: np.ndarray, baseline: np.ndarray, confidence: float = 0.95, reps: int = REPS
+) -> PairedDifference:
+    """As `difference`, of numbers that belong together: both (n,), number i of both under the same conditions.
+
+    Pairs are drawn anew, so that what both have in common, such as an episode that is hard for either, widens no
+    interval. Where all pairs are equal, the difference is 0 and its interval has no width.
+    """
+    n = len(baseline)
+    if challenger.shape != baseline.shape or baseline.ndim != 1 or n == 0:
+        raise ValueError(f"pairs are expected, and {challenger.shape} and {baseline.shape} numbers came")
+    counts = draw_counts([n], reps, np.random.default_rng(0))
+    draws = [resampled_trimmed_means(x, counts, n // 4) for x in (challenger, baseline)]
+    between = draws[0] - draws[1]
+    apart = challenger - baseline
+    return PairedDifference(
+        iqm=Estimate(float(iqm(challenger) - iqm(baseline)), *_limits(between, [n], confidence)),
+        mean=Estimate(float(apart.mean()), *_limits(resampled_means(apart, counts), [n], confidence, student=True)),
+        error=float(between.std() * _widening([n])) if n > 1 else np.nan,
     )
 
 

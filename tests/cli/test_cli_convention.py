@@ -22,6 +22,7 @@ ASKING = {
     "runs": ["NOWHERE"],
     "export": ["NOWHERE", "--out", "NOWHERE.onnx"],
     "serve": ["NOWHERE"],
+    "latency": ["NOWHERE"],
     "verify": ["NOWHERE"],
     "check": ["NOWHERE"],
     "new": ["agent", "NOWHERE"],

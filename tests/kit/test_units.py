@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlbench.units import byte_size, duration
+from rlbench.units import byte_size, duration, latency
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,24 @@ def test_short_durations_have_tenths(seconds: float, text: str) -> None:
 )
 def test_sizes(count: float, text: str) -> None:
     assert byte_size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0 ns"),
+        (7e-8, "70 ns"),
+        (9.994e-7, "999 ns"),
+        (9.996e-7, "1.00 us"),
+        (7.804e-6, "7.80 us"),
+        (38.71e-6, "38.7 us"),
+        (99.96e-6, "100 us"),
+        (999.4e-6, "999 us"),
+        (999.6e-6, "1.00 ms"),
+        (0.0042, "4.20 ms"),
+        (2.1, "2.10 s"),
+        (75.0, "75.0 s"),
+    ],
+)
+def test_what_takes_little_time_has_three_digits(seconds: float, text: str) -> None:
+    assert latency(seconds) == text
