@@ -11,7 +11,6 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Annotated, Any
 
-import orjson
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
@@ -49,44 +48,40 @@ class ServiceApp:
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
             return
-        began, path, status = time.perf_counter(), scope["path"], 500
+        path, count = scope["path"], self._answering.counts.request
+        if path == "/predict":
+            await self._predict(scope, receive, send)
+            return
 
         async def counting(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                count(path, message["status"])  # before it is sent: who has an answer finds it counted
             await send(message)
 
-        try:
-            if path == "/predict":
-                status = await self._predict(scope, receive, send)
-            else:
-                await self._rest(scope, receive, counting)
-        finally:
-            self._answering.counts.request(path, status)
-            if path == "/predict":
-                self._answering.counts.seconds(time.perf_counter() - began)
+        await self._rest(scope, receive, counting)
 
-    async def _predict(self, scope: Message, receive: Receive, send: Send) -> int:
-        """Answer one prediction; gives the status."""
-        status, headers = 200, [JSON]
+    async def _predict(self, scope: Message, receive: Receive, send: Send) -> None:
+        began, status, headers = time.perf_counter(), 200, [JSON]
         try:
             if scope["method"] != "POST":
                 raise Refused(405, "predictions are asked for by POST", [(b"allow", b"POST")])
             body = await body_of(scope["headers"], receive, self._answering.settings.max_body)
             if body is None:  # the client has gone
-                return 0
+                return
             answer = await self._answering.predict(body)
         except Refused as e:
             status, answer = e.status, e.body()
             headers += e.headers
+        except asyncio.CancelledError:  # the service ends, and has waited long enough
+            status, answer = 503, Refused(503, "the service ended before this was answered").body()
         except Exception:
             log.exception("a prediction failed")
-            status, answer = 500, orjson.dumps({"detail": "the policy could not be computed"})
+            status, answer = 500, Refused(500, "the policy could not be computed").body()
+        self._answering.counts.request("/predict", status)
+        self._answering.counts.seconds(time.perf_counter() - began)
         headers.append((b"content-length", b"%d" % len(answer)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer if scope["method"] != "HEAD" else b""})
-        return status
 
 
 def _routes(answering: Answering) -> FastAPI:
