@@ -15,6 +15,7 @@ from .agents import agents, agents_one
 from .live import live, live_one
 from .overhead import overhead
 from .record import buffer, record, record_one
+from .serve import serve
 from .whole import whole
 
 
@@ -87,7 +88,7 @@ def _machine() -> str:
     return f"torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}"
 
 
-for command in (agents, agents_one, overhead, whole, record, record_one, buffer, live, live_one):
+for command in (agents, agents_one, overhead, whole, record, record_one, buffer, live, live_one, serve):
     bench.add_command(command)
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``python -m rlbench.experiments.drills kill|damage|disk|journal|odd``: harm runs on purpose, count what is lost."""
+"""``python -m rlbench.experiments.drills kill|damage|disk|journal|odd|malformed``: harm on purpose, and what it did."""
 
 import click
 
@@ -6,15 +6,16 @@ from .damage import damage
 from .disk import disk
 from .journal import journal
 from .kill import kill
+from .malformed import malformed
 from .odd.drill import odd
 
 
 @click.group()
 def drills() -> None:
-    """Harm runs on purpose and count what is lost. Exit code 1 where anything was."""
+    """Harm runs, and a service, on purpose and count what is lost. Exit code 1 where anything was."""
 
 
-for command in (kill, damage, disk, journal, odd):
+for command in (kill, damage, disk, journal, odd, malformed):
     drills.add_command(command)
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .metadata import Box, Dict, Discrete, Leaf, MultiBinary, MultiDiscrete, Port, Space, Tuple
+from .metadata import Box, Dict, Discrete, Leaf, MultiBinary, MultiDiscrete, Port, Space, Tuple, representable
 from .quick import fit
 
 OBS = "obs"
@@ -136,11 +136,10 @@ def _boxed(leaf: Box, array: np.ndarray, place: str, bounded: bool) -> np.ndarra
         if (wrong := (array < limits.min) | (array > limits.max)).any():
             raise BadValue(f"{place} holds {_first(array, wrong)} where {expected(leaf)} is expected")
         return array.astype(dtype)
-    with np.errstate(over="ignore"):
-        narrow = array.astype(dtype)
-    if (wrong := ~np.isfinite(narrow)).any():
+    low, high = representable(leaf.dtype)  # what lies just beyond would be rounded to them
+    if (wrong := (array < low) | (array > high)).any():
         raise BadValue(f"{place} holds {_first(array, wrong)}, which is beyond {dtype}")
-    return narrow
+    return array.astype(dtype)
 
 
 def _bound(bound: Any, shape: tuple[int, ...]) -> np.ndarray:

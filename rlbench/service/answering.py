@@ -125,7 +125,7 @@ class Answering:
 
     def begin_session(self, name: str) -> None:
         """An episode of a session begins with its next prediction. Raises Refused."""
-        self.form.check_session(name)
+        self.form.check_session(name, 404)
         self.sessions.keep(name, None)
         self._count_sessions()
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Request, Response
+from fastapi import FastAPI, Header, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import PlainTextResponse
@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from ..version import __version__
 from . import counts
 from .answering import Answering
+from .asked import LONGEST_ID
 from .body import body_of
 from .refused import Refused
 from .schema import predict_path
@@ -139,14 +140,16 @@ def _routes(answering: Answering) -> FastAPI:
         state.drop_before(generation)
         return {"digest": answering.file.digest, "generation": generation, "workers": done}
 
-    @app.post("/sessions/{session}/reset", summary="An episode of a session begins", responses=_told(422))
-    async def reset(session: str) -> dict[str, Any]:
+    @app.post("/sessions/{session}/reset", summary="An episode of a session begins", responses=_told(404, 422))
+    async def reset(session: Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]) -> dict[str, Any]:
         answering.begin_session(session)
         return {"session": session}
 
     def document() -> dict[str, Any]:
         answering.look()
         made = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_about(answering))
+        if not (answering.form.memory and answering.form.sessions):
+            del made["paths"]["/sessions/{session}/reset"]
         made["paths"]["/predict"] = predict_path(answering.form, REFUSED)
         return made
 

@@ -116,13 +116,13 @@ class RequestForm:
             raise Refused(422, "this policy takes no action_mask: all its actions are always legal")
         return mask
 
-    def check_session(self, session: Any) -> None:
-        """Raises Refused where no session of this name can be kept here."""
+    def check_session(self, session: Any, status: int = 422) -> None:
+        """Raises Refused, with ``status`` where no session can be kept here, and 422 where it is called by no name."""
         if not self.memory:
-            raise Refused(422, 'this policy remembers nothing: it needs no "session"')
+            raise Refused(status, 'this policy remembers nothing: it needs no "session"')
         if not self.sessions:
             raise Refused(
-                422,
+                status,
                 "several workers serve this policy, and none keeps sessions: hand back the memory of the last answer",
             )
         if type(session) is not str or not 0 < len(session) <= LONGEST_ID:

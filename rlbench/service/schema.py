@@ -61,6 +61,10 @@ def _list_of(inner: Schema, most: int | None = None) -> Schema:
     return {"type": "array", "items": inner, "minItems": 1} | ({"maxItems": most} if most else {})
 
 
+def _if_any(inner: Schema, description: str) -> Schema:
+    return {"anyOf": [inner, {"type": "null"}], "description": description}
+
+
 def asked_schema(form: RequestForm) -> Schema:
     """The body of POST /predict."""
     metadata, obs = form.metadata, space_schema(form.metadata.obs)
@@ -70,20 +74,18 @@ def asked_schema(form: RequestForm) -> Schema:
         port = next(port for port in metadata.inputs if port.role == "mask")
         mask = _nested({"type": "boolean"}, port.shape)
         told = "Which actions are legal, at least one; without it, all are."
-        one["action_mask"] = mask | {"description": told}
-        many["action_masks"] = _list_of(mask, form.most) | {"description": told}
+        one["action_mask"] = _if_any(mask, told)
+        many["action_masks"] = _if_any(_list_of(mask, form.most), told)
     if form.memory:
         told = "What the last answer gave as memory; without it, an episode begins."
         each = {name: space_schema(box) for name, box in form.memory.items()}
-        one["memory"] = _object(each, list(each)) | {"description": told}
+        one["memory"] = _if_any(_object(each, list(each)), told)
         lists = {name: _list_of(inner, form.most) for name, inner in each.items()}
-        many["memory"] = _object(lists, list(lists)) | {"description": told}
+        many["memory"] = _if_any(_object(lists, list(lists)), told)
     one["begin"] = {"type": "boolean", "default": False, "description": "Whether an episode begins."}
     if form.memory and form.sessions:
-        one["session"] = {
-            "type": "string", "minLength": 1, "maxLength": LONGEST_ID,
-            "description": "Keeps the memory here, under this name, which no other client uses.",
-        }  # fmt: skip
+        name = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID}
+        one["session"] = _if_any(name, "Keeps the memory here, under this name, which no other client uses.")
     return {"oneOf": [_object(one, ["obs"]), _object(many, ["observations"])]}
 
 

@@ -27,6 +27,22 @@ IDLE = 75  # seconds that a connection is kept open between requests; proxies re
 EVERY = 2  # of uvicorn's ticks, a tenth of a second each: looking round for what is late, and for another policy
 
 
+class Outlet:
+    """A transport that drops what is written once its client has gone, as uvloop's does not."""
+
+    __slots__ = ("_inner", "close", "get_extra_info", "is_closing", "pause_reading", "resume_reading", "set_protocol")
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.close, self.is_closing, self.get_extra_info = inner.close, inner.is_closing, inner.get_extra_info
+        self.set_protocol = inner.set_protocol
+        self.pause_reading, self.resume_reading = inner.pause_reading, inner.resume_reading
+
+    def write(self, data: bytes) -> None:
+        if not self._inner.is_closing():
+            self._inner.write(data)
+
+
 class Connection(HttpToolsProtocol):
     """A connection whose requests arrive in time, with a short head."""
 
@@ -34,31 +50,40 @@ class Connection(HttpToolsProtocol):
     answering: Answering
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(Outlet(transport))  # type: ignore[arg-type]
         self._since: float | None = self.loop.time()  # a request is awaited, or on its way
         self._head = 0  # bytes of its head so far; -1: it is complete
+        self._ending = False  # nothing more is read
 
     def on_message_begin(self) -> None:
         self._since, self._head = self.loop.time(), 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._head = -1
         super().on_headers_complete()
+        self._head = -1
 
     def on_message_complete(self) -> None:
         self._since = None
         super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
+        if self._ending:
+            return
         if self._since is None:
-            self._since = self.loop.time()
-            self._head = 0
+            self._since, self._head = self.loop.time(), 0
         super().data_received(data)
         if self._head >= 0 and self._since is not None:
             self._head += len(data)
             if self._head > LONGEST_HEAD:
                 self._end(431, f"the head of a request is at most {byte_size(LONGEST_HEAD)} long")
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client has said all; gives whether it is still to be answered."""
+        if self._is_answering() and (self._since is None or self._head >= 0):
+            self.cycle.keep_alive, self._ending = False, True
+            return True
+        return False
 
     def send_400_response(self, msg: str) -> None:
         self._end(400, "this is no HTTP/1.1 request")
@@ -68,14 +93,18 @@ class Connection(HttpToolsProtocol):
         if self._since is not None and now - self._since > self.late_after:
             self._end(408, f"a request arrives within {self.late_after:g} seconds, or is not answered")
 
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def _end(self, status: int, detail: str) -> None:
-        """Close it. Its client is told why, unless it sent nothing, or is being answered or was."""
-        coming, self._since = self._since is not None, None
-        if self.transport.is_closing():
-            return
-        answered = self.cycle is not None and self.cycle.response_started and not (coming and self._head > 0)
+        """Close it. Its client is told why, unless it sent nothing, or is told something else at the moment."""
+        own = self._head < 0 and self._since is not None  # it is about the body of the request that came last
         silent = self.cycle is None and self._head == 0 and status == 408
-        if not answered and not silent:
+        self._since, self._ending = None, True
+        if self._is_answering() and not own:
+            self.cycle.keep_alive = False  # those before it are answered first
+            return
+        if not silent and not (own and (self.cycle.response_started or self.pipeline)):
             body = Refused(status, detail).body()
             head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
             self.transport.write(STATUS_LINE[status] + head + body)

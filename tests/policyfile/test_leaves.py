@@ -56,6 +56,7 @@ def test_a_batch_keeps_values_shapes_and_types() -> None:
         (VECTOR, [0, float("nan")], "obs holds nan"),
         (VECTOR, [0, float("-inf")], "obs holds -inf"),
         (VECTOR, [0, 1e39], "obs holds 1e+39, which is beyond float32"),
+        (VECTOR, [0, 3.402823466385289e38], "obs holds 3.402823466e+38, which is beyond float32"),
         (VECTOR, [0, 10**400], "obs holds a number that is too large"),
         (VECTOR, [[[[[[[1, 2]]]]]]], "obs holds a list of 1|obs has shape"),
         (PIXELS, [[0, 256], [0, 0]], "obs holds 256 where whole numbers of shape (2, 2) from 0 to 255"),

@@ -130,16 +130,19 @@ def test_what_is_under_way_is_answered_at_the_end(workers: str, tmp_path: Path) 
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
-    with running(policy_files.linear(tmp_path / "a.onnx"), "--body-timeout", "60") as service:
-        with socket.create_connection(("127.0.0.1", service.port), timeout=LONGEST) as one:
-            one.sendall(head() + BODY[:5])
-            time.sleep(0.3)
-            service.process.send_signal(signal.SIGINT)
-            time.sleep(0.5)
-            assert service.process.poll() is None
-            began = time.monotonic()
-            assert service.end(signal.SIGINT) == (130, "")
-            assert time.monotonic() - began < 5
+    file = policy_files.linear(tmp_path / "a.onnx")
+    with (
+        running(file, "--body-timeout", "60") as service,
+        socket.create_connection(("127.0.0.1", service.port), timeout=LONGEST) as one,
+    ):
+        one.sendall(head() + BODY[:5])
+        time.sleep(0.3)
+        service.process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert service.process.poll() is None
+        began = time.monotonic()
+        assert service.end(signal.SIGINT) == (130, "")
+        assert time.monotonic() - began < 5
 
 
 @pytest.mark.slow

@@ -117,7 +117,7 @@ def test_a_batch_hands_back_one_memory_for_each(adding: Served) -> None:
 def test_several_workers_keep_no_sessions(tmp_path: Path) -> None:
     served = Served(policy_files.adding(tmp_path / "a.onnx"), tmp_path / "state", workers=2)
     assert "hand back the memory" in served.predict({"obs": ONES, "session": "a", "begin": True}, 422)
-    assert served.post("/sessions/a/reset").status_code == 422
+    assert served.post("/sessions/a/reset").status_code == 404
     assert served.get("/spec").json()["sessions"] is False
     assert served.predict({"obs": ONES})["memory"] == {"memory": ONES}
 
@@ -125,8 +125,14 @@ def test_several_workers_keep_no_sessions(tmp_path: Path) -> None:
 def test_a_policy_without_memory_has_nothing_to_reset(tmp_path: Path) -> None:
     served = Served(policy_files.linear(tmp_path / "a.onnx"), tmp_path / "state")
     answer = served.post("/sessions/a/reset")
-    assert answer.status_code == 422
+    assert answer.status_code == 404
     assert "remembers nothing" in one_line(answer)
+
+
+def test_a_session_has_a_name_of_some_letters(adding: Served) -> None:
+    answer = adding.post(f"/sessions/{'x' * 129}/reset")
+    assert answer.status_code == 422
+    assert "at most 128 characters" in one_line(answer)
 
 
 def test_a_session_expires_and_is_counted() -> None:
