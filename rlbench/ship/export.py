@@ -38,7 +38,7 @@ from .tables import TableModule, is_numbered
 KINDS = tuple(SUFFIXES)
 EPISODES = 100  # that a file plays before it is kept
 EXAMPLES = 3  # rows of what a graph is traced with: 1 is a case of its own to a tracer
-LIBRARIES = {"onnx": ("onnx", "onnxscript"), "torchscript": (), "pt2": ()}
+LIBRARIES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torchscript": (), "pt2": ()}
 
 
 class Proof(NamedTuple):

@@ -49,7 +49,7 @@ class AnswersCompared(NamedTuple):
 def to_compare(trained: Trained, agreed: Contract) -> ObsStream:
     """Observations of recorded episodes, as many as are compared."""
     width = sum(int(np.prod(port.shape)) * np.dtype(port.dtype).itemsize for port in agreed.inputs)
-    return observed(trained, agreed.obs, min(RECORDED, max(FEW, WIDE // max(1, width))))
+    return observed(trained, agreed.obs, max(1, min(RECORDED, WIDE // max(1, width))))
 
 
 def check_live(live: LivePolicy, seen: ObsStream) -> None:
