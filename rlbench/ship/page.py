@@ -30,7 +30,7 @@ _BEGIN = """
 (() => {
   const said = JSON.parse(document.getElementById("policy").textContent);
   const show = new Show(document.getElementById("agent"));
-  const world = { ...Worlds[said.env], limit: said.limit };
+  const own = Worlds[said.env], world = { ...own, limit: own.limit && said.limit };
   show.play({ env: said.env, world, scene: Scenes[said.env], policy: new Graph(said.graph) });
 })();
 """
@@ -53,7 +53,7 @@ def check_world(env_id: str, changed: str = "") -> None:
     if env_id not in worlds():
         raise UsageError(
             f"a page has no physics of {env_id!r} in JavaScript; it has {', '.join(worlds())}. For others: rlbench "
-            "export RUN --to onnx --out policy.onnx, which ONNX Runtime plays in a browser: docs/shipping.md"
+            "export RUN --to onnx --out policy.onnx, which ONNX Runtime plays in a browser: docs/browser.md"
         )
     if changed:
         raise UsageError(
@@ -68,7 +68,7 @@ def page(graph: dict[str, Any], metadata: Metadata, limit: int, proof: str = "")
     Args:
         graph: as `plain_graph.plain_graph` gives it.
         metadata: what the policy says of itself.
-        limit: steps after which an episode is cut off, 0 where none is.
+        limit: steps after which an episode is cut off, where the environment has a limit.
         proof: a sentence on what was compared before the page was kept.
 
     Raises:

@@ -71,6 +71,8 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("Mod", [ints(7, -7, 7, -7), ints(3, 3, -3, -3)], {}), ("Mod", [X, Y], {"fmod": 1}),
     ("OneHot", [np.array([[0, 2], [-1, 5]]), ints(3), np.array([-1, 4], np.float32)], {"axis": -1}),
     ("OneHot", [ints(1, 0), ints(3), np.array([0, 1], np.float32)], {"axis": 0}),
+    ("Pad", [X, ints(1, 0, 2, 0, 1, 3)], {}), ("Pad", [X, ints(-1, 2), np.float32(7), ints(2)], {}),
+    *(("Pad", [X, ints(2, 1), "", ints(1)], {"mode": mode}) for mode in ("reflect", "edge", "wrap")),
     ("Pow", [np.abs(X), np.float32(2)], {}), ("Pow", [np.abs(X), np.float32(0.3)], {}),
     ("Range", [np.int64(2), np.int64(9), np.int64(3)], {}),
     ("Range", [np.float32(1), np.float32(-1), np.float32(-0.5)], {}),

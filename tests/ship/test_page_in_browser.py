@@ -78,7 +78,7 @@ def test_the_viewer_pushes_steps_and_begins_anew(tab: Browser, tmp_path: Path) -
     seen = np.array([tab.js(f"{SHOW}.world.see({SHOW}.state)")], np.float32)
     assert numbers == pytest.approx(policy({"obs": seen})["q_values"][0].tolist(), rel=1e-3)
     taken = tab.js("document.querySelector('.bars .taken').textContent")
-    assert taken == ("push left", "push right")[int(policy({"obs": seen})["action"][0])]
+    assert taken == ("left", "right")[int(policy({"obs": seen})["action"][0])]
     assert not tab.js(f"{SHOW}.pushed")
     tab._call("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight")  # held; it plays meanwhile
     tab.wait(f"{SHOW}.pushed && {SHOW}.state[0] != 0")

@@ -11,6 +11,7 @@ from plainjs import BALANCE, FILES, greedy, needs_node, onnx, run, saved
 
 from rlbench.border.make import env_maker
 from rlbench.errors import UsageError
+from rlbench.play.key_table import action_names
 from rlbench.policyfile.metadata import PolicyFileError
 from rlbench.policyfile.opened import PolicyFile, open_policy
 from rlbench.ship import html, page_proof
@@ -53,6 +54,13 @@ def test_episodes_begin_as_gymnasiums_do() -> None:
         for seed, state in zip(seeds, states, strict=True):
             env.reset(seed=seed)
             assert state == page_proof._state(env), (env_id, seed)
+
+
+@needs_node
+def test_actions_have_the_names_that_they_have_elsewhere() -> None:
+    code = "console.log(JSON.stringify(Object.fromEntries(Object.entries(Worlds).map(([k, w]) => [k, w.actions]))));"
+    for env_id, names in run(PHYSICS, code, None).items():
+        assert tuple(names) == action_names(env_id, None)
 
 
 @needs_node

@@ -142,6 +142,32 @@ const Operations = (() => {
     return view(x, dims, along, begin);
   }
 
+  function padded([x, pads, value, axes], { mode = "constant" }) {
+    const rank = x.dims.length, along = axes ? list(axes).map((axis) => axisOf(axis, rank)) : x.dims.map((_, i) => i);
+    const before = new Array(rank).fill(0), dims = x.dims.slice();
+    along.forEach((axis, i) => {
+      before[axis] = pads.data[i];
+      dims[axis] += pads.data[i] + pads.data[i + along.length];
+    });
+    const at = (i, n) => {  // which of n it is that stands at place i
+      if (mode === "edge") return Math.min(Math.max(i, 0), n - 1);
+      if (mode === "wrap") return ((i % n) + n) % n;
+      if (mode === "constant") return i >= 0 && i < n ? i : -1;
+      const turn = ((i % (2 * n - 2)) + 2 * n - 2) % (2 * n - 2);  // reflect
+      return Math.min(turn, 2 * n - 2 - turn);
+    };
+    const out = make(x.type, dims), own = strides(x.dims), each = strides(dims), beyond = value ? value.data[0] : 0;
+    for (let i = 0; i < out.data.length; i++) {
+      let from = 0;
+      for (let axis = 0; axis < rank && from >= 0; axis++) {
+        const place = at((Math.floor(i / each[axis]) % dims[axis]) - before[axis], x.dims[axis]);
+        from = place < 0 ? -1 : from + place * own[axis];
+      }
+      out.data[i] = from < 0 ? beyond : x.data[from];
+    }
+    return [out];
+  }
+
   function split([x, given], { axis = 0, num_outputs: parts }) {
     const along = axisOf(axis, x.dims.length), n = x.dims[along], size = Math.ceil(n / parts);
     const sizes = given ? list(given) : Array.from({ length: parts }, (_, i) => Math.min(size, n - i * size));
@@ -288,6 +314,7 @@ const Operations = (() => {
     Not: ([x]) => [elementwise("bool", [x], (v) => (v ? 0 : 1))],
     OneHot: oneHot,
     Or: test((x, y) => x || y),
+    Pad: padded,
     Pow: two((x, y) => (y === 2 ? x * x : x ** y)),
     Range: ([start, limit, by]) => { const n = Math.max(0, Math.ceil((limit.data[0] - start.data[0]) / by.data[0])); return [from(start.type, [n], Array.from({ length: n }, (_, i) => start.data[0] + i * by.data[0]))]; },
     Reciprocal: each((x) => 1 / x),

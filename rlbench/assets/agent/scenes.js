@@ -130,7 +130,7 @@ const Scenes = (() => {
 
   // A torque: an arc with a head, about a point; positive is counter-clockwise where `sign` is 1.
   function twist(pen, [x, y], radius, torque, color, width) {
-    if (Math.abs(torque) < 0.02) return;
+    if (Math.abs(torque) < 0.06) return;
     const from = -Math.PI / 2, to = from - torque * 2.2, back = Math.sign(torque) * 0.28;
     pen.beginPath();
     pen.arc(x, y, radius, from, to, torque > 0);

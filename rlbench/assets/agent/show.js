@@ -5,7 +5,7 @@ const Show = (() => {
   const ICONS = { play: "M7 4v16l13-8z", pause: "M6 4h4v16H6zM14 4h4v16h-4z", on: "M5 5v14l10-7zM17 5h3v14h-3z",
     again: "M12 5V1L6 6l6 5V7a5 5 0 1 1-5 5H5a7 7 0 1 0 7-7z" };
   const TITLES = { q_values: "Q-values", probabilities: "Probabilities" };
-  const KEPT = 240;  // steps that the timeline and the scale of the bars go back
+  const KEPT = 240, NEAR = 30;  // steps that the timeline goes back, and the scale of the bars
 
   function make(tag, className, text) {
     const node = document.createElement(tag);
@@ -258,11 +258,13 @@ const Show = (() => {
 
     think() {
       const answer = this.answer, [kind, numbers] = this.thought();
-      const all = this.thoughts.flatMap((one) => one.numbers);
-      let low = Math.min(...all), high = Math.max(...all);
-      if (kind === "probabilities") [low, high] = [0, 1];
-      else if (!kind && this.world.torque) [low, high] = this.world.torque;
-      this.scale = [low, high];
+      const fixed = kind === "probabilities" ? [0, 1] : kind ? null : this.world.torque;
+      const span = (thoughts) => {
+        const all = thoughts.flatMap((one) => one.numbers);
+        return fixed || [Math.min(...all), Math.max(...all)];
+      };
+      const [low, high] = span(this.thoughts.slice(-NEAR));
+      this.scale = span(this.thoughts);
       const names = this.world.actions, taken = kind ? answer.action[0] : 0;
       if (this.bars.children.length !== 3 * numbers.length) {
         this.bars.replaceChildren(...numbers.flatMap((_, i) => {

@@ -10,7 +10,7 @@ const Worlds = (() => {
   const several = (random, count, low, high) => Array.from({ length: count }, () => random.uniform(low, high));
 
   const cartPole = {
-    limit: 500, fps: 50, actions: ["push left", "push right"], obs: { shape: [4], type: "float32" }, pushes: "the cart",
+    limit: 500, fps: 50, actions: ["left", "right"], obs: { shape: [4], type: "float32" }, pushes: "the cart",
     start: (random) => several(random, 4, -0.05, 0.05),
     step([x, xDot, theta, thetaDot], action, push = 0) {
       const gravity = 9.8, masspole = 0.1, mass = 0.1 + 1.0, length = 0.5, moment = masspole * length, tau = 0.02;
@@ -26,7 +26,7 @@ const Worlds = (() => {
   };
 
   const mountainCar = {
-    limit: 200, fps: 30, actions: ["left", "nothing", "right"], obs: { shape: [2], type: "float32" }, pushes: "the car",
+    limit: 200, fps: 30, actions: ["left", "coast", "right"], obs: { shape: [2], type: "float32" }, pushes: "the car",
     start: (random) => [random.uniform(-0.6, -0.4), 0],
     step([position, velocity], action, push = 0) {
       velocity = velocity + ((action - 1) * 0.001 + sinCos(3 * position)[1] * -0.0025);
@@ -39,7 +39,7 @@ const Worlds = (() => {
   };
 
   const acrobot = {
-    limit: 500, fps: 15, actions: ["torque -1", "no torque", "torque +1"], obs: { shape: [6], type: "float32" },
+    limit: 500, fps: 15, actions: ["torque −1", "torque 0", "torque +1"], obs: { shape: [6], type: "float32" },
     pushes: "the joint",
     start: (random) => several(random, 4, -0.1, 0.1).map(Math.fround),
     // All lengths, masses and moments are 1, centres of mass lie at 0.5; Sutton and Barto's form ("book").
