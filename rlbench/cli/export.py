@@ -65,27 +65,31 @@ def export(
     env: str | None,
     imports: tuple[str, ...],
 ) -> None:
-    """Write a run's policy, or a checkpoint's, into a file, and prove that it is the same policy.
+    """Write the policy of a run, or of a checkpoint, into a file that other programs can use.
+
+    The file takes observations as the environment gives them, in batches of any size, and gives actions as the
+    environment takes them. It is kept once it has answered and played as the live agent does.
 
     \b
-    rlbench export runs/cartpole --to onnx --out cartpole.onnx
+    rlbench export runs/cartpole --out cartpole.onnx
     """
     import json
 
     from rlbench.ship.export import export as exported
-    from rlbench.ship.text import content, lines
+    from rlbench.ship.text import Saying, content, lines
     from rlbench.trained.load import load
 
     kind = _kind(kind, out)
     imports = options.with_env(imports, env)
     trained = load(path, seed=seed, agent=agent, imports=imports, device="cpu")
     options.tell(trained.notes)
-    if kind == "html":
-        from rlbench.ship.html import export_page
+    with Saying() as say:
+        if kind == "html":
+            from rlbench.ship.html import export_page
 
-        done = export_page(trained, out, episodes=episodes)
-    else:
-        done = exported(trained, kind, out, episodes=episodes)
+            done = export_page(trained, out, episodes=episodes, say=say)
+        else:
+            done = exported(trained, kind, out, episodes=episodes, say=say)
     options.tell(done.notes)
     if as_json:
         click.echo(json.dumps(content(done), indent=2))

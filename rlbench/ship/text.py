@@ -1,70 +1,101 @@
-"""What was exported, in words, and as JSON."""
+"""What was exported, in words and as JSON; and how far it is meanwhile."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..numbers import interval, number
+from ..judge.verdict import interval
+from ..numbers import number
+from ..policyfile.metadata import Port
+from ..process.outputs import err
 from ..process.places import shown
 from ..stats.estimates import Estimate
 from ..units import byte_size, duration
 from .agree import TOLERANCE
-from .export import Exported
+from .export import Exported, Proof
+from .gain import Gain
+
+FIRST = (2.0, 30.0)  # seconds before anything is said, on a terminal and elsewhere
+SECONDS = (0.5, 30.0)  # between two lines, which on a terminal are drawn one over the other
+
+
+class Saying:
+    """Context in which it says now and then how far it is."""
+
+    def __init__(self) -> None:
+        self._over, self._drawn = err().isatty(), False
+        self._next = time.perf_counter() + FIRST[not self._over]
+
+    def __enter__(self) -> "Saying":
+        return self
+
+    def __call__(self, text: str) -> None:
+        if time.perf_counter() < self._next:
+            return
+        err().write(f"\r{text}\x1b[K" if self._over else f"{text}\n")
+        err().flush()
+        self._next, self._drawn = time.perf_counter() + SECONDS[not self._over], True
+
+    def __exit__(self, *_: object) -> None:
+        if self._drawn and self._over:
+            err().write("\r\x1b[K")
+            err().flush()
 
 
 def lines(done: Exported) -> Iterator[str]:
     """For a terminal."""
-    m, proof = done.metadata, done.proof
-    seeds = f"seed {m.seeds[0]}" if m.vote is None else f"{len(m.seeds)} seeds, {m.vote} vote"
+    m = done.metadata
+    whose = f"seed {m.seeds[0]}" if m.vote is None else f"{len(m.seeds)} seeds, {m.vote} vote"
+    size = f"{byte_size(done.nbytes)}, {duration(done.seconds, tenths=True)}"
+    yield f"{shown(done.path)}: {m.agent} on {m.env}, {whose}, {m.env_steps:,} env steps; {size}"
+    yield f"  takes    {_ports(m.inputs)}"
+    yield f"  gives    {_ports(m.outputs)}"
+    yield from _proved(done.proof)
+    yield from _gained(done.gain) if done.gain is not None else ()
+
+
+def _proved(proof: Proof) -> Iterator[str]:
     answers, returns = proof.answers, proof.returns
-    yield f"{shown(done.path)}: {m.agent} on {m.env}, {seeds}, {m.env_steps:,} env steps; {byte_size(done.nbytes)}"
-    yield f"takes {_ports(m.inputs)}; gives {_ports(m.outputs)}"
+    within = f"numbers within {proof.largest:.1g}" if proof.largest else "numbers to the last bit"
     yield (
-        f"the same as the live agent on {answers.recorded:,} observations of {answers.source} and {answers.random:,} "
-        f"random ones, in batches of 256, 7 and 1, and at {proof.steps:,} steps of its own: all actions, and numbers "
-        f"within {proof.largest:.1g}"
+        f"  answers  the live agent's, to {answers.recorded:,} observations of {answers.source} and {answers.random:,} "
+        "random ones, in batches of 1, 7 and 256"
     )
+    yield f"           and at {proof.steps:,} steps of its own: all actions, {within}"
     if proof.rounded:
-        yield (
-            f"{proof.rounded:,} of these answers are further off than {TOLERANCE:g}, by rounding: no further than "
-            "twice what the live agent's own lie apart when the last bits of an observation change"
-        )
+        yield f"           {proof.rounded:,} answers are further off than {TOLERANCE:g}, by rounding: no further than"
+        yield "           twice what the live agent's own lie apart when the last bits of an observation change"
     if proof.ties:
-        yield f"ties, where two actions have one value within the tolerance and the other was taken: {proof.ties:,}"
-    n = len(returns.live)
-    played = (
-        f"{n:,} {'episode' if n == 1 else 'episodes'} by the file alone: mean return {number(returns.returns.mean())}"
-    )
-    yield f"{played}, {returns.equal:,} of {n:,} equal to the live agent's"
+        yield f"           {proof.ties:,} actions are ties: another one, of the same value within the tolerance"
+    n, mean = len(returns.live), number(float(returns.returns.mean()))
+    yield f"  returns  {mean} on average; {returns.equal:,} of {n:,} episodes as the live agent's"
     if returns.drifted:
         means = Estimate(float((returns.returns - returns.live).mean()), returns.low, returns.high)
-        yield f"the others differ by {returns.why}: on the whole {interval(*means, signed=True)}"
-    if (gain := done.gain) is not None:
-        best = gain.singles[gain.best]
-        yield (
-            f"together {number(gain.ensemble)}: {interval(*gain.over_one, signed=True)} over one of the seeds alone, "
-            f"{interval(*gain.over_best, signed=True)} over the one that was best in training (seed {gain.best}: "
-            f"{number(best)}); 95 % intervals over the same {n:,} episodes"
-        )
-    yield f"took {duration(done.seconds, tenths=True)}"
+        yield f"           the others differ by {returns.why}: on the whole {interval(means, signed=True)}"
 
 
-def _ports(ports: Any) -> str:
+def _gained(gain: Gain) -> Iterator[str]:
+    one, best = interval(gain.over_one, signed=True), interval(gain.over_best, signed=True)
+    yield f"  gains    {one} over one of its seeds by itself, {best} over the best in training, seed {gain.best}"
+    yield "           (mean return in the same episodes, 95 % intervals; of other seeds it may be otherwise)"
+
+
+def _ports(ports: Iterable[Port]) -> str:
     return ", ".join(f"{port.name} {port.dtype}[{', '.join(['B', *map(str, port.shape)])}]" for port in ports)
 
 
 def content(done: Exported) -> dict[str, Any]:
     """For programs."""
-    gain = done.gain
-    told = (
-        None
-        if gain is None
-        else {
-            "mean_return": gain.ensemble,
-            "seeds": {str(seed): value for seed, value in gain.singles.items()},
-            "best_seed": gain.best,
-            "over_one": gain.over_one._asdict(),
-            "over_best": gain.over_best._asdict(),
-        }
-    )
     about = {"path": shown(done.path), "format": done.kind, "bytes": done.nbytes, "seconds": round(done.seconds, 3)}
-    return {**about, "gain": told, "metadata": done.metadata.model_dump(mode="json")}
+    gain = None if done.gain is None else _gain_content(done.gain)
+    return {**about, "gain": gain, "metadata": done.metadata.model_dump(mode="json")}
+
+
+def _gain_content(gain: Gain) -> dict[str, Any]:
+    return {
+        "mean_return": gain.ensemble,
+        "seeds": {str(seed): value for seed, value in gain.singles.items()},
+        "best_seed": gain.best,
+        "over_one": gain.over_one._asdict(),
+        "over_best": gain.over_best._asdict(),
+    }
