@@ -9,6 +9,7 @@ import click
 from . import options
 from .export import WhichSeed
 
+PLAYED = 10  # episodes that prove a run's export; `rlbench export` plays more
 TOKEN = "RLBENCH_RELOAD_TOKEN"
 
 
@@ -222,7 +223,7 @@ def _exported(run: Path, folder: Path, seed: Any, agent: str | None, imports: tu
     from rlbench.trained.load import load
 
     trained = load(run, seed=seed, agent=agent, imports=imports, device="cpu")
-    options.tell(trained.notes)
-    done = export(trained, "onnx", folder / "policy.onnx")
+    options.tell([*trained.notes, f"the run is exported first, and proved by {PLAYED} episodes"])
+    done = export(trained, "onnx", folder / "policy.onnx", episodes=PLAYED)
     options.tell(done.notes)
     return done.path

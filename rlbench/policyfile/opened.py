@@ -138,9 +138,9 @@ def open_policy(path: str | Path, *, threads: int = 1) -> PolicyFile:
     return open_content(content, path, threads=threads)
 
 
-def open_content(content: bytes, path: Path, *, threads: int = 1) -> PolicyFile:
-    """As `open_policy`, of what was read from ``path`` before; its name says the format."""
-    kind = kind_of(path)
+def open_content(content: bytes, path: Path, *, kind: str | None = None, threads: int = 1) -> PolicyFile:
+    """As `open_policy`, of what was read from ``path`` before; its name says the format, unless ``kind`` does."""
+    kind = kind or kind_of(path)
     load = {"onnx": _onnx, "torchscript": _torchscript, "pt2": _pt2}[kind]
     try:
         graph, text = load(content, threads)

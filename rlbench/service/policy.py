@@ -39,7 +39,7 @@ def read(path: Path, name: str) -> bytes:
 
 def opened(content: bytes, name: str, threads: int = 1) -> PolicyFile:
     """A policy file that answers as its metadata says: it was asked once. Raises PolicyFileError."""
-    file = open_content(content, Path(name), threads=threads)
+    file = open_content(content, Path(name), kind="onnx", threads=threads)
     said = file.metadata
     if not said.outputs or said.outputs[0].role != "action":
         raise PolicyFileError(f"{name} names no action among what it gives: export the run again")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import policy_files
 import pytest
-from command import mistake, one_line, rlbench
+from command import CARTPOLE, mistake, one_line, rlbench, succeeds
 from serving import running
 
 from rlbench.policyfile.opened import open_policy
@@ -143,3 +143,25 @@ def test_a_signal_ends_it_as_commands_end(file: Path, number: int, code: int) ->
         assert service.ask("/predict", {"obs": OBS})[0] == 200
         assert service.said[0].startswith(f"{file}: dqn on CartPole-v1, seed 0, sha256 ")
         assert service.end(number) == (code, "")
+
+
+@pytest.mark.slow
+def test_a_run_is_exported_and_served(tmp_path: Path) -> None:
+    succeeds(*CARTPOLE, "--out", tmp_path / "run")
+    with running(tmp_path / "run", env={"RLBENCH_RELOAD_TOKEN": "secret"}) as service:
+        spec = service.ask("/spec")[1]
+        assert (spec["env"], spec["name"]) == ("CartPole-v1", str(tmp_path / "run"))
+        status, answer = service.ask("/predict", {"obs": [0.0, 0.1, 0.0, -0.1]})
+        assert status == 200
+        assert len(answer["values"]["q_values"]) == 2
+        status, answer = service.ask("/reload", {}, Authorization="Bearer secret")
+        assert status == 409
+        assert "serve a file" in answer["detail"]
+        code, err = service.end()
+        assert (code, err.splitlines()) == (0, ["note: the run is exported first, and proved by 10 episodes"])
+
+
+def test_an_empty_folder_is_no_run(tmp_path: Path) -> None:
+    result = rlbench("serve", tmp_path)
+    assert result.exit_code == 2
+    assert str(tmp_path) in one_line(result)
