@@ -1,5 +1,6 @@
 """``python -m rlbench.experiments.browser pack|lander``: the page, packed, and how true its lander is."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -54,6 +55,7 @@ def lander(policy: Path, episodes: int, out: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        browser(prog_name="python -m rlbench.experiments.browser", standalone_mode=True)
+        browser(prog_name="python -m rlbench.experiments.browser")
     except RlbenchError as e:
-        raise SystemExit(f"{e}") from e
+        click.echo(f"Error: {e}", err=True)
+        sys.exit(e.exit_code)

@@ -93,7 +93,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_the_wheel_holds_every_file(installed: Path) -> None:
     data = {path for path in sources("*.csv", "*.json") if "/golden/" in path} | sources("requirements.txt")
-    expected = sources("*.py", "py.typed", "*.toml", "*.css", "*.js") | data
+    expected = sources("*.py", "py.typed", "*.toml", "*.css", "*.js", "*.html") | data
     found = {path.relative_to(installed).as_posix() for path in (installed / "rlbench").rglob("*") if path.is_file()}
     assert "rlbench/py.typed" in found
     assert {path for path in found if "__pycache__" not in path} == expected

@@ -25,31 +25,37 @@
     }), ...["dt", "dd"].map((tag) => Object.assign(document.createElement(tag), tag === "dt" ? { textContent: "an answer" } : { id: "pace" })));
   }
 
-  async function open(bytes, name) {
+  // Of several that are opened at once, the one that was asked for last plays, or says what is wrong with it.
+  let newest = null;
+
+  async function open(bytes, name, turn = (newest = {})) {
     try {
       const policy = await Policy.open(bytes, name);
+      if (turn !== newest) return;
       say("");
       await show.play({ env: policy.about.env, world: policy.world, scene: Scenes[policy.about.env], policy });
+      if (turn !== newest) return;
       tell(policy, bytes);
       for (const [of, chip] of chips) chip.setAttribute("aria-pressed", String(of === name));
       window.policy = policy;
       show.start();
     } catch (error) {
       if (!(error instanceof Policy.Unfit)) throw error;
-      say(error.message);
+      if (turn === newest) say(error.message);
     }
   }
 
   async function take(file) {
     if (!file) return;
+    newest = null;
     if (!file.name.toLowerCase().endsWith(".onnx")) { say(`${file.name} is no .onnx file. Export a run: rlbench export RUN --to onnx --out policy.onnx`); return; }
     await open(new Uint8Array(await file.arrayBuffer()), file.name);
   }
 
   async function packed(name) {
-    const answer = await fetch(`policies/${encodeURIComponent(name)}`);
+    const turn = (newest = {}), answer = await fetch(`policies/${encodeURIComponent(name)}`);
     if (!answer.ok) { say(`policies/${name} cannot be read: ${answer.status}`); return; }
-    await open(new Uint8Array(await answer.arrayBuffer()), name);
+    await open(new Uint8Array(await answer.arrayBuffer()), name, turn);
   }
 
   byId("file").addEventListener("change", async (event) => { await take(event.target.files[0]); event.target.value = ""; });
