@@ -57,8 +57,17 @@ def save_together(files: Sequence[tuple[Path, str, dict[str, Any]]]) -> None:
                 with temporary.open("wb") as file:
                     torch.save({"rlbench": kind, "format": FORMAT, "digest": _digest(held), **held}, file)
     except (OSError, RuntimeError) as e:  # torch reports a failed write as RuntimeError
+        if (interrupt := _interrupt_behind(e)) is not None:
+            raise interrupt from None
         then = "The file of the previous checkpoint is untouched; go on from it with:"
         raise unwritable(shown(path), e, f"{then} {resume_of(path.parent)}") from e
+
+
+def _interrupt_behind(e: BaseException | None) -> KeyboardInterrupt | None:
+    """The signal that came in the middle of a file, which torch then cannot end: its error hides what came first."""
+    while e is not None and not isinstance(e, KeyboardInterrupt):
+        e = e.__context__
+    return e
 
 
 def load(path: Path, kind: str, device: torch.device | str = "cpu") -> dict[str, Any]:

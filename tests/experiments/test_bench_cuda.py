@@ -21,6 +21,7 @@ def rehearsal(out: Path, stages: str, *more: str) -> Any:
     return CliRunner().invoke(script.main, ["--out", str(out), *TINY, "--stages", stages, *more])
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # what torch.compile imports
 @pytest.mark.parametrize(
     "stages",
     [

@@ -118,8 +118,15 @@ def promised(command: str) -> list[str]:
 
 def form(line: str) -> str:
     """A line without what differs between machines and moments: its numbers, durations and width."""
-    line = re.sub(r"\b(\d+[hm])?\d+[smhd]\b|(?<![\w.])[-+−]?\d[\d,]*(\.\d+)?", "#", line)
+    line = re.sub(r"\b(\d+[hm])?\d+[smhd]\b|(?<![\w.])[-+−]?\d+(,\d+)*(\.\d+)?", "#", line)
     return " ".join(re.sub(r"< #", "#", line).split())
+
+
+@pytest.mark.parametrize(
+    "line", ["Score: 477 [416, 500], after 5,000", "Score: 498.0 [491.9, 500.0], after 1,000,000"]
+)
+def test_a_line_is_known_whatever_its_numbers(line: str) -> None:
+    assert form(line) == "Score: # [#, #], after #"
 
 
 def missing(shown: str, printed: str) -> str | None:

@@ -211,6 +211,30 @@ def test_a_save_that_is_interrupted_leaves_the_old_file_and_no_other(
     assert checkpoint_file.load(path, "checkpoint")["number"] == 0.1
 
 
+@pytest.mark.parametrize("writes", range(1, 6))
+def test_an_interrupt_in_the_middle_of_a_file_is_no_failure_to_write(
+    path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    """torch goes on to end its file, which fails where part of it is missing."""
+
+    class Interrupted(io.FileIO):
+        left = writes
+
+        def write(self, data: Any) -> int:
+            self.left -= 1
+            if not self.left:
+                super().write(data[:7])
+                raise KeyboardInterrupt
+            return super().write(data)
+
+    monkeypatch.setattr(Path, "open", lambda self, mode: Interrupted(self, mode))
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint_file.save(path, "checkpoint", {"numbers": torch.arange(1000), "others": torch.arange(1000)})
+    monkeypatch.undo()
+    assert [p.name for p in path.parent.iterdir()] == ["checkpoint.pth"]
+    assert checkpoint_file.load(path, "checkpoint")["number"] == 0.1
+
+
 def test_the_new_file_takes_its_place_only_once_it_is_on_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tape: list[str] = []
     for name in ("fsync", "replace"):

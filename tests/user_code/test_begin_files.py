@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from command import mistake, process, succeeds
 
-from rlbench.checks import assert_conforms
 from rlbench.errors import RunFolderError
 from rlbench.templates.env import MOVES, MyEnv
 from rlbench.templates.learner import MyLearner
@@ -173,14 +172,9 @@ def test_a_template_learns_cartpole(cls: type, steps: int, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cls", [MyLearner, MyValue, MyPolicy])
-def test_a_template_conforms(cls: type) -> None:
-    assert_conforms(cls)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_test_beside_an_agent_passes(kind: str) -> None:
+    """Which asks all rows of `rlbench check`."""
     begin_files("agent", "mine", kind)
     assert "1 passed" in ran("pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "test_mine.py")
 
