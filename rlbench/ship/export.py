@@ -80,7 +80,8 @@ class Proof(NamedTuple):
 class Exported(NamedTuple):
     """A file that was written.
 
-    ``seconds`` is what it took; ``notes`` are sentences for the user.
+    ``seconds`` is what it took; ``notes`` are sentences for the user; ``tried`` is what the JavaScript of a page was
+    compared on.
     """
 
     path: Path
@@ -91,6 +92,7 @@ class Exported(NamedTuple):
     proof: Proof
     gain: Gain | None  # of several seeds
     notes: tuple[str, ...] = ()
+    tried: str = ""
 
 
 def export(

@@ -57,7 +57,6 @@ def export_page(
         say("trying the page")
         with closing(trained.maker()) as env:
             proof = prove(graph, policy, env, recorded(trained, done.metadata.obs)).text()
-        notes.append(f"the page's own JavaScript was tried: {proof}")
     else:
         notes.append(
             "the page's JavaScript was not run: there is no Node.js here. The ONNX file that it was made from was "
@@ -66,7 +65,7 @@ def export_page(
     html = page(graph, done.metadata, trained.maker.time_limit or 0, proof)
     nbytes = write_page(out, html, "--out FILE")
     seconds = time.perf_counter() - began
-    return done._replace(path=out, kind="html", nbytes=nbytes, seconds=seconds, notes=tuple(notes))
+    return done._replace(path=out, kind="html", nbytes=nbytes, seconds=seconds, notes=tuple(notes), tried=proof)
 
 
 def recorded(trained: Trained, space: Space) -> list[Sequence[Any]]:

@@ -42,11 +42,12 @@ class PageProof(NamedTuple):
     node: str
 
     def text(self) -> str:
+        """What was found, in two parts with a semicolon between them."""
         near = f"states within {self.states:.1g}" if self.states else "the same states to the bit"
         tied = f", {self.ties:,} of them ties" if self.ties else ""
         return (
-            f"on {self.observations:,} observations all actions are those of ONNX Runtime{tied}, numbers within "
-            f"{self.outputs:.1g}; over {self.steps:,} steps of Gymnasium's, {near} (by Node.js {self.node})"
+            f"ONNX Runtime's answers to {self.observations:,} observations: all actions{tied}, numbers within "
+            f"{self.outputs:.1g}; Gymnasium's {self.steps:,} steps: {near} (tried by Node.js {self.node})"
         )
 
 

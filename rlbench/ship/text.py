@@ -52,6 +52,10 @@ def lines(done: Exported) -> Iterator[str]:
     yield f"  gives    {_ports(m.outputs)}"
     yield from _proved(done.proof)
     yield from _gained(done.gain) if done.gain is not None else ()
+    if done.tried:
+        first, *rest = done.tried.split("; ")
+        yield f"  page     {first}"
+        yield from (f"           {line}" for line in rest)
 
 
 def _proved(proof: Proof) -> Iterator[str]:
@@ -88,7 +92,7 @@ def content(done: Exported) -> dict[str, Any]:
     """For programs."""
     about = {"path": shown(done.path), "format": done.kind, "bytes": done.nbytes, "seconds": round(done.seconds, 3)}
     gain = None if done.gain is None else _gain_content(done.gain)
-    return {**about, "gain": gain, "metadata": done.metadata.model_dump(mode="json")}
+    return {**about, "gain": gain, "page": done.tried or None, "metadata": done.metadata.model_dump(mode="json")}
 
 
 def _gain_content(gain: Gain) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from rlbench.policyfile.opened import PolicyFile, open_policy
 from rlbench.ship import html, page_proof
 from rlbench.ship.page import PHYSICS, check_world, page, worlds
 from rlbench.ship.plain_graph import plain_graph
+from rlbench.ship.text import content, lines
 
 node = onnx.helper.make_node
 
@@ -38,7 +39,8 @@ def test_each_world_is_gymnasiums(env_id: str, tmp_path: Path) -> None:
     assert proof.outputs <= 1e-5
     if env_id == "CartPole-v1":
         assert proof.steps == 500  # the whole of an episode, upright
-    assert f"{proof.steps:,} steps" in proof.text()
+    assert f"to {proof.observations:,} observations: all actions, numbers within" in proof.text()
+    assert f"Gymnasium's {proof.steps:,} steps: " in proof.text()
 
 
 @needs_node
@@ -147,6 +149,11 @@ def test_without_node_the_page_is_kept_with_a_note(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(html, "node", lambda: None)
     done = html.export_page(trained, tmp_path / "look.html", episodes=1)
     assert any("there is no Node.js here" in note for note in done.notes)
+    assert done.tried == ""
+    assert not any(line.startswith("  page") for line in lines(done))
+    told = [*lines(done._replace(tried="one; other"))]
+    assert told[-2:] == ["  page     one", "           other"]
+    assert content(done._replace(tried="one; other"))["page"] == "one; other"
     assert done.nbytes == (tmp_path / "look.html").stat().st_size < 300_000
     with pytest.raises(UsageError, match="no name for a page"):
         html.export_page(trained, tmp_path / "look.onnx", episodes=1)
