@@ -145,10 +145,11 @@ def serve(
     """
     import signal
 
+    from rlbench.files import unwritable
     from rlbench.policyfile.opened import package
     from rlbench.process.places import shown
     from rlbench.service.policy import opened, read
-    from rlbench.service.settings import Settings
+    from rlbench.service.settings import ENDS, Settings
 
     for name in ("fastapi", "uvicorn", "httptools", "orjson", "onnxruntime"):
         package(name, "serve")
@@ -173,7 +174,10 @@ def serve(
             name=name, source=None if path.is_dir() else path, state=state, workers=workers, max_batch=max_batch,
             batch_wait=batch_wait / 1000, max_body=int(max_body * 2**20), token=token, **limits,
         )  # fmt: skip
-        begin_state(state, workers, content)
+        try:
+            begin_state(state, workers, content)
+        except OSError as e:
+            raise unwritable(state, e, "It lies where the variable TMPDIR says") from e
         sockets = listen(host, port, workers)
         if said.recurrent and workers > 1:
             options.tell(["several workers keep no sessions: clients hand back the memory of each answer"])
@@ -185,10 +189,10 @@ def serve(
             click.echo(f"Serving at {url(sockets[0])}{by}: POST /predict, GET /spec, /docs. Ctrl-C ends it.")
 
         if workers == 1:
-            number = answer(settings, sockets[0], signals=(signal.SIGINT, signal.SIGTERM), ready=ready)
+            number = answer(settings, sockets[0], signals=ENDS, ready=ready)
         else:
             number = ServiceWorkers(settings, sockets, lambda line: click.echo(line, err=True)).run(ready)
-    if number == signal.SIGINT:
+    if number != signal.SIGTERM:  # that is how a service is meant to end
         ctx.exit(128 + number)
 
 

@@ -13,6 +13,7 @@ from .metadata import Box, Dict, Discrete, Leaf, MultiBinary, MultiDiscrete, Por
 from .quick import fit
 
 OBS = "obs"
+SPARE = 1000  # values beyond those of a space that are looked at, to say what is wrong with them
 
 
 class BadValue(ValueError):
@@ -97,6 +98,8 @@ def checked(leaf: Leaf, value: Any, place: str, bounded: bool = True) -> np.ndar
         BadValue: not that shape, no numbers, not finite, no whole numbers where these are due, or out of bounds.
     """
     shape = leaf_shape(leaf)
+    if _is_larger(value, most := 4 * math.prod(shape) + SPARE):  # what somebody sends to keep us busy
+        raise BadValue(f"{place} holds more than {most:,} values where {expected(leaf)} is expected")
     if _has_text(value, len(shape) + 1) or (not isinstance(leaf, MultiBinary) and _has_bool(value)):
         raise BadValue(f"{place} holds {kind(value)} where {expected(leaf)} is expected")
     try:
@@ -215,6 +218,20 @@ def _first(array: np.ndarray, where: np.ndarray) -> str:
 
 def _huge(array: np.ndarray) -> bool:
     return array.dtype.kind == "O" and all(isinstance(x, int) for x in array.flat)
+
+
+def _is_larger(value: Any, most: int) -> bool:
+    """Whether nested lists hold more than ``most`` values; no more of them are looked at."""
+    waiting: list[Sequence[Any]] = [[value]]
+    seen = 0
+    while waiting:
+        for one in waiting.pop():
+            if isinstance(one, list | tuple):
+                seen += len(one)
+                if seen > most:
+                    return True
+                waiting.append(one)
+    return False
 
 
 def _has_text(value: Any, depth: int) -> bool:

@@ -46,8 +46,8 @@ def _numbers(leaf: Leaf, values: Sequence[Any]) -> np.ndarray | None:
     arrays = types == {np.ndarray}
     if not arrays:
         flat: Sequence[Any] = values
-        for _ in leaf.shape:
-            if not types <= {list, tuple}:
+        for size in leaf.shape:
+            if not types <= {list, tuple} or set(map(len, flat)) != {size}:
                 return None
             flat = list(chain.from_iterable(flat))
             types = set(map(type, flat))

@@ -162,7 +162,12 @@ class Answering:
                 return self.generation
             if why := differs(self.file.metadata, file.metadata):
                 raise Refused(409, f"{self.settings.name} is not taken up: {why}")
-            return self.state.publish(content)
+            try:
+                return self.state.publish(content)
+            except OSError as e:
+                raise Refused(
+                    503, f"{self.settings.name} cannot be copied for all workers: {e.strerror or e}"
+                ) from e
 
 
 def begin_state(folder: Path, workers: int, content: bytes) -> None:

@@ -1,7 +1,10 @@
 """How a policy is served: what every worker is told when it begins."""
 
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
+
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # each ends a service, with what is under way answered
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,15 @@ the place of one that dies, and ends them.
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from socket import socket
 
 from ..errors import RlbenchError
-from .settings import Settings
+from .settings import ENDS, Settings
 from .state import SharedState
 
 BEGINS_WITHIN = 60.0  # seconds for a worker to begin
@@ -24,13 +26,26 @@ class WorkersDied(RlbenchError):
 
 
 def work(settings: Settings, sockets: list[socket], index: int) -> None:
-    """One worker, in a process of its own. It ends when the process above says so, or dies."""
+    """One worker, in a process of its own. It ends when the process above says so, or dies.
+
+    A terminal sends its signals to all processes, so that the one above them passes on what it means, by SIGTERM.
+    """
     from ..process.orphans import when_the_parent_dies
     from .server import serve
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the process above passes it on
     when_the_parent_dies(signal.SIGTERM)
     serve(settings, sockets, index)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Context in which signals of a terminal wait; for a process that is started in it, they do for good."""
+    resource_tracker.ensure_running()  # which lets interrupts through as it begins
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class ServiceWorkers:
@@ -57,7 +72,7 @@ class ServiceWorkers:
         Raises:
             WorkersDied: they end as soon as they begin.
         """
-        before = {number: signal.signal(number, self._end) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._end) for number in ENDS}
         try:
             self._processes = [self._start(i) for i in range(self._settings.workers)]
             self._watch(lambda: self._state.answering == self._settings.workers)
@@ -81,7 +96,8 @@ class ServiceWorkers:
         process = self._spawn.Process(
             target=work, args=(self._settings, self._sockets[index], index), name=f"worker {index}"
         )
-        process.start()
+        with interrupts_held():
+            process.start()
         self._began[index] = time.monotonic()
         return process
 

@@ -1,6 +1,7 @@
 """Observations on their way into a policy file: each leaf its own input, and whatever does not fit said in one line."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -57,6 +58,8 @@ def test_a_batch_keeps_values_shapes_and_types() -> None:
         (VECTOR, [0, float("-inf")], "obs holds -inf"),
         (VECTOR, [0, 1e39], "obs holds 1e+39, which is beyond float32"),
         (VECTOR, [0, 3.402823466385289e38], "obs holds 3.402823466e+38, which is beyond float32"),
+        (VECTOR, [0] * 5000, "obs holds more than 1,008 values where"),
+        (VECTOR, [[[0] * 600, [[0] * 600]]], "obs holds more than 1,008 values where"),
         (VECTOR, [0, 10**400], "obs holds a number that is too large"),
         (VECTOR, [[[[[[[1, 2]]]]]]], "obs holds a list of 1|obs has shape"),
         (PIXELS, [[0, 256], [0, 0]], "obs holds 256 where whole numbers of shape (2, 2) from 0 to 255"),
@@ -83,6 +86,15 @@ def test_what_does_not_fit_is_said_in_one_line(space: Space, value: object, said
     text = str(caught.value)
     assert any(text.startswith(one) or one in text for one in said.split("|"))
     assert "\n" not in text
+
+
+def test_what_is_far_too_large_is_not_looked_through() -> None:
+    huge = [[0] * 500_000] * 8
+    began = time.process_time()
+    for space in (VECTOR, PIXELS, Discrete(n=3), MultiBinary(shape=(2,))):
+        with pytest.raises(BadValue, match="holds more than"):
+            stacked(space, [huge])
+    assert time.process_time() - began < 0.1
 
 
 def test_of_several_the_one_that_is_wrong_is_named() -> None:

@@ -96,6 +96,27 @@ def test_what_cannot_be_is_told(file: Path, words: list[str], said: str) -> None
     assert said in mistake("serve", file, *words)
 
 
+@pytest.mark.parametrize(("host", "url"), [("::1", "http://[::1]:"), ("localhost", "http://127.0.0.1:")])
+def test_other_names_of_this_machine(host: str, url: str, file: Path) -> None:
+    try:
+        socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError:
+        pytest.skip(f"{host} is no address here")
+    with running(file, "--host", host) as service:
+        assert service.url.startswith((url, "http://[::1]:"))
+        assert service.ask("/healthz")[0] == 200
+
+
+def test_no_room_for_what_workers_share(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("rlbench.service.answering.begin_state", full)
+    result = rlbench("serve", file)
+    assert result.exit_code == 1
+    assert "No space left on device. It lies where the variable TMPDIR says" in one_line(result)
+
+
 @pytest.mark.parametrize("content", ["", "  \n", "two words", "\xe9"])
 def test_a_token_is_one_word(file: Path, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "token").write_text(content, encoding="utf-8")
@@ -137,12 +158,14 @@ def test_it_needs_neither_torch_nor_gymnasium(file: Path, tmp_path: Path) -> Non
         assert service.end() == (0, "")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_a_signal_ends_it_as_commands_end(file: Path, number: int, code: int) -> None:
-    with running(file) as service:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_a_signal_ends_it_as_commands_end(file: Path, number: int, code: int, tmp_path: Path) -> None:
+    with running(file, env={"TMPDIR": str(tmp_path)}) as service:
+        assert list(tmp_path.glob("rlbench-serve-*"))
         assert service.ask("/predict", {"obs": OBS})[0] == 200
         assert service.said[0].startswith(f"{file}: dqn on CartPole-v1, seed 0, sha256 ")
         assert service.end(number) == (code, "")
+    assert not list(tmp_path.glob("rlbench-serve-*"))
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -143,6 +144,23 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         began = time.monotonic()
         assert service.end(signal.SIGINT) == (130, "")
         assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("after", [0.0, 0.4, 0.9])
+def test_a_terminal_may_interrupt_all_processes_at_any_moment(after: float, tmp_path: Path) -> None:
+    """It sends SIGINT to workers, too, which may only just have begun."""
+    command = [sys.executable, "-m", "rlbench", "serve", policy_files.linear(tmp_path / "a.onnx"), "--port", "0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [*command, "--workers", "2"], stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
+        until = time.monotonic() + LONGEST
+        while not _children(process.pid) and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(after)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=LONGEST)
+        assert (process.returncode, err) == (130, "")
 
 
 @pytest.mark.slow
