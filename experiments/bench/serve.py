@@ -130,8 +130,8 @@ def told(text: str, batch: float) -> Load:
     sockets = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     return Load(
         rate=float(number(r"Requests/sec:\s+([\d.]+)")),
-        p50=_milliseconds(number(r"50%\s+(\S+)")),
-        p99=_milliseconds(number(r"99%\s+(\S+)")),
+        p50=_milliseconds(number(r"\n +50% +(\S+)")),
+        p99=_milliseconds(number(r"\n +99% +(\S+)")),
         requests=int(number(r"(\d+) requests in")),
         errors=int(number(r"Non-2xx or 3xx responses: (\d+)", "0"))
         + sum(map(int, sockets.groups() if sockets else ())),

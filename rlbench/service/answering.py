@@ -165,9 +165,7 @@ class Answering:
             try:
                 return self.state.publish(content)
             except OSError as e:
-                raise Refused(
-                    503, f"{self.settings.name} cannot be copied for all workers: {e.strerror or e}"
-                ) from e
+                raise Refused(503, f"{self.settings.name} cannot be copied for all workers: {e.strerror or e}") from e
 
 
 def begin_state(folder: Path, workers: int, content: bytes) -> None:
