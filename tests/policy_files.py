@@ -169,3 +169,33 @@ def foreign(path: Path) -> Path:
     del model.metadata_props[:]
     onnx.save(model, path)
     return path
+
+
+def convolved(path: Path) -> Path:
+    """A picture of 8 x 8 bytes to three actions: a convolution and a dense layer."""
+    generator = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Cast", ["obs"], ["bytes"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["bytes", "most"], ["scaled"]),
+        helper.make_node("Reshape", ["scaled", "channels"], ["picture"]),
+        helper.make_node("Conv", ["picture", "kernel", "offsets"], ["features"], name="conv", kernel_shape=[3, 3]),
+        helper.make_node("Relu", ["features"], ["positive"]),
+        helper.make_node("Flatten", ["positive"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "w", "b"], ["q_values"], name="dense"),
+        helper.make_node("ArgMax", ["q_values"], ["action"], axis=1, keepdims=0),
+    ]
+    weights = {
+        "most": np.array(255, np.float32),
+        "channels": np.array([-1, 1, 8, 8], np.int64),
+        "kernel": generator.normal(size=(4, 1, 3, 3)).astype(np.float32),
+        "offsets": generator.normal(size=4).astype(np.float32),
+        "w": generator.normal(size=(144, 3)).astype(np.float32) / 12,
+        "b": np.zeros(3, np.float32),
+    }
+    obs = Box(shape=(8, 8), dtype="uint8", low=0.0, high=255.0)
+    inputs = [Port(name="obs", role="obs", shape=(8, 8), dtype="uint8")]
+    outputs = [
+        Port(name="action", role="action", shape=(), dtype="int64"),
+        Port(name="q_values", role="shown", shape=(3,), dtype="float32"),
+    ]
+    return write(path, nodes, weights, described(inputs, outputs, obs=obs, action=Discrete(n=3)))

@@ -50,6 +50,12 @@ class WhichSeed(options.Word):
 @click.option(
     "--episodes", metavar="N", type=click.IntRange(min=1), default=100, show_default=True, help="Played for the proof."
 )
+@click.option(
+    "--quantize",
+    type=click.Choice(["int8"]),
+    help="Give an ONNX file weights of 8 bits; refused where that costs return, or too few --episodes can tell.",
+)
+@click.option("--force", is_flag=True, help="Keep a quantised file whatever it costs.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @options.agent_code
 @options.env_code
@@ -60,6 +66,8 @@ def export(
     kind: str | None,
     out: Path,
     episodes: int,
+    quantize: str | None,
+    force: bool,
     as_json: bool,
     agent: str | None,
     env: str | None,
@@ -80,9 +88,22 @@ def export(
     from rlbench.trained.load import load
 
     kind = _kind(kind, out)
+    if quantize and kind != "onnx":
+        raise click.UsageError(f"--quantize {quantize} is for ONNX, and not for {kind}: --to onnx")
+    if force and not quantize:
+        raise click.UsageError("--force is for --quantize: a file that is not the same policy is never kept")
     imports = options.with_env(imports, env)
     trained = load(path, seed=seed, agent=agent, imports=imports, device="cpu")
     options.tell(trained.notes)
+    if quantize:
+        from rlbench.ship.export_quantized import export_quantized
+        from rlbench.ship.quantized_text import quantized_content, quantized_lines
+
+        with Saying() as say:
+            made = export_quantized(trained, out, episodes=episodes, force=force, say=say)
+        options.tell(made.exported.notes)
+        click.echo(json.dumps(quantized_content(made), indent=2) if as_json else "\n".join(quantized_lines(made)))
+        return
     with Saying() as say:
         if kind == "html":
             from rlbench.ship.html import export_page

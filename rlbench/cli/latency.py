@@ -142,18 +142,13 @@ def _measured(
     """What was found, and the names of those that a gate is about."""
     import tempfile
 
-    from rlbench.process.outputs import err
     from rlbench.ship import lineup
     from rlbench.ship.latency import FEW, ROUNDS, measure
     from rlbench.ship.latency_report import LatencyReport
+    from rlbench.ship.text import Saying
     from rlbench.units import duration
 
-    def look(text: str) -> None:
-        if err().isatty():
-            err().write(f"\r{text}\x1b[K")
-            err().flush()
-
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Saying() as say:
         if lineup.are_files(paths):
             if seed is not None or agent or imports:
                 raise click.UsageError("--seed, --agent, --env and --import are for a run; these are exported files")
@@ -161,12 +156,11 @@ def _measured(
         else:
             if len(paths) > 1:
                 raise click.UsageError("one run at a time; several paths are exported files, .onnx, .ts or .pt2")
-            made = lineup.of_run(paths[0], Path(folder), "best" if seed is None else seed, agent, imports, look)
+            made = lineup.of_run(paths[0], Path(folder), "best" if seed is None else seed, agent, imports, say)
         labels = [entrant.label for entrant in made.entrants]
         if gate is not None and gate not in labels:
             raise click.UsageError(f"--gate {gate}: there is {', '.join(labels)}")
-        measured = measure(made.entrants, made.asking, batch_sizes, threads=threads, seconds=seconds, look=look)
-    look("")
+        measured = measure(made.entrants, made.asking, batch_sizes, threads=threads, seconds=seconds, look=say)
     notes = list(made.notes)
     few = [f"{one.label} at batch size {t.batch}" for one in measured for t in one.times if t.calls < FEW]
     if few:

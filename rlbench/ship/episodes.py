@@ -57,7 +57,7 @@ def _again(live: LivePolicy, taken: ByPort, which: list[int], j: int) -> list[An
     return live.again(taken, which[j])
 
 
-class _Copy:
+class EnvCopy:
     """One copy of the environment, and the episode that it is in."""
 
     def __init__(self, i: int, env: gym.Env[Any, Any], told: Told | None) -> None:
@@ -108,7 +108,7 @@ def play_file(
         envs = {i: stack.enter_context(closing(trained.maker())) for i in used}
         every = [envs[i if i in envs else used[0]] for i in range(EVAL_COPIES)]
         told = Told(trained.maker.extras, every) if trained.maker.extras else None
-        copies = [_Copy(i, envs[i], told) for i in used]
+        copies = [EnvCopy(i, envs[i], told) for i in used]
         memory: dict[str, np.ndarray] = {}
         first = True
         while True:

@@ -2,10 +2,15 @@
 
 Dense layers are quantised dynamically: the scale of what goes into a layer is taken from each call, so an answer may
 depend a little on what is asked in the same batch. Where there are convolutions, scales are fixed beforehand, by
-observations (static; quantize and dequantize nodes). Weights have a scale for each channel, and use 7 of their 8 bits:
-CPUs without instructions of their own for such products overflow with the eighth (ONNX Runtime's "reduce_range").
+observations (static; quantize and dequantize nodes). Weights have a scale for each channel.
 
-The first layer stays as it is where it is small: what goes into it are raw observations, of the most different sizes.
+What is proved on one machine has to hold on others, and sums of products of bytes with and without a sign overflow on
+CPUs that have no instructions of their own for them (onnxruntime.ai, "Quantize ONNX models"). So weights of dense
+layers have no sign, at half the speed in large batches; those of convolutions, where that is not to be had channel by
+channel, have one, and use 7 of their 8 bits.
+
+The first and the last layers stay as they are where they are small: what goes into the one are raw observations, of the
+most different sizes, and what comes out of the other are values whose small differences decide.
 """
 
 import tempfile
@@ -21,7 +26,7 @@ from ..policyfile.opened import package
 from .formats import quiet
 
 DENSE, CONVOLUTION = ("MatMul", "Gemm"), ("Conv",)
-SMALL = 0.25  # of all weights: a first layer that holds no more stays as it is
+SMALL = 0.25  # of all weights: first and last layers that hold no more stay as they are
 CALIBRATION = 512  # observations
 EACH = 32  # of them at a time
 
@@ -55,6 +60,8 @@ def quantize(content: bytes, inputs: Mapping[str, np.ndarray]) -> Quantized:
     onnx = package("onnx", "onnx")
     package("onnxruntime", "onnx")
     model = onnx.load_from_string(content)
+    for i, node in enumerate(model.graph.node):  # layers that stay as they are, are named
+        node.name = node.name or f"node_{i}"
     _flatten_weights(model)
     layers = _layers(model)
     if not layers:
@@ -63,7 +70,7 @@ def quantize(content: bytes, inputs: Mapping[str, np.ndarray]) -> Quantized:
             "so small a graph that int8 would save nothing. Export it without --quantize."
         )
     convolutions = any(node.op_type in CONVOLUTION for node, _ in layers)
-    kept = _small_first(model, layers)
+    kept = _small_ends(model, layers)
     with tempfile.TemporaryDirectory() as folder, quiet():
         place = Path(folder) / "quantized.onnx"
         (_static if convolutions else _dynamic)(model, place, kept, inputs)
@@ -72,7 +79,9 @@ def quantize(content: bytes, inputs: Mapping[str, np.ndarray]) -> Quantized:
     del made.metadata_props[:]
     made.metadata_props.add(key=KEY, value=text)
     onnx.checker.check_model(made)
-    count = len(layers) - len(kept)
+    count = len(layers) - len(_layers(made))
+    if not count:
+        raise UsageError("ONNX Runtime quantised nothing of the policy. Export it without --quantize.")
     return Quantized(made.SerializeToString(), "static" if convolutions else "dynamic", count, len(layers))
 
 
@@ -102,20 +111,30 @@ def _layers(model: Any) -> list[tuple[Any, int]]:
     return [(node, size) for node, size in found if size > 1]
 
 
-def _small_first(model: Any, layers: list[tuple[Any, int]]) -> list[str]:
-    """Names of the layers that observations go into, where they hold few of the weights and others are left."""
-    kinds = {id(node) for node, _ in layers}
-    behind: set[str] = set()  # values that come out of a layer
-    first: list[tuple[Any, int]] = []
+def _small_ends(model: Any, layers: list[tuple[Any, int]]) -> list[str]:
+    """Names of the layers that stay as they are: those that observations go into, and those that no other comes behind,
+    as far as either hold few of the weights and others are left."""
     sizes = {id(node): size for node, size in layers}
+    ahead: dict[str, set[int]] = {}  # value -> the layers that it comes out of, near or far
+    nodes = {id(node): node for node, _ in layers}
+    followed: set[int] = set()
+    first = []
     for node in model.graph.node:
-        if id(node) in kinds and not behind.intersection(node.input):
-            first.append((node, sizes[id(node)]))
-        if id(node) in kinds or behind.intersection(node.input):
-            behind.update(node.output)
-    total = sum(size for _, size in layers)
-    small = len(first) < len(layers) and sum(size for _, size in first) <= SMALL * total
-    return [node.name for node, _ in first] if small and all(node.name for node, _ in first) else []
+        before = set().union(*(ahead.get(name, set()) for name in node.input))
+        if id(node) in nodes:
+            followed |= before
+            first += [] if before else [id(node)]
+            before = before | {id(node)}
+        for name in node.output:
+            ahead[name] = before
+    last = [key for key in nodes if key not in followed]
+    kept: set[int] = set()
+    for ends in (first, last):
+        more = kept.union(ends)
+        if len(more) < len(nodes) and sum(sizes[key] for key in more) <= SMALL * sum(sizes.values()):
+            kept = more
+    names = [nodes[key].name for key in sorted(kept, key=list(nodes).index)]
+    return [*names, *(f"{name}_MatMul" for name in names)]  # what becomes of a Gemm
 
 
 def _dynamic(model: Any, place: Path, kept: list[str], inputs: Mapping[str, np.ndarray]) -> None:
@@ -124,9 +143,8 @@ def _dynamic(model: Any, place: Path, kept: list[str], inputs: Mapping[str, np.n
         model,
         place,
         op_types_to_quantize=["MatMul"],  # it makes one of a Gemm
-        weight_type=by.QuantType.QInt8,
+        weight_type=by.QuantType.QUInt8,
         per_channel=_flat(model),
-        reduce_range=True,
         nodes_to_exclude=kept,
         extra_options={"MatMulConstBOnly": True},
     )

@@ -122,9 +122,7 @@ def form(line: str) -> str:
     return " ".join(re.sub(r"< #", "#", line).split())
 
 
-@pytest.mark.parametrize(
-    "line", ["Score: 477 [416, 500], after 5,000", "Score: 498.0 [491.9, 500.0], after 1,000,000"]
-)
+@pytest.mark.parametrize("line", ["Score: 477 [416, 500], after 5,000", "Score: 498.0 [491.9, 500.0], after 1,000,000"])
 def test_a_line_is_known_whatever_its_numbers(line: str) -> None:
     assert form(line) == "Score: # [#, #], after #"
 

@@ -16,6 +16,7 @@ from rlbench.stats.estimates import (
     holm,
     improvement,
     optimality_gap,
+    paired_difference,
     seeds_needed,
 )
 from rlbench.stats.intervals import bootstrap_interval, iqm
@@ -237,3 +238,46 @@ def test_numbers_as_text() -> None:
     assert interval(Estimate(3.25, np.nan, np.nan)) == "3.25 (no interval)"
     assert interval(Estimate(-0.0001, -1, 1)) == "0.0 [−1.0, 1.0]"
     assert interval(Estimate(1e6, 9e5, 1.1e6)) == "1000000 [900000, 1100000]"
+
+
+def test_a_paired_difference_is_that_of_pairs_drawn_anew() -> None:
+    """Against resamples written out, by the same indices."""
+    rng = np.random.default_rng(1)
+    y = rng.normal(100, 30, 40)
+    x = y + rng.normal(-2, 5, 40)
+    found = paired_difference(x, y, reps=400)
+    chosen = np.random.default_rng(0).integers(0, 40, (400, 40))
+    draws = [scipy.stats.trim_mean(x[i], 0.25) - scipy.stats.trim_mean(y[i], 0.25) for i in chosen]
+    tail = scipy.stats.norm.cdf(-scipy.stats.norm.ppf(0.975) * np.sqrt(40 / 39))
+    assert found.iqm.value == pytest.approx(scipy.stats.trim_mean(x, 0.25) - scipy.stats.trim_mean(y, 0.25))
+    assert (found.iqm.low, found.iqm.high) == pytest.approx(tuple(np.quantile(draws, [tail, 1 - tail])))
+    assert found.error == pytest.approx(np.std(draws) * np.sqrt(40 / 39))
+    assert found.mean.value == pytest.approx(np.mean(x - y))
+    tail = scipy.stats.norm.cdf(-scipy.stats.t.ppf(0.975, 39) * np.sqrt(40 / 39))
+    means = [np.mean((x - y)[i]) for i in chosen]
+    assert (found.mean.low, found.mean.high) == pytest.approx(tuple(np.quantile(means, [tail, 1 - tail])))
+
+
+def test_what_pairs_have_in_common_widens_no_interval() -> None:
+    rng = np.random.default_rng(2)
+    y = rng.normal(0, 100, 60)
+    x = y + rng.normal(-3, 2, 60)
+    paired, apart = paired_difference(x, y), difference([x], [y])
+    assert paired.mean.high < 0 < apart.mean.high
+    assert paired.iqm.high - paired.iqm.low < 0.5 * (apart.iqm.high - apart.iqm.low)
+
+
+def test_equal_pairs_differ_by_nothing() -> None:
+    x = np.random.default_rng(3).normal(size=30)
+    found = paired_difference(x, x.copy())
+    assert (*found.iqm, *found.mean, found.error) == (0,) * 7
+
+
+def test_pairs_are_expected() -> None:
+    with pytest.raises(ValueError, match="pairs are expected"):
+        paired_difference(np.zeros(3), np.zeros(4))
+    with pytest.raises(ValueError, match="pairs are expected"):
+        paired_difference(np.zeros(0), np.zeros(0))
+    alone = paired_difference(np.ones(1), np.zeros(1))
+    assert alone.mean.value == 1
+    assert np.isnan([*alone.iqm[1:], *alone.mean[1:], alone.error]).all()
