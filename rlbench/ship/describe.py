@@ -12,7 +12,7 @@ from ..policyfile import metadata
 from ..policyfile.leaves import leaves
 from ..policyfile.metadata import Space
 
-_KINDS = "biuf"  # NumPy's, of numbers that a file can hold
+_KINDS = "iuf"  # NumPy's, of numbers that a file can hold
 
 
 def shown_space(space: spaces.Space[Any], codec: ObsCodec, without: Collection[str]) -> spaces.Space[Any]:
@@ -50,6 +50,8 @@ def _described(space: spaces.Space[Any], env_id: str, of: str) -> Space:
         return metadata.MultiDiscrete(shape=space.shape, nvec=nvec, start=start, dtype=str(space.dtype))
     if isinstance(space, spaces.MultiBinary):
         return metadata.MultiBinary(shape=tuple(space.shape), dtype=str(space.dtype))
+    if isinstance(space, spaces.Box) and space.dtype.kind == "b":
+        return metadata.MultiBinary(shape=space.shape, dtype="bool")
     if isinstance(space, spaces.Box) and space.dtype.kind in _KINDS and space.dtype.itemsize <= 8:
         low, high = _bounds(space.low), _bounds(space.high)
         return metadata.Box(shape=space.shape, dtype=str(space.dtype), low=low, high=high)

@@ -11,7 +11,6 @@ import gymnasium as gym
 import numpy as np
 
 from ..border.extras import MASK, Told
-from ..policyfile.leaves import stacked
 from ..policyfile.opened import PolicyFile
 from ..rng import episode_seed
 from ..rollout.evaluation import EVAL_COPIES, FINAL_ROUND, ROUND, STREAM, Evaluator
@@ -19,7 +18,7 @@ from ..stats.intervals import mean_interval
 from ..trained.load import Trained, evaluate
 from .agree import TOLERANCE, compared
 from .live import Answer, ByPort, LivePolicy, Voting, rows
-from .observed import seen_part
+from .observed import arrays_of, heard
 from .proof import Mismatch, begun, brief, mismatch
 
 
@@ -80,7 +79,7 @@ class EnvCopy:
 
     def _hear(self, info: Any) -> None:
         if self.told is not None:
-            self.told.read(self.i, self.obs, info, over=self.over)
+            heard(self.told, self.i, self.env, self.obs, info, over=self.over)
 
 
 def play_file(
@@ -121,8 +120,7 @@ def play_file(
             if not active:
                 break
             shown = {copy.i: copy.obs for copy in copies}
-            seen = [seen_part(live.space, shown.get(i, copies[0].obs)) for i in range(EVAL_COPIES)]
-            taken = stacked(live.space, seen, bounded=False)
+            taken = arrays_of(trained, live.space, [shown.get(i, copies[0].obs) for i in range(EVAL_COPIES)])
             if told is not None:
                 taken[MASK] = told.arrays[MASK].copy()
             kept = begun(file.metadata, memory, fresh)

@@ -21,6 +21,7 @@ from ..files import check_writable, exporting
 from ..policyfile.metadata import Metadata, Port
 from ..policyfile.opened import open_content, package
 from ..process.places import absolute
+from ..recipe.registry import agent_code
 from ..runfolder.layout import under_way
 from ..trained.load import Trained
 from ..user_code.commands import ref
@@ -171,11 +172,13 @@ def write(trained: Trained, kind: str, agreed: Contract, live: LivePolicy) -> Wr
     Raises:
         AgentError: neither can be done.
     """
-    policy: PolicyModule | TableModule = PolicyModule(trained, anew(trained), agreed)
     notes = []
-    examples = [torch.from_numpy(x) for x in drawn(policy.inputs, agreed, EXAMPLES, np.random.default_rng(0)).values()]
-    try:
+    with agent_code(trained.recipe.agent):
+        policy: PolicyModule | TableModule = PolicyModule(trained, anew(trained), agreed)
+        inputs = drawn(policy.inputs, agreed, EXAMPLES, np.random.default_rng(0))
+        examples = [torch.from_numpy(x) for x in inputs.values()]
         outputs = policy.outputs(examples)
+    try:
         program = traced(policy, examples)
     except NotTraced as e:
         name = type(trained.agent).__name__

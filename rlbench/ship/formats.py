@@ -1,6 +1,7 @@
 """A policy written down: ONNX, TorchScript and pt2. What is made once can be written with other metadata again."""
 
 import contextlib
+import functools
 import io
 import logging
 import warnings
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx.passes.dialect.common.cse_pass import CSEPass
 
 from ..errors import AgentError, first_line
 from ..nn.products import any_rows
@@ -42,9 +44,29 @@ def traced(policy: PolicyModule | TableModule, examples: Sequence[Tensor]) -> An
     policy.begin(len(examples[0]))
     try:
         with quiet(), torch.no_grad(), any_rows():
-            return torch.export.export(policy, tuple(examples), dynamic_shapes=(tuple({0: batch} for _ in examples),))
+            free = tuple({0: batch} for _ in examples)
+            program = torch.export.export(policy, tuple(examples), dynamic_shapes=(free,))
+            return torch.export.export(_concise(program), tuple(examples), dynamic_shapes=free)
     except Exception as e:  # whatever its code does with what is no real tensor
         raise NotTraced(first_line(e)) from e
+
+
+def _concise(program: Any) -> torch.fx.GraphModule:
+    """The program, in which nothing is kept or computed twice: an agent is asked what it does, and what it sees."""
+    module = program.run_decompositions({}).module()
+    graph, known = module.graph, dict[Any, Any]()
+    for node in [node for node in graph.nodes if node.op == "get_attr"]:
+        tensor = functools.reduce(getattr, node.target.split("."), module)
+        if isinstance(tensor, Tensor):
+            same = known.setdefault((tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype), node)
+            if same is not node:
+                node.replace_all_uses_with(same)
+                graph.erase_node(node)
+    found = CSEPass()(module)
+    concise = module if found is None else found.graph_module
+    concise.graph.eliminate_dead_code()
+    concise.recompile()
+    return concise
 
 
 def made(

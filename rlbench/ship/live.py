@@ -14,7 +14,7 @@ from ..acting import choose
 from ..border.extras import MASK
 from ..border.spaces import ActionCodec
 from ..policyfile.leaves import leaves
-from ..policyfile.metadata import Dict, Space, Tuple
+from ..policyfile.metadata import Dict, Discrete, Space, Tuple
 from ..process.denormals import zeroed
 from ..recipe.registry import agent_code
 from ..trained.explain import insights
@@ -170,9 +170,10 @@ def best_seed(trained: Trained) -> int:
 
 def unstacked(space: Space, inputs: ByPort) -> Iterator[Any]:
     """The observations of a batch, one by one, as the environment gives them."""
-    names = [name for name, _ in leaves(space)]
-    for i in range(len(inputs[names[0]])):
-        yield _nested(space, iter([inputs[name][i] for name in names]))
+    found = list(leaves(space))
+    for i in range(len(inputs[found[0][0]])):
+        values = (inputs[name][i] if isinstance(leaf, Discrete) else inputs[name][i, ...] for name, leaf in found)
+        yield _nested(space, values)
 
 
 def _nested(space: Space, values: Iterator[Any]) -> Any:

@@ -10,8 +10,9 @@ import gymnasium as gym
 import numpy as np
 
 from ..border.extras import MASK, Told
+from ..border.observations import Unfit
 from ..errors import CheckpointError, EnvError, RlbenchError
-from ..policyfile.leaves import stacked
+from ..policyfile.leaves import BadValue, stacked
 from ..policyfile.metadata import Dict, Space
 from ..rng import episode_seed
 from ..runfolder import journal
@@ -71,13 +72,25 @@ def observed(trained: Trained, space: Space, count: int) -> ObsStream:
         recorded += is_recorded
         if len(found) >= count:
             break
-    inputs = stacked(space, [seen_part(space, one.obs) for one in found], bounded=False)
+    inputs = arrays_of(trained, space, [one.obs for one in found])
     if found[0].mask is not None:
         inputs[MASK] = np.stack([one.mask for one in found if one.mask is not None])
     started = np.zeros(len(found), bool)
     started[starts] = True
     source = f"{recorded} recorded episodes" if recorded else f"{len(starts)} greedy episodes"
     return ObsStream(inputs, started, len(starts), source)
+
+
+def arrays_of(trained: Trained, space: Space, observations: list[Any]) -> dict[str, np.ndarray]:
+    """Observations straight from the environment as a file takes them.
+
+    Raises:
+        EnvError: one is not of the space that the environment declares.
+    """
+    try:
+        return stacked(space, [seen_part(space, obs) for obs in observations], bounded=False)
+    except BadValue as e:
+        raise EnvError(f"{trained.recipe.env} showed what is not of its observation space: {e}") from e
 
 
 def seen_part(space: Space, obs: Any) -> Any:
@@ -141,10 +154,22 @@ def _teller(trained: Trained, env: gym.Env[Any, Any]) -> Tell:
     def tell(obs: Any, info: Any) -> np.ndarray | None:
         if told is None:
             return None
-        told.read(0, obs, info, over=True)
+        heard(told, 0, env, obs, info, over=True)
         return told.arrays[MASK][0].copy()
 
     return tell
+
+
+def heard(told: Told, i: int, env: gym.Env[Any, Any], obs: Any, info: Any, *, over: bool) -> None:
+    """Take in what copy ``i`` of the environment says besides its observation.
+
+    Raises:
+        EnvError: it says nothing, or something of another form.
+    """
+    try:
+        told.read(i, obs, info, over=over)
+    except Unfit as e:
+        raise EnvError(f"{getattr(env, 'env_id', env)}: {e}") from e
 
 
 def _replayed(env: gym.Env[Any, Any], tell: Tell, entry: Entry, most: int) -> list[Seen]:

@@ -62,7 +62,8 @@ def contract(trained: Trained) -> Contract:
 
 
 def anew(trained: Trained) -> Agent:
-    """Another agent of the same state, whose parameters lie each in memory of their own."""
+    """Another agent of the same state, whose parameters lie each in memory of their own: where they are views of one
+    tensor, a file would hold all of that for each."""
     agent, _ = trained.parts.made(trained.seeds)
     agent.load_state_dict(trained.agent.state_dict())
     for module in modules_of(agent):
@@ -115,7 +116,6 @@ class PolicyModule(nn.Module):
         self.encoder, self.decoder = made.encoder, Decoder(made.codec)
         best = max(range(self.seeds), key=lambda s: trained.best_returns.get(trained.seeds[s], -np.inf))
         self.vote = Vote(made.codec, best) if self.seeds > 1 else None
-        self.modules_held = nn.ModuleList(modules_of(agent))
         self.leaves = sum(port.role == "obs" for port in made.inputs)
         self.masked = any(port.role == "mask" for port in made.inputs)
         self.shown: tuple[str, ...] = ()

@@ -62,8 +62,6 @@ def _random_box(leaf: Box, shape: tuple[int, ...], rng: np.random.Generator) -> 
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         return np.clip(np.rint(drawn), max(limits.min, -(2.0**24)), min(limits.max, 2.0**24)).astype(dtype)
-    if dtype.kind == "b":
-        return drawn > 0.5
     with np.errstate(over="ignore"):
         return np.clip(drawn.astype(dtype), *_inner(low, high, dtype))
 

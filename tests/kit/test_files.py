@@ -87,6 +87,19 @@ def test_what_cannot_be_exported_is_told_in_one_line(name: str, option: str, adv
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
 
 
+@pytest.mark.parametrize("name", ["folder", "file/out.html"])
+def test_what_will_not_be_exported_is_known_beforehand(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        RunFolderError, match=rf"^cannot write {tmp_path / name}: [^\n]+\. Give another place: --out FILE$"
+    ):
+        files.check_writable(tmp_path / name, "--out FILE")
+    files.check_writable(tmp_path / "new" / "deep" / "out.html")
+    files.check_writable(tmp_path / "file")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
+
+
 def test_an_export_makes_its_folder(tmp_path: Path) -> None:
     with files.exporting(tmp_path / "new" / "out.html", "--out FILE") as temporary:
         temporary.write_text("x")

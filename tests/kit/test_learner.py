@@ -102,6 +102,36 @@ def test_what_a_learner_may_not_explain(shown: Any, wrong: str) -> None:
         lifted(shown).explain(torch.zeros(3, 2, 1))
 
 
+class Remembers(Shows):
+    """Remembers a number for each environment."""
+
+    def begin(self, started: Any, *, explore: bool) -> None:
+        self.kept = torch.zeros(started.shape)
+
+    def act(self, obs: Any, *, explore: bool) -> Any:
+        self.kept = self.kept + self.first
+        return super().act(obs, explore=explore)
+
+    def recall(self) -> dict[str, Any]:
+        return {"kept": self.kept}
+
+    def remember(self, memory: Any) -> None:
+        self.kept = memory["kept"]
+
+
+def test_what_learners_remember_gets_the_seed_axis() -> None:
+    agent: Any = lift(Remembers)(make_spec(num_seeds=3), Remembers.Config(), Streams(range(3)))
+    agent.begin(torch.ones(3, 2, dtype=torch.bool), explore=False)
+    assert agent.recall()["kept"].tolist() == torch.zeros(3, 2).tolist()
+    agent.act(torch.zeros(3, 2, 4), explore=False)
+    kept = agent.recall()["kept"]
+    assert kept[:, 1].tolist() == pytest.approx([one.first for one in agent.learners])
+    agent.begin(torch.ones(3, 5, dtype=torch.bool), explore=False)
+    agent.remember({"kept": kept})
+    assert [one.kept.tolist() for one in agent.learners] == kept.tolist()
+    assert lifted(lambda one: {}).recall() == {}
+
+
 def test_it_is_recorded(tmp_path: Path) -> None:
     Shows.shown = staticmethod(lambda one: {"steps": one.steps})
     keys: dict[str, Any] = {"eval_every": 0, "final_eval_episodes": 0, "track": "none", "log_every": 10}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlbench.nn.products import affine, product
+from rlbench.nn.products import affine, any_rows, product
 
 SIZES = (1, 2, 3, 4, 7, 8, 15, 16, 17, 33, 64, 65)
 
@@ -86,3 +86,31 @@ def test_they_are_what_einsum_says_and_autograd_keeps_bits_too(rows: int, inner:
     for i, (found, wanted) in enumerate(zip(gradients(x, y, bias, upstream), by_hand, strict=True)):
         torch.testing.assert_close(found, wanted.view(found.shape))
         assert strays(lambda *operands, i=i: gradients(*operands)[i], x, y, bias, upstream) == []
+
+
+@pytest.mark.parametrize(("rows", "inner", "columns"), list(itertools.product((1, 2, 9), (1, 6), (1, 3, 20))))
+def test_in_the_form_for_any_number_of_rows_they_are_the_same_products(rows: int, inner: int, columns: int) -> None:
+    x, y, bias = noise(3, rows, inner), noise(3, inner, columns), noise(3, 1, columns)
+    expected = affine(x, y, bias), product(x, y)
+    with any_rows():
+        torch.testing.assert_close((affine(x, y, bias), product(x, y)), expected)
+        out = torch.empty(3, rows, columns)
+        assert product(x, y, out=out) is out
+    torch.testing.assert_close(out, expected[1])
+
+
+def test_any_number_of_rows_is_one_graph() -> None:
+    """Whichever number it was traced with; and afterwards products are as they were."""
+    weight, bias = noise(2, 4, 3), noise(2, 1, 3)
+
+    class Product(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return affine(x, weight, bias)
+
+    batch = torch.export.Dim("batch")
+    with any_rows():
+        program = torch.export.export(Product(), (noise(2, 3, 4),), dynamic_shapes=({1: batch},)).module()
+    for rows in (1, 2, 7, 8, 9, 300):
+        x = noise(2, rows, 4)
+        torch.testing.assert_close(program(x), affine(x, weight, bias))
+    assert affine(noise(2, 9, 4), weight, bias).stride() != torch.empty(2, 9, 3).stride()
