@@ -202,6 +202,10 @@ def test_a_wrong_request_is_said_before_anything_is_done(tmp_path: Path) -> None
         export(trained, "tflite", tmp_path / "a.onnx")
     with pytest.raises(UsageError, match=r"the name of a policy in pt2 ends with \.pt2"):
         export(trained, "pt2", tmp_path / "a.onnx")
+    rounds = opened(tmp_path, "rlbench/Catch-v0", **SMALL)
+    rounds = rounds._replace(recipe=rounds.recipe.replace(precision="bf16"))
+    with pytest.raises(UsageError, match=r"multiplies in bf16 .* no file can be proved"):
+        export(rounds, "onnx", tmp_path / "a.onnx")
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.onnx").mkdir()
     for place in (tmp_path / "file" / "a.onnx", tmp_path / "folder.onnx"):
