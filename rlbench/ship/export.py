@@ -128,8 +128,8 @@ def export(
         raise UsageError('a policy is exported from the CPU: open it with load(..., device="cpu")')
     if trained.recipe.precision != "float32":
         raise UsageError(
-            f"the run multiplies in {trained.recipe.precision} (precision = {trained.recipe.precision}), which rounds to "
-            "three digits, and otherwise on every machine: no file can be proved to be the same policy"
+            f"the run multiplies in {trained.recipe.precision} (key: precision), which rounds to three digits, and "
+            "otherwise on every machine: no file can be proved to be the same policy"
         )
     check_writable(out, "--out FILE")
     for name in LIBRARIES[kind]:
