@@ -8,7 +8,7 @@ from ..rollout.evaluation import FINAL_ROUND, Evaluator
 from ..stats.estimates import Estimate
 from ..stats.intervals import mean_interval
 from ..trained.load import Trained
-from .live import best_seed
+from .votes import best_seed
 
 
 class Gain(NamedTuple):

@@ -20,6 +20,7 @@ from ..recipe.registry import agent_code
 from ..trained.explain import insights
 from ..trained.load import Trained
 from ..types import NO_EXTRAS, Extras
+from .votes import best_seed
 
 VARIANTS = 16  # of an observation, that float32 hardly tells apart
 ByPort = Mapping[str, np.ndarray]  # inputs or outputs by name, (B, ...) each
@@ -160,12 +161,6 @@ def _majority(votes: np.ndarray, favourite: int) -> int:
     counts = np.bincount(votes)
     most = np.flatnonzero(counts == counts.max())
     return favourite if favourite in most else int(most[0])
-
-
-def best_seed(trained: Trained) -> int:
-    """The position of the seed with the best evaluation during training; of several the first."""
-    returns = [trained.best_returns.get(seed, -np.inf) for seed in trained.seeds]
-    return max(range(len(returns)), key=lambda s: returns[s])
 
 
 def unstacked(space: Space, inputs: ByPort) -> Iterator[Any]:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +23,7 @@ from ..trained.load import Trained
 from ..types import Extras
 from .describe import described, shown_space
 from .encode import Decoder, Encoder
-from .votes import Vote
+from .votes import Vote, best_seed
 
 MEMORY, NEXT = "memory", "next_"  # the name of what is remembered, and what stands before it where it comes out
 
@@ -114,8 +113,7 @@ class PolicyModule(nn.Module):
         super().__init__()
         self.agent, self.seeds = agent, len(trained.seeds)
         self.encoder, self.decoder = made.encoder, Decoder(made.codec)
-        best = max(range(self.seeds), key=lambda s: trained.best_returns.get(trained.seeds[s], -np.inf))
-        self.vote = Vote(made.codec, best) if self.seeds > 1 else None
+        self.vote = Vote(made.codec, best_seed(trained)) if self.seeds > 1 else None
         self.leaves = sum(port.role == "obs" for port in made.inputs)
         self.masked = any(port.role == "mask" for port in made.inputs)
         self.shown: tuple[str, ...] = ()

@@ -1,9 +1,12 @@
 """What several seeds do together: the action that most of them would take, or the mean of what each would."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from ..border.spaces import ActionCodec
+from ..trained.load import Trained
 
 
 class Vote(nn.Module):
@@ -24,3 +27,9 @@ class Vote(nn.Module):
         kinds = torch.arange(max(self.sizes))
         votes = (actions.unsqueeze(-1) == kinds).long()  # (S, B, ..., n)
         return (2 * votes.sum(0) + votes[self.best]).argmax(-1)
+
+
+def best_seed(trained: Trained) -> int:
+    """The position of the seed with the best evaluation during training; of several the first."""
+    returns = [trained.best_returns.get(seed, -math.inf) for seed in trained.seeds]
+    return max(range(len(returns)), key=lambda s: returns[s])

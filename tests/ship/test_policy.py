@@ -1,0 +1,133 @@
+"""A policy as a module: what it says of its memory, votes, tables of answers, and what it leaves of the live agent."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import registering
+from shipped import ENVS, GRU, Everything, opened
+from test_export import Own
+from torch import Tensor
+
+from rlbench.border.spaces import ActionCodec
+from rlbench.errors import AgentError, UsageError
+from rlbench.ship import tables
+from rlbench.ship.export import drawn, export
+from rlbench.ship.formats import traced
+from rlbench.ship.live import LivePolicy
+from rlbench.ship.policy import PolicyModule, anew, contract
+from rlbench.ship.tables import TableModule, is_numbered
+from rlbench.ship.votes import Vote
+
+
+class Said(Everything):
+    """Says in its info what an agent may want besides a mask."""
+
+    def reset(self, **how: Any) -> Any:
+        return super().reset(**how)[0], {"goal": np.ones(2, np.float32)}
+
+    def step(self, action: Any) -> Any:
+        return (*super().step(action)[:4], {"goal": np.ones(2, np.float32)})
+
+
+_registered = registering({**ENVS, "ship/Said-v0": Said})
+SMALL: dict[str, Any] = {"hidden": (8,)}
+
+
+class Begun(Own):
+    """Begins an episode with a memory that is not zero."""
+
+    def begin(self, started: Tensor, *, explore: bool) -> None:
+        super().begin(started, explore=explore)
+        self.count = self.count + 1
+
+
+class Wants(Own):
+    """Wants to be told a goal."""
+
+    wants = ("goal",)
+
+    def __init__(self, spec: Any, config: Any, rng: Any) -> None: ...
+
+    def act(self, obs: Tensor, *, explore: bool, extras: Any) -> Tensor:
+        return torch.zeros(len(obs), 4, dtype=torch.int64)
+
+
+def test_a_memory_is_zero_where_an_episode_begins(tmp_path: Path) -> None:
+    trained = opened(tmp_path, "CartPole-v1", Begun)
+    with pytest.raises(AgentError, match=r"recall gave memory of shape \(1, 1\) after begin; .* zero where"):
+        PolicyModule(trained, anew(trained), contract(trained))
+
+
+def test_an_agent_that_is_told_more_than_a_mask_is_refused(tmp_path: Path) -> None:
+    trained = opened(tmp_path, "ship/Said-v0", Wants)
+    with pytest.raises(UsageError, match=r"wants to be told info\['goal'\] of ship/Said-v0"):
+        export(trained, "onnx", tmp_path / "a.onnx")
+
+
+def test_the_live_agent_is_left_as_it_was(tmp_path: Path) -> None:
+    """Tracing lets numbers that are none into what an agent keeps: into an agent of its own."""
+    trained = opened(tmp_path, "rlbench/TMaze-v0", "dqn", **GRU)
+    live: Any = trained.agent
+    before = {name: x.clone() for name, x in live.q_net.state_dict().items()}
+    trained.reset()
+    played = live.played
+    policy = PolicyModule(trained, anew(trained), contract(trained))
+    inputs = drawn(policy.inputs, contract(trained), 3, np.random.default_rng(0))
+    traced(policy, [torch.from_numpy(x) for x in inputs.values()])
+    assert live.played is played
+    after = live.q_net.state_dict()
+    assert all(x.equal(after[name]) for name, x in before.items())
+    mine = {p.data_ptr() for p in live.q_net.parameters()}
+    agent: Any = policy.agent
+    assert not mine & {p.data_ptr() for p in agent.q_net.parameters()}
+    assert all(p.untyped_storage().nbytes() == p.nbytes for p in agent.q_net.parameters())
+
+
+ONE = ActionCodec(True, 0, 3, (), np.dtype(np.int64))
+SEVERAL = ActionCodec(False, 0, 0, (2,), np.dtype(np.int64), (3, 2), (0, 0))
+NUMBERS = ActionCodec(False, 0, 0, (2,), np.dtype(np.float32))
+
+
+def test_votes() -> None:
+    votes = torch.tensor([[0, 2, 1, 2], [1, 2, 0, 2], [2, 1, 0, 0], [1, 1, 2, 0]])  # (S, B)
+    assert Vote(ONE, 1)(votes).tolist() == [1, 2, 0, 2]
+    assert Vote(ONE, 2)(votes).tolist() == [1, 1, 0, 0]
+    none_of_them = torch.tensor([[0], [0], [1], [1], [2]])
+    assert Vote(ONE, 4)(none_of_them).tolist() == [0]
+    several = torch.tensor([[[2, 0]], [[2, 1]], [[0, 1]]])  # (S, B, K)
+    assert Vote(SEVERAL, 0)(several).tolist() == [[2, 1]]
+    assert Vote(NUMBERS, 0)(torch.tensor([[[1.0, -1.0]], [[2.0, 1.0]]])).tolist() == [[1.5, 0.0]]
+
+
+def test_a_table_holds_the_answers_of_all_seeds(tmp_path: Path) -> None:
+    trained = opened(tmp_path, "ship/Numbered-v0", "q_learning", seeds=3)
+    agent: Any = trained.agent
+    for one in agent.learners:
+        one.q[:] = one.rng.normal(size=one.q.shape)
+    agreed = contract(trained)
+    table = TableModule(LivePolicy(trained, agreed.obs), agreed)
+    assert table.count == 9
+    obs, mask = torch.arange(-4, 5), torch.tensor([True, True, True]).expand(9, 3)
+    action, q_values = table(obs, mask)
+    expected = np.mean([one.q for one in agent.learners], 0)
+    np.testing.assert_allclose(q_values.numpy(), expected, 1e-6)
+    votes = np.stack([one.q.argmax(1) for one in agent.learners])
+    assert action.tolist() == Vote(agreed.codec, 2)(torch.from_numpy(votes)).tolist()
+
+
+def test_what_makes_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = opened(tmp_path, "ship/Numbered-v0", "q_learning")
+    agreed = contract(trained)
+    live = LivePolicy(trained, agreed.obs)
+    monkeypatch.setattr(type(trained.agent), "explain", lambda self, obs, extras=None: {})
+    with pytest.raises(AgentError, match="explain gives no q_values to choose by under it"):
+        TableModule(live, agreed)
+    monkeypatch.setattr(tables, "MOST", 5)
+    with pytest.raises(AgentError, match="there are 9 observations, and a table is made of 5 at most"):
+        TableModule(live, agreed)
+    assert is_numbered(agreed)
+    assert not is_numbered(contract(opened(tmp_path, "CartPole-v1", **SMALL)))
+    assert not is_numbered(contract(opened(tmp_path, "ship/Everything-v0", "ppo", **SMALL)))
