@@ -35,6 +35,9 @@ class Answering:
         if settings.batching:
             self._batcher = Batcher(self._answer, settings.max_batch, settings.batch_wait)
         self._under_way = 0
+        self._forgotten = {counts.EVICTED: 0, counts.EXPIRED: 0}  # as far as they were counted
+        self.counts.put(counts.UNDER_WAY, 0)  # of the worker in whose place this one is
+        self.counts.put(counts.KEPT, 0)
         self.generation = state.generation
         self._take_up(opened(state.content(self.generation), settings.name, settings.threads))
 
@@ -131,8 +134,9 @@ class Answering:
 
     def _count_sessions(self) -> None:
         self.counts.put(counts.KEPT, len(self.sessions))
-        self.counts.put(counts.EVICTED, self.sessions.evicted)
-        self.counts.put(counts.EXPIRED, self.sessions.expired)
+        for what, now in ((counts.EVICTED, self.sessions.evicted), (counts.EXPIRED, self.sessions.expired)):
+            self.counts.add(what, now - self._forgotten[what])
+            self._forgotten[what] = now
 
     def sweep(self) -> None:
         """Now and then: another policy is taken up where nobody asks, and expired sessions go."""

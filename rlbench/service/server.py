@@ -15,7 +15,6 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ..units import byte_size
-from . import counts
 from .answering import Answering
 from .app import ServiceApp
 from .refused import Refused
@@ -190,5 +189,4 @@ def serve(
     )  # fmt: skip
     worker = Worker(config, answering, signals, ready)
     worker.run(sockets=sockets)
-    answering.counts.put(counts.UNDER_WAY, 0)
     return worker.ended_by

@@ -119,6 +119,8 @@ class ServiceWorkers:
                 self._processes[index] = self._start(index)
 
     def _stop(self) -> None:
+        for one in {one for mine in self._sockets for one in mine}:
+            one.close()  # so that nobody is let in whom no worker will answer
         until = time.monotonic() + self._settings.grace + 5
         for process in self._processes:
             process.terminate()

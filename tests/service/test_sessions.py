@@ -8,6 +8,7 @@ import policy_files
 import pytest
 from serving import Served, one_line
 
+from rlbench.service.answering import Answering
 from rlbench.service.refused import Refused
 from rlbench.service.sessions import Sessions
 
@@ -72,6 +73,18 @@ def test_the_least_recently_used_makes_room_and_is_told(adding: Served) -> None:
     metrics = adding.get("/metrics").text
     assert "rlbench_sessions 3\n" in metrics
     assert 'rlbench_sessions_forgotten_total{why="room"} 1\n' in metrics
+
+
+def test_a_worker_in_a_dead_ones_place_goes_on_counting(adding: Served) -> None:
+    for name in "abcd":
+        action(adding, session=name, begin=True)
+    other = Answering(adding.answering.settings, adding.answering.state)
+    metrics = adding.get("/metrics").text
+    assert "rlbench_sessions 0\n" in metrics
+    assert 'rlbench_sessions_forgotten_total{why="room"} 1\n' in metrics
+    for name in "abcde":
+        other.begin_session(name)
+    assert 'rlbench_sessions_forgotten_total{why="room"} 3\n' in adding.get("/metrics").text
 
 
 def test_a_client_may_keep_what_is_remembered(adding: Served) -> None:
