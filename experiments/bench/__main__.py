@@ -16,6 +16,7 @@ from .live import live, live_one
 from .overhead import overhead
 from .record import buffer, record, record_one
 from .serve import serve
+from .ship import ship, ship_one
 from .whole import whole
 
 
@@ -88,7 +89,7 @@ def _machine() -> str:
     return f"torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}"
 
 
-for command in (agents, agents_one, overhead, whole, record, record_one, buffer, live, live_one, serve):
+for command in (agents, agents_one, overhead, whole, record, record_one, buffer, live, live_one, serve, ship, ship_one):
     bench.add_command(command)
 
 if __name__ == "__main__":

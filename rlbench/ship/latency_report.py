@@ -8,7 +8,7 @@ from ..units import byte_size, duration, latency
 from .latency import CallTimes, Measured
 
 _WIDTH = 80  # of the tables
-_NARROW = 12  # letters of a name, where there are several
+_NARROW = 17  # letters of a name
 
 
 class LatencyReport(NamedTuple):
@@ -34,16 +34,13 @@ class LatencyReport(NamedTuple):
 def lines(report: LatencyReport) -> list[str]:
     """Two tables of 80 columns or less: times, and what each took besides."""
     several = len(report.measured) > 1
-    first = report.measured[0].label
-    wide = max(len(one.label) for one in report.measured)
-    wide = max(min(wide, _NARROW if several else wide), 9)
-    head = f"{'':{wide}} {'batch':>6}{'p50':>10}{'p95':>10}{'p99':>10}{'obs/s':>13}{'calls':>10}"
-    relative = f"{'of ' + _short(first, 6):>10}" if several else ""
-    found = [report.what, *textwrap.wrap(report.caption, _WIDTH), "", head + relative]
+    wide = max(min(max(len(one.label) for one in report.measured), _NARROW), 9)
+    head = f"{'':{wide}} {'batch':>6}{'p50':>9}{'p95':>9}{'p99':>9}{'obs/s':>12}{'calls':>9}"
+    found = [report.what, *textwrap.wrap(report.caption, _WIDTH), "", head + ("   ratio" if several else "")]
     for one in report.measured:
         for i, times in enumerate(one.times):
             name = _short(one.label, wide) if i == 0 else ""
-            found.append(f"{name:{wide}} {_row(times)}" + (f"{times.of_first:>10.2f}" if several else ""))
+            found.append(f"{name:{wide}} {_row(times)}" + (f"{times.of_first:>8.2f}" if several else ""))
     found += ["", f"{'':{wide}} {'file':>10}{'memory':>11}{'loaded in':>11}"]
     for one in report.measured:
         memory = "-" if one.memory is None else byte_size(one.memory)
@@ -52,7 +49,7 @@ def lines(report: LatencyReport) -> list[str]:
     most = max(one.overhead for one in report.measured)
     found += ["", f"the loop itself takes {latency(most)} of each call, which is not taken off"]
     if several:
-        found.append(f"{relative.strip()}: p50 over that of {first}, the median of the rounds")
+        found.append(f"ratio: p50 over that of {report.measured[0].label}, the median of the rounds")
     return found
 
 
@@ -104,9 +101,8 @@ def curves(report: LatencyReport) -> list[LatencyCurve]:
 
 
 def _row(t: CallTimes) -> str:
-    return (
-        f"{t.batch:>6}{latency(t.p50):>10}{latency(t.p95):>10}{latency(t.p99):>10}{t.per_second:>13,.0f}{t.calls:>10,}"
-    )
+    times = "".join(f"{latency(p):>9}" for p in (t.p50, t.p95, t.p99))
+    return f"{t.batch:>6}{times}{t.per_second:>12,.0f}{t.calls:>9,}"
 
 
 def _short(label: str, wide: int) -> str:
