@@ -146,7 +146,7 @@ def serve(
     import signal
 
     from rlbench.files import unwritable
-    from rlbench.policyfile.opened import package
+    from rlbench.policyfile.packages import package
     from rlbench.process.places import shown
     from rlbench.service.policy import opened, read
     from rlbench.service.settings import ENDS, Settings

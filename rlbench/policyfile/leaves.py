@@ -32,13 +32,9 @@ def leaves(space: Space, name: str = OBS) -> Iterator[tuple[str, Leaf]]:
         yield name, space
 
 
-def leaf_shape(leaf: Leaf) -> tuple[int, ...]:
-    return leaf.shape
-
-
 def obs_ports(space: Space) -> list[Port]:
     """The inputs for observations of a space."""
-    return [Port(name=name, role="obs", shape=leaf_shape(leaf), dtype=leaf.dtype) for name, leaf in leaves(space)]
+    return [Port(name=name, role="obs", shape=leaf.shape, dtype=leaf.dtype) for name, leaf in leaves(space)]
 
 
 def stacked(
@@ -97,7 +93,7 @@ def checked(leaf: Leaf, value: Any, place: str, bounded: bool = True) -> np.ndar
     Raises:
         BadValue: not that shape, no numbers, not finite, no whole numbers where these are due, or out of bounds.
     """
-    shape = leaf_shape(leaf)
+    shape = leaf.shape
     if _is_larger(value, most := 4 * math.prod(shape) + SPARE):  # what somebody sends to keep us busy
         raise BadValue(f"{place} holds more than {most:,} values where {expected(leaf)} is expected")
     if _has_text(value, len(shape) + 1) or (not isinstance(leaf, MultiBinary) and _has_bool(value)):
@@ -246,8 +242,3 @@ def _has_bool(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(_has_bool(one) for one in value)
     return isinstance(value, bool | np.bool_)
-
-
-def size(space: Space) -> int:
-    """How many numbers an observation holds."""
-    return sum(math.prod(leaf_shape(leaf)) for _, leaf in leaves(space))

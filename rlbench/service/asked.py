@@ -44,7 +44,7 @@ class RequestForm:
     Args:
         metadata: of its file.
         most: observations in one request.
-        sessions: whether they are kept here, and if not, why.
+        sessions: whether they are kept here; by one of several workers they are not.
     """
 
     metadata: Metadata

@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 Q = TypeVar("Q")
 A = TypeVar("A")
 
+QUIET = 1  # turns of the loop without anybody new: what a socket brings takes one to become a request
+
 
 class Batcher(Generic[Q, A]):
     """Gathers what is asked in one event loop.
@@ -67,6 +69,3 @@ class Batcher(Generic[Q, A]):
         for future, answer in zip(futures, answers, strict=True):
             if not future.done():  # its client has gone
                 future.set_result(answer)
-
-
-QUIET = 1  # turns of the loop without anybody new: what a socket brings takes one to become a request

@@ -19,7 +19,8 @@ import torch
 from ..errors import AgentError, UsageError
 from ..files import check_writable, exporting
 from ..policyfile.metadata import Metadata, Port
-from ..policyfile.opened import open_content, package
+from ..policyfile.opened import KINDS, open_content
+from ..policyfile.packages import package
 from ..process.places import absolute
 from ..recipe.registry import agent_code
 from ..runfolder.layout import under_way
@@ -36,7 +37,6 @@ from .proof import BATCHES, AnswersCompared, Mismatch, check_live, compare_answe
 from .samples import random_masks, random_observations
 from .tables import TableModule, is_numbered
 
-KINDS = tuple(SUFFIXES)
 EPISODES = 100  # that a file plays before it is kept
 EXAMPLES = 3  # rows of what a graph is traced with: 1 is a case of its own to a tracer
 LIBRARIES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torchscript": (), "pt2": ()}
@@ -120,9 +120,9 @@ def export(
         Mismatch: what was written does not do what the live agent does. Nothing is kept, and nothing was replaced.
     """
     began, out = time.perf_counter(), absolute(out)
-    if kind not in KINDS:
-        raise UsageError(f"{kind!r} is no format of policies; there are {', '.join(KINDS)}")
-    if (".ts" if out.suffix == ".pt" else out.suffix) != SUFFIXES[kind]:
+    if kind not in SUFFIXES:
+        raise UsageError(f"{kind!r} is no format of policies; there are {', '.join(SUFFIXES)}")
+    if KINDS.get(out.suffix) != kind:
         raise UsageError(f"--out {out.name}: the name of a policy in {kind} ends with {SUFFIXES[kind]}")
     if trained.parts.device.type != "cpu":
         raise UsageError('a policy is exported from the CPU: open it with load(..., device="cpu")')

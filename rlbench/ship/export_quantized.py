@@ -15,7 +15,8 @@ import numpy as np
 from ..errors import RlbenchError
 from ..files import check_writable, exporting
 from ..policyfile.metadata import KEY, Box, Metadata
-from ..policyfile.opened import PolicyFile, open_content, package
+from ..policyfile.opened import PolicyFile, open_content
+from ..policyfile.packages import package
 from ..process.places import absolute
 from ..trained.load import Trained
 from .asked import Asking

@@ -15,7 +15,7 @@ from torch.fx.passes.dialect.common.cse_pass import CSEPass
 from ..errors import AgentError, first_line
 from ..nn.products import any_rows
 from ..policyfile.metadata import ENTRY, KEY, Metadata, Port
-from ..policyfile.opened import package
+from ..policyfile.packages import package
 from .policy import PolicyModule
 from .simplify import simplify
 from .tables import TableModule

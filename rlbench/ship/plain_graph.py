@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import UsageError
 from ..play.html_page import asset
 from ..policyfile.metadata import Metadata
-from ..policyfile.opened import package
+from ..policyfile.packages import package
 
 TYPES = ("float32", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..policyfile.metadata import KEY
-from ..policyfile.opened import package
+from ..policyfile.packages import package
 from .formats import quiet
 
 DENSE, CONVOLUTION = ("MatMul", "Gemm"), ("Conv",)

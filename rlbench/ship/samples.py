@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..policyfile.leaves import leaf_shape, leaves
+from ..policyfile.leaves import leaves
 from ..policyfile.metadata import Box, Discrete, Leaf, MultiBinary, Port, Space
 
 SCALES = (0.1, 1.0, 10.0, 1000.0)  # of numbers without bounds
@@ -36,7 +36,7 @@ def random_masks(port: Port, count: int, rng: np.random.Generator, sizes: Sequen
 
 
 def _random_leaf(leaf: Leaf, count: int, rng: np.random.Generator) -> np.ndarray:
-    shape = (count, *leaf_shape(leaf))
+    shape = (count, *leaf.shape)
     if isinstance(leaf, Discrete):
         return rng.integers(leaf.start, leaf.start + leaf.n, shape).astype(leaf.dtype)
     if isinstance(leaf, MultiBinary):

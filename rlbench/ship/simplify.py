@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..policyfile.opened import package
+from ..policyfile.packages import package
 
 #: Operations on numbers place by place, which an axis of one in front is nothing to.
 _BY_PLACE = {

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from rlbench.policyfile.leaves import BadValue, checked, leaves, obs_ports, size, stacked
+from rlbench.policyfile.leaves import BadValue, checked, leaves, obs_ports, stacked
 from rlbench.policyfile.metadata import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Tuple
 
 VECTOR = Box(shape=(2,), dtype="float32", low=[-1.5, None], high=[1.5, None])
@@ -25,7 +25,6 @@ def test_every_leaf_is_an_input_named_by_its_path() -> None:
         ("obs.eye", (2, 2), "uint8"),
     ]  # fmt: skip
     assert [port.name for port in obs_ports(VECTOR)] == ["obs"]
-    assert size(NESTED) == 2 + 1 + 2 + 4
 
 
 def test_a_batch_keeps_values_shapes_and_types() -> None:
