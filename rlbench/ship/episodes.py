@@ -121,10 +121,11 @@ def play_file(
                 break
             shown = {copy.i: copy.obs for copy in copies}
             taken = arrays_of(trained, live.space, [shown.get(i, copies[0].obs) for i in range(EVAL_COPIES)])
-            if told is not None:
-                taken[MASK] = told.arrays[MASK].copy()
-            kept = begun(file.metadata, memory, fresh)
             which = [copy.i for copy in active]
+            if told is not None:
+                taken[MASK] = np.ones_like(told.arrays[MASK])  # where nobody acts, too
+                taken[MASK][which] = told.arrays[MASK][which]
+            kept = begun(file.metadata, memory, fresh)
             given = file({**rows(taken, which), **rows(kept, which)})
             for name, x in file.remembered(given).items():
                 kept[name][which] = x

@@ -64,6 +64,8 @@ class LivePolicy:
 
     def begin(self, started: np.ndarray) -> None:
         """Episodes begin in the rows of ``started``, (B,) bool; B stays as it is until all begin."""
+        if not started.any():
+            return
         mask = torch.from_numpy(started).expand(len(self.trained.seeds), -1)
         with self._code():
             self.trained.agent.begin(mask.clone(), explore=False)

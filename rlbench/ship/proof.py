@@ -76,7 +76,7 @@ def check_live(live: LivePolicy, seen: ObsStream) -> None:
             raise AgentError(
                 f"{name} {says}: in the course of an episode it answers otherwise than where one begins. A policy that "
                 "leaves says what it remembers with recall(), and takes it back with remember(memory): "
-                "docs/agents.md, Memory."
+                "see `Agents that remember` in docs/agents.md."
             )
 
 
