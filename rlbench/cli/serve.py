@@ -145,11 +145,13 @@ def serve(
     """
     import signal
 
+    from rlbench.errors import UsageError
     from rlbench.files import unwritable
     from rlbench.policyfile.packages import package
     from rlbench.process.places import shown
     from rlbench.service.policy import opened, read
     from rlbench.service.settings import ENDS, Settings
+    from rlbench.user_code.commands import command
 
     for name in ("fastapi", "uvicorn", "httptools", "orjson", "onnxruntime"):
         package(name, "serve")
@@ -166,6 +168,9 @@ def serve(
         else:
             if seed != "best" or agent or env or imports:
                 raise click.UsageError("--seed, --agent, --env and --import are for a run: a file holds all it needs")
+            if path.suffix == ".pth":
+                export = command("export", path, "--to", "onnx", "--out", "policy.onnx")
+                raise UsageError(f"{name} is a checkpoint, and only .onnx is served. Export it: {export}")
             content = read(path, name)
         policy = opened(content, name)
         said, digest = policy.metadata, policy.digest

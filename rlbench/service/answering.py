@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..errors import RlbenchError
 from ..policyfile.metadata import PolicyFileError
 from ..policyfile.opened import PolicyFile
 from . import counts
@@ -160,7 +161,7 @@ class Answering:
             try:
                 content = read(source, self.settings.name)
                 file = opened(content, self.settings.name)
-            except PolicyFileError as e:
+            except RlbenchError as e:
                 raise Refused(409, f"{e}. The policy that was served before still is") from e
             if file.digest == self.file.digest and self.generation == self.state.generation:
                 return self.generation

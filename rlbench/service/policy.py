@@ -7,7 +7,8 @@ import numpy as np
 
 from ..errors import UsageError, first_line
 from ..policyfile.metadata import Box, Dict, Discrete, Metadata, MultiDiscrete, PolicyFileError, Space, Tuple
-from ..policyfile.opened import PolicyFile, kind_of, open_content
+from ..policyfile.opened import PolicyFile, open_content
+from ..units import byte_size
 
 READ_AT_ONCE = 2 * 2**30  # bytes: what is larger is no policy file
 
@@ -20,19 +21,21 @@ def read(path: Path, name: str) -> bytes:
         name: to print.
 
     Raises:
-        UsageError: by its name it is of another format.
+        UsageError: there is none, or by its name it is of another format.
         PolicyFileError: it cannot be read.
     """
-    kind = "a checkpoint" if path.suffix == ".pth" else kind_of(path)
-    if kind != "onnx":
-        raise UsageError(
-            f"{name} is {kind}, and only .onnx is served: opening the other formats can run code. "
-            "Export the run: rlbench export RUN --to onnx --out policy.onnx"
+    if path.suffix != ".onnx":
+        kind = {".pth": "a checkpoint", ".ts": "TorchScript", ".pt": "TorchScript", ".pt2": "a pt2 file"}.get(
+            path.suffix
         )
+        why = f"{name} is {kind}, which can run code when it is opened" if kind else f"{name} ends with none of these"
+        raise UsageError(f"only .onnx is served: {why}. Export a run: rlbench export RUN --to onnx --out policy.onnx")
     try:
         if path.stat().st_size > READ_AT_ONCE:
-            raise PolicyFileError(f"{name} is larger than 2 GiB, which no ONNX file is")
+            raise PolicyFileError(f"{name} is larger than {byte_size(READ_AT_ONCE)}, which no ONNX file is")
         return path.read_bytes()
+    except FileNotFoundError as e:
+        raise UsageError(f"there is no file {name}") from e
     except OSError as e:
         raise PolicyFileError(f"{name} cannot be read: {e.strerror or e}") from e
 

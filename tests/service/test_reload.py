@@ -76,7 +76,7 @@ def test_what_does_not_fit_in_its_place_is_refused_and_the_old_one_kept(served: 
     file.write_bytes(b"")
     refused()
     file.unlink()
-    assert "cannot be read: No such file" in refused()
+    assert "there is no file a.onnx. The policy that was served before still is" in refused()
     file.write_bytes(old)
     assert served.post("/reload", headers=MAY).status_code == 200
 

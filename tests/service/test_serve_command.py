@@ -24,14 +24,40 @@ def file(tmp_path: Path) -> Path:
     return policy_files.linear(tmp_path / "a.onnx")
 
 
-@pytest.mark.parametrize(("name", "kind"), [("a.ts", "torchscript"), ("a.pt2", "pt2"), ("a.pth", "a checkpoint")])
-def test_only_onnx_is_served(name: str, kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("a.ts", "is TorchScript, which can run code"), ("a.pt", "is TorchScript, which can run code"),
+     ("a.pt2", "is a pt2 file, which can run code"), ("a.toml", "ends with none of these")],
+)  # fmt: skip
+def test_only_onnx_is_served(name: str, why: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"x")
     result = rlbench("serve", tmp_path / name)
     assert result.exit_code == 2
     said = one_line(result)
-    assert f"{name} is {kind}, and only .onnx is served: opening the other formats can run code." in said
+    assert "only .onnx is served: " in said
+    assert f"{name} {why}" in said
     assert "rlbench export RUN --to onnx --out policy.onnx" in said
+
+
+def test_a_checkpoint_is_to_be_exported(tmp_path: Path) -> None:
+    (tmp_path / "best.pth").write_bytes(b"x")
+    result = rlbench("serve", tmp_path / "best.pth")
+    assert result.exit_code == 2
+    assert f"rlbench export {tmp_path / 'best.pth'} --to onnx --out policy.onnx" in one_line(result)
+
+
+def test_a_file_that_is_not_there_is_a_wrong_request(tmp_path: Path) -> None:
+    result = rlbench("serve", tmp_path / "a.onnx")
+    assert (result.exit_code, one_line(result)) == (2, f"Error: there is no file {tmp_path / 'a.onnx'}")
+    (tmp_path / "a.onnx").mkdir()
+    assert "is no run folder" in mistake("serve", tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize("name", ["fastapi", "uvicorn", "orjson", "onnxruntime", "httptools"])
+def test_what_is_not_installed_is_named(name: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    said = mistake("serve", file)
+    assert said == f"Error: this needs {name}, which is not installed. Run: pip install 'rlbench[serve]'"
 
 
 def test_a_damaged_or_foreign_file_is_told(file: Path, tmp_path: Path) -> None:
