@@ -66,7 +66,7 @@ def _prepare(folder: Path) -> None:
     from rlbench.ship.export import export
     from rlbench.trained.load import load
 
-    keys = {"seeds": 1, "total_steps": 2_000, "final_eval_episodes": 1, "eval_every": 0}
+    keys: dict[str, Any] = {"seeds": 1, "total_steps": 2_000, "final_eval_episodes": 1, "eval_every": 0}
     train("CartPole-v1", out=folder / "run", progress="none", **keys)
     export(load(folder / "run", seed="best", device="cpu"), "onnx", folder / "policy.onnx", episodes=2)
 
