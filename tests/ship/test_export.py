@@ -155,6 +155,13 @@ class Silent(Own):
     says = False
 
 
+class Half(Own):
+    """Says something of what it remembers, and not all."""
+
+    def recall(self) -> dict[str, Tensor]:
+        return {"other": torch.zeros_like(self.count)}
+
+
 class Counts(Own):
     """Acts by Python's numbers."""
 
@@ -184,6 +191,7 @@ def test_an_agent_of_ones_own_says_what_it_remembers(tmp_path: Path) -> None:
     ("agent", "said"),
     [
         (Silent, r"^Silent remembers something: .* recall\(\), and takes it back with remember\(memory\)"),
+        (Half, r"^Half remembers more of an episode than its recall\(\) says: "),
         (Counts, r"^what Counts does cannot be written down as a graph: .*operations on tensors alone"),
         (Draws, r"^Draws answers otherwise when it is asked again"),
     ],
