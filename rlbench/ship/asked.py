@@ -10,7 +10,7 @@ import numpy as np
 
 from ..policyfile.leaves import OBS
 from ..policyfile.metadata import Dict, Metadata, MultiDiscrete, Space, Tuple
-from .samples import random_masks, random_observations
+from .samples import random_inputs
 
 COUNT = 1_000  # observations, if they are no larger than
 MOST = 2**24  # bytes of all of them
@@ -50,14 +50,11 @@ class Asking(NamedTuple):
 
 def drawn(metadata: Metadata, seed: int = 0) -> Asking:
     """Random observations of a file's space, and random masks."""
-    rng = np.random.default_rng(seed)
     each = sum(np.dtype(p.dtype).itemsize * int(np.prod(p.shape)) for p in metadata.inputs if p.role == "obs")
     count = fitting(each)
-    inputs = random_observations(metadata.obs, count, rng)
-    for port in metadata.inputs:
-        if port.role == "mask":
-            sizes = metadata.action.nvec if isinstance(metadata.action, MultiDiscrete) else None
-            inputs[port.name] = random_masks(port, count, rng, sizes)
+    ports = [port for port in metadata.inputs if port.role != "memory"]
+    sizes = metadata.action.nvec if isinstance(metadata.action, MultiDiscrete) else None
+    inputs = random_inputs(metadata.obs, ports, count, np.random.default_rng(seed), sizes)
     return Asking(inputs, f"{count:,} random observations of the space")
 
 

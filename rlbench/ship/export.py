@@ -34,7 +34,7 @@ from .gain import Gain, gained, single_returns
 from .live import LivePolicy
 from .policy import Contract, PolicyModule, anew, contract
 from .proof import BATCHES, AnswersCompared, Mismatch, check_live, compare_answers, same_graph, to_compare
-from .samples import random_masks, random_observations
+from .samples import random_inputs
 from .tables import TableModule, is_numbered
 
 EPISODES = 100  # that a file plays before it is kept
@@ -180,7 +180,7 @@ def write(trained: Trained, kind: str, agreed: Contract, live: LivePolicy) -> Wr
     notes = []
     with agent_code(trained.recipe.agent):
         policy: PolicyModule | TableModule = PolicyModule(trained, anew(trained), agreed)
-        inputs = drawn(policy.inputs, agreed, EXAMPLES, np.random.default_rng(0))
+        inputs = random_inputs(agreed.obs, policy.inputs, EXAMPLES, np.random.default_rng(0), agreed.codec.sizes)
         examples = [torch.from_numpy(x) for x in inputs.values()]
         outputs = policy.outputs(examples)
     try:
@@ -203,17 +203,6 @@ def write(trained: Trained, kind: str, agreed: Contract, live: LivePolicy) -> Wr
             f"{name} computes its actions without tensors: the file holds its answers to {count:,} observations."
         )
     return WrittenPolicy(made(kind, policy, program, examples, outputs), policy.inputs, outputs, notes)
-
-
-def drawn(inputs: list[Port], agreed: Contract, count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Random inputs of a policy, ``count`` rows, by name in the order of its arguments."""
-    found = random_observations(agreed.obs, count, rng)
-    for port in inputs:
-        if port.role == "mask":
-            found[port.name] = random_masks(port, count, rng, agreed.codec.sizes)
-        elif port.role == "memory":
-            found[port.name] = np.zeros((count, *port.shape), port.dtype)
-    return found
 
 
 def describe(trained: Trained, agreed: Contract, inputs: list[Port], outputs: list[Port], kind: str) -> Metadata:

@@ -20,7 +20,7 @@ from .agree import TOLERANCE, Agreement, Disagreement, compared
 from .live import Answer, ByPort, LivePolicy, rows
 from .observed import ObsStream, observed
 from .policy import Contract
-from .samples import random_masks, random_observations
+from .samples import random_inputs
 
 BATCHES = (256, 7, 1)
 RECORDED, RANDOM = 2048, 2048  # observations that are compared
@@ -114,10 +114,7 @@ def compare_answers(file: PolicyFile, live: LivePolicy, agreed: Contract, seen: 
 
 def random_stream(agreed: Contract, count: int, rng: np.random.Generator) -> ObsStream:
     """Random observations, with random masks; to an agent with memory they are episodes of ten steps or so."""
-    inputs = random_observations(agreed.obs, count, rng)
-    for port in agreed.inputs:
-        if port.role == "mask":
-            inputs[port.name] = random_masks(port, count, rng, agreed.codec.sizes)
+    inputs = random_inputs(agreed.obs, agreed.inputs, count, rng, agreed.codec.sizes)
     started = rng.random(count) < 0.1
     started[0] = True
     return ObsStream(inputs, started, int(started.sum()), "random observations")

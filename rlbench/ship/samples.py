@@ -16,6 +16,28 @@ def random_observations(space: Space, count: int, rng: np.random.Generator) -> d
     return {name: _random_leaf(leaf, count, rng) for name, leaf in leaves(space)}
 
 
+def random_inputs(
+    space: Space, ports: Sequence[Port], count: int, rng: np.random.Generator, sizes: Sequence[int] | None
+) -> dict[str, np.ndarray]:
+    """``count`` rows of a policy's inputs, by name in the order of its ports: random observations and masks; what is
+    remembered is zero, as where episodes begin.
+
+    Args:
+        space: of the observations.
+        ports: the inputs.
+        count: how many.
+        rng: draws.
+        sizes: as for `random_masks`.
+    """
+    found = random_observations(space, count, rng)
+    for port in ports:
+        if port.role == "mask":
+            found[port.name] = random_masks(port, count, rng, sizes)
+        elif port.role == "memory":
+            found[port.name] = np.zeros((count, *port.shape), port.dtype)
+    return found
+
+
 def random_masks(port: Port, count: int, rng: np.random.Generator, sizes: Sequence[int] | None) -> np.ndarray:
     """(count, *shape) bool. Of each choice something is legal.
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from rlbench import AgentConfig, Learner, Spec
 from rlbench.errors import AgentError, RunFolderError, UsageError
 from rlbench.ship import proof
-from rlbench.ship.export import drawn, export
+from rlbench.ship.export import export
 from rlbench.ship.live import LivePolicy
 from rlbench.ship.policy import contract
+from rlbench.ship.samples import random_inputs
 
 _registered = registering(ENVS)
 
@@ -80,7 +81,8 @@ def test_a_file_is_the_live_agent(env: str, agent: str, hyper: dict[str, Any], k
     agreed = contract(trained)
     live = LivePolicy(trained, agreed.obs)
     for batch in (1, 7, 256, 1000):
-        inputs = drawn(file.metadata.inputs, agreed, batch, np.random.default_rng(batch))
+        rng = np.random.default_rng(batch)
+        inputs = random_inputs(agreed.obs, file.metadata.inputs, batch, rng, agreed.codec.sizes)
         live.begin(np.ones(batch, bool))
         expected, given = live(inputs), file(inputs)
         assert given["action"].dtype == expected.action.dtype

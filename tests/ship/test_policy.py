@@ -14,10 +14,11 @@ from torch import Tensor
 from rlbench.border.spaces import ActionCodec
 from rlbench.errors import AgentError, UsageError
 from rlbench.ship import tables
-from rlbench.ship.export import drawn, export
+from rlbench.ship.export import export
 from rlbench.ship.formats import traced
 from rlbench.ship.live import LivePolicy
 from rlbench.ship.policy import PolicyModule, anew, contract
+from rlbench.ship.samples import random_inputs
 from rlbench.ship.tables import TableModule, is_numbered
 from rlbench.ship.votes import Vote
 
@@ -75,7 +76,8 @@ def test_the_live_agent_is_left_as_it_was(tmp_path: Path) -> None:
     trained.reset()
     played = live.played
     policy = PolicyModule(trained, anew(trained), contract(trained))
-    inputs = drawn(policy.inputs, contract(trained), 3, np.random.default_rng(0))
+    agreed = contract(trained)
+    inputs = random_inputs(agreed.obs, policy.inputs, 3, np.random.default_rng(0), agreed.codec.sizes)
     traced(policy, [torch.from_numpy(x) for x in inputs.values()])
     assert live.played is played
     after = live.q_net.state_dict()

@@ -10,6 +10,7 @@ from conftest import registering
 from shipped import ENVS, GRU, exported, opened
 
 from rlbench.border.spaces import ActionCodec
+from rlbench.policyfile.metadata import Metadata
 from rlbench.ship import encode, episodes, export, policy, proof
 from rlbench.ship.agree import compared, relative
 from rlbench.ship.live import Answer, LivePolicy, _majority
@@ -75,6 +76,32 @@ def test_other_returns_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """Where the two agree at every step and the returns are others all the same."""
     monkeypatch.setattr(episodes, "evaluate", lambda trained, episodes: np.array([[9.0, 500.0]]))
     caught(opened(tmp_path, "CartPole-v1", **SMALL), tmp_path, r"in episode \d of the evaluation, .* agreed at every")
+
+
+@pytest.mark.parametrize("what", ["graph", "metadata"])
+def test_a_file_that_changes_as_its_proof_is_written_is_caught(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was proved is the file without its proof; what is kept is another one, which has to be the same."""
+    write, folder = export.write, tmp_path / "run"
+    folder.mkdir()
+    other = opened(tmp_path, "CartPole-v1", hidden=(9,))
+    of_other = write(other, "pt2", contract(other), LivePolicy(other, contract(other).obs))
+
+    def changing(*args: Any) -> Any:
+        written = write(*args)
+
+        def to_bytes(metadata: Metadata) -> bytes:
+            if not metadata.proof:
+                return written.to_bytes(metadata)
+            if what == "graph":
+                return of_other.to_bytes(metadata)
+            return written.to_bytes(metadata.model_copy(update={"env_steps": metadata.env_steps + 1}))
+
+        return written._replace(to_bytes=to_bytes)
+
+    monkeypatch.setattr(export, "write", changing)
+    caught(opened(folder, "CartPole-v1", **SMALL), folder, r"^the file changed when its proof was written into it\.")
 
 
 def test_an_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
