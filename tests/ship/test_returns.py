@@ -115,6 +115,16 @@ def test_the_file_plays_the_episodes_of_an_evaluation(tmp_path: Path) -> None:
     assert some.returns.tolist() == expected[[3, 13, 4]].tolist()
 
 
+def test_each_step_of_the_episodes_that_a_file_plays_is_compared(tmp_path: Path) -> None:
+    """Whatever they return."""
+    (tmp_path / "other").mkdir()
+    export(opened(tmp_path / "other", "CartPole-v1", hidden=(9,)), "pt2", tmp_path / "a.pt2", episodes=1)
+    trained = opened(tmp_path, "CartPole-v1", **SMALL)
+    live = LivePolicy(trained, contract(trained).obs)
+    with pytest.raises(Mismatch, match=r"In step 0 of its own episode [34], on \{'obs': .* it gave q_values"):
+        play_file(open_policy(tmp_path / "a.pt2"), trained, live, [3, 4])
+
+
 def test_a_gain_is_paired_by_episodes(tmp_path: Path) -> None:
     trained = opened(tmp_path, "CartPole-v1", seeds=2, **SMALL)
     base = np.array([100.0, 200.0, 300.0, 400.0])
