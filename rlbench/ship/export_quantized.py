@@ -14,13 +14,14 @@ import numpy as np
 
 from ..errors import RlbenchError
 from ..files import check_writable, exporting
-from ..policyfile.metadata import KEY, Box, Metadata
+from ..policyfile.metadata import Box, Metadata
 from ..policyfile.opened import PolicyFile, open_content
 from ..policyfile.packages import package
 from ..process.places import absolute
 from ..trained.load import Trained
 from .asked import Asking
 from .export import EPISODES, Exported, export
+from .formats import put_metadata
 from .latency import Entrant, Measured, measure
 from .live import ByPort
 from .observed import ObsStream
@@ -171,8 +172,7 @@ def _range(metadata: Metadata) -> np.ndarray:
 def _with(content: bytes, metadata: Metadata) -> bytes:
     """A file that says this of itself."""
     model: Any = package("onnx", "onnx").load_from_string(content)
-    del model.metadata_props[:]
-    model.metadata_props.add(key=KEY, value=metadata.text())
+    put_metadata(model, metadata.text())
     return bytes(model.SerializeToString())
 
 

@@ -101,14 +101,19 @@ def _onnx(program: Any, inputs: Sequence[str], outputs: Sequence[str]) -> ToByte
     model = simplify(model)
 
     def write(metadata: Metadata) -> bytes:
-        del model.metadata_props[:]
-        model.metadata_props.add(key=KEY, value=metadata.text())
+        put_metadata(model, metadata.text())
         if model.ByteSize() > MOST:
             raise AgentError(f"a policy of {model.ByteSize():,} bytes is more than an ONNX file holds: --to pt2")
         onnx.checker.check_model(model, full_check=True)
         return bytes(model.SerializeToString())
 
     return write
+
+
+def put_metadata(model: Any, text: str) -> None:
+    """An ONNX model says this of itself, and nothing else. ``text`` is as `Metadata.text` gives it."""
+    del model.metadata_props[:]
+    model.metadata_props.add(key=KEY, value=text)
 
 
 def _once(model: Any) -> None:

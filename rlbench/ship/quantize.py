@@ -23,7 +23,7 @@ import numpy as np
 from ..errors import UsageError
 from ..policyfile.metadata import KEY
 from ..policyfile.packages import package
-from .formats import quiet
+from .formats import put_metadata, quiet
 
 DENSE, CONVOLUTION = ("MatMul", "Gemm"), ("Conv",)
 SMALL = 0.25  # of all weights: first and last layers that hold no more stay as they are
@@ -76,8 +76,7 @@ def quantize(content: bytes, inputs: Mapping[str, np.ndarray]) -> Quantized:
         (_static if convolutions else _dynamic)(model, place, kept, inputs)
         made = onnx.load(place)
     text = next(prop.value for prop in model.metadata_props if prop.key == KEY)
-    del made.metadata_props[:]
-    made.metadata_props.add(key=KEY, value=text)
+    put_metadata(made, text)
     onnx.checker.check_model(made)
     count = len(layers) - len(_layers(made))
     if not count:
