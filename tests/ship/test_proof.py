@@ -1,7 +1,8 @@
 """A file that is not the live agent is caught, and nothing is kept of it; what is a tie, and what rounding may do."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from shipped import ENVS, GRU, exported, opened
 
 from rlbench.border.spaces import ActionCodec
 from rlbench.policyfile.metadata import Metadata
+from rlbench.policyfile.opened import PolicyFile
 from rlbench.ship import encode, episodes, export, policy, proof
 from rlbench.ship.agree import compared, relative
 from rlbench.ship.live import Answer, LivePolicy, _majority
@@ -51,6 +53,47 @@ def test_other_weights_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "{'obs': [" in said
     assert "it gave q_values [" in said
     assert "and the live agent [" in said
+
+
+class Asked:
+    """A file, by what it is asked through."""
+
+    def __init__(self, file: PolicyFile, ask: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> None:
+        self.metadata, self.remembered, self._ask = file.metadata, file.remembered, ask
+
+    def __call__(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self._ask(inputs)
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Callable[[Callable[[np.ndarray], bool]], None]:
+    """Compares a file that gives something else where it is asked observations, (B, 4), that are said to be odd."""
+    trained = opened(tmp_path, "CartPole-v1", **SMALL)
+    _, file = exported(trained, tmp_path / "a.pt2", "pt2", episodes=1)
+    agreed = contract(trained)
+    live = LivePolicy(trained, agreed.obs)
+
+    def compare(where: Callable[[np.ndarray], bool]) -> None:
+        def ask(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            given = file(inputs)
+            return {**given, "q_values": given["q_values"] + np.float32(1e-3)} if where(inputs["obs"]) else given
+
+        proof.compare_answers(cast(PolicyFile, Asked(file, ask)), live, agreed, proof.to_compare(trained, agreed))
+
+    return compare
+
+
+@pytest.mark.parametrize("size", [1, 7, 256])
+def test_batches_of_all_sizes_are_compared(odd: Any, size: int) -> None:
+    odd(lambda obs: False)
+    with pytest.raises(Mismatch, match=f", in a batch of {size}, on "):
+        odd(lambda obs: len(obs) == size)
+
+
+def test_random_observations_are_compared_too(odd: Any) -> None:
+    """As those that no episode shows: a cart whose speed is beyond reach."""
+    with pytest.raises(Mismatch, match="Of random observations, in a batch of 256, on "):
+        odd(lambda obs: np.abs(obs[:, 1]).max() > 50)
 
 
 def test_another_action_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
