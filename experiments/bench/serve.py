@@ -1,5 +1,6 @@
 """The service beside itself: with requests that arrive together computed together, and with each computed at once."""
 
+import os
 import platform
 import re
 import shutil
@@ -34,6 +35,7 @@ class Load(NamedTuple):
     requests: int
     errors: int
     batch: float  # observations computed together, on average
+    cpu: float  # microseconds of CPU time that the service took for a request; NaN where that is not known
 
 
 @click.command()
@@ -66,9 +68,9 @@ def _compare(width: int, workers: int, rounds: int, seconds: int, connections: i
         script.write_text(REQUEST)
         for _ in range(rounds):
             for how, words in HOW.items():
-                with served(file, "--workers", str(workers), *words) as url:
-                    load(url, script, 1, connections)  # warm
-                    found[how].append(load(url, script, seconds, connections))
+                with served(file, "--workers", str(workers), *words) as (url, pid):
+                    load(url, pid, script, 1, connections)  # warm
+                    found[how].append(load(url, pid, script, seconds, connections))
     click.echo(f"{width}/{width}, {workers} worker{'s' * (workers > 1)}")
     for how, loads in found.items():
         rates = [one.rate for one in loads]
@@ -78,21 +80,27 @@ def _compare(width: int, workers: int, rounds: int, seconds: int, connections: i
             f"  p99 {statistics.median(one.p99 for one in loads):.1f} ms (at most {max(one.p99 for one in loads):.1f})"
             f"  {sum(one.errors for one in loads)} errors in {sum(one.requests for one in loads):,} requests"
             f"  {statistics.median(one.batch for one in loads):.1f} in a batch"
+            f"  {statistics.median(one.cpu for one in loads):.0f} us of CPU time each"
         )
-    ratios = [a.rate / b.rate for a, b in zip(found["together"], found["alone"], strict=True)]
-    click.echo(f"  together / alone: {statistics.median(ratios):.2f} times [{min(ratios):.2f}, {max(ratios):.2f}]")
+    pairs = list(zip(found["together"], found["alone"], strict=True))
+    for what, ratios in (
+        ("requests per second", [a.rate / b.rate for a, b in pairs]),
+        ("requests per second of CPU time", [b.cpu / a.cpu for a, b in pairs]),
+    ):
+        told_apart = f"{statistics.median(ratios):.2f} times [{min(ratios):.2f}, {max(ratios):.2f}]"
+        click.echo(f"  together / alone: {told_apart} {what}")
 
 
 @contextmanager
-def served(file: Path, *words: str) -> Iterator[str]:
-    """`rlbench serve` in a process of its own; gives its URL."""
+def served(file: Path, *words: str) -> Iterator[tuple[str, int]]:
+    """`rlbench serve` in a process of its own; gives its URL, and its number."""
     command = [sys.executable, "-m", "rlbench", "serve", str(file), "--port", "0", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             for line in process.stdout:
                 if at := re.search(r"http://\S+:\d+", line):
-                    yield at[0]
+                    yield at[0], process.pid
                     break
             else:
                 assert process.stderr is not None
@@ -104,22 +112,22 @@ def served(file: Path, *words: str) -> Iterator[str]:
         raise click.ClickException(f"the service ended with exit code {process.returncode}")
 
 
-def load(url: str, script: Path, seconds: int, connections: int) -> Load:
+def load(url: str, pid: int, script: Path, seconds: int, connections: int) -> Load:
     """Ask as fast as answers come."""
-    before = _batches(url)
+    before, spent = _batches(url), cpu_seconds(pid)
     done = subprocess.run(
         ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", "-s", str(script), f"{url}/predict"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
         raise click.ClickException(f"wrk: {done.stderr.strip() or done.stdout.strip()}")
-    after = _batches(url)
+    after, spent = _batches(url), cpu_seconds(pid) - spent
     computed = after[1] - before[1]
-    return told(done.stdout, (after[0] - before[0]) / computed if computed else 0.0)
+    return told(done.stdout, (after[0] - before[0]) / computed if computed else 0.0, spent)
 
 
-def told(text: str, batch: float) -> Load:
-    """What wrk prints, as numbers."""
+def told(text: str, batch: float, spent: float) -> Load:
+    """What wrk prints, as numbers; ``spent`` are seconds of CPU time."""
 
     def number(pattern: str, otherwise: str = "") -> str:
         at = re.search(pattern, text)
@@ -128,15 +136,30 @@ def told(text: str, batch: float) -> Load:
         return at[1] if at else otherwise
 
     sockets = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
+    requests = int(number(r"(\d+) requests in"))
     return Load(
         rate=float(number(r"Requests/sec:\s+([\d.]+)")),
         p50=_milliseconds(number(r"\n +50% +(\S+)")),
         p99=_milliseconds(number(r"\n +99% +(\S+)")),
-        requests=int(number(r"(\d+) requests in")),
+        requests=requests,
         errors=int(number(r"Non-2xx or 3xx responses: (\d+)", "0"))
         + sum(map(int, sockets.groups() if sockets else ())),
         batch=batch,
+        cpu=1e6 * spent / requests if requests else float("nan"),
     )
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process and of those that it started so far; NaN where there is no /proc."""
+    total = 0.0 if Path("/proc/self/stat").exists() else float("nan")
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        if pid in (int(stat.parent.name), int(fields[1])):
+            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
 
 
 def _milliseconds(text: str) -> float:

@@ -1,5 +1,7 @@
 """The benchmark of the service: what wrk prints becomes numbers, and without wrk it says how to install it."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -24,10 +26,18 @@ ENDING = "Requests/sec:  14377.18\nTransfer/sec:      3.22MB\n"
 
 
 def test_what_wrk_prints() -> None:
-    found = serve.told(PRINTED + ENDING, 12.5)
-    assert found == serve.Load(rate=14377.18, p50=0.912, p99=1130.0, requests=57531, errors=0, batch=12.5)
+    found = serve.told(PRINTED + ENDING, 12.5, 57.531)
+    assert found == serve.Load(rate=14377.18, p50=0.912, p99=1130.0, requests=57531, errors=0, batch=12.5, cpu=1000.0)
     trouble = "  Socket errors: connect 1, read 2, write 0, timeout 3\n  Non-2xx or 3xx responses: 40\n"
-    assert serve.told(PRINTED + trouble + ENDING, 1.0).errors == 46
+    assert serve.told(PRINTED + trouble + ENDING, 1.0, 1.0).errors == 46
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
+def test_cpu_time_is_that_of_the_process() -> None:
+    before, own = serve.cpu_seconds(os.getpid()), time.process_time()
+    while time.process_time() - own < 0.2:
+        pass
+    assert 0.15 < serve.cpu_seconds(os.getpid()) - before < 0.5
 
 
 def test_the_network_is_a_policy_file(tmp_path: Path) -> None:
