@@ -189,7 +189,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
 def test_no_worker_outlives_the_process_above(tmp_path: Path) -> None:
-    with running(policy_files.linear(tmp_path / "a.onnx"), "--workers", "2") as service:
+    with running(policy_files.linear(tmp_path / "a.onnx"), "--workers", "2", env={"TMPDIR": str(tmp_path)}) as service:
         children = _children(service.process.pid)
         assert len(children) >= 2
         service.process.kill()
