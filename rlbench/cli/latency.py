@@ -109,6 +109,10 @@ def latency(
         raise click.UsageError(f"--out {out.name}: the name must end in .json, .png, .svg or .pdf")
     if gate is not None and max_p99 is None:
         raise click.UsageError("--gate names what --max-p99 is about: give that too")
+    if out is not None:
+        from rlbench.files import check_writable
+
+        check_writable(out, "--out FILE")
     report, gated = _measured(paths, batch_sizes, threads, seconds, seed, agent, options.with_env(imports, env), gate)
     options.tell(report.notes)
     from rlbench.ship.latency_report import document, lines

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .leaves import OBS, BadValue, legal, stacked
-from .metadata import Box, Metadata
+from .metadata import Box, Discrete, Metadata
 
 
 class Binds(Protocol):
@@ -42,6 +42,9 @@ class PolicySession:
         self._action, self._scalar = self._outputs[used[0].name], used[0].shape == ()
         # Of a space that is one Box, an array of its very shape and dtype goes in as it is.
         self._plain = self._inputs[OBS] if isinstance(self._space, Box) else None
+        space = self._space
+        # An index that is in range goes in as it is, too.
+        self._least, self._most = (space.start, space.start + space.n - 1) if isinstance(space, Discrete) else (0, -1)
         like = np.empty((1, 0)) if self._plain is None else self._plain
         self._dtype, self._shape, self._whole = like.dtype, like.shape[1:], like.dtype.kind != "f"
         self._finite = np.ones(self._shape, bool)
@@ -70,6 +73,8 @@ class PolicySession:
             and (self._whole or np.isfinite(obs, self._finite).tobytes() == self._all_finite)
         ):
             self._plain[0] = obs
+        elif type(obs) in (int, np.int64) and self._least <= obs <= self._most:
+            self._inputs[OBS][0] = obs
         else:
             for name, array in stacked(self._space, [obs], bounded=False).items():
                 self._inputs[name][:] = array

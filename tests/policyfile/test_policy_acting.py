@@ -91,6 +91,10 @@ def test_sessions_remember_apart(tmp_path: Path) -> None:
 
 def test_a_space_that_is_no_box(tmp_path: Path) -> None:
     file = open_policy(policy_files.looked_up(tmp_path / "a.onnx"))
-    assert [file.act(i) for i in range(5)] == [file(file.inputs([i]))["action"][0] for i in range(5)]
+    for kind in (int, np.int64, np.int32, float):
+        assert [file.act(kind(i)) for i in range(5)] == [file(file.inputs([i]))["action"][0] for i in range(5)]
+    for wrong in (-1, np.int64(5), 0.5, True):
+        with pytest.raises(BadValue):
+            file.act(wrong)
     with pytest.raises(BadValue, match="a whole number from 0 to 4"):
         file.act(5)

@@ -337,3 +337,12 @@ def test_a_file_and_a_run_together(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     said = mistake("latency", policy_files.linear(tmp_path / "a.onnx"), tmp_path / "run")
     assert "give one run, or files alone" in said
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_timed(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "_apart", lambda *asked: pytest.fail("it was timed"))
+    (tmp_path / "folder.json").mkdir()
+    assert "cannot write" in mistake("latency", files[0], "--out", tmp_path / "folder.json")
+    assert "cannot write" in mistake("latency", files[0], "--out", files[1] / "a.json")
