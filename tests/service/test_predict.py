@@ -1,8 +1,10 @@
 """`POST /predict`: answers are the policy's own, whatever its space; what does not fit is told in one line."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import policy_files
 import pytest
@@ -179,6 +181,30 @@ def test_a_body_is_limited(tmp_path: Path) -> None:
         assert (answer.status_code, one_line(answer)) == (413, "the body is larger than 1 KiB")
     assert ("connection" in answer.headers) is True  # nobody reads half a megabyte to say no
     assert served.predict({"obs": OBS})
+
+
+def test_a_body_that_comes_in_parts_is_limited_as_it_comes(tmp_path: Path) -> None:
+    """Nobody says beforehand how long it is."""
+    served = Served(policy_files.linear(tmp_path / "a.onnx"), tmp_path / "state", max_body=1000)
+    read = 0
+
+    async def parts(*all_of_them: bytes) -> AsyncIterator[bytes]:
+        nonlocal read
+        for part in all_of_them:
+            read += 1
+            yield part
+
+    def sent(*all_of_them: bytes) -> httpx.Response:
+        return served.post("/predict", content=parts(*all_of_them), headers={"content-type": "application/json"})
+
+    assert sent(b'{"obs": [0, ', b"0, 0, ", b"0]}").json()["action"] in (0, 1)
+    assert sent(b'{"obs": [0, 0, 0, 0]}', *[b" " * 100] * 9).is_success
+    for spaces in (10, 70, 10_000):
+        read = 0
+        answer = sent(b'{"obs": [0, 0, 0, 0]}', *[b" " * 100] * spaces)
+        assert (answer.status_code, one_line(answer)) == (413, "the body is larger than 1 KiB")
+        assert read == min(spaces + 1, 81)  # eight times the limit, and then the client hears no more
+    assert answer.headers["connection"] == "close"
 
 
 def test_other_methods_get_405(mlp: Served) -> None:

@@ -1,5 +1,6 @@
 """A file that is not the live agent is caught, and nothing is kept of it; what is a tie, and what rounding may do."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -243,3 +244,14 @@ def test_what_was_proved_is_what_was_written(tmp_path: Path) -> None:
     assert summary["batch_sizes"] == [256, 7, 1]
     assert 0 <= summary["largest_difference"] <= 1e-5
     assert summary["mean_return"] == summary["mean_return_live"]
+
+
+def test_a_file_says_whose_policy_it_is(tmp_path: Path) -> None:
+    trained = opened(tmp_path, "CartPole-v1", seeds=2, **SMALL)._replace(env_steps=1234)
+    _, file = exported(trained, tmp_path / "a.pt2", "pt2", episodes=2)
+    m = file.metadata
+    assert (m.env, m.agent, m.seeds, m.vote, m.env_steps) == ("CartPole-v1", "dqn", [0, 1], "majority", 1234)
+    assert m.checkpoint == hashlib.sha256(trained.path.read_bytes()).hexdigest()
+    assert m.versions["torch"] == torch.__version__
+    assert file.digest == hashlib.sha256((tmp_path / "a.pt2").read_bytes()).hexdigest()
+    assert file.nbytes == (tmp_path / "a.pt2").stat().st_size
