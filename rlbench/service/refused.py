@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import orjson
 
-Headers = list[tuple[bytes, bytes]]
-
 
 class Refused(Exception):
     """What a client is told instead of an answer.

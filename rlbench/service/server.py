@@ -19,6 +19,7 @@ from .answering import Answering
 from .app import ServiceApp
 from .refused import Refused
 from .settings import Settings
+from .sockets import BACKLOG
 from .state import SharedState
 
 LONGEST_HEAD = 32 * 2**10  # bytes: request line and headers
@@ -185,7 +186,7 @@ def serve(
     config = uvicorn.Config(
         ServiceApp(answering), http=protocol, ws="none", lifespan="off", log_config=None, access_log=False,
         proxy_headers=False, server_header=False, timeout_keep_alive=IDLE,
-        timeout_graceful_shutdown=int(settings.grace), backlog=2048,
+        timeout_graceful_shutdown=int(settings.grace), backlog=BACKLOG,
     )  # fmt: skip
     worker = Worker(config, answering, signals, ready)
     worker.run(sockets=sockets)

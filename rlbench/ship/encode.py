@@ -91,7 +91,7 @@ class Decoder(nn.Module):
 
     def forward(self, action: Tensor) -> Tensor:
         codec = self.codec
-        dtype = torch_dtype(codec.dtype)
+        dtype = _torch_dtype(codec.dtype)
         if codec.discrete:
             return (action + codec.start if codec.start else action).to(dtype)
         if codec.sizes is not None:
@@ -103,7 +103,7 @@ class Decoder(nn.Module):
         return action.to(dtype)
 
 
-def torch_dtype(dtype: Any) -> torch.dtype:
+def _torch_dtype(dtype: Any) -> torch.dtype:
     """torch's name of a NumPy dtype."""
     found: torch.dtype = getattr(torch, str(dtype))
     return found

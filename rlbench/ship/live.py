@@ -81,7 +81,7 @@ class LivePolicy:
             shown = insights(self.trained.agent, obs, extras)
             with torch.no_grad(), zeroed():
                 chosen, _ = choose(self.trained.agent, obs, extras, explore=False)
-        one = chosen[:1] if len(chosen) == 1 else voted(chosen, self.codec, self.best)
+        one = chosen[:1] if len(chosen) == 1 else _voted(chosen, self.codec, self.best)
         action = np.array(self.codec.decode(one), self.codec.dtype)
         return Answer(action, chosen.cpu().numpy(), {name: x.cpu().numpy() for name, x in shown.items()})
 
@@ -146,10 +146,10 @@ class Voting:
     def act(self, obs: Tensor, *, explore: bool, extras: Extras = NO_EXTRAS) -> Tensor:
         more = {name: x.expand(self.seeds, *x.shape[1:]) for name, x in extras.items()}
         action, _ = choose(self.agent, obs.expand(self.seeds, *obs.shape[1:]), more, explore=explore)
-        return voted(action, self.codec, self.best)
+        return _voted(action, self.codec, self.best)
 
 
-def voted(actions: Tensor, codec: ActionCodec, best: int) -> Tensor:
+def _voted(actions: Tensor, codec: ActionCodec, best: int) -> Tensor:
     """What several seeds do together, (S, B, ...) to (1, B, ...): as `votes.Vote` has it, by counting."""
     if not codec.counts:
         return actions.mean(0, keepdim=True)

@@ -126,7 +126,7 @@ def _recording(trained: Trained) -> Recording | None:
 
 def _chosen(recording: Recording, count: int) -> list[Entry]:
     """Episodes with ``count`` steps or more, if there are so many, of the seeds in turns, spread over training."""
-    seeds = spread_over(list(recording.journals), SEEDS)
+    seeds = spread(list(recording.journals), SEEDS)
     each: list[list[Entry]] = []
     for seed in seeds:
         with suppress(CheckpointError):  # damaged: those before the damage would do, and other seeds do as well
@@ -136,12 +136,6 @@ def _chosen(recording: Recording, count: int) -> list[Entry]:
             each.append(spread(entries, max(2, round(1 + count / len(seeds) / float(mean)))))
     chosen = [entry for row in zip_longest(*each) for entry in row if entry is not None]
     return [chosen[i] for i in np.random.default_rng(0).permutation(len(chosen))]  # any first few are spread as well
-
-
-def spread_over(items: list[int], most: int) -> list[int]:
-    """At most so many of them, evenly spread."""
-    places = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
-    return [items[i] for i in places]
 
 
 Tell = Callable[[Any, Any], np.ndarray | None]  # the mask that goes with an observation and an info

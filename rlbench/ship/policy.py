@@ -65,13 +65,13 @@ def anew(trained: Trained) -> Agent:
     tensor, a file would hold all of that for each."""
     agent, _ = trained.parts.made(trained.seeds)
     agent.load_state_dict(trained.agent.state_dict())
-    for module in modules_of(agent):
+    for module in _modules_of(agent):
         for tensor in (*module.parameters(), *module.buffers()):
             tensor.data = tensor.data.clone()
     return agent
 
 
-def modules_of(holder: Any) -> list[nn.Module]:
+def _modules_of(holder: Any) -> list[nn.Module]:
     """The modules that an agent holds, in its attributes, lists and dicts, and those of objects of its own."""
     found: dict[int, nn.Module] = {}
     seen: set[int] = set()

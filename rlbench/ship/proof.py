@@ -105,7 +105,7 @@ def compare_answers(file: PolicyFile, live: LivePolicy, agreed: Contract, seen: 
     for stream, what in ((seen, seen.source), (drawn, drawn.source)):
         for batch in BATCHES:
             most = len(stream) if batch > 1 else min(len(stream), FEW)
-            for agreement in along(file, live, stream, batch, most, what):
+            for agreement in _along(file, live, stream, batch, most, what):
                 largest, ties = max(largest, agreement.largest), ties + int(agreement.tied.sum())
                 rounded += agreement.rounded
                 number += len(agreement.tied)
@@ -120,7 +120,7 @@ def random_stream(agreed: Contract, count: int, rng: np.random.Generator) -> Obs
     return ObsStream(inputs, started, int(started.sum()), "random observations")
 
 
-def along(
+def _along(
     file: PolicyFile, live: LivePolicy, stream: ObsStream, batch: int, most: int, what: str
 ) -> Iterator[Agreement]:
     """Let both go along observations, in ``batch`` parts of the stream side by side, about ``most`` rows in all.

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -26,6 +26,7 @@ FILES = ("checkpoint.pth", "best.pth", "replay*.pth", "checkpoints/*/[!.]*.pth",
 FEW = 200  # episodes of a seed; of more, as many are run again unless all are asked for
 
 EpisodeRow = tuple[int, int, int, int, float]  # env, episode, env_steps, length, return
+T = TypeVar("T")
 
 
 class SeedReport(NamedTuple):
@@ -136,11 +137,11 @@ def _kind(path: Path) -> str:
     return "replay" if path.name.startswith("replay") else "checkpoint"
 
 
-def spread(entries: Sequence[Entry], most: int | None) -> list[Entry]:
+def spread(items: Sequence[T], most: int | None) -> list[T]:
     """At most ``most`` of them, evenly spread, the first and the last among them."""
-    if most is None or len(entries) <= most:
-        return list(entries)
-    return [entries[i] for i in np.linspace(0, len(entries) - 1, most).round().astype(int)]
+    if most is None or len(items) <= most:
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, most).round().astype(int)]
 
 
 def _replayed(recording: Recording, env: gym.Env, entry: Entry) -> str:
