@@ -1,5 +1,6 @@
 """A file that was swapped on disk is served when somebody who may asks for it, and not before."""
 
+import hmac
 import os
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,18 @@ def test_a_token_is_needed(served: Served, header: dict[str, Any], status: int) 
     answer = served.post("/reload", headers=header)
     assert answer.status_code == status
     assert status == 200 or "Authorization: Bearer TOKEN" in one_line(answer)
+
+
+def test_how_long_a_wrong_token_takes_tells_nothing_of_it(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(given: bytes, token: bytes) -> bool:
+        compared.append((given, token))
+        return False
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    assert served.post("/reload", headers=MAY).status_code == 403
+    assert compared == [(b"Bearer secret", b"Bearer secret")]
 
 
 def test_without_a_token_nobody_reloads(tmp_path: Path) -> None:

@@ -43,6 +43,21 @@ def test_sessions_do_not_know_of_each_other(adding: Served) -> None:
     assert action(adding, session="a") == [3, 3]
 
 
+def test_of_those_that_are_computed_together_each_keeps_its_own(adding: Served) -> None:
+    held = {"memory": [100] * 4}
+
+    def together(a: int, b: int, **more: Any) -> list[Any]:
+        of_sessions = ({"obs": [n] * 4, "session": name, **more} for name, n in (("a", a), ("b", b)))
+        answers = adding.together({"obs": [3] * 4, "memory": held}, *of_sessions)
+        return [answer.json() for answer in answers]
+
+    assert [answer["action"] for answer in together(1, 2, begin=True)] == [[103, 103], [1, 1], [2, 2]]
+    answers = together(4, 1)
+    assert [answer["action"] for answer in answers] == [[103, 103], [5, 5], [3, 3]]
+    assert answers[0]["memory"] == {"memory": [103] * 4}
+    assert [action(adding, session=name) for name in "ab"] == [[6, 6], [4, 4]]
+
+
 def test_requests_of_one_session_that_arrive_together_are_answered_in_order(adding: Served) -> None:
     action(adding, session="a", begin=True)
     asked = [{"obs": [n] * 4, "session": "a"} for n in (1, 2, 3)]
