@@ -32,6 +32,9 @@ Send = Callable[[Message], Awaitable[None]]
 
 JSON = (b"content-type", b"application/json")
 REFUSED = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
+LIMITS = (
+    "max_batch", "max_queue", "max_body", "max_observations", "body_timeout", "max_sessions", "session_ttl",
+)  # fmt: skip
 TAKEN_UP = 10.0  # seconds that a reload waits for all workers
 
 
@@ -92,15 +95,6 @@ def _routes(answering: Answering) -> FastAPI:
     @app.get("/spec", summary="What is served: environment, spaces, inputs and outputs, limits")
     async def spec() -> dict[str, Any]:
         answering.look()
-        limits = (
-            "max_batch",
-            "max_queue",
-            "max_body",
-            "max_observations",
-            "body_timeout",
-            "max_sessions",
-            "session_ttl",
-        )
         return {
             **answering.file.metadata.model_dump(mode="json"),
             "name": settings.name,
@@ -109,7 +103,7 @@ def _routes(answering: Answering) -> FastAPI:
             "recurrent": answering.file.metadata.recurrent,
             "sessions": bool(answering.form.memory) and answering.form.sessions,
             "workers": settings.workers,
-            "limits": {name: getattr(settings, name) for name in limits},
+            "limits": {name: getattr(settings, name) for name in LIMITS},
         }
 
     @app.get("/healthz", summary="Whether this worker answers, and how many do")
