@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import policy_files
 import pytest
 from plainjs import BALANCE, FILES, greedy, needs_node, onnx, run, saved
 
@@ -15,7 +16,7 @@ from rlbench.play.key_table import action_names
 from rlbench.policyfile.metadata import PolicyFileError
 from rlbench.policyfile.opened import PolicyFile, open_policy
 from rlbench.ship import html, page_proof
-from rlbench.ship.page import PHYSICS, check_world, page, worlds
+from rlbench.ship.page import PHYSICS, POLICY, check_world, page, worlds
 from rlbench.ship.plain_graph import plain_graph
 from rlbench.ship.text import content, lines
 
@@ -101,6 +102,23 @@ def test_a_world_that_is_not_gymnasiums_is_refused(tmp_path: Path) -> None:
     env.unwrapped.gravity = 9.80001  # type: ignore[attr-defined]
     with pytest.raises(PolicyFileError, match=r"the page's CartPole-v1 is not Gymnasium's: .* difference of states is"):
         page_proof.prove(graph, policy, env)
+
+
+@needs_node
+def test_in_a_page_everything_is_legal_and_an_episode_begins_without_memory(tmp_path: Path) -> None:
+    """Worlds in JavaScript forbid nothing: a policy that takes a mask gets one that allows all."""
+    ask = """
+    const [graph, all] = [new Graph(given[0]), given[1]];
+    console.log(JSON.stringify([...all, null, ...all].map((obs) => (obs ? graph.ask({ obs }) : graph.begin()))));"""
+    observations = [[1.0, 2.0, 4.0, 3.0], [5.0, 1.0, 0.0, -1.0]]
+    file = policy_files.masked(tmp_path / "masked.onnx")
+    graph = plain_graph(file.read_bytes(), open_policy(file).metadata)
+    made = run(POLICY, ask, [graph, observations])
+    assert [one and one["action"] for one in made] == [[2], [0], None, [2], [0]]
+    assert made[0]["q_values"] == observations[0]
+    file = policy_files.adding(tmp_path / "adding.onnx")
+    made = run(POLICY, ask, [plain_graph(file.read_bytes(), open_policy(file).metadata), observations])
+    assert [one and one["action"] for one in made] == [[2, 4], [3, 4], None, [2, 4], [3, 4]]
 
 
 def test_an_operation_that_the_page_does_not_know_is_named(tmp_path: Path) -> None:
