@@ -147,6 +147,14 @@ def test_rare_failures_are_not_hidden_by_the_iqm() -> None:
     assert found.outcome == "worse"
 
 
+def test_what_the_mean_leaves_open_is_not_decided_by_the_iqm() -> None:
+    """Four of a hundred fail: by chance, or as often as that."""
+    found = price(np.full(100, 500.0), np.where(np.arange(100) < 4, 10.0, 500.0))
+    assert (found.iqm.low, found.iqm.high) == (0, 0)
+    assert found.mean.low < -25 < found.mean.high
+    assert found.outcome == "undecided"
+
+
 def test_too_few_episodes_say_how_many_would_do() -> None:
     rng = np.random.default_rng(4)
     found = price(RETURNS[:20], RETURNS[:20] + rng.normal(0, 60, 20))
