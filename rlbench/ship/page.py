@@ -16,7 +16,7 @@ from ..policyfile.metadata import Metadata
 from ..version import __version__
 
 PHYSICS = ("random.js", "sines.js", "worlds.js")  # of assets/agent/, in the order in which they need each other
-POLICY = ("tensors.js", "operations.js", "graph.js")
+POLICY = ("tensors.js", "shapes.js", "operations.js", "graph.js")
 SHOWN = ("scenes.js", "show.js")
 
 _STYLE = """
