@@ -26,9 +26,9 @@ class Computes(Protocol):
 class _OnnxGraph:
     """By ONNX Runtime."""
 
-    def __init__(self, runtime: Any, content: bytes, threads: int) -> None:
+    def __init__(self, runtime: Any, content: bytes, threads: int | None) -> None:
         options = runtime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.intra_op_num_threads, options.inter_op_num_threads = threads or 1, 1
         options.log_severity_level = 4  # a damaged file is an error of ours, in one line
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # beside other processes
         # Weights that are said to lie in another file are looked for in no folder, least of all in the working one.
@@ -95,17 +95,18 @@ class _NoGraph:
         return lambda: None
 
 
-def _onnx(content: bytes, threads: int) -> tuple[Computes, str | None]:
+def _onnx(content: bytes, threads: int | None) -> tuple[Computes, str | None]:
     graph = _OnnxGraph(package("onnxruntime", "onnx"), content, threads)
     return graph, graph.text
 
 
-def _torchscript(content: bytes, threads: int) -> tuple[Computes, str | None]:
+def _torchscript(content: bytes, threads: int | None) -> tuple[Computes, str | None]:
     import io
     import warnings
 
     torch = package("torch", "onnx")
-    torch.set_num_threads(threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
     extra = {ENTRY: ""}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -115,11 +116,12 @@ def _torchscript(content: bytes, threads: int) -> tuple[Computes, str | None]:
     return (_TorchGraph(module, text), text) if text else (_NoGraph(), None)
 
 
-def _pt2(content: bytes, threads: int) -> tuple[Computes, str | None]:
+def _pt2(content: bytes, threads: int | None) -> tuple[Computes, str | None]:
     import io
 
     torch = package("torch", "onnx")
-    torch.set_num_threads(threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
     extra = {ENTRY: ""}
     program = torch.export.load(io.BytesIO(content), extra_files=extra)
     text = extra[ENTRY]
@@ -128,7 +130,7 @@ def _pt2(content: bytes, threads: int) -> tuple[Computes, str | None]:
 
 
 #: format -> what opens a file's content, with a number of threads. It gives the metadata too; None where there is none.
-LOADS: dict[str, Callable[[bytes, int], tuple[Computes, str | None]]] = {
+LOADS: dict[str, Callable[[bytes, int | None], tuple[Computes, str | None]]] = {
     "onnx": _onnx,
     "torchscript": _torchscript,
     "pt2": _pt2,

@@ -100,7 +100,7 @@ def kind_of(path: Path) -> str:
     return KINDS[path.suffix]
 
 
-def open_policy(path: str | Path, *, threads: int = 1) -> PolicyFile:
+def open_policy(path: str | Path, *, threads: int | None = None) -> PolicyFile:
     """Open a file that `rlbench export` wrote.
 
     An ONNX file holds operations and numbers, and is opened by ONNX Runtime from memory, so that it can name no other
@@ -108,7 +108,8 @@ def open_policy(path: str | Path, *, threads: int = 1) -> PolicyFile:
 
     Args:
         path: .onnx, .ts, .pt or .pt2.
-        threads: that an answer is computed by.
+        threads: that an answer is computed by; torch sets them for all that this process computes by it. None: one of
+            ONNX Runtime, and of torch as many as it has been told.
 
     Raises:
         PolicyFileError: it cannot be read, is damaged, or is no policy of rlbench.
@@ -123,7 +124,7 @@ def open_policy(path: str | Path, *, threads: int = 1) -> PolicyFile:
     return open_content(content, path, threads=threads)
 
 
-def open_content(content: bytes, path: Path, *, kind: str | None = None, threads: int = 1) -> PolicyFile:
+def open_content(content: bytes, path: Path, *, kind: str | None = None, threads: int | None = None) -> PolicyFile:
     """As `open_policy`, of what was read from ``path`` before; its name says the format, unless ``kind`` does."""
     kind = kind or kind_of(path)
     try:

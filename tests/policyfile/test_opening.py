@@ -1,6 +1,7 @@
 """What opening an ONNX file does not do: it looks at no other file, whatever the first one says of them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -29,3 +30,10 @@ def test_weights_in_another_file_are_not_looked_for(
     (folder / "b.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(PolicyFileError, match=r"b\.onnx is damaged, or no onnx file"):
         open_policy(folder / "b.onnx")
+
+
+def test_onnx_computes_by_one_thread_unless_asked_for_more(tmp_path: Path) -> None:
+    path = policy_files.linear(tmp_path / "a.onnx")
+    for threads, then in ((None, 1), (3, 3)):
+        graph: Any = open_policy(path, threads=threads)._graph
+        assert graph._session.get_session_options().intra_op_num_threads == then
