@@ -1,5 +1,7 @@
 """A policy as a module: what it says of its memory, votes, tables of answers, and what it leaves of the live agent."""
 
+import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from rlbench.border.spaces import ActionCodec
 from rlbench.errors import AgentError, UsageError
 from rlbench.ship import tables
 from rlbench.ship.export import export
-from rlbench.ship.formats import traced
+from rlbench.ship.formats import quiet, traced
 from rlbench.ship.live import LivePolicy
 from rlbench.ship.policy import PolicyModule, anew, contract
 from rlbench.ship.samples import random_inputs
@@ -66,6 +68,23 @@ def test_an_agent_that_is_told_more_than_a_mask_is_refused(tmp_path: Path) -> No
     trained = opened(tmp_path, "ship/Said-v0", Wants)
     with pytest.raises(UsageError, match=r"wants to be told info\['goal'\] of ship/Said-v0"):
         export(trained, "onnx", tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize("before", [logging.NOTSET, logging.ERROR])
+def test_what_is_kept_quiet_speaks_again(before: int) -> None:
+    logging.disable(before)
+    try:
+        with quiet():
+            warnings.warn("advice", DeprecationWarning, stacklevel=1)
+            assert logging.root.manager.disable == logging.WARNING
+        assert logging.root.manager.disable == before
+        with pytest.raises(ZeroDivisionError), quiet():
+            _ = 1 / 0
+        assert logging.root.manager.disable == before
+    finally:
+        logging.disable(logging.NOTSET)
+    with pytest.warns(DeprecationWarning, match="advice"):
+        warnings.warn("advice", DeprecationWarning, stacklevel=1)
 
 
 def test_the_live_agent_is_left_as_it_was(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Returns of a file beside the live agent's: when they may differ, and what several seeds gain by voting."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -11,6 +12,7 @@ from gymnasium import spaces
 from shipped import opened
 
 from rlbench.errors import EnvError
+from rlbench.policyfile.metadata import Space
 from rlbench.policyfile.opened import open_policy
 from rlbench.ship import proof
 from rlbench.ship.episodes import FileEpisodes, compare_returns, live_returns, play_file
@@ -19,6 +21,7 @@ from rlbench.ship.gain import gained
 from rlbench.ship.live import LivePolicy
 from rlbench.ship.observed import observed
 from rlbench.ship.policy import contract
+from rlbench.ship.price import play_alone
 from rlbench.ship.proof import Mismatch
 from rlbench.trained.load import evaluate
 
@@ -123,6 +126,39 @@ def test_each_step_of_the_episodes_that_a_file_plays_is_compared(tmp_path: Path)
     live = LivePolicy(trained, contract(trained).obs)
     with pytest.raises(Mismatch, match=r"In step 0 of its own episode [34], on \{'obs': .* it gave q_values"):
         play_file(open_policy(tmp_path / "a.pt2"), trained, live, [3, 4])
+
+
+def test_episodes_are_cut_where_the_run_cuts_them(tmp_path: Path) -> None:
+    trained = opened(tmp_path, "CartPole-v1", max_episode_steps=5, **SMALL)
+    done = export(trained, "pt2", tmp_path / "a.pt2", episodes=3)
+    assert done.proof.returns.returns.tolist() == [5, 5, 5]
+    assert play_alone(open_policy(done.path), trained, 3).tolist() == [5, 5, 5]
+
+
+class Taped:
+    """A file that always goes left, and writes down what is asked of it."""
+
+    def __init__(self, obs: Space) -> None:
+        self.metadata, self.tape = SimpleNamespace(obs=obs), list[str]()
+
+    def session(self) -> "Taped":
+        return self
+
+    def begin(self) -> None:
+        self.tape.append("begin")
+
+    def act(self, obs: Any, mask: Any) -> int:
+        self.tape.append("act")
+        return 0
+
+
+def test_each_episode_that_a_file_plays_alone_begins(tmp_path: Path) -> None:
+    trained = opened(tmp_path, "CartPole-v1", **SMALL)
+    file: Any = Taped(contract(trained).obs)
+    returns = play_alone(file, trained, 23)
+    episodes = " ".join(file.tape).split("begin")[1:]
+    in_turn = [k for i in range(10) for k in range(i, 23, 10)]  # copy after copy
+    assert [one.count("act") for one in episodes] == returns[in_turn].tolist()
 
 
 def test_a_gain_is_paired_by_episodes(tmp_path: Path) -> None:
