@@ -5,6 +5,7 @@ import functools
 import io
 import logging
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -144,12 +145,27 @@ def _bare(model: Any) -> None:
 def _torchscript(module: Any) -> ToBytes:
     def write(metadata: Metadata) -> bytes:
         with quiet():
-            return bytes(module.save_to_buffer(_extra_files={ENTRY: metadata.text()}))
+            return _untraced(module.save_to_buffer(_extra_files={ENTRY: metadata.text()}))
 
     return write
 
 
+def _untraced(content: bytes) -> bytes:
+    """A TorchScript file without the notes on which line of whose code each operation came from: places on this
+    machine, which concern nobody elsewhere."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(made, "w") as new:
+        for entry in old.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                new.writestr(zipfile.ZipInfo(entry.filename), old.read(entry))  # of no date
+    return made.getvalue()
+
+
 def _pt2(program: Any) -> ToBytes:
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)  # places on this machine, and lines of an agent's code
+
     def write(metadata: Metadata) -> bytes:
         buffer = io.BytesIO()
         with quiet():

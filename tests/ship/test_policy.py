@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,23 @@ def test_an_agent_that_is_told_more_than_a_mask_is_refused(tmp_path: Path) -> No
     trained = opened(tmp_path, "ship/Said-v0", Wants)
     with pytest.raises(UsageError, match=r"wants to be told info\['goal'\] of ship/Said-v0"):
         export(trained, "onnx", tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.ts", "a.pt2"])
+def test_a_file_tells_nothing_of_the_machine_that_wrote_it(name: str, tmp_path: Path) -> None:
+    """No place of code, and none of its lines, as the libraries note them for those who look for a mistake."""
+    kinds = {".onnx": "onnx", ".ts": "torchscript", ".pt2": "pt2"}
+    path = export(opened(tmp_path, "CartPole-v1", **SMALL), kinds[Path(name).suffix], tmp_path / name, episodes=1).path
+    parts = [path.read_bytes()]
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            parts = [archive.read(part) for part in archive.namelist()]
+    for part in parts:
+        assert b".py" not in part
+        assert str(Path(__file__).parents[2]).encode() not in part
+    if name == "a.ts":
+        with quiet():
+            assert torch.jit.load(path)(torch.zeros(2, 4))[0].shape == (2,)
 
 
 @pytest.mark.parametrize("before", [logging.NOTSET, logging.ERROR])
