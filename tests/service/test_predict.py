@@ -98,6 +98,8 @@ def test_a_mask_leaves_what_is_legal(tmp_path: Path) -> None:
         {"obs": obs}, {"obs": obs, "action_mask": [1, 0, 0, 0]}, {"obs": obs, "action_mask": [2]}
     )
     assert [answer.json().get("action") for answer in together] == [3, 0, None]
+    several, one = served.together({"observations": [obs, obs]}, {"obs": obs, "action_mask": [1, 0, 0, 0]})
+    assert (several.json()["actions"], one.json()["action"]) == ([3, 3], 0)
     assert "allows no action" in served.predict({"obs": obs, "action_mask": [False] * 4}, 422)
     assert "action_mask" in served.predict({"obs": obs, "action_mask": [True] * 3}, 422)
     assert "one for each" in served.predict({"observations": [obs, obs], "action_masks": [[True] * 4]}, 422)

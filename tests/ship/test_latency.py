@@ -206,6 +206,28 @@ def canned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "_apart", apart)
 
 
+def test_each_is_measured_in_every_round_and_comes_first_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a machine does at the beginning of a round falls on all alike."""
+    tape: list[str] = []
+
+    class Apart:
+        def __init__(self, label: str) -> None:
+            self.label = label
+
+        def ask(self, do: str, **request: Any) -> dict[str, Any]:
+            if do == "measure":
+                tape.append(f"{self.label}{request['batch']}")
+            return {"taken": [1000], "seconds": 0.5, "overhead": 70.0, "bytes": 1}
+
+    monkeypatch.setattr(latency, "_apart", lambda label, threads: contextlib.nullcontext(Apart(label)))
+    path = policy_files.linear(tmp_path / "a.onnx")
+    entrants = [Entrant(label, path, 1, "file") for label in "abc"]
+    measure(entrants, drawn(open_policy(path).metadata), [1, 8], rounds=3)
+    assert " ".join(tape) == "a1 b1 c1 a8 b8 c8 b1 c1 a1 b8 c8 a8 c1 a1 b1 c8 a8 b8"
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
     return [policy_files.linear(tmp_path / name) for name in CANNED]
