@@ -16,30 +16,9 @@ KINDS = {
 }  # by what a name ends with
 
 
-class WhichSeed(options.Word):
-    """A seed's number, "best" or "all"."""
-
-    name = "seed"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        text = super().convert(value, param, ctx)
-        if text in ("best", "all"):
-            return text
-        if not text.isdecimal():
-            self.fail(f"{text!r} is neither a seed's number, nor best, nor all", param, ctx)
-        return int(text)
-
-
 @click.command("export")
 @click.argument("path", type=options.Place())
-@click.option(
-    "--seed",
-    metavar="best|K|all",
-    type=WhichSeed(),
-    default="best",
-    show_default=True,
-    help="Whose policy: of the seed with the best evaluation, of seed K, or all as one that votes.",
-)
+@options.which_seed("Whose policy: of the seed with the best evaluation, of seed K, or all as one that votes.")
 @click.option(
     "--to",
     "kind",

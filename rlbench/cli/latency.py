@@ -8,7 +8,6 @@ import click
 
 from ..units import LATENCIES
 from . import options
-from .export import WhichSeed
 
 if TYPE_CHECKING:
     from ..ship.latency_report import LatencyReport
@@ -57,12 +56,7 @@ class ShortTime(options.Word):
     show_default=True,
     help="Of measuring, for each policy and batch size.",
 )
-@click.option(
-    "--seed",
-    metavar="best|K|all",
-    type=WhichSeed(),
-    help="Of a run: whose policy.  [default: best]",
-)
+@options.which_seed("Of a run: whose policy.  [default: best]", default=None)
 @click.option(
     "--max-p99", metavar="TIME", type=ShortTime(), help="Fail where the 99th percentile is longer: 500us, 2ms, 1s."
 )

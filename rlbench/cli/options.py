@@ -22,6 +22,20 @@ class Word(click.ParamType):
         return str(value)
 
 
+class WhichSeed(Word):
+    """A seed's number, "best" or "all"."""
+
+    name = "seed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = super().convert(value, param, ctx)
+        if text in ("best", "all"):
+            return text
+        if not text.isdecimal():
+            self.fail(f"{text!r} is neither a seed's number, nor best, nor all", param, ctx)
+        return int(text)
+
+
 class Reading(Word):
     """A path that is only read, by a command that runs no foreign code: it stays as it was typed."""
 
@@ -76,6 +90,14 @@ def _device(help: str) -> Callable[[F], F]:
 
 device = _device(_DEVICE)
 devices = _device(f"{_DEVICE}; several cards, as cuda:0,cuda:1, share the seeds")
+
+
+def which_seed(help: str, default: str | None = "best") -> Callable[[F], F]:
+    """The option --seed of commands that ask for a run's policy."""
+    shown = default is not None
+    return click.option(
+        "--seed", metavar="best|K|all", type=WhichSeed(), default=default, show_default=shown, help=help
+    )
 
 
 def out(help: str, metavar: str = "FILE", **more: Any) -> Callable[[F], F]:

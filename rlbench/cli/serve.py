@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from . import options
-from .export import WhichSeed
 
 PLAYED = 10  # episodes that prove a run's export; `rlbench export` plays more
 TOKEN = "RLBENCH_RELOAD_TOKEN"
@@ -102,14 +101,7 @@ TOKEN = "RLBENCH_RELOAD_TOKEN"
     type=options.Place(),
     help=f"What POST /reload has to show stands in this file, or in the variable {TOKEN}.",
 )
-@click.option(
-    "--seed",
-    metavar="best|K|all",
-    type=WhichSeed(),
-    default="best",
-    show_default=True,
-    help="Of a run, as for `rlbench export`: whose policy.",
-)
+@options.which_seed("Of a run, as for `rlbench export`: whose policy.")
 @options.agent_code
 @options.env_code
 @options.imports
