@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving import Served
 
-from rlbench.policyfile.metadata import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
+from rlbench.policyfile.leaves import stacked
+from rlbench.policyfile.metadata import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Tuple
 from rlbench.service.policy import sample
 from rlbench.service.schema import space_schema
 
@@ -125,3 +126,21 @@ def test_the_page_is_there(tmp_path: Path) -> None:
     assert "swagger" in served.get("/docs").text
     said = served.get("/openapi.json").json()["info"]["description"]
     assert said == "dqn on CartPole-v1, seed 0, after 1,000 env steps."
+
+
+@pytest.mark.parametrize(
+    ("space", "value"),
+    [
+        (Box(shape=(2,), dtype="float32", low=1.5, high=2.0), [1.5, 1.5]),
+        (Box(shape=(2,), dtype="float64", low=[-1.0, 3.0], high=[1.0, None]), [0.0, 3.0]),
+        (Box(shape=(), dtype="uint8", low=None, high=None), 0),
+        (Box(shape=(1,), dtype="int16", low=-9.0, high=-2.0), [-2]),
+        (Discrete(n=3, start=5), 5),
+        (MultiDiscrete(shape=(2,), nvec=[2, 3], start=[1, -1]), [1, -1]),
+        (Dict(spaces={"a": MultiBinary(shape=(2,)), "b": Tuple(spaces=[Discrete(n=2)])}), {"a": [0, 0], "b": [0]}),
+    ],
+)
+def test_a_sample_lies_in_its_space(space: Space, value: object) -> None:
+    """Also where zero does not: every file that is to be served is tried with it."""
+    assert sample(space) == value
+    stacked(space, [sample(space)])
