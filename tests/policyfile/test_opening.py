@@ -37,3 +37,11 @@ def test_onnx_computes_by_one_thread_unless_asked_for_more(tmp_path: Path) -> No
     for threads, then in ((None, 1), (3, 3)):
         graph: Any = open_policy(path, threads=threads)._graph
         assert graph._session.get_session_options().intra_op_num_threads == then
+
+
+def test_a_file_of_another_format_is_to_be_exported_again(tmp_path: Path) -> None:
+    path = policy_files.linear(tmp_path / "a.onnx")
+    other = open_policy(path).metadata.model_copy(update={"format": 2})
+    policy_files.redescribed(path, tmp_path / "b.onnx", other)
+    with pytest.raises(PolicyFileError, match=r"b\.onnx is of format 2, and .* reads 1: export the run again\.$"):
+        open_policy(tmp_path / "b.onnx")
