@@ -183,6 +183,13 @@ class Draws(Counts):
         return (self.weight.uniform_()[0, 0] + obs[:, 0] > 0.5).long()
 
 
+class Branches(Counts):
+    """Decides by an `if` on what is in a tensor."""
+
+    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
+        return torch.stack([torch.tensor(1) if row.sum() > 0 else torch.tensor(0) for row in obs])
+
+
 def test_an_agent_of_ones_own_says_what_it_remembers(tmp_path: Path) -> None:
     _, file = exported(opened(tmp_path, "CartPole-v1", Own), tmp_path / "own.onnx")
     assert [(port.name, port.shape) for port in file.metadata.inputs] == [("obs", (4,)), ("memory", ())]
@@ -204,6 +211,13 @@ def test_what_cannot_be_exported_says_why(agent: type, said: str, tmp_path: Path
         export(trained, "onnx", tmp_path / "own.onnx", episodes=2)
     assert "\n" not in str(e.value)
     assert [path.name for path in tmp_path.iterdir()] == ["best.pth"]
+
+
+def test_nothing_is_printed_of_a_graph_that_comes_to_an_end(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    trained = opened(tmp_path, "CartPole-v1", Branches)
+    with pytest.raises(AgentError, match=r"^what Branches does cannot be written down as a graph: "):
+        export(trained, "onnx", tmp_path / "own.onnx", episodes=2)
+    assert tuple(capfd.readouterr()) == ("", "")
 
 
 def test_a_wrong_request_is_said_before_anything_is_done(tmp_path: Path) -> None:
