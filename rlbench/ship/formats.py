@@ -179,7 +179,7 @@ def _pt2(program: Any) -> ToBytes:
 def quiet() -> Iterator[None]:
     """Context in which the libraries that write files down keep their advice to themselves."""
     before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
+    logging.disable(logging.WARNING)
     try:  # where a graph comes to an end, torch prints what there is of it to sys.stderr, and logs nothing
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
