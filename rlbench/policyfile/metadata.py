@@ -23,6 +23,14 @@ class PolicyFileError(RlbenchError):
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def __eq__(self, other: object) -> bool:
+        """By what it says of a policy: not by arrays that were reckoned from it (`limits`), nor by a file's seal."""
+        if not isinstance(other, _Part) or type(self) is not type(other):
+            return False
+        return self.model_dump(exclude={"seal"}) == other.model_dump(exclude={"seal"})
+
+    __hash__ = None  # type: ignore[assignment]
+
 
 Within = tuple[float | np.ndarray, float | np.ndarray]  # each one for all, or (*shape): within lies what surely fits
 
@@ -138,6 +146,8 @@ class Metadata(_Part):
 
     Attributes:
         env: the environment's name.
+        env_kwargs: arguments of its constructor.
+        wrappers: what stands around it, the first innermost, as recipes name it; observations and actions are theirs.
         agent: the agent's name, or where its code was.
         seeds: whose policy it is; several vote.
         vote: how: "majority" of an index, "mean" of numbers; None of one seed.
@@ -150,10 +160,13 @@ class Metadata(_Part):
         versions: of rlbench, torch, onnx, gymnasium and numpy, where it was written.
         quantized: None, or how: "int8, dynamic".
         proof: what was compared with the live agent before the file was kept.
+        seal: SHA-256 of all else in an ONNX file, see `seal`; "" where there is none.
     """
 
     format: int = FORMAT
     env: str
+    env_kwargs: dict[str, Any] = {}
+    wrappers: list[str] = []
     agent: str
     seeds: list[int]
     vote: Literal["majority", "mean"] | None = None
@@ -166,6 +179,7 @@ class Metadata(_Part):
     versions: dict[str, str]
     quantized: str | None = None
     proof: dict[str, Any] = {}
+    seal: str = ""
 
     @property
     def recurrent(self) -> bool:

@@ -12,6 +12,7 @@ from .acting import PolicySession
 from .graphs import LOADS, Computes, Named
 from .leaves import legal, stacked
 from .metadata import KEY, Metadata, PolicyFileError, parse
+from .seal import intact
 
 KINDS = {".onnx": "onnx", ".ts": "torchscript", ".pt": "torchscript", ".pt2": "pt2"}  # suffix -> format
 
@@ -138,4 +139,9 @@ def open_content(content: bytes, path: Path, *, kind: str | None = None, threads
             f"{path} is {kind} that says nothing of rlbench: no metadata {KEY!r}. "
             f"Export it with: rlbench export RUN --to {kind} --out {path.name}"
         )
-    return PolicyFile(path, kind, parse(text, str(path)), hashlib.sha256(content).hexdigest(), len(content), graph)
+    metadata = parse(text, str(path))
+    if metadata.seal and not intact(content, metadata.seal):
+        raise PolicyFileError(
+            f"{path} is damaged: it is not what was written, by the SHA-256 of its content. Export the run again."
+        )
+    return PolicyFile(path, kind, metadata, hashlib.sha256(content).hexdigest(), len(content), graph)

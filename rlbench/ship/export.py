@@ -210,6 +210,8 @@ def describe(trained: Trained, agreed: Contract, inputs: list[Port], outputs: li
     several = len(trained.seeds) > 1
     return Metadata(
         env=trained.recipe.env,
+        env_kwargs=dict(trained.recipe.env_kwargs),
+        wrappers=list(trained.recipe.wrappers),
         agent=ref(trained.recipe.agent),
         seeds=trained.seeds,
         vote=("majority" if agreed.codec.counts else "mean") if several else None,

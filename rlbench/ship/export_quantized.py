@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from ..process.places import absolute
 from ..trained.load import Trained
 from .asked import Asking
 from .export import EPISODES, Exported, export
-from .formats import put_metadata
+from .formats import sealed_model
 from .latency import Entrant, Measured, measure
 from .live import ByPort
 from .observed import ObsStream
@@ -171,9 +171,7 @@ def _range(metadata: Metadata) -> np.ndarray:
 
 def _with(content: bytes, metadata: Metadata) -> bytes:
     """A file that says this of itself."""
-    model: Any = package("onnx", "onnx").load_from_string(content)
-    put_metadata(model, metadata.text())
-    return bytes(model.SerializeToString())
+    return sealed_model(package("onnx", "onnx").load_from_string(content), metadata)
 
 
 def _refusal(found: Price) -> str:

@@ -17,6 +17,7 @@ from ..errors import AgentError, first_line
 from ..nn.products import any_rows
 from ..policyfile.metadata import ENTRY, KEY, Metadata, Port
 from ..policyfile.packages import package
+from ..policyfile.seal import OPEN, sealed
 from .policy import PolicyModule
 from .simplify import simplify
 from .tables import TableModule
@@ -102,19 +103,20 @@ def _onnx(program: Any, inputs: Sequence[str], outputs: Sequence[str]) -> ToByte
     model = simplify(model)
 
     def write(metadata: Metadata) -> bytes:
-        put_metadata(model, metadata.text())
-        if model.ByteSize() > MOST:
-            raise AgentError(f"a policy of {model.ByteSize():,} bytes is more than an ONNX file holds: --to pt2")
+        content = sealed_model(model, metadata)
         onnx.checker.check_model(model, full_check=True)
-        return bytes(model.SerializeToString())
+        return content
 
     return write
 
 
-def put_metadata(model: Any, text: str) -> None:
-    """An ONNX model says this of itself, and nothing else. ``text`` is as `Metadata.text` gives it."""
+def sealed_model(model: Any, metadata: Metadata) -> bytes:
+    """An ONNX model as a file, which says this of itself, and nothing else, under a seal. Raises AgentError."""
     del model.metadata_props[:]
-    model.metadata_props.add(key=KEY, value=text)
+    model.metadata_props.add(key=KEY, value=metadata.model_copy(update={"seal": OPEN}).text())
+    if model.ByteSize() > MOST:
+        raise AgentError(f"a policy of {model.ByteSize():,} bytes is more than an ONNX file holds: --to pt2")
+    return sealed(model.SerializeToString())
 
 
 def _once(model: Any) -> None:

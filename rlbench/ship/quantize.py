@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import UsageError
-from ..policyfile.metadata import KEY
+from ..policyfile.metadata import KEY, parse
 from ..policyfile.packages import package
-from .formats import put_metadata, quiet
+from .formats import quiet, sealed_model
 
 DENSE, CONVOLUTION = ("MatMul", "Gemm"), ("Conv",)
 SMALL = 0.25  # of all weights: first and last layers that hold no more stay as they are
@@ -76,12 +76,12 @@ def quantize(content: bytes, inputs: Mapping[str, np.ndarray]) -> Quantized:
         (_static if convolutions else _dynamic)(model, place, kept, inputs)
         made = onnx.load(place)
     text = next(prop.value for prop in model.metadata_props if prop.key == KEY)
-    put_metadata(made, text)
+    content = sealed_model(made, parse(text, "the policy"))
     onnx.checker.check_model(made)
     count = len(layers) - len(_layers(made))
     if not count:
         raise UsageError("ONNX Runtime quantised nothing of the policy. Export it without --quantize.")
-    return Quantized(made.SerializeToString(), "static" if convolutions else "dynamic", count, len(layers))
+    return Quantized(content, "static" if convolutions else "dynamic", count, len(layers))
 
 
 def _flatten_weights(model: Any) -> None:

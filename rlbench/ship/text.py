@@ -48,6 +48,9 @@ def lines(done: Exported) -> Iterator[str]:
     whose = f"seed {m.seeds[0]}" if m.vote is None else f"{len(m.seeds)} seeds, {m.vote} vote"
     size = f"{byte_size(done.nbytes)}, {duration(done.seconds, tenths=True)}"
     yield f"{shown(done.path)}: {m.agent} on {m.env}, {whose}, {m.env_steps:,} env steps; {size}"
+    if m.env_kwargs or m.wrappers:
+        keys = [f"{key}={value!r}" for key, value in m.env_kwargs.items()]
+        yield f"  around   {m.env}: {', '.join([*keys, *m.wrappers])}"
     yield f"  takes    {_ports(m.inputs)}"
     yield f"  gives    {_ports(m.outputs)}"
     yield from _proved(done.proof)

@@ -9,6 +9,7 @@ import policy_files
 import pytest
 from serving import Served, one_line, running
 
+from rlbench.policyfile.metadata import Box
 from rlbench.policyfile.opened import open_policy
 from rlbench.service.answering import Answering
 from rlbench.service.settings import Settings
@@ -36,6 +37,22 @@ def test_a_swapped_file_is_taken_up_when_asked_for(served: Served, tmp_path: Pat
     assert "rlbench_policy_generation 2\n" in served.get("/metrics").text
     assert served.post("/reload", headers=MAY).json()["generation"] == 2  # nothing has changed since
     assert [path.name for path in (tmp_path / "state").glob("policy-*")] == ["policy-2.onnx"]
+
+
+def test_spaces_whose_numbers_have_bounds_of_their_own_are_compared(tmp_path: Path) -> None:
+    file = policy_files.linear(tmp_path / "a.onnx")
+    box = Box(shape=(4,), dtype="float32", low=[-1.0, -2.0, None, -1.0], high=[1.0, 2.0, None, 1.0])
+    told = open_policy(file).metadata.model_copy(update={"obs": box})
+    policy_files.redescribed(file, file, told)
+    served = Served(file, tmp_path / "state", token=b"secret")
+    served.predict({"obs": OBS})
+    policy_files.redescribed(policy_files.linear(file, seed=1), file, told)
+    assert served.post("/reload", headers=MAY).json()["generation"] == 2
+    narrow = box.model_copy(update={"high": [1.0, 2.0, None, 0.5]})
+    policy_files.redescribed(file, file, told.model_copy(update={"obs": narrow}))
+    answer = served.post("/reload", headers=MAY)
+    assert answer.status_code == 409
+    assert "it is of other observations" in one_line(answer)
 
 
 @pytest.mark.parametrize(

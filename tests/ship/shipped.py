@@ -20,7 +20,9 @@ GRU = {"memory": "gru", "memory_size": 8, "hidden": (12,)}
 
 def opened(folder: Path, env: str, agent: str | type = "dqn", seeds: int = 1, **hyper: Any) -> Trained:
     """A checkpoint alone, without a journal beside it."""
-    keys = {name: hyper.pop(name) for name in ("env_kwargs", "num_envs", "max_episode_steps") if name in hyper}
+    keys = {
+        name: hyper.pop(name) for name in ("env_kwargs", "wrappers", "num_envs", "max_episode_steps") if name in hyper
+    }
     name = given_class(agent) if isinstance(agent, type) else agent
     recipe = Recipe(env=env, agent=name, device="cpu", seeds=seeds, hyper=hyper, **keys)
     numbers = list(range(seeds))

@@ -17,6 +17,7 @@ from rlbench.ship.export import export
 from rlbench.ship.live import LivePolicy
 from rlbench.ship.policy import contract
 from rlbench.ship.samples import random_inputs
+from rlbench.ship.text import lines
 
 _registered = registering(ENVS)
 
@@ -235,3 +236,15 @@ def test_a_wrong_request_is_said_before_anything_is_done(tmp_path: Path) -> None
     for place in (tmp_path / "file" / "a.onnx", tmp_path / "folder.onnx"):
         with pytest.raises(RunFolderError, match=r"cannot write .*Give another place: --out FILE"):
             export(trained, "onnx", place)
+
+
+def test_what_an_environment_was_made_with_is_told(tmp_path: Path) -> None:
+    slides = opened(tmp_path, "FrozenLake-v1", "q_learning", env_kwargs={"is_slippery": False})
+    done, file = exported(slides, tmp_path / "a.onnx", episodes=1)
+    assert file.metadata.env_kwargs == {"is_slippery": False}
+    assert "  around   FrozenLake-v1: is_slippery=False" in list(lines(done))
+    stacks = "gymnasium.wrappers:FrameStackObservation(stack_size=4)"
+    done, file = exported(opened(tmp_path, "CartPole-v1", wrappers=[stacks], **SMALL), tmp_path / "b.onnx", episodes=1)
+    assert file.metadata.wrappers == [stacks]
+    assert file.metadata.inputs[0].shape == (4, 4)
+    assert f"  around   CartPole-v1: {stacks}" in list(lines(done))
