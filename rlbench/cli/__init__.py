@@ -68,6 +68,14 @@ class Main(click.Group):
             command = e.ctx.command_path if e.ctx else "rlbench"
             click.echo(f"Error: {e.format_message().rstrip('.')}. See: {command} --help", err=True)
             ctx.exit(e.exit_code)
+        except ModuleNotFoundError as e:
+            from rlbench.policyfile.packages import PLAIN, missing
+
+            if e.name not in PLAIN or os.environ.get("RLBENCH_DEBUG"):
+                raise
+            error = missing(e.name)
+            _tell(error)
+            ctx.exit(error.exit_code)
         except Exception as e:
             said = card_failure(e)
             if not said or os.environ.get("RLBENCH_DEBUG"):

@@ -63,7 +63,8 @@ def export(
     import json
 
     from rlbench.ship.export import export as exported
-    from rlbench.ship.text import Saying, content, lines
+    from rlbench.ship.saying import Saying
+    from rlbench.ship.text import content, lines
     from rlbench.trained.load import load
 
     kind = _kind(kind, out)

@@ -143,7 +143,7 @@ def _measured(
     from rlbench.ship import lineup
     from rlbench.ship.latency import FEW, ROUNDS, measure
     from rlbench.ship.latency_report import LatencyReport
-    from rlbench.ship.text import Saying
+    from rlbench.ship.saying import Saying
     from rlbench.units import duration
 
     with tempfile.TemporaryDirectory() as folder, Saying() as say:
@@ -154,7 +154,9 @@ def _measured(
         else:
             if len(paths) > 1:
                 raise click.UsageError("one run at a time; several paths are exported files, .onnx, .ts or .pt2")
-            made = lineup.of_run(paths[0], Path(folder), "best" if seed is None else seed, agent, imports, say)
+            from rlbench.ship.lineup_run import of_run
+
+            made = of_run(paths[0], Path(folder), "best" if seed is None else seed, agent, imports, say)
         labels = [entrant.label for entrant in made.entrants]
         if gate is not None and gate not in labels:
             raise click.UsageError(f"--gate {gate}: there is {', '.join(labels)}")

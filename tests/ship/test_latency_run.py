@@ -9,9 +9,11 @@ import pytest
 from command import CARTPOLE, rlbench, succeeds
 
 from rlbench.policyfile.opened import open_policy
-from rlbench.ship import latency, lineup
+from rlbench.ship import latency
 from rlbench.ship.asked import save
 from rlbench.ship.candidates import FileCandidate, LiveCandidate
+from rlbench.ship.lineup import Lineup
+from rlbench.ship.lineup_run import of_run
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +24,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(run: Path, tmp_path_factory: pytest.TempPathFactory) -> lineup.Lineup:
+def made(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Lineup:
     folder = tmp_path_factory.mktemp("files")
-    found = lineup.of_run(run, folder, "best", None, (), lambda text: None)
+    found = of_run(run, folder, "best", None, (), lambda text: None)
     save(found.asking, folder / "asked.npz")
     return found
 
 
-def test_who_is_timed(made: lineup.Lineup, run: Path) -> None:
+def test_who_is_timed(made: Lineup, run: Path) -> None:
     assert [one.label for one in made.entrants] == ["live", "onnx", "int8", "torchscript", "pt2"]
     assert made.gated == ["onnx"]
     assert "recorded episodes" in made.asking.source
@@ -37,7 +39,7 @@ def test_who_is_timed(made: lineup.Lineup, run: Path) -> None:
     assert made.what == f"dqn on CartPole-v1, seed {made.entrants[0].more['seed']}"
 
 
-def test_all_answer_the_same(made: lineup.Lineup) -> None:
+def test_all_answer_the_same(made: Lineup) -> None:
     """One by one and in batches; but for what was quantised."""
     folder = made.entrants[1].path.parent
     asked = str(folder / "asked.npz")
@@ -65,7 +67,7 @@ def test_all_answer_the_same(made: lineup.Lineup) -> None:
 
 
 @pytest.mark.parametrize("label", ["torchscript", "pt2"])
-def test_files_of_torch_act_as_they_are_called(label: str, made: lineup.Lineup) -> None:
+def test_files_of_torch_act_as_they_are_called(label: str, made: Lineup) -> None:
     (path,) = [one.path for one in made.entrants if one.label == label]
     file = open_policy(path)
     observations = [made.asking.observation(file.metadata.obs, i) for i in range(20)]
