@@ -50,7 +50,18 @@ def traced(policy: PolicyModule | TableModule, examples: Sequence[Tensor]) -> An
             program = torch.export.export(policy, tuple(examples), dynamic_shapes=(free,))
             return torch.export.export(_concise(program), tuple(examples), dynamic_shapes=free)
     except Exception as e:  # whatever its code does with what is no real tensor
-        raise NotTraced(first_line(e)) from e
+        raise NotTraced(_said(e)) from e
+
+
+def _said(e: Exception) -> str:
+    """What hinders it, without torch's advice to people who look into torch, and without a full stop."""
+    said = first_line(e)
+    if said.startswith("Constraints violated"):
+        return (
+            "it answers for batches of one size alone: it takes their size as a number of Python's, or remembers "
+            "something that it does not say by `recall` and `remember` (docs/agents.md)"
+        )
+    return said.partition("For more information, run with TORCH_LOGS")[0].rstrip(" .!")
 
 
 def _concise(program: Any) -> torch.fx.GraphModule:

@@ -53,7 +53,8 @@ def to_compare(trained: Trained, agreed: Contract) -> ObsStream:
 
 
 def check_live(live: LivePolicy, seen: ObsStream) -> None:
-    """See that the live agent gives the same answers twice, and that it remembers no more than it says.
+    """See that the live agent gives the same answers twice, to each observation by itself, and that it remembers no
+    more than it says.
 
     Raises:
         AgentError: it does not.
@@ -62,12 +63,11 @@ def check_live(live: LivePolicy, seen: ObsStream) -> None:
     each = len(seen) // batch
     takes = [rows(seen.inputs, np.arange(batch) * each + t) for t in range(min(STEPS, each))]
     before, once = zip(*_course(live, takes), strict=True)
+    next(_course(live, takes))  # so that what counts its answers does not begin where it began
     twice = [answer for _, answer in _course(live, takes)]
     if not all(map(_same, once, twice)):
-        raise AgentError(
-            f"{name} answers otherwise when it is asked again: act(explore=False) gives the best policy known, and "
-            "draws no random numbers. A policy that draws cannot be proved to be the same in a file."
-        )
+        raise _otherwise(name)
+    _check_rows(live, takes)
     for t, taken in enumerate(takes):
         live.begin(np.ones(batch, bool))
         agent.remember(before[t])
@@ -78,6 +78,41 @@ def check_live(live: LivePolicy, seen: ObsStream) -> None:
                 "leaves says what it remembers with recall(), and takes it back with remember(memory): "
                 "see `Agents that remember` in docs/agents.md."
             )
+
+
+def _check_rows(live: LivePolicy, takes: list[dict[str, np.ndarray]]) -> None:
+    """See that the answer to the first row of a batch is the same beside others, far away, as where episodes begin.
+
+    Raises:
+        AgentError: it is not.
+    """
+    batch = len(next(iter(takes[0].values())))
+    for t, taken in enumerate(takes if batch > 1 else ()):
+        answers = []
+        for asked in (taken, _beside(taken, takes[-1 - t]), taken):
+            live.begin(np.ones(batch, bool))
+            answers.append(live(asked).of_rows([0]))
+        first, beside, again = answers
+        if not _same(first, again):
+            raise _otherwise(type(live.trained.agent).__name__)
+        if not _same(first, beside):
+            raise AgentError(
+                f"{type(live.trained.agent).__name__} cannot be written into a file: its answer to an observation "
+                "depends on the others of the batch."
+            )
+
+
+def _otherwise(name: str) -> AgentError:
+    return AgentError(
+        f"{name} answers otherwise the second time: it draws random numbers, or remembers something that it does not "
+        "say by `recall` and `remember` (docs/agents.md). Such a policy cannot be proved to be the same in a file."
+    )
+
+
+def _beside(taken: ByPort, others: ByPort) -> dict[str, np.ndarray]:
+    """The first row of ``taken``, and in place of its others the first one of ``others``, again and again."""
+    count = len(next(iter(taken.values()))) - 1
+    return {name: np.concatenate([x[:1], np.repeat(others[name][:1], count, 0)]) for name, x in taken.items()}
 
 
 def _course(live: LivePolicy, takes: list[dict[str, np.ndarray]]) -> Iterator[tuple[dict[str, Tensor], Answer]]:
