@@ -128,10 +128,13 @@ class Answering:
             asked.memory = self.sessions.recall(asked.session)
 
     def begin_session(self, name: str) -> None:
-        """An episode of a session begins with its next prediction. Raises Refused."""
+        """An episode of a session begins anew with its next prediction. Raises Refused where it is not known here."""
         self.form.check_session(name, 404)
+        try:
+            self.sessions.recall(name)
+        finally:
+            self._count_sessions()
         self.sessions.keep(name, None)
-        self._count_sessions()
 
     def _count_sessions(self) -> None:
         self.counts.put(counts.KEPT, len(self.sessions))

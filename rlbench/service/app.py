@@ -35,6 +35,7 @@ REFUSED = {"type": "object", "properties": {"detail": {"type": "string"}}, "requ
 LIMITS = (
     "max_batch", "max_queue", "max_body", "max_observations", "body_timeout", "max_sessions", "session_ttl",
 )  # fmt: skip
+SHOWN = "Authorization: Bearer TOKEN, with the token of this service"
 TAKEN_UP = 10.0  # seconds that a reload waits for all workers
 
 
@@ -119,7 +120,7 @@ def _routes(answering: Answering) -> FastAPI:
         text = counts.text(rows, about, state.answering, answering.generation)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.post("/reload", summary="Take up the file that lies on disk now", responses=_told(403, 404, 409, 503))
+    @app.post("/reload", summary="Take up the file that lies on disk now", responses=_told(401, 403, 404, 409, 503))
     async def reload(authorization: Annotated[str | None, Header()] = None) -> dict[str, Any]:
         _allow(settings.token, authorization)
         generation = await asyncio.to_thread(answering.swapped)
@@ -134,7 +135,7 @@ def _routes(answering: Answering) -> FastAPI:
         state.drop_before(generation)
         return {"digest": answering.file.digest, "generation": generation, "workers": done}
 
-    @app.post("/sessions/{session}/reset", summary="An episode of a session begins", responses=_told(404, 422))
+    @app.post("/sessions/{session}/reset", summary="Another episode of a session begins", responses=_told(404, 422))
     async def reset(session: Annotated[str, Path(min_length=1, max_length=LONGEST_ID)]) -> dict[str, Any]:
         answering.begin_session(session)
         return {"session": session}
@@ -188,6 +189,8 @@ def _allow(token: bytes | None, authorization: str | None) -> None:
     """Raises Refused unless the header shows the token. How long it takes tells nothing of the token."""
     if token is None:
         raise Refused(404, "nobody can reload: start the service with RLBENCH_RELOAD_TOKEN or --reload-token-file")
-    given = (authorization or "").encode("utf-8", "replace")
-    if not hmac.compare_digest(given, b"Bearer " + token):
-        raise Refused(403, "a reload needs the header Authorization: Bearer TOKEN, with the token of this service")
+    scheme, _, given = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not given.strip():  # RFC 9110, 11.1: a scheme is written in any case
+        raise Refused(401, f"a reload needs the header {SHOWN}", [(b"www-authenticate", b"Bearer")])
+    if not hmac.compare_digest(given.strip().encode("utf-8", "replace"), token):
+        raise Refused(403, f"the token is not the one of this service; a reload needs the header {SHOWN}")

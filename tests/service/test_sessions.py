@@ -78,6 +78,16 @@ def test_an_unknown_session_is_never_begun_by_accident(adding: Served) -> None:
     assert '"begin": true' in said
 
 
+def test_a_reset_begins_no_session_and_pushes_none_out(adding: Served) -> None:
+    for name in "abc":
+        action(adding, session=name, begin=True)
+    answer = adding.post("/sessions/d/reset")
+    assert answer.status_code == 404
+    assert "no session 'd' is known here" in one_line(answer)
+    assert "no session 'd'" in adding.predict({"obs": ONES, "session": "d"}, 404)
+    assert [action(adding, session=name) for name in "abc"] == [[2, 2]] * 3
+
+
 def test_the_least_recently_used_makes_room_and_is_told(adding: Served) -> None:
     for name in "abc":
         action(adding, session=name, begin=True)
@@ -98,7 +108,8 @@ def test_a_worker_in_a_dead_ones_place_goes_on_counting(adding: Served) -> None:
     assert "rlbench_sessions 0\n" in metrics
     assert 'rlbench_sessions_forgotten_total{why="room"} 1\n' in metrics
     for name in "abcde":
-        other.begin_session(name)
+        other.sessions.keep(name, None)
+    other.begin_session("e")
     assert 'rlbench_sessions_forgotten_total{why="room"} 3\n' in adding.get("/metrics").text
 
 
