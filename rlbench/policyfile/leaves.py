@@ -95,45 +95,47 @@ def checked(leaf: Leaf, value: Any, place: str, bounded: bool = True) -> np.ndar
     """
     shape = leaf.shape
     if _is_larger(value, most := 4 * math.prod(shape) + SPARE):  # what somebody sends to keep us busy
-        raise BadValue(f"{place} holds more than {most:,} values where {expected(leaf)} is expected")
-    if _has_text(value, len(shape) + 1) or (not isinstance(leaf, MultiBinary) and _has_bool(value)):
-        raise BadValue(f"{place} holds {kind(value)} where {expected(leaf)} is expected")
+        raise BadValue(f"{place} holds more than {most:,} values where {due(leaf)} expected")
+    if wrong := _no_number(value, len(shape) + 1, place, isinstance(leaf, MultiBinary)):
+        if wrong[0] == place:
+            raise BadValue(f"{place} is {kind(value)} where {due(leaf)} expected")
+        raise BadValue(f"{wrong[0]} is {kind(wrong[1])} where a number is expected")
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError):
-        raise BadValue(f"{place} has rows of different lengths where {expected(leaf)} is expected") from None
+        raise BadValue(f"{place} has rows of different lengths where {due(leaf)} expected") from None
     if array.dtype.kind == "b" and not isinstance(leaf, MultiBinary):
-        raise BadValue(f"{place} holds {kind(value)} where {expected(leaf)} is expected")
+        raise BadValue(f"{place} holds {kind(value)} where {due(leaf)} expected")
     if array.dtype.kind not in "iufb":
         what = "a number that is too large" if _huge(array) else kind(value)
-        raise BadValue(f"{place} holds {what} where {expected(leaf)} is expected")
+        raise BadValue(f"{place} holds {what} where {due(leaf)} expected")
     if array.shape != shape:
         if shape == () and array.shape == (1,):
-            raise BadValue(f"{place} is a list of one where {expected(leaf)} is expected")
-        raise BadValue(f"{place} has shape {array.shape} where {expected(leaf)} is expected")
+            raise BadValue(f"{place} is a list of one where {due(leaf)} expected")
+        raise BadValue(f"{place} has shape {array.shape} where {due(leaf)} expected")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise BadValue(f"{place} holds {array[~np.isfinite(array)].flat[0]} where {expected(leaf)} is expected")
+        raise BadValue(f"{place} holds {array[~np.isfinite(array)].flat[0]} where {due(leaf)} expected")
     if isinstance(leaf, Box):
         return _boxed(leaf, array, place, bounded or np.dtype(leaf.dtype).kind != "f")
     low, high = _range(leaf)
     if array.dtype.kind == "f" and (array != np.rint(array)).any():
-        raise BadValue(f"{place} holds {_first(array, array != np.rint(array))} where {expected(leaf)} is expected")
+        raise BadValue(f"{place} holds {_first(array, array != np.rint(array))} where {due(leaf)} expected")
     if (wrong := (array < low) | (array > high)).any():
-        raise BadValue(f"{place} holds {_first(array, wrong)} where {expected(leaf)} is expected")
+        raise BadValue(f"{place} holds {_first(array, wrong)} where {due(leaf)} expected")
     return array.astype(leaf.dtype)
 
 
 def _boxed(leaf: Box, array: np.ndarray, place: str, bounded: bool) -> np.ndarray:
     dtype = np.dtype(leaf.dtype)
     if dtype.kind in "iu" and array.dtype.kind == "f" and (array != np.rint(array)).any():
-        raise BadValue(f"{place} holds {_first(array, array != np.rint(array))} where {expected(leaf)} is expected")
+        raise BadValue(f"{place} holds {_first(array, array != np.rint(array))} where {due(leaf)} expected")
     for bound, beyond in ((leaf.low, np.less), (leaf.high, np.greater)) if bounded else ():
         if bound is not None and (wrong := beyond(array, _bound(bound, array.shape))).any():
-            raise BadValue(f"{place} holds {_first(array, wrong)} where {expected(leaf)} is expected")
+            raise BadValue(f"{place} holds {_first(array, wrong)} where {due(leaf)} expected")
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         if (wrong := (array < limits.min) | (array > limits.max)).any():
-            raise BadValue(f"{place} holds {_first(array, wrong)} where {expected(leaf)} is expected")
+            raise BadValue(f"{place} holds {_first(array, wrong)} where {due(leaf)} expected")
         return array.astype(dtype)
     low, high = representable(leaf.dtype)  # what lies just beyond would be rounded to them
     if (wrong := (array < low) | (array > high)).any():
@@ -189,6 +191,11 @@ def expected(leaf: Leaf) -> str:
     return f"{kind} of shape {leaf.shape}{within}"
 
 
+def due(leaf: Leaf) -> str:
+    """What a leaf holds, with its verb."""
+    return f"{expected(leaf)} {'is' if isinstance(leaf, Discrete) else 'are'}"
+
+
 def _number(bound: Any, none: str) -> str:
     return none if bound is None else f"{bound:g}"
 
@@ -230,15 +237,15 @@ def _is_larger(value: Any, most: int) -> bool:
     return False
 
 
-def _has_text(value: Any, depth: int) -> bool:
-    """Whether nested lists hold texts or objects, or are nested more deeply than ``depth``."""
+def _no_number(value: Any, depth: int, place: str, bools: bool) -> tuple[str, Any] | None:
+    """The first in nested lists that is a text, an object, null, a list too deep, or a bool where none may be, which
+    NumPy would count as 0 or 1; with its place."""
     if isinstance(value, list | tuple):
-        return depth == 0 or any(_has_text(one, depth - 1) for one in value)
-    return isinstance(value, str | bytes | Mapping)
-
-
-def _has_bool(value: Any) -> bool:
-    """Whether nested lists, no deeper than they may be, hold a bool, which NumPy would count as 0 or 1."""
-    if isinstance(value, list | tuple):
-        return any(_has_bool(one) for one in value)
-    return isinstance(value, bool | np.bool_)
+        if depth == 0:
+            return place, value
+        found = (_no_number(one, depth - 1, f"{place}[{i}]", bools) for i, one in enumerate(value))
+        return next((one for one in found if one), None)
+    wrong = (
+        value is None or isinstance(value, str | bytes | Mapping) or (not bools and isinstance(value, bool | np.bool_))
+    )
+    return (place, value) if wrong else None

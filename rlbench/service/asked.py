@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from ..policyfile.leaves import BadValue, expected, kind, leaves, stacked
+from ..policyfile.leaves import BadValue, due, kind, leaves, stacked
 from ..policyfile.metadata import Box, Metadata
 from .refused import Refused
 
@@ -59,6 +59,14 @@ class RequestForm:
         object.__setattr__(self, "masked", any(port.role == "mask" for port in ports))
         object.__setattr__(self, "memory", memory)
 
+    @property
+    def _useless(self) -> set[str]:
+        """Keys that are refused, or mean nothing, by what this policy does not take."""
+        useless = set() if self.masked else {"action_mask", "action_masks"}
+        if not self.memory:
+            return useless | {"memory", "session", "begin"}
+        return useless if self.sessions else useless | {"session"}
+
     def read(self, body: bytes) -> PredictRequest:
         """A request by its body. Raises Refused: 400 for what is no JSON, 422 for another form."""
         try:
@@ -74,9 +82,9 @@ class RequestForm:
             both = "both of them" if one else "neither"
             raise Refused(422, f'either "obs", one observation, or "observations", a list of them: here is {both}')
         if strange := content.keys() - (_ONE if one else _MANY):
-            known = ", ".join(f'"{key}"' for key in sorted(_ONE if one else _MANY))
+            known = ", ".join(f'"{key}"' for key in sorted((_ONE if one else _MANY) - self._useless))
             beside = "obs" if one else "observations"
-            raise Refused(422, f'beside "{beside}" there is {min(strange)[:40]!r}: expected are {known}')
+            raise Refused(422, f'beside "{beside}" there is {min(strange)[:40]!r}: expected is {known}')
         return self._one(content) if one else self._many(content)
 
     def _one(self, content: dict[str, Any]) -> PredictRequest:
@@ -154,6 +162,6 @@ class RequestForm:
                 pass
             else:
                 first = next((leaf for _, leaf in leaves(self.metadata.obs)), None)
-                wanted = f": {expected(first)} is expected" if first else ""
+                wanted = f": {due(first)} expected" if first else ""
                 return Refused(422, f"a number is not finite (NaN, Infinity, or beyond 1.8e308){wanted}")
         return Refused(400, f"the body is no JSON: {e}")

@@ -49,7 +49,7 @@ def test_an_observation_may_lie_beyond_the_bounds(mlp: PolicyFile) -> None:
         (np.array([0, np.inf, 0, 0]), "obs holds inf"),
         (np.zeros(3, np.float32), r"obs has shape \(3,\)"),
         (np.zeros((1, 4), np.float32), r"obs has shape \(1, 4\)"),
-        ("left", "obs holds a text"),
+        ("left", "obs is a text"),
     ],
 )
 def test_what_does_not_fit_is_refused(mlp: PolicyFile, obs: object, said: str) -> None:

@@ -63,5 +63,5 @@ def test_what_is_usual_goes_the_quick_way(name: str, value: object) -> None:
 @pytest.mark.parametrize("value", [[True, 0.5], [0.5, False], [True, True]])
 def test_a_bool_is_no_number_not_even_among_numbers(value: object) -> None:
     assert not fit(LEAVES["free"], [value], "obs", True, {})
-    with pytest.raises(BadValue, match="a list of 2 where finite numbers"):
+    with pytest.raises(BadValue, match=r"obs\[\d\] is a bool where a number is expected"):
         checked(LEAVES["free"], value, "obs")

@@ -137,10 +137,11 @@ def test_memory_comes_back_to_the_bit(tmp_path: Path, adding: Served) -> None:
         ({"session": "x" * 129}, "a text of 1 to 128 letters"),
         ({"session": 5}, '"session" is a number where'),
         ({"session": "a", "memory": {"memory": ONES}}, "give one of them"),
+        ({"x": 1}, 'expected is "begin", "memory", "obs", "session"'),
         ({"memory": ONES}, '"memory" is a list of 4 where an object with "memory"'),
         ({"memory": {}}, '"memory" is an object where'),
         ({"memory": {"memory": [1]}}, "memory.memory[0] has shape (1,)"),
-        ({"memory": {"memory": [1, 1, 1, "a"]}}, "memory.memory[0] holds a list of 4"),
+        ({"memory": {"memory": [1, 1, 1, "a"]}}, "memory.memory[0][3] is a text where a number is expected"),
         ({"memory": {"memory": [1, 1, 1, 1e300]}}, "memory.memory[0] holds 1e+300"),
     ],
 )
@@ -155,6 +156,7 @@ def test_a_batch_hands_back_one_memory_for_each(adding: Served) -> None:
 
 def test_several_workers_keep_no_sessions(tmp_path: Path) -> None:
     served = Served(policy_files.adding(tmp_path / "a.onnx"), tmp_path / "state", workers=2)
+    assert 'expected is "begin", "memory", "obs"' in served.predict({"obs": ONES, "x": 1}, 422)
     assert "hand back the memory" in served.predict({"obs": ONES, "session": "a", "begin": True}, 422)
     assert served.post("/sessions/a/reset").status_code == 404
     assert served.get("/spec").json()["sessions"] is False
