@@ -101,7 +101,7 @@ def export(
 
 def _kind(kind: str | None, out: Path) -> str:
     """The format that was asked for, by option or by name."""
-    named = KINDS.get(out.suffix)
+    named = KINDS.get(out.suffix.lower())
     if kind is None and named is None:
         raise click.UsageError(f"--out {out.name}: say the format, as --to onnx, or by a name that ends with .onnx")
     if kind is not None and named is not None and kind != named:

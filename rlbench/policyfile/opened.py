@@ -96,9 +96,9 @@ class PolicyFile:
 
 def kind_of(path: Path) -> str:
     """The format of a file by its name. Raises UsageError."""
-    if path.suffix not in KINDS:
+    if path.suffix.lower() not in KINDS:
         raise UsageError(f"{path} is no exported policy by its name: .onnx, .ts or .pt (TorchScript), or .pt2")
-    return KINDS[path.suffix]
+    return KINDS[path.suffix.lower()]
 
 
 def open_policy(path: str | Path, *, threads: int | None = None) -> PolicyFile:
@@ -118,6 +118,8 @@ def open_policy(path: str | Path, *, threads: int | None = None) -> PolicyFile:
     """
     path = Path(path)
     kind_of(path)
+    if path.exists() and not path.is_file() and not path.is_dir():  # of a pipe the end may never come
+        raise PolicyFileError(f"{path} is no regular file")
     try:
         content = path.read_bytes()
     except OSError as e:

@@ -21,16 +21,18 @@ def read(path: Path, name: str) -> bytes:
         name: to print.
 
     Raises:
-        UsageError: there is none, or by its name it is of another format.
+        UsageError: there is none, it is no regular file, or by its name it is of another format.
         PolicyFileError: it cannot be read.
     """
-    if path.suffix != ".onnx":
+    if path.suffix.lower() != ".onnx":
         kind = {".pth": "a checkpoint", ".ts": "TorchScript", ".pt": "TorchScript", ".pt2": "a pt2 file"}.get(
-            path.suffix
+            path.suffix.lower()
         )
         why = f"{name} is {kind}, which can run code when it is opened" if kind else f"{name} ends with none of these"
         raise UsageError(f"only .onnx is served: {why}. Export a run: rlbench export RUN --to onnx --out policy.onnx")
     try:
+        if path.exists() and not path.is_file():  # of a pipe the end may never come
+            raise UsageError(f"{name} is no regular file: name one that `rlbench export` wrote")
         if path.stat().st_size > READ_AT_ONCE:
             raise PolicyFileError(f"{name} is larger than {byte_size(READ_AT_ONCE)}, which no ONNX file is")
         return path.read_bytes()

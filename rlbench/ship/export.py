@@ -122,7 +122,7 @@ def export(
     began, out = time.perf_counter(), absolute(out)
     if kind not in SUFFIXES:
         raise UsageError(f"{kind!r} is no format of policies; there are {', '.join(SUFFIXES)}")
-    if KINDS.get(out.suffix) != kind:
+    if KINDS.get(out.suffix.lower()) != kind:
         raise UsageError(f"--out {out.name}: the name of a policy in {kind} ends with {SUFFIXES[kind]}")
     if trained.parts.device.type != "cpu":
         raise UsageError('a policy is exported from the CPU: open it with load(..., device="cpu")')

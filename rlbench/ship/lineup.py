@@ -13,7 +13,6 @@ from ..policyfile.metadata import Metadata, Port
 from ..policyfile.opened import KINDS, open_policy
 from ..process import mkl
 from ..process.places import shown
-from ..runfolder.reader import no_run
 from .asked import Asking, drawn
 from .latency import Entrant
 
@@ -31,12 +30,14 @@ class Lineup(NamedTuple):
 
 def are_files(paths: Sequence[Path]) -> bool:
     """Whether exported files were named, and not runs or checkpoints. Raises UsageError."""
-    found = [path.suffix in KINDS and not path.is_dir() for path in paths]
+    found = [path.suffix.lower() in KINDS and not path.is_dir() for path in paths]
     for path, is_file in zip(paths, found, strict=True):
         if not path.exists():
             raise NoRun(f"there is no {shown(path)}")
         if not is_file and not path.is_dir() and path.suffix != ".pth":
-            raise NoRun(f"{no_run(path)} Exported policies end with {', '.join(KINDS)}.")
+            raise NoRun(
+                f"{shown(path)} is nothing that is timed: name a run, a checkpoint, .pth, or {', '.join(KINDS)}"
+            )
     if any(found) and not all(found):
         raise UsageError("runs and exported files cannot be timed together: give one run, or files alone")
     return all(found)

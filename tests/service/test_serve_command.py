@@ -10,11 +10,13 @@ from pathlib import Path
 
 import policy_files
 import pytest
-from command import CARTPOLE, mistake, one_line, rlbench, succeeds
+from command import CARTPOLE, mistake, one_line, process, rlbench, succeeds
 from serving import running
 
+from rlbench.policyfile.metadata import PolicyFileError
 from rlbench.policyfile.opened import open_policy
 from rlbench.service import sockets
+from rlbench.service.policy import read
 
 OBS = [0.5, -1.0, 2.0, 0.25]
 
@@ -51,6 +53,25 @@ def test_a_file_that_is_not_there_is_a_wrong_request(tmp_path: Path) -> None:
     assert (result.exit_code, one_line(result)) == (2, f"Error: there is no file {tmp_path / 'a.onnx'}")
     (tmp_path / "a.onnx").mkdir()
     assert "is no run folder" in mistake("serve", tmp_path / "a.onnx")
+
+
+def test_what_is_no_regular_file_is_told_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.onnx")
+    with process("serve", tmp_path / "a.onnx") as command:
+        try:
+            out, err = command.communicate(timeout=30)
+        finally:
+            command.kill()
+    assert (command.returncode, out) == (2, "")
+    assert err == f"Error: {tmp_path / 'a.onnx'} is no regular file: name one that `rlbench export` wrote\n"
+    with pytest.raises(PolicyFileError, match="is no regular file"):
+        open_policy(tmp_path / "a.onnx")
+
+
+def test_a_name_may_be_in_capitals(tmp_path: Path) -> None:
+    file = policy_files.linear(tmp_path / "A.ONNX")
+    assert open_policy(file).kind == "onnx"
+    assert read(file, "A.ONNX") == file.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["fastapi", "uvicorn", "orjson", "onnxruntime", "httptools"])

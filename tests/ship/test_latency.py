@@ -355,6 +355,12 @@ def test_files_that_take_different_observations(tmp_path: Path) -> None:
     assert "takes other observations than" in mistake("latency", *files)
 
 
+def test_a_file_of_another_kind_is_told_which_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "look.html").write_bytes(b"x")
+    said = mistake("latency", tmp_path / "look.html")
+    assert said.endswith("look.html is nothing that is timed: name a run, a checkpoint, .pth, or .onnx, .ts, .pt, .pt2")
+
+
 def test_a_file_and_a_run_together(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     said = mistake("latency", policy_files.linear(tmp_path / "a.onnx"), tmp_path / "run")
