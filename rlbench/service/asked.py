@@ -115,8 +115,11 @@ class RequestForm:
             if type(masks) is not list or len(masks) != len(observations):
                 raise Refused(422, f'"action_masks" is {kind(masks)} where one for each observation is expected')
             asked.masks = self._mask(masks)
-        if content.get("memory") is not None:
-            asked.memory = self._memory(content["memory"], len(observations), lambda value: value)
+        memory = content.get("memory")
+        if memory is not None:
+            if type(memory) is list:
+                memory = self._side_by_side(memory, len(observations))
+            asked.memory = self._memory(memory, len(observations), lambda value: value)
         return asked
 
     def _mask(self, mask: Any) -> Any:
@@ -135,6 +138,16 @@ class RequestForm:
             )
         if type(session) is not str or not 0 < len(session) <= LONGEST_ID:
             raise Refused(422, f'"session" is {kind(session)} where a text of 1 to {LONGEST_ID} letters is expected')
+
+    def _side_by_side(self, memories: list[Any], batch: int) -> dict[str, list[Any]]:
+        """Memory that answers to one observation each gave, as an answer to several has it."""
+        if self.memory and len(memories) != batch:
+            raise Refused(422, f'"memory" is {kind(memories)} where one for each observation is expected')
+        for i, memory in enumerate(memories):
+            if self.memory and (type(memory) is not dict or memory.keys() != self.memory.keys()):
+                names = ", ".join(f'"{name}"' for name in self.memory)
+                raise Refused(422, f"memory[{i}] is {kind(memory)} where an object with {names} is expected")
+        return {name: [memory[name] for memory in memories] for name in self.memory}
 
     def _memory(self, memory: Any, batch: int, listed: Any) -> dict[str, np.ndarray]:
         if not self.memory:

@@ -81,7 +81,11 @@ def asked_schema(form: RequestForm) -> Schema:
         each = {name: space_schema(box) for name, box in form.memory.items()}
         one["memory"] = _if_any(_object(each, list(each)), told)
         lists = {name: _list_of(inner, form.most) for name, inner in each.items()}
-        many["memory"] = _if_any(_object(lists, list(lists)), told)
+        apart = _list_of(_object(each, list(each)), form.most)
+        several = (
+            "As an answer to several has it, or a list of what answers to one each gave; without it, episodes begin."
+        )
+        many["memory"] = _if_any({"anyOf": [_object(lists, list(lists)), apart]}, several)
     one["begin"] = {"type": "boolean", "default": False, "description": "Whether an episode begins."}
     if form.memory and form.sessions:
         name = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID}

@@ -122,6 +122,8 @@ def test_a_client_may_keep_what_is_remembered(adding: Served) -> None:
     batch = adding.predict({"observations": [ONES, ONES], "memory": {"memory": [[5] * 4, [0] * 4]}})
     assert batch["actions"] == [[6, 6], [1, 1]]
     assert batch["memory"]["memory"] == [[6] * 4, [1] * 4]
+    again = adding.predict({"observations": [ONES, ONES], "memory": [{"memory": [5] * 4}, {"memory": [0] * 4}]})
+    assert again == batch
 
 
 def test_memory_comes_back_to_the_bit(tmp_path: Path, adding: Served) -> None:
@@ -152,6 +154,10 @@ def test_what_does_not_fit_is_told(adding: Served, more: dict[str, Any], said: s
 def test_a_batch_hands_back_one_memory_for_each(adding: Served) -> None:
     said = adding.predict({"observations": [ONES, ONES], "memory": {"memory": [ONES]}}, 422)
     assert said == "memory.memory is a list of 1 where one for each observation is expected"
+    said = adding.predict({"observations": [ONES, ONES], "memory": [{"memory": ONES}]}, 422)
+    assert said == '"memory" is a list of 1 where one for each observation is expected'
+    said = adding.predict({"observations": [ONES, ONES], "memory": [{"memory": ONES}, {"x": ONES}]}, 422)
+    assert said == 'memory[1] is an object where an object with "memory" is expected'
 
 
 def test_several_workers_keep_no_sessions(tmp_path: Path) -> None:
