@@ -28,6 +28,7 @@ from ..trained.load import Trained
 from ..user_code.commands import ref
 from ..version import __version__
 from .agree import TOLERANCE
+from .cautions import cautions
 from .episodes import ReturnsCompared, compare_returns, live_returns, play_file
 from .formats import NOTES, SUFFIXES, NotTraced, ToBytes, made, traced
 from .gain import Gain, gained, single_returns
@@ -141,7 +142,7 @@ def export(
     check_live(live, seen)
     say(f"writing {kind}")
     written = write(trained, kind, agreed, live)
-    notes += written.notes
+    notes += [*written.notes, *cautions(live, seen)]
     metadata = describe(trained, agreed, written.inputs, written.outputs, kind)
     say("comparing it with the live agent")
     file = open_content(written.to_bytes(metadata), out)
