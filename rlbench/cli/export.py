@@ -1,5 +1,7 @@
 """`rlbench export`: a trained policy into a file that needs neither rlbench nor PyTorch."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,30 +62,56 @@ def export(
     \b
     rlbench export runs/cartpole --out cartpole.onnx
     """
-    import json
-
-    from rlbench.ship.export import export as exported
-    from rlbench.ship.saying import Saying
-    from rlbench.ship.text import content, lines
-    from rlbench.trained.load import load
-
     kind = _kind(kind, out)
     if quantize and kind != "onnx":
         raise click.UsageError(f"--quantize {quantize} is for ONNX, and not for {kind}: --to onnx")
     if force and not quantize:
         raise click.UsageError("--force is for --quantize: a file that is not the same policy is never kept")
-    imports = options.with_env(imports, env)
+    if path.suffix in KINDS and path.is_file():
+        raise click.UsageError(f"{path} is exported already; a run or a checkpoint is what this takes")
+    with _stopping(out):
+        notes, content, lines = _exported(
+            path, seed, kind, out, episodes, quantize, force, agent, options.with_env(imports, env)
+        )
+    options.tell(notes)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(content, indent=2))
+    else:
+        click.echo("\n".join(lines))
+
+
+def _exported(
+    path: Path,
+    seed: Any,
+    kind: str,
+    out: Path,
+    episodes: int,
+    quantize: str | None,
+    force: bool,
+    agent: str | None,
+    imports: tuple[str, ...],
+) -> tuple[tuple[str, ...], dict[str, Any], list[str]]:
+    """Notes on what was written, its content as JSON, and lines for a terminal."""
+    from rlbench.ship.export import export as exported
+    from rlbench.ship.saying import Saying
+    from rlbench.ship.text import content, lines
+    from rlbench.trained.load import load
+
     trained = load(path, seed=seed, agent=agent, imports=imports, device="cpu")
     options.tell(trained.notes)
+    if path.is_dir() and trained.path.name == "checkpoint.pth":
+        options.tell(
+            ["there is no best.pth in this run: its last checkpoint is exported, and not the best in training"]
+        )
     if quantize:
         from rlbench.ship.export_quantized import export_quantized
         from rlbench.ship.quantized_text import quantized_content, quantized_lines
 
         with Saying() as say:
             made = export_quantized(trained, out, episodes=episodes, force=force, say=say)
-        options.tell(made.exported.notes)
-        click.echo(json.dumps(quantized_content(made), indent=2) if as_json else "\n".join(quantized_lines(made)))
-        return
+        return made.exported.notes, quantized_content(made), list(quantized_lines(made))
     with Saying() as say:
         if kind == "html":
             from rlbench.ship.html import export_page
@@ -91,12 +119,18 @@ def export(
             done = export_page(trained, out, episodes=episodes, say=say)
         else:
             done = exported(trained, kind, out, episodes=episodes, say=say)
-    options.tell(done.notes)
-    if as_json:
-        click.echo(json.dumps(content(done), indent=2))
-    else:
-        for line in lines(done):
-            click.echo(line)
+    return done.notes, content(done), list(lines(done))
+
+
+@contextlib.contextmanager
+def _stopping(out: Path) -> Iterator[None]:
+    """Context in which Ctrl-C says what has become of the file."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        as_it_was = f", and {out} is as it was" if out.exists() else ""
+        click.echo(f"stopped at once; nothing was written{as_it_was}", err=True)
+        raise click.exceptions.Exit(130) from None
 
 
 def _kind(kind: str | None, out: Path) -> str:

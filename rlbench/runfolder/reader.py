@@ -195,7 +195,9 @@ def sound(read: Read[T]) -> T:
 def no_run(folder: Path) -> str:
     """What to say of a path that leads to no run folder."""
     if folder.is_file():
-        return f"{shown(folder)} is no run folder: it is a file. Its run may be {shown(folder.parent)}."
+        inside = (folder.parent / "recipe.toml").is_file()
+        more = f"Its run may be {shown(folder.parent)}." if inside else "Runs lie under runs/."
+        return f"{shown(folder)} is no run folder: it is a file. {more}"
     why = "it holds no recipe.toml" if folder.is_dir() else "there is no such folder"
     holds = folder.is_dir() and any(folder.glob("*/recipe.toml"))
     more = f"It holds runs, though: name {shown(folder)}/*" if holds else "Runs lie under runs/."

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import CARTPOLE, mistake, process, rlbench, succeeds
@@ -94,4 +95,40 @@ def test_ctrl_c_leaves_nothing(run: Path, tmp_path: Path) -> None:
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "Traceback" not in said
+    assert said.endswith("stopped at once; nothing was written\n")
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("more", [(), ("--quantize", "int8")])
+def test_ctrl_c_says_what_has_become_of_the_file(
+    more: tuple[str, ...], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*args: Any, **how: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rlbench.ship.export.compare_answers", stopped)
+    out = tmp_path / "p.onnx"
+    for before in (None, b"the one before"):
+        if before is not None:
+            out.write_bytes(before)
+        done = rlbench("export", run, "--out", out, *more)
+        was = f", and {out} is as it was" if before else ""
+        assert (done.exit_code, done.stderr.splitlines()[-1]) == (130, f"stopped at once; nothing was written{was}")
+        assert (out.read_bytes() if out.exists() else None) == before
+
+
+def test_a_run_without_its_best_checkpoint_is_noted(run: Path, tmp_path: Path) -> None:
+    last = Path(shutil.copytree(run, tmp_path / "last"))
+    (last / "best.pth").unlink()
+    done = rlbench("export", last, "--out", tmp_path / "p.onnx", "--episodes", 2)
+    assert "note: there is no best.pth in this run: its last checkpoint is exported" in done.stderr
+    for path in (run, last / "checkpoint.pth"):
+        assert "best.pth" not in rlbench("export", path, "--out", tmp_path / "p.onnx", "--episodes", 2).stderr
+
+
+def test_what_is_exported_already_is_no_run(tmp_path: Path) -> None:
+    for name in ("cartpole.onnx", "look.html"):
+        (tmp_path / name).touch()
+        said = mistake("export", tmp_path / name, "--out", tmp_path / "p.onnx")
+        assert "is exported already" in said
+        assert "Its run may be" not in said

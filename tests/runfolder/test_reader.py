@@ -123,6 +123,8 @@ def test_a_folder_named_twice_has_one_reader(folder: Path) -> None:
 def test_where_runs_are_said_to_be(folder: Path) -> None:
     assert no_run(folder.parent).endswith(f"It holds runs, though: name {folder.parent}/*")
     assert no_run(folder / "run.json").endswith(f"run.json is no run folder: it is a file. Its run may be {folder}.")
+    (folder.parent / "policy.bin").touch()
+    assert no_run(folder.parent / "policy.bin").endswith("is no run folder: it is a file. Runs lie under runs/.")
     assert no_run(folder / "none").endswith("none is no run folder: there is no such folder. Runs lie under runs/.")
 
 
