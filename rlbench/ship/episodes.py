@@ -189,8 +189,8 @@ def compare_returns(
             again = play_file(file, trained, live, list(range(k % EVAL_COPIES, k + 1, EVAL_COPIES)))
             if again.returns[-1] == played.returns[k]:
                 raise Mismatch(
-                    f"the file got {played.returns[k]:g} in episode {k} of the evaluation, and the live agent "
-                    f"{expected[k]:g}, though they agreed at every step. Nothing was written."
+                    f"the file got {played.returns[k]:.10g} in episode {k} of the evaluation, and the live agent "
+                    f"{expected[k]:.10g}, though they agreed at every step. Nothing was written."
                 )
             why = "the environment, which is not deterministic given its seed"
     low, high = (float(x) for x in mean_interval(played.returns - expected)) if n > 1 else (-np.inf, np.inf)

@@ -1,11 +1,13 @@
 """`rlbench serve`: what a user gets wrong is one line, and what it does not need is not imported."""
 
+import faulthandler
 import os
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import policy_files
@@ -24,6 +26,14 @@ OBS = [0.5, -1.0, 2.0, 0.25]
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return policy_files.linear(tmp_path / "a.onnx")
+
+
+@pytest.fixture(autouse=True)
+def _ends() -> Iterator[None]:
+    """A file that is served where it should be refused is served for ever: here, until this process is ended."""
+    faulthandler.dump_traceback_later(120, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.mark.parametrize(
