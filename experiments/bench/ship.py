@@ -50,8 +50,8 @@ def ship(rounds: int, calls: int) -> None:
 @click.argument("calls", type=int)
 def ship_one(name: str, folder: Path, calls: int) -> None:
     """One measurement, in this process."""
-    from rlbench.ship.latency import times_of
-    from rlbench.ship.stopwatch import timed, warmed_up
+    from rlbench.timing.latency import times_of
+    from rlbench.timing.stopwatch import timed, warmed_up
 
     call, observations = _ready(name, folder), _observations()
     warmed_up(call, observations, 0.3)

@@ -106,8 +106,8 @@ def _exported(
             ["there is no best.pth in this run: its last checkpoint is exported, and not the best in training"]
         )
     if quantize:
-        from rlbench.ship.export_quantized import export_quantized
-        from rlbench.ship.quantized_text import quantized_content, quantized_lines
+        from rlbench.quantized.export_quantized import export_quantized
+        from rlbench.quantized.quantized_text import quantized_content, quantized_lines
 
         with Saying() as say:
             made = export_quantized(trained, out, episodes=episodes, force=force, say=say)

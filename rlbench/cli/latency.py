@@ -10,7 +10,7 @@ from ..units import LATENCIES
 from . import options
 
 if TYPE_CHECKING:
-    from ..ship.latency_report import LatencyReport
+    from ..timing.latency_report import LatencyReport
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -109,7 +109,7 @@ def latency(
         check_writable(out, "--out FILE")
     report, gated = _measured(paths, batch_sizes, threads, seconds, seed, agent, options.with_env(imports, env), gate)
     options.tell(report.notes)
-    from rlbench.ship.latency_report import document, lines
+    from rlbench.timing.latency_report import document, lines
 
     text = json.dumps(document(report), indent=2)
     if out is not None:
@@ -117,7 +117,7 @@ def latency(
     click.echo(text if as_json else "\n".join(lines(report)))
     if max_p99 is not None:
         from rlbench.errors import RlbenchError
-        from rlbench.ship.latency import gate as slowest
+        from rlbench.timing.latency import gate as slowest
         from rlbench.units import latency as shown
 
         if slow := slowest(report.measured, max_p99, gated):
@@ -140,10 +140,10 @@ def _measured(
     """What was found, and the names of those that a gate is about."""
     import tempfile
 
-    from rlbench.ship import lineup
-    from rlbench.ship.latency import FEW, ROUNDS, measure
-    from rlbench.ship.latency_report import LatencyReport
     from rlbench.ship.saying import Saying
+    from rlbench.timing import lineup
+    from rlbench.timing.latency import FEW, ROUNDS, measure
+    from rlbench.timing.latency_report import LatencyReport
     from rlbench.units import duration
 
     with tempfile.TemporaryDirectory() as folder, Saying() as say:
@@ -154,7 +154,7 @@ def _measured(
         else:
             if len(paths) > 1:
                 raise click.UsageError("one run at a time; several paths are exported files, .onnx, .ts or .pt2")
-            from rlbench.ship.lineup_run import of_run
+            from rlbench.timing.lineup_run import of_run
 
             made = of_run(paths[0], Path(folder), "best" if seed is None else seed, agent, imports, say)
         labels = [entrant.label for entrant in made.entrants]
@@ -179,6 +179,6 @@ def _write(report: "LatencyReport", out: Path, text: str) -> None:
         return
     from rlbench.plots.latencies import draw_latencies
     from rlbench.plots.learning import save
-    from rlbench.ship.latency_report import curves
+    from rlbench.timing.latency_report import curves
 
     save(draw_latencies(curves(report), report.caption, title=report.what), out, "--out FILE")

@@ -22,21 +22,21 @@ from ..policyfile.metadata import Metadata, Port
 from ..policyfile.opened import KINDS, open_content
 from ..policyfile.packages import package
 from ..process.places import absolute
+from ..proving.agree import TOLERANCE
+from ..proving.cautions import cautions
+from ..proving.episodes import ReturnsCompared, compare_returns, live_returns, play_file
+from ..proving.gain import Gain, gained, single_returns
+from ..proving.proof import BATCHES, AnswersCompared, Mismatch, check_live, compare_answers, same_graph, to_compare
+from ..proving.samples import random_inputs
 from ..recipe.registry import agent_code
 from ..runfolder.layout import under_way
+from ..tracing.formats import NOTES, SUFFIXES, NotTraced, ToBytes, made, traced
+from ..tracing.live import LivePolicy
+from ..tracing.policy import Contract, PolicyModule, anew, contract
+from ..tracing.tables import TableModule, is_numbered
 from ..trained.load import Trained
 from ..user_code.commands import ref
 from ..version import __version__
-from .agree import TOLERANCE
-from .cautions import cautions
-from .episodes import ReturnsCompared, compare_returns, live_returns, play_file
-from .formats import NOTES, SUFFIXES, NotTraced, ToBytes, made, traced
-from .gain import Gain, gained, single_returns
-from .live import LivePolicy
-from .policy import Contract, PolicyModule, anew, contract
-from .proof import BATCHES, AnswersCompared, Mismatch, check_live, compare_answers, same_graph, to_compare
-from .samples import random_inputs
-from .tables import TableModule, is_numbered
 
 EPISODES = 100  # that a file plays before it is kept
 EXAMPLES = 3  # rows of what a graph is traced with: 1 is a case of its own to a tracer

@@ -15,14 +15,14 @@ from ..policyfile.leaves import OBS
 from ..policyfile.metadata import Space
 from ..policyfile.opened import open_policy
 from ..process.places import absolute
+from ..proving.observed import observed
+from ..proving.samples import random_observations
 from ..recipe import Recipe
 from ..trained.load import Trained
 from .export import EPISODES, Exported, export
-from .observed import observed
 from .page import check_world, page
 from .page_proof import node, prove
 from .plain_graph import plain_graph
-from .samples import random_observations
 
 RECORDED, RANDOM = 512, 128  # observations that the page is asked, besides those of an episode that it plays
 OPTION = "--out look.html"

@@ -7,11 +7,11 @@ from ..judge.verdict import interval
 from ..numbers import number
 from ..policyfile.metadata import Port
 from ..process.places import shown
+from ..proving.agree import TOLERANCE
+from ..proving.gain import Gain
 from ..stats.estimates import Estimate
 from ..units import byte_size, duration
-from .agree import TOLERANCE
 from .export import Exported, Proof
-from .gain import Gain
 
 
 def lines(done: Exported) -> Iterator[str]:

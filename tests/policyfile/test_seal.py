@@ -9,7 +9,7 @@ from policy_files import redescribed
 from rlbench.policyfile.metadata import Box, PolicyFileError
 from rlbench.policyfile.opened import open_policy
 from rlbench.policyfile.seal import OPEN, intact, sealed
-from rlbench.ship.formats import sealed_model
+from rlbench.tracing.formats import sealed_model
 
 onnx = pytest.importorskip("onnx")
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rlbench.policyfile.metadata import ENTRY, Box, Port
 from rlbench.policyfile.opened import open_policy
-from rlbench.ship.formats import quiet
+from rlbench.tracing.formats import quiet
 
 
 class Adds(nn.Module):

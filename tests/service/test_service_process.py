@@ -110,8 +110,9 @@ def test_what_is_no_request_or_too_long_is_ended(service: Running, parts: tuple[
 
 
 def test_it_answers_after_all_that(service: Running) -> None:
+    assert status(talk(service, b"nonsense\r\n\r\n")) == 400  # whichever tests were here before
     assert service.ask("/predict", json.loads(BODY))[0] == 200
-    assert 'code="408"' in service.ask("/metrics")[1]
+    assert 'code="400"' in service.ask("/metrics")[1]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 import torch
 from conftest import registering, slow
-from shipped import ENVS, GRU, exported, opened
+from shipped import ENVS, GRU, Own, exported, opened
 from torch import Tensor
 
-from rlbench import AgentConfig, Learner, Spec
 from rlbench.errors import AgentError, RunFolderError, UsageError
-from rlbench.ship import proof
+from rlbench.proving import proof
+from rlbench.proving.samples import random_inputs
 from rlbench.ship.export import export
-from rlbench.ship.live import LivePolicy
-from rlbench.ship.policy import contract
-from rlbench.ship.samples import random_inputs
 from rlbench.ship.text import lines
+from rlbench.tracing.live import LivePolicy
+from rlbench.tracing.policy import contract
 
 _registered = registering(ENVS)
 
@@ -115,42 +114,6 @@ def test_all_seeds_vote(env: str, agent: str, hyper: dict[str, Any], tmp_path: P
     assert done.gain.best == 2  # its evaluation was the best
     assert done.gain.ensemble - np.mean([*done.gain.singles.values()]) == pytest.approx(done.gain.over_one.value)
     assert done.gain.over_one.low <= done.gain.over_one.value <= done.gain.over_one.high
-
-
-class Own(Learner):
-    """A user's own, with a module of its own, and a memory: how often it acted in the episode."""
-
-    Config = AgentConfig
-    says = True
-
-    def __init__(self, spec: Spec, config: Any, rng: np.random.Generator) -> None:
-        weight = torch.from_numpy(rng.normal(size=(spec.obs_shape[0] + 1, spec.num_actions or 1))).float()
-        self.weight, self.count = weight, torch.zeros(1)
-
-    def begin(self, started: Tensor, *, explore: bool) -> None:
-        count = self.count if self.count.shape == started.shape else torch.zeros(started.shape)
-        self.count = torch.where(started, 0.0, count)
-
-    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
-        self.count = (self.count + 1).clamp(max=9)
-        return (torch.cat((obs, self.count.unsqueeze(-1)), -1) @ self.weight).argmax(-1)
-
-    def recall(self) -> dict[str, Tensor]:
-        return {"count": self.count} if self.says else {}
-
-    def remember(self, memory: Any) -> None:
-        self.count = memory.get("count", self.count)
-
-    def observe(self, transition: Any) -> None: ...
-
-    def update(self) -> dict[str, float]:
-        return {}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"weight": self.weight}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.weight.copy_(state["weight"])
 
 
 class Silent(Own):

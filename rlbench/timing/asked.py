@@ -10,7 +10,7 @@ import numpy as np
 
 from ..policyfile.leaves import OBS
 from ..policyfile.metadata import Dict, Metadata, MultiDiscrete, Space, Tuple
-from .samples import random_inputs
+from ..proving.samples import random_inputs
 
 COUNT = 1_000  # observations, if they are no larger than
 MOST = 2**24  # bytes of all of them

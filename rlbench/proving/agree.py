@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..border.spaces import ActionCodec
-from .live import Answer, ByPort
+from ..tracing.live import Answer, ByPort
 
 APART = 2  # times what the live agent's answers lie apart: so far, rounding may carry another order of sums
 TOLERANCE = 1e-5  # of numbers, of max(1, the largest of them)

@@ -9,11 +9,11 @@ import pytest
 from command import CARTPOLE, rlbench, succeeds
 
 from rlbench.policyfile.opened import open_policy
-from rlbench.ship import latency
-from rlbench.ship.asked import save
-from rlbench.ship.candidates import FileCandidate, LiveCandidate
-from rlbench.ship.lineup import Lineup
-from rlbench.ship.lineup_run import of_run
+from rlbench.timing import latency
+from rlbench.timing.asked import save
+from rlbench.timing.candidates import FileCandidate, LiveCandidate
+from rlbench.timing.lineup import Lineup
+from rlbench.timing.lineup_run import of_run
 
 
 @pytest.fixture(scope="module")

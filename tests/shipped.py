@@ -5,8 +5,11 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium import spaces
+from torch import Tensor
 
+from rlbench import AgentConfig, Learner, Spec
 from rlbench.policyfile.opened import PolicyFile, open_policy
 from rlbench.recipe import Recipe
 from rlbench.recipe.build import build
@@ -37,6 +40,42 @@ def exported(trained: Trained, out: Path, kind: str = "onnx", episodes: int = EP
     """What was exported, and the file, opened."""
     done = export(trained, kind, out, episodes=episodes)
     return done, open_policy(done.path)
+
+
+class Own(Learner):
+    """A user's own, with a module of its own, and a memory: how often it acted in the episode."""
+
+    Config = AgentConfig
+    says = True
+
+    def __init__(self, spec: Spec, config: Any, rng: np.random.Generator) -> None:
+        weight = torch.from_numpy(rng.normal(size=(spec.obs_shape[0] + 1, spec.num_actions or 1))).float()
+        self.weight, self.count = weight, torch.zeros(1)
+
+    def begin(self, started: Tensor, *, explore: bool) -> None:
+        count = self.count if self.count.shape == started.shape else torch.zeros(started.shape)
+        self.count = torch.where(started, 0.0, count)
+
+    def act(self, obs: Tensor, *, explore: bool) -> Tensor:
+        self.count = (self.count + 1).clamp(max=9)
+        return (torch.cat((obs, self.count.unsqueeze(-1)), -1) @ self.weight).argmax(-1)
+
+    def recall(self) -> dict[str, Tensor]:
+        return {"count": self.count} if self.says else {}
+
+    def remember(self, memory: Any) -> None:
+        self.count = memory.get("count", self.count)
+
+    def observe(self, transition: Any) -> None: ...
+
+    def update(self) -> dict[str, float]:
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weight": self.weight}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.weight.copy_(state["weight"])
 
 
 class Everything(gymnasium.Env[Any, Any]):

@@ -19,12 +19,12 @@ from ..border.extras import MASK, Told
 from ..judge.verdict import interval
 from ..numbers import number
 from ..policyfile.opened import PolicyFile
+from ..proving.episodes import EnvCopy
+from ..proving.observed import seen_part
 from ..rollout.evaluation import EVAL_COPIES
 from ..stats.estimates import Estimate, paired_difference
 from ..stats.intervals import iqm
 from ..trained.load import Trained
-from .episodes import EnvCopy
-from .observed import seen_part
 
 PriceVerdict = Literal["no worse", "worse", "undecided"]
 LOSS, MARGIN = 0.01, 0.05  # of the size of returns: surely to lose more than the one is worse, less than the other not

@@ -7,10 +7,10 @@ import numpy as np
 
 from rlbench.api.train import train
 from rlbench.errors import RunWarning
+from rlbench.proving.observed import observed
 from rlbench.runfolder.layout import whole_run
 from rlbench.runfolder.reader import Reader
-from rlbench.ship.observed import observed
-from rlbench.ship.policy import contract
+from rlbench.tracing.policy import contract
 from rlbench.trained.load import load
 from rlbench.trained.recording import open_recording
 

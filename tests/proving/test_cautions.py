@@ -12,7 +12,7 @@ from shipped import Everything, exported, opened
 
 from rlbench.policyfile.leaves import BadValue, checked
 from rlbench.policyfile.metadata import Box
-from rlbench.ship import proof
+from rlbench.proving import proof
 
 
 class Flat(Everything):

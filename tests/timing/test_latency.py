@@ -19,11 +19,11 @@ from rlbench.errors import RlbenchError, UsageError
 from rlbench.plots.latencies import draw_latencies
 from rlbench.policyfile.metadata import Box, Dict, Discrete, Port, Tuple
 from rlbench.policyfile.opened import open_policy
-from rlbench.ship import latency, stopwatch
-from rlbench.ship.asked import Asking, drawn, load, save
-from rlbench.ship.candidates import FileCandidate, Serving
-from rlbench.ship.latency import Entrant, Measured, gate, measure, times_of
-from rlbench.ship.latency_report import LatencyReport, curves, document, lines
+from rlbench.timing import latency, stopwatch
+from rlbench.timing.asked import Asking, drawn, load, save
+from rlbench.timing.candidates import FileCandidate, Serving
+from rlbench.timing.latency import Entrant, Measured, gate, measure, times_of
+from rlbench.timing.latency_report import LatencyReport, curves, document, lines
 
 
 class Clock:
@@ -172,7 +172,7 @@ class Fake:
 
 def test_a_process_answers_its_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     peaks = iter([10_000, 50_000])
-    monkeypatch.setattr("rlbench.ship.candidates.peak_memory", lambda: next(peaks))
+    monkeypatch.setattr("rlbench.timing.candidates.peak_memory", lambda: next(peaks))
     fake = Fake()
     serving = Serving(lambda **how: fake)
     assert set(serving.answer({"do": "open", "kind": "file", "path": "x"})) == {"seconds", "overhead"}

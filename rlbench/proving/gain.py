@@ -7,8 +7,8 @@ import numpy as np
 from ..rollout.evaluation import FINAL_ROUND, Evaluator
 from ..stats.estimates import Estimate
 from ..stats.intervals import mean_interval
+from ..tracing.votes import best_seed
 from ..trained.load import Trained
-from .votes import best_seed
 
 
 class Gain(NamedTuple):

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..process.places import shown
+from ..ship.text import content, lines
 from ..units import byte_size, duration, latency
 from .export_quantized import Agreed, QuantizedExport
-from .text import content, lines
 
 
 def quantized_lines(done: QuantizedExport) -> Iterator[str]:

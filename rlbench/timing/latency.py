@@ -179,7 +179,7 @@ def _apart(label: str, threads: int) -> Iterator[_Apart]:
     """A process of its own, whose libraries compute with so many threads; it ends with the context."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     env = {**os.environ, **dict.fromkeys(names, str(threads))}
-    command = [sys.executable, "-P", "-m", "rlbench.ship.candidates"]
+    command = [sys.executable, "-P", "-m", "rlbench.timing.candidates"]
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
         subprocess.Popen(

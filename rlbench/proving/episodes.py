@@ -15,9 +15,9 @@ from ..policyfile.opened import PolicyFile
 from ..rng import episode_seed
 from ..rollout.evaluation import EVAL_COPIES, FINAL_ROUND, ROUND, STREAM, Evaluator
 from ..stats.intervals import mean_interval
+from ..tracing.live import Answer, ByPort, LivePolicy, Voting, rows
 from ..trained.load import Trained, evaluate
 from .agree import TOLERANCE, compared
-from .live import Answer, ByPort, LivePolicy, Voting, rows
 from .observed import arrays_of, heard
 from .proof import Mismatch, begun, brief, mismatch
 

@@ -15,11 +15,11 @@ from torch import Tensor
 from ..errors import AgentError, RlbenchError
 from ..policyfile.metadata import Metadata
 from ..policyfile.opened import PolicyFile
+from ..tracing.live import Answer, ByPort, LivePolicy, rows
+from ..tracing.policy import Contract
 from ..trained.load import Trained
 from .agree import TOLERANCE, Agreement, Disagreement, compared
-from .live import Answer, ByPort, LivePolicy, rows
 from .observed import ObsStream, observed
-from .policy import Contract
 from .samples import random_inputs
 
 BATCHES = (256, 7, 1)

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import RlbenchError
+from ..proving.observed import observed
+from ..ship.export import describe, parts_of, write
+from ..tracing.formats import SUFFIXES
+from ..tracing.live import LivePolicy
+from ..tracing.policy import contract
+from ..tracing.quantize import quantize
 from ..trained.load import load
 from .asked import Asking, fitting
-from .export import describe, parts_of, write
-from .formats import SUFFIXES
 from .latency import Entrant
 from .lineup import Lineup, of_file, what
-from .live import LivePolicy
-from .observed import observed
-from .policy import contract
-from .quantize import quantize
 
 
 def of_run(

@@ -15,13 +15,13 @@ from command import CARTPOLE, mistake, rlbench, succeeds
 from rlbench.errors import UsageError
 from rlbench.policyfile.metadata import KEY
 from rlbench.policyfile.opened import open_content, open_policy
-from rlbench.ship import export_quantized as exporting
-from rlbench.ship.asked import drawn
-from rlbench.ship.export_quantized import Costly, agreement, export_quantized
-from rlbench.ship.latency import Measured, times_of
-from rlbench.ship.observed import ObsStream
-from rlbench.ship.price import play_alone, price
-from rlbench.ship.quantize import quantize
+from rlbench.proving.observed import ObsStream
+from rlbench.quantized import export_quantized as exporting
+from rlbench.quantized.export_quantized import Costly, agreement, export_quantized
+from rlbench.quantized.price import play_alone, price
+from rlbench.timing.asked import drawn
+from rlbench.timing.latency import Measured, times_of
+from rlbench.tracing.quantize import quantize
 from rlbench.trained.load import Trained, evaluate, load
 
 

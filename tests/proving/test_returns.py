@@ -14,15 +14,15 @@ from shipped import opened
 from rlbench.errors import EnvError
 from rlbench.policyfile.metadata import Space
 from rlbench.policyfile.opened import open_policy
-from rlbench.ship import proof
-from rlbench.ship.episodes import FileEpisodes, compare_returns, live_returns, play_file
+from rlbench.proving import proof
+from rlbench.proving.episodes import FileEpisodes, compare_returns, live_returns, play_file
+from rlbench.proving.gain import gained
+from rlbench.proving.observed import observed
+from rlbench.proving.proof import Mismatch
+from rlbench.quantized.price import play_alone
 from rlbench.ship.export import export
-from rlbench.ship.gain import gained
-from rlbench.ship.live import LivePolicy
-from rlbench.ship.observed import observed
-from rlbench.ship.policy import contract
-from rlbench.ship.price import play_alone
-from rlbench.ship.proof import Mismatch
+from rlbench.tracing.live import LivePolicy
+from rlbench.tracing.policy import contract
 from rlbench.trained.load import evaluate
 
 SMALL: dict[str, Any] = {"hidden": (8,)}

@@ -10,20 +10,19 @@ import numpy as np
 import pytest
 import torch
 from conftest import registering
-from shipped import ENVS, GRU, Everything, opened
-from test_export import Own
+from shipped import ENVS, GRU, Everything, Own, opened
 from torch import Tensor
 
 from rlbench.border.spaces import ActionCodec
 from rlbench.errors import AgentError, UsageError
-from rlbench.ship import tables
+from rlbench.proving.samples import random_inputs
 from rlbench.ship.export import export
-from rlbench.ship.formats import quiet, traced
-from rlbench.ship.live import LivePolicy
-from rlbench.ship.policy import PolicyModule, anew, contract
-from rlbench.ship.samples import random_inputs
-from rlbench.ship.tables import TableModule, is_numbered
-from rlbench.ship.votes import Vote
+from rlbench.tracing import tables
+from rlbench.tracing.formats import quiet, traced
+from rlbench.tracing.live import LivePolicy
+from rlbench.tracing.policy import PolicyModule, anew, contract
+from rlbench.tracing.tables import TableModule, is_numbered
+from rlbench.tracing.votes import Vote
 
 
 class Said(Everything):

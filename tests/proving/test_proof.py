@@ -14,11 +14,13 @@ from shipped import ENVS, GRU, exported, opened
 from rlbench.border.spaces import ActionCodec
 from rlbench.policyfile.metadata import Metadata
 from rlbench.policyfile.opened import PolicyFile
-from rlbench.ship import encode, episodes, export, policy, proof
-from rlbench.ship.agree import compared, relative
-from rlbench.ship.live import Answer, LivePolicy, _majority
-from rlbench.ship.policy import contract
-from rlbench.ship.proof import Mismatch
+from rlbench.proving import episodes, proof
+from rlbench.proving.agree import compared, relative
+from rlbench.proving.proof import Mismatch
+from rlbench.ship import export
+from rlbench.tracing import encode, policy
+from rlbench.tracing.live import Answer, LivePolicy, _majority
+from rlbench.tracing.policy import contract
 
 _registered = registering(ENVS)
 SMALL: dict[str, Any] = {"hidden": (8,)}

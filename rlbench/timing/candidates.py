@@ -1,6 +1,6 @@
 """What is timed, each in a process of its own: an exported file, or the live agent, asked one observation or many.
 
-`python -m rlbench.ship.candidates` is such a process. It reads requests and writes answers, one JSON a line; what
+`python -m rlbench.timing.candidates` is such a process. It reads requests and writes answers, one JSON a line; what
 libraries print goes to standard error. A file of ONNX is opened without torch: what that costs is not laid to it.
 """
 

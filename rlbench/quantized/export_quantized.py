@@ -18,17 +18,17 @@ from ..policyfile.metadata import Box, Metadata
 from ..policyfile.opened import PolicyFile, open_content
 from ..policyfile.packages import package
 from ..process.places import absolute
+from ..proving.observed import ObsStream
+from ..proving.proof import begun, random_stream, to_compare
+from ..ship.export import EPISODES, Exported, export
+from ..timing.asked import Asking
+from ..timing.latency import Entrant, Measured, measure
+from ..tracing.formats import sealed_model
+from ..tracing.live import ByPort
+from ..tracing.policy import contract
+from ..tracing.quantize import Quantized, quantize
 from ..trained.load import Trained
-from .asked import Asking
-from .export import EPISODES, Exported, export
-from .formats import sealed_model
-from .latency import Entrant, Measured, measure
-from .live import ByPort
-from .observed import ObsStream
-from .policy import contract
 from .price import Price, play_alone, price
-from .proof import begun, random_stream, to_compare
-from .quantize import Quantized, quantize
 
 BATCHES = (1, 32)  # that are timed
 SECONDS = 0.3  # of each

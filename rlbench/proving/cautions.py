@@ -6,7 +6,7 @@ import numpy as np
 
 from ..policyfile.leaves import leaves
 from ..policyfile.metadata import Box, Space
-from .live import LivePolicy, rows
+from ..tracing.live import LivePolicy, rows
 from .observed import ObsStream
 
 ASKED = 256  # observations that NaN is looked for at

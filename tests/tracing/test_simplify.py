@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from rlbench.ship.simplify import simplify
+from rlbench.tracing.simplify import simplify
 
 RNG = np.random.default_rng(0)
 F = TensorProto.FLOAT

@@ -14,10 +14,10 @@ from rlbench.errors import UsageError
 from rlbench.policyfile import metadata
 from rlbench.policyfile.leaves import leaves, stacked
 from rlbench.policyfile.metadata import Port
-from rlbench.ship.describe import described, shown_space
-from rlbench.ship.encode import Decoder, Encoder
-from rlbench.ship.live import unstacked
-from rlbench.ship.samples import SCALES, random_masks, random_observations
+from rlbench.proving.samples import SCALES, random_masks, random_observations
+from rlbench.tracing.describe import described, shown_space
+from rlbench.tracing.encode import Decoder, Encoder
+from rlbench.tracing.live import unstacked
 
 NESTED = spaces.Dict(
     {

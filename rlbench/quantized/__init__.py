@@ -1,0 +1,1 @@
+"""Policies with weights of 8 bits: made, and kept where that costs no return."""
