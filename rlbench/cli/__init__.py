@@ -83,7 +83,8 @@ class Main(click.Group):
             click.echo(f"Error: the card failed: {said}. Without it: --device cpu", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
-            click.echo("stopped at once; what the last checkpoint holds is kept", err=True)
+            trains = ctx.invoked_subcommand == "train"  # the others have nothing that goes on from here
+            click.echo(f"stopped at once{'; what the last checkpoint holds is kept' if trains else ''}", err=True)
             ctx.exit(130)
 
 

@@ -13,6 +13,7 @@ from .canvas import LegendLine, canvas, finish, legends
 from .look import SCREEN, Look, step_marks
 
 PERCENTILES = ("p50", "p95", "p99")
+_FINE = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
 
 
 class LatencyCurve(NamedTuple):
@@ -67,10 +68,10 @@ def _scales(ax: Axes, batches: Sequence[int], low: float, high: float) -> None:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 of each power of ten, or the powers alone where there are many."""
+    """1, 2 and 5 of each power of ten; the powers alone where these are many, and more between them where few."""
     powers = [10.0**k for k in range(-9, 4)]
-    every = [m * p for p in powers for m in (1, 2, 5) if low <= m * p <= high]
-    return every if len(every) <= 9 else [p for p in powers if low <= p <= high]
+    usual, few, many = ([m * p for p in powers for m in of if low <= m * p <= high] for of in ((1, 2, 5), (1,), _FINE))
+    return few if len(usual) > 9 else usual if len(usual) > 2 else many
 
 
 def _round(seconds: float) -> str:

@@ -11,10 +11,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import torch
 from command import CARTPOLE, TINY, mistake, one_line, rlbench, succeeds
 
+from rlbench.cli import main
 from rlbench.runfolder import checkpoint_file
 
 
@@ -269,3 +271,16 @@ def test_a_traceback_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
     assert type(result.exception).__name__ == "UsageError"
     monkeypatch.delenv("RLBENCH_DEBUG")
     assert one_line(rlbench(*CARTPOLE, "--agent", "dqm")) == f"Error: {result.exception}"
+
+
+@pytest.mark.parametrize(("command", "kept"), [("train", True), ("eval", False), ("latency", False)])
+def test_ctrl_c_tells_of_a_checkpoint_where_one_is_written(
+    command: str, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(ctx: click.Context) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main.commands[command], "invoke", stopped)
+    done = rlbench(command, *(("--env", "CartPole-v1") if kept else (".",)))
+    more = "; what the last checkpoint holds is kept" if kept else ""
+    assert (done.exit_code, done.stderr) == (130, f"stopped at once{more}\n")

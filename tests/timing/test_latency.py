@@ -16,7 +16,7 @@ import pytest
 from command import mistake, rlbench, succeeds
 
 from rlbench.errors import RlbenchError, UsageError
-from rlbench.plots.latencies import draw_latencies
+from rlbench.plots.latencies import _ticks, draw_latencies
 from rlbench.policyfile.metadata import Box, Dict, Discrete, Port, Tuple
 from rlbench.policyfile.opened import open_policy
 from rlbench.timing import latency, stopwatch
@@ -291,6 +291,14 @@ def test_a_picture_has_a_line_for_each() -> None:
     assert list(panels[2].get_lines()[1].get_ydata()) == pytest.approx([2e-6, 16e-6])
     assert document(report)["policies"]["one"]["memory_bytes"] is None
     assert any(line.split() == ["one", "0", "KiB", "-", "0.1s"] for line in lines(report))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [(5.6e-6, 1.9e-5, [6, 8, 10, 12, 15]), (4e-6, 6e-5, [5, 10, 20, 50]), (1e-6, 1e-1, [1, 10, 100, 1e3, 1e4, 1e5])],
+)
+def test_an_axis_has_ticks_to_read_it_by(low: float, high: float, ticks: list[float]) -> None:
+    assert [t * 1e6 for t in _ticks(low, high)] == pytest.approx(ticks)
 
 
 def test_the_worst_of_those_that_count_breaks_the_gate() -> None:

@@ -87,9 +87,6 @@ const Show = (() => {
       this.past.setAttribute("role", "img");
       this.pastCaption = make("p", "caption");
       now.append(facts, this.bars, this.caption, this.line, this.past, this.pastCaption);
-      const top = make("div", "top");
-      top.append(this.stage, now);
-
       this.playButton = button("play", "Play", () => this.toggle(), "play");
       const speeds = make("div", "speeds");
       speeds.setAttribute("role", "group");
@@ -105,7 +102,9 @@ const Show = (() => {
       panel.append(this.playButton, button("on", "Step", () => { this.pause(); this.once(); }),
         button("again", "New episode", () => this.begin(this.seed + 1)), speeds);
       this.help = make("p", "help");
-      this.root.append(top, panel, this.help);
+      const top = make("div", "top");
+      top.append(this.stage, panel, now); // on a phone one above the other, so that Play stands below the picture
+      this.root.append(top, this.help);
       this.pace(1);
     }
 
