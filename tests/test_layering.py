@@ -52,6 +52,9 @@ HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
     {"probing": ("rlbench/probing/*.py",)},
     {"lessons": ("rlbench/lessons/*.py",)},
     {"live": ("rlbench/live/*.py",), "report": ("rlbench/report/*.py",), "checks": ("rlbench/checks/*.py",)},
+    {"cells": ("rlbench/cells/*.py",)},
+    {"engines": ("rlbench/engines/*.py",)},
+    {"sweep": ("rlbench/sweep/*.py",)},
     {"cli": ("rlbench/cli/*.py",), "api": ("rlbench/api/*.py",)},
     # The face gives away what lies in the house, and nothing in the house goes by way of it; agents are found by name.
     {

@@ -1,0 +1,42 @@
+"""What a process is told that carries out a cell: plain JSON, for a file, a pipe or another machine."""
+
+import json
+from typing import Any, NamedTuple, Self
+
+from ..errors import UsageError
+
+
+class Order(NamedTuple):
+    """One cell, once. ``recipe`` is `Recipe.content()`; the code that it names was confirmed by who gave the order.
+
+    Attributes:
+        cell: its name in the sweep.
+        folder: its run folder, absolute. With a ``store``, a place of the worker's own.
+        recipe: what is run.
+        attempt: 1, 2, ...
+        stands: the folder that the user stands in, from which paths are told.
+        store: where the run folder is kept, an fsspec address; "": ``folder`` is where everyone finds it.
+    """
+
+    cell: str
+    folder: str
+    recipe: dict[str, Any]
+    attempt: int = 1
+    stands: str = ""
+    store: str = ""
+
+    def to_json(self) -> str:
+        """Read by `from_json`."""
+        return json.dumps(self._asdict())
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """What `to_json` gave.
+
+        Raises:
+            UsageError: ``text`` is something else.
+        """
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError) as e:
+            raise UsageError(f"this is no order of a cell: {e}") from e
