@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from ..files import write_json
 
 FILE, LOG, ORDER = "attempt.json", "log.txt", "order.json"  # in the run folder of a cell
-State = Literal["running", "done", "failed", "refused", "stopped"]
+Stage = Literal["running", "done", "failed", "refused", "stopped"]
 
 
 class Attempt(NamedTuple):
@@ -34,7 +34,7 @@ class Attempt(NamedTuple):
     """
 
     attempt: int
-    state: State
+    state: Stage
     message: str = ""
     lines: tuple[str, ...] = ()
     host: str = ""
@@ -74,4 +74,4 @@ def parse_attempt(text: str) -> Attempt | None:
         attempt = attempt._replace(returns=returns, lines=tuple(map(str, attempt.lines)))
     except (ValueError, TypeError):
         return None
-    return attempt if attempt.state in get_args(State) else None
+    return attempt if attempt.state in get_args(Stage) else None

@@ -19,7 +19,7 @@ class Needs(NamedTuple):
     memory: int = 0
 
 
-class Ended(NamedTuple):
+class CellEnd(NamedTuple):
     """A cell whose process has ended.
 
     Attributes:
@@ -60,7 +60,7 @@ class Engine(Protocol):
     def begin(self, order: Order, needs: Needs) -> None:
         """Take a cell."""
 
-    def wait(self, seconds: float) -> list[Ended]:
+    def wait(self, seconds: float) -> list[CellEnd]:
         """Cells that have ended since; waits for one, for so long at most.
 
         Raises:
