@@ -54,8 +54,8 @@ class Engine(Protocol):
     def taken(self) -> dict[str, int]:
         """Cells that are in hand already, from a driver that has died: cell -> attempt. `wait` will tell their end."""
 
-    def free(self) -> int:
-        """How many more cells may be handed over now."""
+    def free(self, needs: Needs) -> int:
+        """How many more cells with these needs may be handed over now."""
 
     def begin(self, order: Order, needs: Needs) -> None:
         """Take a cell."""

@@ -1,0 +1,101 @@
+"""Carries out a cell in this process: begins its run, goes on with it exactly, or finds that it is done.
+
+Exit codes: 0 done; 1 failed; 2 refused, as a wrong request that no other attempt makes right; 74 no room on the disk;
+128 + n stopped by signal n, with everything saved.
+"""
+
+import errno
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from ..cuda.failure import card_failure
+from ..errors import RlbenchError, UsageError, first_line
+from ..process import mkl
+from ..process.places import stand
+from ..recipe import Recipe
+from ..recipe.width import Width
+from ..rollout.signals import Interrupted
+from ..runfolder.documents import ended
+from ..runfolder.layout import worker_folders
+from ..runfolder.reader import Reader
+from ..training import train as training
+from ..user_code.refs import runs_user_code
+from .order import Order
+from .telling import Telling
+
+DONE, FAILED, REFUSED, FULL = 0, 1, 2, 74  # 74: EX_IOERR of sysexits.h
+
+
+def perform(order: Order, again: Callable[[str], object] = lambda mode: None) -> int:
+    """Carry ``order`` out; gives the exit code.
+
+    Args:
+        order: what to do.
+        again: begins this process again in another mode of MKL, in which seeds are exact; does not return.
+    """
+    stand(order.stands or None)
+    folder = Path(order.folder)
+    telling: Telling | None = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        recipe = Recipe.from_content(order.recipe, order.cell)
+        telling = Telling(folder, order.attempt, recipe.total_steps)
+        telling.end("done", env_steps=_go(folder, recipe, telling, again))
+        return DONE
+    except Interrupted as e:
+        return _ended(telling, e.exit_code, str(e))
+    except KeyboardInterrupt:
+        return _ended(telling, 130, "stopped at once")
+    except (RlbenchError, OSError) as e:
+        if _full(e):
+            return _ended(telling, FULL, str(e))
+        return _ended(telling, REFUSED if isinstance(e, UsageError) else FAILED, str(e))
+    except Exception as e:  # a defect, of ours or of a card
+        traceback.print_exc()
+        return _ended(telling, FAILED, card_failure(e) or f"{type(e).__name__}: {first_line(e)}")
+
+
+def _ended(telling: Telling | None, code: int, message: str) -> int:
+    """Say how it ended, in the log and for the driver."""
+    print(message, flush=True)
+    if telling is not None:
+        telling.end("refused" if code == REFUSED else "stopped" if code > 128 else "failed", message)
+    return code
+
+
+def _go(folder: Path, recipe: Recipe, telling: Telling, again: Callable[[str], object]) -> int:
+    """Whatever is left to do; gives the env steps that are done then."""
+    reader = Reader(folder)
+    summary, steps = reader.summary.value, int(reader.summary.value.get("env_steps") or 0)
+    recorded = reader.recipe.value.get("total_steps", 0)
+    if ended(summary) and recipe.total_steps <= max(recorded, steps):
+        return steps
+    if begun(folder):
+        agent = recipe.agent if runs_user_code(recipe.agent) else None
+        more = recipe.total_steps if recipe.total_steps > recorded else None
+        run = training.resume(folder, agent=agent, imports=recipe.imports, total_steps=more, watcher=telling)
+        return int(run.summary["env_steps"])
+    if not (folder / "episodes.csv").exists() and not (folder / "run.json").exists():
+        (folder / "recipe.toml").unlink(missing_ok=True)  # killed in between: it is written before run.json
+
+    def width_lost(found: Width) -> None:
+        if slower := mkl.slower():
+            again(slower)
+
+    run = training.train(recipe=recipe, out=folder, watcher=telling, width_lost=width_lost)
+    return int(run.summary["env_steps"])
+
+
+def begun(folder: Path) -> bool:
+    """Whether there is a checkpoint to go on from."""
+    return any((place / "checkpoint.pth").exists() for place in (folder, *worker_folders(folder)))
+
+
+def _full(e: BaseException | None) -> bool:
+    """Whether an error comes of a disk without room."""
+    while e is not None:
+        if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        e = e.__cause__ or e.__context__
+    return False

@@ -1,0 +1,30 @@
+"""Engines by name. Each is imported where it is asked for: most need a package of their own."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from .engine import Engine
+
+NAMES = ("local", "ray", "slurm")
+
+
+def open_engine(name: str, place: Path, settings: Mapping[str, Any]) -> Engine:
+    """The engine ``name``.
+
+    Args:
+        name: one of `NAMES`.
+        place: a folder for its own files.
+        settings: the file's table of that name, and what --with adds.
+
+    Raises:
+        UsageError: there is no such engine or setting, or its package is not installed.
+    """
+    if name == "local":
+        from .local import Local
+
+        return Local(place, settings)
+    close = difflib.get_close_matches(name, NAMES, 1)
+    raise UsageError(f"there is no engine {name!r}. {f'Did you mean {close[0]}?' if close else ', '.join(NAMES)}")
