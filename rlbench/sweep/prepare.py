@@ -1,0 +1,174 @@
+"""From a sweep file to recipes: what it leaves to others is looked up, every value is checked before anything starts.
+
+Where there are few cells, every recipe is built. Of many, every value of every key is checked by itself, with each
+recipe, environment and agent that it goes with; what is wrong with a combination is told when that cell begins.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..errors import UsageError
+from ..recipe import Recipe
+from ..recipe.problems import first_problem, value_text
+from ..recipe.registry import agent_names, find_agent, table_name
+from ..user_code.commands import ref as shown_ref
+from ..user_code.refs import confirmed, is_env_class, runs_user_code
+from .file import KeyPath, SweepFile, dotted
+from .plan import SOURCE, Cell, Names, cells_of, combinations, source_key
+
+FEW = 500  # cells whose recipes are all built beforehand
+
+
+class Trust:
+    """Code of a user's own that the command names: what a file names besides is refused, as it would run.
+
+    Args:
+        agents: file.py:Class or package.module:Class, of --agent.
+        envs: likewise, of --env.
+        imports: of --import.
+    """
+
+    def __init__(self, agents: Sequence[str] = (), envs: Sequence[str] = (), imports: Sequence[str] = ()) -> None:
+        self.agents, self.envs, self.imports = tuple(agents), tuple(envs), tuple(imports)
+
+    def agent(self, named: str, where: str) -> str:
+        """The agent to run for the one that a file names."""
+        return _trusted(named, self.agents, "agent", where) if runs_user_code(named) else named
+
+    def env(self, named: str, where: str) -> str:
+        """The environment to make for the one that a file names."""
+        return _trusted(named, self.envs, "env", where) if is_env_class(named) else named
+
+
+def _trusted(named: str, given: Sequence[str], what: str, where: str) -> str:
+    for one in given:
+        if not confirmed([named], [one]).missing:
+            return one
+    raise UsageError(f"{where} names {what} code to run. If you trust it, say so: --{what} {shown_ref(named)}")
+
+
+class Recipes:
+    """Recipes of a sweep's cells."""
+
+    def __init__(self, file: SweepFile, trust: Trust) -> None:
+        self.file, self.trust = file, trust
+        self.names = self._look_up()
+        self.cells = cells_of(file, self.names)
+        self._check_tables()
+
+    def check(self) -> None:
+        """Check every value of the file.
+
+        Raises:
+            UsageError: names the file, the key, and what may be meant.
+        """
+        if len(self.cells) <= FEW:
+            for cell in self.cells:
+                self.recipe(cell)
+            return
+        bases: dict[str, tuple[Recipe, set[tuple[KeyPath, str]]]] = {}
+        for cell in self.cells:
+            settings = paths_of(cell.settings)
+            key = source_key(settings)
+            if key not in bases:
+                bases[key] = (self.recipe(cell), set())
+            recipe, seen = bases[key]
+            for path, value in settings.items():
+                if path in SOURCE or (mark := (path, repr(value))) in seen:
+                    continue
+                seen.add(mark)
+                self._check_value(recipe, path, value)
+
+    def recipe(self, cell: Cell) -> Recipe:
+        """What is run for a cell: in one process, unless the file says otherwise."""
+        return self._load(paths_of(cell.settings))
+
+    def _load(self, settings: Mapping[KeyPath, Any]) -> Recipe:
+        where = self.file.name
+        rest = {path: value for path, value in settings.items() if path not in SOURCE and path != ("imports",)}
+        source, env, agent = (_text(settings.get(path), dotted(path), where) for path in SOURCE)
+        named = settings.get(("imports",), [])
+        if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+            raise UsageError(f"{where}: imports: must be a list of module names, got {named!r}")
+        if named and (missing := confirmed(named, self.trust.imports).missing):
+            raise UsageError(f"{where} names code to import. If you trust it, say so: --import {shown_ref(missing[0])}")
+        try:
+            recipe = Recipe.load(
+                source,
+                env=None if env is None else self.trust.env(env, where),
+                agent=None if agent is None else self.trust.agent(agent, where),
+                imports=self.trust.imports,
+                overrides=rest,
+            )
+        except UsageError as e:
+            said = str(e).replace("--set ", "")
+            raise UsageError(said if said.startswith(where) else f"{where}: {said}") from e
+        recipe = recipe if recipe.workers else recipe.replace(workers=1)
+        return recipe.placed()
+
+    def _check_tables(self) -> None:
+        """See that no key belongs to an agent that no cell has."""
+        used = {agent.rpartition(":")[2] for _, agent in self.names.recipes.values()}
+        keys = [self.file.base, self.file.grid, self.file.zip, *self.file.cells]
+        for path in itertools.chain.from_iterable(keys):
+            if len(path) > 1 and path[0] in self.names.agents and path[0] not in used:
+                raise UsageError(
+                    f"{self.file.name}: {dotted(path)}: no cell's agent is {path[0]!r}; here it is "
+                    f"{' or '.join(sorted(used))}."
+                )
+
+    def _check_value(self, recipe: Recipe, path: KeyPath, value: Any) -> None:
+        entry = find_agent(recipe.agent)
+        if len(path) == 1:
+            fields: Any = Recipe.model_fields
+        elif len(path) == 2 and path[0] == entry.name:
+            fields = entry.cls.Config.model_fields
+        else:
+            return  # the environment's own
+        field = fields.get(path[-1])
+        if field is None:
+            return  # refused where the first recipe was built
+        try:
+            adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])
+            adapter.validate_python(value)
+        except ValidationError as e:
+            said = first_problem(e, self.file.name, fields, f"{dotted(path)}: ")
+            raise UsageError(f"{said}, got {value_text(value)}") from e
+
+    def _look_up(self) -> Names:
+        """Load the recipe of each environment and agent that the file names, as it is."""
+        where, recipes, envs = self.file.name, {}, {}
+        tables = set(agent_names())
+        for settings in _sources(self.file):
+            key = source_key(settings)
+            if key in recipes:
+                continue
+            recipe = self._load({path: value for path, value in settings.items() if len(path) == 1})
+            _, env, agent = (_text(settings.get(path), dotted(path), where) for path in SOURCE)
+            recipes[key] = (env or recipe.env, agent or recipe.agent)
+            envs[env or recipe.env] = recipe.env
+            tables.add(table_name(recipe.agent))
+        return Names(recipes, envs, tuple(sorted(tables)))
+
+
+def paths_of(settings: Mapping[str, Any]) -> dict[KeyPath, Any]:
+    """Settings by the paths of their keys."""
+    return {tuple(key.split(".")): value for key, value in settings.items()}
+
+
+def _sources(file: SweepFile) -> list[dict[KeyPath, Any]]:
+    """The settings of cells that differ in recipe, environment or agent, of each kind one."""
+    short = file._replace(
+        grid={path: values if path in SOURCE else values[:1] for path, values in file.grid.items()},
+        zip=file.zip if any(path in SOURCE for path in file.zip) else {p: v[:1] for p, v in file.zip.items()},
+    )
+    return [settings for _, _, settings in combinations(short)]
+
+
+def _text(value: Any, key: str, where: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise UsageError(f"{where}: {key}: must be a text, got {value!r}")
+    return value
