@@ -1,0 +1,353 @@
+"""The table of a sweep's cells as it is shown while they run: a panel for a terminal, plain lines for everything else.
+
+For `rlbench sweep` and `rlbench watch`. `sweep_panel` is a pure function of what is known and of the terminal's size:
+it fits, does without colour and without Unicode, and of many cells shows those that want looking at.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from ..live import textchart
+from ..live.panel import Size
+from ..live.progress import Screen, make_console
+from ..live.words import mean_text
+from ..process.outputs import err, out
+from ..units import duration
+from .folder import CellState
+from .plan import Cell
+from .standing import STATES, Pace, Standing, time_left
+
+if TYPE_CHECKING:
+    from rich.panel import Panel
+    from rich.text import Text
+
+WIDTH = 130  # at most, in characters
+LABEL = 7  # the first column above the table
+EDGE = 6  # corners and blanks beside the words on the frame
+SHORTEST_NAME = 14  # of a cell: before it gets shorter, columns go
+PLAIN_SECONDS = 30.0  # between two summary lines
+COLOURS = {"running": "cyan", "failed": "red", "stopped": "yellow", "waiting": "dim", "done": "green"}
+COLUMNS = ("cell", "state", "steps", "rate", "return", "time")
+SPARED = ("rate", "interval", "time", "steps")  # left out in this order where a terminal is narrow
+
+Piece = tuple[str, str]  # text and style
+
+
+class View(Protocol):
+    """Shows a sweep; `look` may be called as often as one likes."""
+
+    def look(self, states: Mapping[str, CellState], hint: str = "") -> None:
+        """Show how it stands.
+
+        Args:
+            states: by the cells' names.
+            hint: a few words on what the user may do.
+        """
+
+    def note(self, text: str) -> None:
+        """Say something that the user should know."""
+
+    def close(self) -> None:
+        """Nothing more is shown; the terminal is as it was, with the newest panel on it."""
+
+
+def view_for(progress: str, title: str, cells: Sequence[Cell]) -> View:
+    """The view for ``--progress``: "auto" is a panel on a terminal and plain lines elsewhere; "plain"; "none"."""
+    if progress == "none":
+        return Unseen()
+    if progress == "plain" or not sys.stdout.isatty():
+        return CellLines(cells)
+    console = make_console()
+    return CellLines(cells) if console.is_dumb_terminal else CellPanel(title, cells, Screen(console))
+
+
+class Unseen:
+    """Shows nothing; notes still go to standard error."""
+
+    def look(self, states: Mapping[str, CellState], hint: str = "") -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        print(f"note: {text}", file=err(), flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class CellLines:
+    """A line for every cell that ends, and every half minute one on all of them: for pipes and log files."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self._cells, self._pace = cells, Pace()
+        self._before: dict[str, tuple[str, int]] | None = None  # state and attempt of each cell at the last look
+        self._next = 0.0
+
+    def look(self, states: Mapping[str, CellState], hint: str = "") -> None:
+        now = time.monotonic()
+        standing = self._pace.look(self._cells, states, now)
+        for line in self.new(states):
+            print(line, file=out(), flush=True)
+        if now >= self._next:
+            self._next = now + PLAIN_SECONDS
+            print(summary_line(standing), file=out(), flush=True)
+
+    def new(self, states: Mapping[str, CellState]) -> list[str]:
+        """A line for each cell that has ended, failed or stopped since the last call; at the first call, none."""
+        now = {cell.name: (states[cell.name].state, states[cell.name].attempt) for cell in self._cells}
+        before, self._before = self._before, now
+        if before is None:
+            return []
+        ended = [name for name, (state, _) in now.items() if state in ("done", "failed", "stopped")]
+        return [ended_line(name, states[name]) for name in ended if before.get(name) != now[name]]
+
+    def note(self, text: str) -> None:
+        print(f"note: {text}", file=err(), flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class CellPanel:
+    """A panel that is drawn over, for a terminal."""
+
+    def __init__(self, title: str, cells: Sequence[Cell], screen: Screen) -> None:
+        self._title, self._cells, self._screen, self._pace = title, cells, screen, Pace()
+        self._states: Mapping[str, CellState] = {}
+
+    def look(self, states: Mapping[str, CellState], hint: str = "") -> None:
+        self._states = states
+        self._screen.show(self._drawn(hint))
+
+    def note(self, text: str) -> None:
+        self._screen.console.print(f"note: {text}", markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        self._screen.close()
+        if self._states:
+            self._screen.console.print(self._drawn())
+            self._states = {}
+
+    def _drawn(self, hint: str = "") -> "Panel | Text":
+        standing = self._pace.look(self._cells, self._states, time.monotonic())
+        return sweep_panel(self._title, self._cells, self._states, standing, self._screen.size(), hint)
+
+
+def ended_line(name: str, state: CellState) -> str:
+    """What to say of a cell that has come to an end, or to a stop."""
+    if state.state == "done":
+        said = f"return {mean_text(np.array(state.returns))}, " if state.returns else ""
+        return f"done     {name}: {said}{state.env_steps:,} env steps, {duration(state.seconds)}"
+    why = f": {' '.join(state.message.split())}" if state.message else ""
+    again = f", attempt {state.attempt}" if state.attempt > 1 else ""
+    return f"{state.state:<8} {name}{again}{why}"
+
+
+def summary_line(standing: Standing) -> str:
+    """All cells in one line."""
+    states = ", ".join(f"{count:,} {state}" for state, count in standing.counts.items() if state != "done")
+    done = f"{standing.counts.get('done', 0):,} of {standing.cells:,} cells done"
+    pace = [text for text in _pace(standing) if text]
+    return "; ".join(filter(None, [f"{done}, {percent(standing.share)}", states, ", ".join(pace)]))
+
+
+def percent(share: float) -> str:
+    """99.7 % is not yet all of it."""
+    return f"{100 if share >= 1 else min(round(100 * share), 99)} %"
+
+
+def sweep_panel(
+    title: str,
+    cells: Sequence[Cell],
+    states: Mapping[str, CellState],
+    standing: Standing,
+    size: Size,
+    hint: str = "",
+) -> "Panel | Text":
+    """The whole panel, at most ``size.height - 1`` lines high.
+
+    Args:
+        title: what the sweep is called.
+        cells: of the plan.
+        states: by the cells' names.
+        standing: of `Pace.look`.
+        size: of the terminal.
+        hint: a few words for the lower edge.
+    """
+    from rich import box
+    from rich.panel import Panel
+    from rich.text import Text
+
+    width, height = min(size.width, WIDTH), max(size.height - 1, 1)
+    framed = width >= 24 and height >= 9
+    inner = Size(width - 4, height - 2, size.plain) if framed else Size(max(width, 8), height, size.plain)
+    lines = [_cut(line, inner.width) for line in _lines(cells, states, standing, inner)]
+    text = Text("\n", no_wrap=True, overflow="crop").join(
+        Text.assemble(*pieces, no_wrap=True, overflow="crop") for pieces in lines
+    )
+    if not framed:
+        return text
+    name = f"{title}, {standing.cells:,} cell{'s' * (standing.cells != 1)}"
+    return Panel(
+        text,
+        box=box.ASCII if size.plain else box.ROUNDED,
+        title=Text(shortened(name, width - EDGE, plain=size.plain), "bold not dim", no_wrap=True),
+        title_align="left",
+        subtitle=Text(hint[: width - EDGE], no_wrap=True) if hint else None,
+        subtitle_align="left",
+        border_style="dim",
+        width=width,
+    )
+
+
+def shortened(text: str, width: int, *, plain: bool = False) -> str:
+    """``text`` with its middle left out where it is too wide: what tells cells apart stands at their end."""
+    if len(text) <= width:
+        return text
+    dots = ".." if plain else "…"
+    if width <= 3 * len(dots):
+        return text[len(text) - max(width, 0) :]
+    end = (width - len(dots)) * 2 // 3
+    return f"{text[: width - len(dots) - end]}{dots}{text[-end:]}"
+
+
+def chosen(cells: Sequence[Cell], states: Mapping[str, CellState], room: int) -> list[Cell]:
+    """The cells that get a line: all, in the order of the plan, where there is room; else running and failed ones
+    first, then stopped ones, the last that are done, and the next that wait."""
+    if len(cells) <= room:
+        return list(cells)
+    by_state: dict[str, list[Cell]] = {state: [] for state in STATES}
+    for cell in cells:
+        by_state[states[cell.name].state].append(cell)
+    failed = by_state["failed"][: max(room - len(by_state["running"]), min(room // 3, len(by_state["failed"])))]
+    running = by_state["running"][: room - len(failed)]
+    shown = [*running, *failed]
+    shown += by_state["stopped"][: room - len(shown)]
+    left = room - len(shown)
+    done = max(left - len(by_state["waiting"]), left // 2)
+    shown += by_state["done"][-done:] if done else []
+    return shown + by_state["waiting"][: room - len(shown)]
+
+
+def _lines(cells: Sequence[Cell], states: Mapping[str, CellState], standing: Standing, size: Size) -> list[list[Piece]]:
+    """Figures on all of them, and a table with a line for as many cells as there is room for."""
+    above = _above(standing, size)
+    room = size.height - len(above) - 1  # without the head of the table
+    if room < 1:
+        return above[: size.height]
+    shown = chosen(cells, states, room if len(cells) <= room else room - 1)
+    lines = [*above, *_table(shown, states, size)]
+    if len(shown) < len(cells):
+        others = dict(standing.counts)
+        for cell in shown:
+            others[states[cell.name].state] -= 1
+        said = ", ".join(f"{count:,} {state}" for state, count in others.items() if count)
+        lines.append([(f"and {said}" if shown else said, "dim")])
+    return lines
+
+
+def _above(standing: Standing, size: Size) -> list[list[Piece]]:
+    share, cells = standing.share, standing.cells
+    figures = f" {percent(share):>5}  {standing.counts.get('done', 0):,} of {cells:,} done"
+    room = size.width - LABEL
+    if room - len(figures) < 10:
+        figures = f" {percent(share)}"
+    done, todo = textchart.gauge(share, min(max(room - len(figures), 4), 60), plain=size.plain)
+    states: list[Piece] = [
+        (f"{count:,} {state}   ", COLOURS[state]) for state, count in standing.counts.items() if state != "done"
+    ]
+    first, *more = _pace(standing)
+    pace: list[Piece] = [(first, ""), *((f", {text}" if i or first else text, "") for i, text in enumerate(more))]
+    return [
+        [_label("all"), (done, "cyan"), (todo, "dim"), (figures, "")],
+        _fitting("cells", states or [("all done", "green")], size.width),
+        _fitting("pace", pace, size.width),
+    ]
+
+
+def _pace(standing: Standing) -> list[str]:
+    """Time left, cells an hour, env steps a second: as far as they are known."""
+    running = "running" in standing.counts
+    left = f"{duration(standing.left)} left" if math.isfinite(standing.left) and running else "? left" * running
+    each = standing.per_hour
+    hour = f"{each:,.0f} cells/h" if each >= 10 else f"{each:.1f} cells/h" if each > 0 else ""
+    return [left or "none is running", *filter(None, [hour, f"{standing.rate:,.0f} env steps/s" * running])]
+
+
+def _table(shown: Sequence[Cell], states: Mapping[str, CellState], size: Size) -> list[list[Piece]]:
+    """The head and a line for each cell, in as many columns as have room."""
+    rows = [_row(cell, states[cell.name]) for cell in shown]
+    columns, names = list(COLUMNS), max([len(cell.name) for cell in shown] + [4])
+
+    def widths() -> dict[str, int]:
+        return {c: max([len(c), *(len(row[c]) for row in rows)]) for c in columns if c != "cell"}
+
+    for spared in SPARED:
+        room = size.width - sum(width + 2 for width in widths().values())
+        if room >= min(names, max(SHORTEST_NAME, size.width // 3)):
+            break
+        if spared == "interval":
+            for row in rows:
+                row["return"] = row["return"].partition(" ")[0]
+        elif spared == "steps":
+            for row in rows:
+                row["steps"] = row["steps"].rpartition("(")[2].rstrip(")")
+        else:
+            columns.remove(spared)
+    wide = widths()
+    name = max(min(names, size.width - sum(width + 2 for width in wide.values())), 4)
+    lines: list[list[Piece]] = [[(f"{'cell':<{name}}", "dim")]]
+    lines[0] += [("  " + (f"{c:<{wide[c]}}" if c == "state" else f"{c:>{wide[c]}}"), "dim") for c in columns[1:]]
+    for cell, row in zip(shown, rows, strict=True):
+        state = states[cell.name]
+        line: list[Piece] = [(f"{shortened(cell.name, name, plain=size.plain):<{name}}", "")]
+        line.append((f"  {row['state']:<{wide['state']}}", COLOURS[state.state]))
+        if state.state in ("failed", "stopped") and state.message:
+            line.append((f"  {' '.join(state.message.split())}", COLOURS[state.state]))
+        else:
+            line += [(f"  {row[c]:>{wide[c]}}", "dim" if state.state == "waiting" else "") for c in columns[2:]]
+        lines.append(line)
+    return lines
+
+
+def _row(cell: Cell, state: CellState) -> dict[str, str]:
+    """The texts of one line, without the cell's name; "-" for what there is nothing to say of."""
+    done = state.env_steps / state.total_steps if state.total_steps else 0.0
+    returns = np.array(state.returns, np.float64)
+    left = time_left(cell, state)
+    when = "" if math.isnan(left) else f"{duration(left)} left"
+    return {
+        "state": state.state + (f" ({state.attempt})" if state.attempt > 1 and state.state != "done" else ""),
+        "steps": f"{state.env_steps:,} ({percent(done)})" if state.env_steps else "-",
+        "rate": f"{state.rate:,.0f}/s" if state.state == "running" and state.rate else "-",
+        "return": mean_text(returns) if np.isfinite(returns).any() else "-",
+        "time": when if state.state == "running" else duration(state.seconds) if state.seconds else "-",
+    }
+
+
+def _label(text: str) -> Piece:
+    return f"{text:<{LABEL}}", "dim"
+
+
+def _fitting(label: str, pieces: Sequence[Piece], width: int) -> list[Piece]:
+    """A line of ``pieces`` without those at its end that have no room; the first one is cut if need be."""
+    left, line = width - LABEL, [_label(label)]
+    for text, style in pieces:
+        if len(text.rstrip()) > left and len(line) > 1:
+            break
+        line.append((text[: max(left, 0)], style))
+        left -= len(text)
+    return line
+
+
+def _cut(line: Sequence[Piece], width: int) -> list[Piece]:
+    """The line without what goes beyond ``width``."""
+    kept = []
+    for text, style in line:
+        kept.append((text[: max(width, 0)], style))
+        width -= len(text)
+    return kept
