@@ -33,7 +33,7 @@ SHORTEST_NAME = 14  # of a cell: before it gets shorter, columns go
 PLAIN_SECONDS = 30.0  # between two summary lines
 COLOURS = {"running": "cyan", "failed": "red", "stopped": "yellow", "waiting": "dim", "done": "green"}
 COLUMNS = ("cell", "state", "steps", "rate", "return", "time")
-SPARED = ("rate", "interval", "time", "steps")  # left out in this order where a terminal is narrow
+SPARED = ("rate", "interval", "time", "steps", "return")  # left out in this order where a terminal is narrow
 
 Piece = tuple[str, str]  # text and style
 
@@ -184,7 +184,7 @@ def sweep_panel(
 
     width, height = min(size.width, WIDTH), max(size.height - 1, 1)
     framed = width >= 24 and height >= 9
-    inner = Size(width - 4, height - 2, size.plain) if framed else Size(max(width, 8), height, size.plain)
+    inner = Size(width - 4, height - 2, size.plain) if framed else Size(max(width, 1), height, size.plain)
     lines = [_cut(line, inner.width) for line in _lines(cells, states, standing, inner)]
     text = Text("\n", no_wrap=True, overflow="crop").join(
         Text.assemble(*pieces, no_wrap=True, overflow="crop") for pieces in lines
