@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import UsageError
-from ..numbers import exact
 from ..stats.estimates import (
     REPS,
     Scores,
@@ -17,13 +16,12 @@ from ..stats.estimates import (
     optimality_gap,
     seeds_needed,
 )
-from ..stats.survival import median_time, wilson
 from .cell import cell
 from .contestants import Contestant, RunPaths, read_contestants
-from .evidence import SCORES, Score, is_changed, score_of, time_to
+from .evidence import SCORES, Score
 from .fairness import find_differences, find_warnings, same_seeds
-from .results import AgentResult, Attainment, Contrast, EnvTable
-from .scales import reference
+from .measures import measure
+from .results import AgentResult, Contrast, EnvTable
 from .text import text
 from .verdict import judge, sentence
 
@@ -116,21 +114,16 @@ def compare_contestants(
     tables, notes = [], [note for group in contestants for note in group.notes]
     normalised: list[list[np.ndarray]] = [[] for _ in contestants]
     for env in envs:
-        horizon = min(run.horizon for group in contestants for run in group.runs_on(env))
-        scores = [_scores(group, env, score, horizon, notes) for group in contestants]
-        changed = any(is_changed(run) for one in contestants for run in one.runs_on(env))
-        scale = reference(env, references.get(env), changed, scores)
-        scaled = [scale.normalise(x) for x in scores]
-        for own, x in zip(normalised, scaled, strict=True):
+        found = measure(
+            env, contestants, score, given=references.get(env), threshold=thresholds.get(env), confidence=confidence,
+            reps=reps,
+        )  # fmt: skip
+        notes += found.notes
+        scores = [np.array(agent.scores) for agent in found.table.agents]
+        for own, x in zip(normalised, found.normalised, strict=True):
             own.append(x)
-        threshold, remarks = _threshold(contestants, env, thresholds.get(env))
-        notes += [f"{env}: score {scale.words()}", *remarks]
-        agents = []
-        for group, x, y in zip(contestants, scores, scaled, strict=True):
-            one = result_of(group, env, x, y, horizon, threshold, confidence, reps)
-            agents.append(one._replace(episodes=() if score == "auc" else _episodes(group, env, score)))
         contrasts = _contrasts([[x] for x in scores], contestants, same, confidence, reps)
-        tables.append(EnvTable(env, scale, tuple(agents), contrasts))
+        tables.append(found.table._replace(contrasts=contrasts))
     overall = None
     if len(envs) > 1:
         whole = [
@@ -169,60 +162,6 @@ def compare_contestants(
     )
 
 
-def result_of(
-    contestant: Contestant,
-    env: str,
-    scores: np.ndarray,
-    normalised: np.ndarray,
-    horizon: float,
-    threshold: float | None,
-    confidence: float,
-    reps: int = REPS,
-) -> AgentResult:
-    """What one contestant reached on an environment.
-
-    Args:
-        contestant: who.
-        env: where.
-        scores: (n,) of its seeds.
-        normalised: (n,) likewise, on the environment's scale.
-        horizon: env steps that all have trained for.
-        threshold: a return that counts as solved, if there is one.
-        confidence: of the intervals.
-        reps: of the bootstrap.
-    """
-    area = np.array([score_of(seed, "auc", horizon) for seed in contestant.seeds[env]])
-    return AgentResult(
-        label=contestant.label,
-        seeds=len(scores),
-        scores=tuple(scores.tolist()),
-        aggregates=aggregate([scores], confidence, reps),
-        optimality_gap=optimality_gap([normalised], confidence, reps),
-        auc=None if np.isnan(area).any() else aggregate([area], confidence, reps).iqm,
-        attainment=None if threshold is None else _attainment(contestant, env, threshold, confidence),
-    )
-
-
-def _scores(group: Contestant, env: str, score: Score, horizon: float, notes: list[str]) -> np.ndarray:
-    """What stands for each of a contestant's seeds; those without an evaluation have no area under the curve."""
-    every = np.array([score_of(seed, score, horizon) for seed in group.seeds[env]])
-    known = every[~np.isnan(every)]
-    if len(known) == 0:
-        raise UsageError(
-            f"{group.label} has no evaluation of {env} in the first {horizon:,.0f} steps, hence no area under the "
-            "curve. Compare final scores instead: --score final"
-        )
-    if len(known) < len(every):
-        without = f"{len(every) - len(known)} of {len(every)} seeds without an evaluation are left out"
-        notes.append(f"{group.label}: {env}: {without}")
-    return known
-
-
-def _episodes(group: Contestant, env: str, score: Score) -> tuple[int, ...]:
-    counts = tuple(seed.episodes[score == "best"] for seed in group.seeds[env])
-    return counts if all(counts) else ()
-
-
 def _common_envs(groups: Sequence[Contestant]) -> list[str]:
     """The environments that all have, in the first one's order."""
     envs = [env for env in groups[0].seeds if all(env in group.seeds for group in groups)]
@@ -230,23 +169,6 @@ def _common_envs(groups: Sequence[Contestant]) -> list[str]:
         has = "; ".join(f"{group.label} has {', '.join(group.seeds)}" for group in groups)
         raise UsageError(f"no environment on which all were trained: {has}. Give runs on the same environment.")
     return envs
-
-
-def _threshold(groups: Sequence[Contestant], env: str, given: float | None) -> tuple[float | None, list[str]]:
-    """The return that counts as reached, and a note where the runs do not agree on it."""
-    if given is not None:
-        return given, []
-    known = [run.solved_at for group in groups for run in group.runs_on(env) if run.solved_at is not None]
-    differ = (
-        [f"{env}: runs count different returns as solved; here it is {exact(known[0])}"] if len(set(known)) > 1 else []
-    )
-    return (known[0] if known else None), differ
-
-
-def _attainment(group: Contestant, env: str, threshold: float, confidence: float) -> Attainment:
-    times, reached = zip(*(time_to(seed, threshold) for seed in group.seeds[env]), strict=True)
-    share = wilson(sum(reached), len(reached), confidence)
-    return Attainment(threshold, sum(reached), len(reached), share, median_time(times, reached))
 
 
 def _contrasts(

@@ -5,15 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ..errors import RlbenchError, UsageError
-from ..judge.comparison import Comparison, compare_contestants, result_of
+from ..judge.comparison import Comparison, compare_contestants
 from ..judge.contestants import Contestant, RunPaths, find_contestants, read_contestant
-from ..judge.evidence import is_changed, score_of
 from ..judge.fairness import find_differences, find_warnings
+from ..judge.measures import measure
 from ..judge.results import EnvTable
-from ..judge.scales import reference
 from ..runfolder.documents import finite
 from ..runfolder.facts import Facts, read_facts, status_of
 from ..runfolder.history import History, What, read_runs
@@ -119,7 +116,7 @@ def gather(groups: Mapping[str, RunPaths] | Sequence[RunPaths]) -> Findings:
         notes = list(comparison.notes)
     else:
         envs = list(dict.fromkeys(env for group in found for env in group.seeds))
-        tables = tuple(_table(env, [group for group in found if env in group.seeds]) for env in envs)
+        tables = tuple(measure(env, [g for g in found if env in g.seeds], confidence=CONFIDENCE).table for env in envs)
         if len(found) == 1:
             warnings += find_differences(found, envs)
         warnings += [text for group in found for text in find_warnings([group], list(group.seeds), {}, "final")]
@@ -189,17 +186,3 @@ def _unfinished(folder: Folder, group: Contestant | None) -> str:
         "crashed": f"{path} broke off {where}. {go_on}",
         "no run": _sentence(no_run(path)),
     }.get(folder.status, "")
-
-
-def _table(env: str, groups: Sequence[Contestant]) -> EnvTable:
-    """The numbers of `compare`, where there is nothing to compare."""
-    horizon = min(run.horizon for group in groups for run in group.runs_on(env))
-    scores = [np.array([score_of(seed, "final", horizon) for seed in group.seeds[env]]) for group in groups]
-    changed = any(is_changed(run) for group in groups for run in group.runs_on(env))
-    scale = reference(env, None, changed, scores)
-    level = threshold(groups, env)
-    agents = [
-        result_of(group, env, x, scale.normalise(x), horizon, level, CONFIDENCE)
-        for group, x in zip(groups, scores, strict=True)
-    ]
-    return EnvTable(env, scale, tuple(agents), ())
