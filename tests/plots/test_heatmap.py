@@ -5,6 +5,7 @@ import math
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
@@ -56,9 +57,9 @@ def test_every_square_says_its_score(contestants: int, envs: int) -> None:
 @pytest.mark.parametrize(("contestants", "envs"), [(2, 1), (3, 4), (10, 20)])
 def test_nothing_lies_upon_another_or_beyond_the_edge(contestants: int, envs: int) -> None:
     fig = draw_heat_map(made(contestants, envs), title="runs/mine")
-    fig.canvas.draw()
+    renderer = FigureCanvasAgg(fig).get_renderer()
     shown = [text for text in fig.findobj(Text) if text.get_text() and text.get_visible()]
-    x0, y0, x1, y1 = np.array([text.get_window_extent().extents for text in shown]).T
+    x0, y0, x1, y1 = np.array([text.get_window_extent(renderer).extents for text in shown]).T
     assert min(x0) >= -1
     assert min(y0) >= -1
     assert max(x1) <= fig.bbox.x1 + 1
