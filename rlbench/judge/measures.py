@@ -15,7 +15,7 @@ from .results import AgentResult, Attainment, EnvTable
 from .scales import reference
 
 
-class Measured(NamedTuple):
+class EnvMeasure(NamedTuple):
     """One environment."""
 
     table: EnvTable  # without contrasts
@@ -32,7 +32,7 @@ def measure(
     threshold: float | None = None,
     confidence: float = 0.95,
     reps: int = REPS,
-) -> Measured:
+) -> EnvMeasure:
     """What each contestant reached.
 
     Args:
@@ -59,7 +59,7 @@ def measure(
         one = result_of(group, env, x, y, horizon, level, confidence, reps)
         agents.append(one._replace(episodes=() if score == "auc" else _episodes(group, env, score)))
     notes += [f"{env}: score {scale.words()}", *remarks]
-    return Measured(EnvTable(env, scale, tuple(agents), ()), scaled, tuple(notes))
+    return EnvMeasure(EnvTable(env, scale, tuple(agents), ()), scaled, tuple(notes))
 
 
 def result_of(

@@ -176,7 +176,7 @@ def _scale(fig: Figure, x: float, y: float, tall: float, colours: Colormap, look
     ax = fig.add_axes((x / width, y / height, 0.14 / width, tall / height))
     bar = fig.colorbar(ScalarMappable(Normalize(0, 1), colours), cax=ax, extend="both", extendfrac=0.04)
     bar.set_ticks([0, 0.5, 1], labels=["0", "0.5", "1"])
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     ax.tick_params(labelsize=look.font - 2.5, labelcolor=look.ink, color=look.grey, length=2.5)
     ax.set_ylabel("normalised" if tall > 0.9 else "", fontsize=look.font - 2.5, color=look.ink)
 

@@ -2,10 +2,11 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from .folder import CellState
+from ..units import SECONDS
+from .index import CellState
 from .plan import Cell
 
 STATES = ("running", "failed", "stopped", "waiting", "done")  # in the order of what wants looking at
@@ -14,7 +15,7 @@ SEEDS = 10  # of a cell whose file says nothing, as of a recipe
 MEASURED = 60.0, 3  # seconds and cells ended, from which on the pace is counted and not derived
 
 
-class Standing(NamedTuple):
+class SweepStanding(NamedTuple):
     """All cells together."""
 
     counts: dict[str, int]  # state -> cells, of `STATES` those that some cell is in
@@ -25,13 +26,13 @@ class Standing(NamedTuple):
     left: float  # seconds until all are over; NaN where nothing is known, as while none is running
 
 
-class Pace:
-    """Turns looks at a sweep into `Standing`s; remembers how many cells have ended since the first one."""
+class SweepPace:
+    """Turns looks at a sweep into `SweepStanding`s; remembers how many cells have ended since the first one."""
 
     def __init__(self) -> None:
         self._began: tuple[float, int] | None = None
 
-    def look(self, cells: Sequence[Cell], states: Mapping[str, CellState], now: float) -> Standing:
+    def look(self, cells: Sequence[Cell], states: Mapping[str, CellState], now: float) -> SweepStanding:
         """How it stands.
 
         Args:
@@ -39,31 +40,37 @@ class Pace:
             states: by the cells' names.
             now: seconds of any clock that only goes forward.
         """
-        counts: dict[str, int] = defaultdict(int)
+        counts: dict[str, int] = dict.fromkeys(STATES, 0)
+        groups: dict[tuple[Any, ...], _Group] = {}
         for cell in cells:
-            counts[states[cell.name].state] += 1
+            state, said = states[cell.name], cell.settings
+            key = cell.env, cell.label, said.get("total_steps", 0), said.get("seeds", SEEDS)
+            if key not in groups:
+                groups[key] = _Group()
+            counts[state.state] += 1
+            groups[key].take(cell, state)
         over = sum(counts[state] for state in OVER)
         if self._began is None:
             self._began = now, over
         passed, ended = now - self._began[0], over - self._began[1]
-        costs = _Costs(cells, states)
-        remaining = {cell.name: costs.left(cell, states[cell.name]) for cell in cells}
-        busy = counts["running"]
+        _fill(groups)
+        all_groups, busy = groups.values(), counts["running"]
         left = math.nan
         if over == len(cells):
             left = 0.0
-        elif busy and not any(map(math.isnan, remaining.values())):
-            longest = max(remaining[cell.name] for cell in cells if states[cell.name].state == "running")
-            left = max(sum(remaining.values()) / busy, longest)
-        each = [seconds for cell in cells if (seconds := costs.whole(cell, states[cell.name])) > 0]
-        per_hour = 3600 * busy * len(each) / sum(each) if busy and each else math.nan
+        elif busy:
+            longest = max(group.longest for group in all_groups)
+            left = max(sum(group.left() for group in all_groups) / busy, longest)
+        work = sum(group.seeds * group.total * group.cost for group in all_groups)  # seconds of one process
+        per_hour = SECONDS["h"] * busy * len(cells) / work if busy and work > 0 else math.nan
         if passed >= MEASURED[0] and ended >= MEASURED[1]:
-            per_hour = 3600 * ended / passed
-        return Standing(
-            counts={state: counts[state] for state in STATES if counts[state]},
+            per_hour = SECONDS["h"] * ended / passed
+        whole = sum(group.seeds * group.steps_each for group in all_groups)
+        return SweepStanding(
+            counts={state: count for state, count in counts.items() if count},
             cells=len(cells),
-            share=_share(cells, states),
-            rate=sum(states[cell.name].rate for cell in cells if states[cell.name].state == "running"),
+            share=sum(group.over * group.steps_each + group.steps for group in all_groups) / whole if whole else 1.0,
+            rate=sum(group.rate for group in all_groups),
             per_hour=per_hour,
             left=left,
         )
@@ -81,54 +88,80 @@ def time_left(cell: Cell, state: CellState) -> float:
     return steps / state.rate if state.state == "running" and state.rate > 0 else math.nan
 
 
-class _Costs:
-    """Seconds that an env step of one seed takes, by what has run: of the same contestant on the same environment
-    where there is one, else on the same environment, else of all."""
+class _Group:
+    """Cells of one contestant on one environment, summed up: of a hundred thousand, none is looked at twice.
 
-    def __init__(self, cells: Iterable[Cell], states: Mapping[str, CellState]) -> None:
-        known: dict[tuple[str, ...], list[float]] = defaultdict(list)
-        for cell in cells:
-            state = states[cell.name]
-            work = state.env_steps * seeds_of(cell, state)
-            cost = 0.0
-            if state.state == "running" and state.rate > 0:
-                cost = 1 / state.rate
-            elif state.state == "done" and work:
-                cost = state.seconds / work
-            if cost > 0:
-                for key in _keys(cell):
-                    known[key].append(cost)
-        self._means = {key: sum(costs) / len(costs) for key, costs in known.items()}
+    Attributes:
+        seeds: of all its cells together.
+        over: of those that are over.
+        steps: env steps of all seeds of the others.
+        rate: env steps a second of those that run.
+        longest: seconds that the slowest of those takes still.
+        own: seconds left of those that run, by their own rates.
+        rest: seeds of the cells that neither are over nor have a rate.
+        rest_steps: their env steps, over all seeds.
+        totals: what cells have told of their env steps per seed.
+        costs: seconds that an env step of one seed takes in each cell that has run.
+        total: env steps per seed; NaN where nothing says so.
+        cost: seconds; NaN where nothing has run.
+    """
 
-    def of(self, cell: Cell) -> float:
-        """NaN where nothing has run."""
-        return next((self._means[key] for key in _keys(cell) if key in self._means), math.nan)
+    def __init__(self) -> None:
+        self.seeds = self.over = self.steps = self.rest = self.rest_steps = 0
+        self.rate = self.longest = self.own = 0.0
+        self.total = self.cost = math.nan
+        self.totals: list[float] = []
+        self.costs: list[float] = []
 
-    def left(self, cell: Cell, state: CellState) -> float:
-        """Seconds."""
+    def take(self, cell: Cell, state: CellState) -> None:
+        seeds = seeds_of(cell, state)
+        work = state.env_steps * seeds
+        self.seeds += seeds
+        if state.total_steps:
+            self.totals.append(state.total_steps)
         if state.state in OVER:
-            return 0.0
-        own = time_left(cell, state)
-        return self._seconds(cell, state, state.env_steps) if math.isnan(own) else own
+            self.over += seeds
+            if state.state == "done" and work and state.seconds > 0:
+                self.costs.append(state.seconds / work)
+            return
+        self.steps += work
+        left = time_left(cell, state)
+        if math.isnan(left):
+            self.rest += seeds
+            self.rest_steps += work
+            return
+        self.rate += state.rate
+        self.own += left
+        self.longest = max(self.longest, left)
+        self.costs.append(1 / state.rate)
 
-    def whole(self, cell: Cell, state: CellState) -> float:
-        """Seconds, from its beginning to its end."""
-        return self._seconds(cell, state, 0)
+    @property
+    def steps_each(self) -> float:
+        """Env steps per seed, or 1 where nothing says how many: then all cells count the same."""
+        return 1.0 if math.isnan(self.total) else self.total
 
-    def _seconds(self, cell: Cell, state: CellState, done: int) -> float:
-        return max(state.total_steps - done, 0) * seeds_of(cell, state) * self.of(cell)
+    def left(self) -> float:
+        """Seconds of one process; NaN where that is not known."""
+        rest = max(self.rest * self.total - self.rest_steps, 0) * self.cost if self.rest else 0.0
+        return self.own + rest
 
 
-def _keys(cell: Cell) -> tuple[tuple[str, ...], ...]:
-    return (cell.env, cell.label), (cell.env,), ()
+def _fill(groups: Mapping[tuple[Any, ...], _Group]) -> None:
+    """Set total and cost of every group: by its own cells where they tell, else by those of the same environment, else
+    by all."""
+    totals: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    costs: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    for key, group in groups.items():
+        for part in _kinds(key):
+            totals[part] += group.totals
+            costs[part] += group.costs
+    for key, group in groups.items():
+        said = key[2]
+        told = next((totals[part] for part in _kinds(key) if totals[part]), [])
+        group.total = said if isinstance(said, int) and said > 0 else sum(told) / len(told) if told else math.nan
+        found = next((costs[part] for part in _kinds(key) if costs[part]), [])
+        group.cost = sum(found) / len(found) if found else math.nan
 
 
-def _share(cells: Sequence[Cell], states: Mapping[str, CellState]) -> float:
-    whole = done = 0
-    for cell in cells:
-        state = states[cell.name]
-        work = state.total_steps * seeds_of(cell, state)
-        whole += work
-        taken = work if state.state in OVER else min(state.env_steps * seeds_of(cell, state), work)
-        done += taken
-    return done / whole if whole else float(all(states[cell.name].state in OVER for cell in cells))
+def _kinds(key: tuple[Any, ...]) -> tuple[tuple[Any, ...], ...]:
+    return key[:2], key[:1], ()

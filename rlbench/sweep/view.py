@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ..live import textchart
-from ..live.panel import Size
+from ..live.panel import Piece, Size
 from ..live.progress import Screen, make_console
 from ..live.words import mean_text
 from ..process.outputs import err, out
 from ..units import duration
-from .folder import CellState
+from .index import CellState
 from .plan import Cell
-from .standing import STATES, Pace, Standing, time_left
+from .standing import STATES, SweepPace, SweepStanding, time_left
 
 if TYPE_CHECKING:
     from rich.panel import Panel
@@ -34,8 +34,6 @@ PLAIN_SECONDS = 30.0  # between two summary lines
 COLOURS = {"running": "cyan", "failed": "red", "stopped": "yellow", "waiting": "dim", "done": "green"}
 COLUMNS = ("cell", "state", "steps", "rate", "return", "time")
 SPARED = ("rate", "interval", "time", "steps", "return")  # left out in this order where a terminal is narrow
-
-Piece = tuple[str, str]  # text and style
 
 
 class View(Protocol):
@@ -83,8 +81,8 @@ class CellLines:
     """A line for every cell that ends, and every half minute one on all of them: for pipes and log files."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
-        self._cells, self._pace = cells, Pace()
-        self._before: dict[str, tuple[str, int]] | None = None  # state and attempt of each cell at the last look
+        self._cells, self._pace = cells, SweepPace()
+        self._before: Mapping[str, tuple[str, int]] | None = None  # state and attempt of each cell at the last look
         self._next = 0.0
 
     def look(self, states: Mapping[str, CellState], hint: str = "") -> None:
@@ -116,7 +114,7 @@ class CellPanel:
     """A panel that is drawn over, for a terminal."""
 
     def __init__(self, title: str, cells: Sequence[Cell], screen: Screen) -> None:
-        self._title, self._cells, self._screen, self._pace = title, cells, screen, Pace()
+        self._title, self._cells, self._screen, self._pace = title, cells, screen, SweepPace()
         self._states: Mapping[str, CellState] = {}
 
     def look(self, states: Mapping[str, CellState], hint: str = "") -> None:
@@ -147,7 +145,7 @@ def ended_line(name: str, state: CellState) -> str:
     return f"{state.state:<8} {name}{again}{why}"
 
 
-def summary_line(standing: Standing) -> str:
+def summary_line(standing: SweepStanding) -> str:
     """All cells in one line."""
     states = ", ".join(f"{count:,} {state}" for state, count in standing.counts.items() if state != "done")
     done = f"{standing.counts.get('done', 0):,} of {standing.cells:,} cells done"
@@ -164,7 +162,7 @@ def sweep_panel(
     title: str,
     cells: Sequence[Cell],
     states: Mapping[str, CellState],
-    standing: Standing,
+    standing: SweepStanding,
     size: Size,
     hint: str = "",
 ) -> "Panel | Text":
@@ -174,7 +172,7 @@ def sweep_panel(
         title: what the sweep is called.
         cells: of the plan.
         states: by the cells' names.
-        standing: of `Pace.look`.
+        standing: of `SweepPace.look`.
         size: of the terminal.
         hint: a few words for the lower edge.
     """
@@ -233,7 +231,9 @@ def chosen(cells: Sequence[Cell], states: Mapping[str, CellState], room: int) ->
     return shown + by_state["waiting"][: room - len(shown)]
 
 
-def _lines(cells: Sequence[Cell], states: Mapping[str, CellState], standing: Standing, size: Size) -> list[list[Piece]]:
+def _lines(
+    cells: Sequence[Cell], states: Mapping[str, CellState], standing: SweepStanding, size: Size
+) -> list[list[Piece]]:
     """Figures on all of them, and a table with a line for as many cells as there is room for."""
     above = _above(standing, size)
     room = size.height - len(above) - 1  # without the head of the table
@@ -250,7 +250,7 @@ def _lines(cells: Sequence[Cell], states: Mapping[str, CellState], standing: Sta
     return lines
 
 
-def _above(standing: Standing, size: Size) -> list[list[Piece]]:
+def _above(standing: SweepStanding, size: Size) -> list[list[Piece]]:
     share, cells = standing.share, standing.cells
     figures = f" {percent(share):>5}  {standing.counts.get('done', 0):,} of {cells:,} done"
     room = size.width - LABEL
@@ -269,7 +269,7 @@ def _above(standing: Standing, size: Size) -> list[list[Piece]]:
     ]
 
 
-def _pace(standing: Standing) -> list[str]:
+def _pace(standing: SweepStanding) -> list[str]:
     """Time left, cells an hour, env steps a second: as far as they are known."""
     running = "running" in standing.counts
     left = f"{duration(standing.left)} left" if math.isfinite(standing.left) and running else "? left" * running

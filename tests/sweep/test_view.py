@@ -11,12 +11,12 @@ from rlbench.live.panel import Size
 from rlbench.live.progress import Screen
 from rlbench.live.words import mean_text
 from rlbench.sweep import view
-from rlbench.sweep.folder import CellState
+from rlbench.sweep.index import CellState
 from rlbench.sweep.plan import Cell
-from rlbench.sweep.standing import Pace, Standing, seeds_of
+from rlbench.sweep.standing import SweepPace, SweepStanding, seeds_of
 from rlbench.sweep.view import CellLines, CellPanel, chosen, ended_line, shortened, summary_line, sweep_panel
 
-WAITS = CellState("waiting", 0, 0, 1000, 0.0, (), 0.0, "")
+WAITS = CellState("waiting", total_steps=1000)
 RUNS = CellState("running", 1, 250, 1000, 100.0, (1.0, 2.0, 3.0), 7.5, "")
 DONE = CellState("done", 1, 1000, 1000, 90.0, (4.0, 5.0, 6.0), 30.0, "")
 FAILED = CellState("failed", 3, 100, 1000, 0.0, (), 3.0, "loss is not finite\nat step 100")
@@ -33,8 +33,8 @@ def made(*states: CellState) -> tuple[list[Cell], dict[str, CellState]]:
     return cells, {cell.name: state for cell, state in zip(cells, states, strict=True)}
 
 
-def standing(cells: list[Cell], states: dict[str, CellState]) -> Standing:
-    return Pace().look(cells, states, 0.0)
+def standing(cells: list[Cell], states: dict[str, CellState]) -> SweepStanding:
+    return SweepPace().look(cells, states, 0.0)
 
 
 def drawn(cells: list[Cell], states: dict[str, CellState], width: int, height: int, plain: bool = False) -> list[str]:
@@ -141,8 +141,20 @@ def test_nothing_is_said_of_what_is_not_known() -> None:
     assert over.share == 1.0
 
 
+def test_a_cell_that_waits_takes_as_many_steps_as_others_of_its_kind() -> None:
+    """Of a cell that has not begun, the index knows no number of steps."""
+    unknown = WAITS._replace(total_steps=0)
+    found = standing(*made(RUNS, unknown))
+    assert found.left == pytest.approx(750 * 3 / 100 + 3000 / 100)
+    assert found.share == pytest.approx(250 / 2000)
+    cells, states = made(RUNS, unknown)
+    cells[1] = cells[1]._replace(settings={"seeds": 3, "total_steps": 500})
+    assert standing(cells, states).left == pytest.approx(750 * 3 / 100 + 1500 / 100)
+    assert standing(*made(unknown, unknown)).share == 0
+
+
 def test_the_pace_is_counted_once_enough_have_ended() -> None:
-    pace = Pace()
+    pace = SweepPace()
     pace.look(*made(*[RUNS] * 8), 100.0)
     found = pace.look(*made(DONE, DONE, DONE, FAILED, *[RUNS] * 4), 220.0)
     assert found.per_hour == pytest.approx(4 * 3600 / 120)
