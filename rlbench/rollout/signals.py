@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -16,6 +17,7 @@ from ..user_code.commands import NamesCode, resume_command
 #: SIGHUP comes when a terminal is closed or a connection to another machine breaks.
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 _KEPT = [getattr(signal, name) for name in ("SIGHUP",) if hasattr(signal, name)]  # where ignored, as under nohup
+BURST = 0.5  # seconds in which one SIGTERM may come several times: once for each thread of a parent that was killed
 _T = TypeVar("_T")
 _listening: "list[Interrupts]" = []  # of this process, the innermost last
 
@@ -44,6 +46,7 @@ class Interrupts:
         self.foreign = False  # whether it is a Ctrl-C that somebody else's code took
         self.lost: OSError | None = None  # what came at writing to standard output
         self._waiting = False
+        self._since = 0.0  # when the signal came, time.monotonic
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -66,7 +69,9 @@ class Interrupts:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not set by Python
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        insists, self.signal = bool(self.signal), self.signal or number
+        if number == self.signal == signal.SIGTERM and time.monotonic() < self._since + BURST:
+            return
+        insists, self.signal, self._since = bool(self.signal), self.signal or number, time.monotonic()
         if insists:
             self._give_back()
         if insists or self._waiting:
