@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 failed; 2 refused, as a wrong request that no other attemp
 """
 
 import errno
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..recipe.width import Width
 from ..rollout.signals import Interrupted
 from ..runfolder.documents import ended
 from ..runfolder.layout import worker_folders
+from ..runfolder.lock import holder
 from ..runfolder.reader import Reader
 from ..training import train as training
 from ..user_code.refs import runs_user_code
@@ -25,6 +27,7 @@ from .order import Order
 from .telling import Telling
 
 DONE, FAILED, REFUSED, FULL = 0, 1, 2, 74  # 74: EX_IOERR of sysexits.h
+PATIENCE = 60.0  # seconds
 
 
 def perform(order: Order, again: Callable[[str], object] = lambda mode: None) -> int:
@@ -71,6 +74,7 @@ def _go(folder: Path, recipe: Recipe, telling: Telling, again: Callable[[str], o
     recorded = reader.recipe.value.get("total_steps", 0)
     if ended(summary) and recipe.total_steps <= max(recorded, steps):
         return steps
+    _wait_for(folder)
     if begun(folder):
         agent = recipe.agent if runs_user_code(recipe.agent) else None
         more = recipe.total_steps if recipe.total_steps > recorded else None
@@ -85,6 +89,16 @@ def _go(folder: Path, recipe: Recipe, telling: Telling, again: Callable[[str], o
 
     run = training.train(recipe=recipe, out=folder, watcher=telling, width_lost=width_lost)
     return int(run.summary["env_steps"])
+
+
+def _wait_for(folder: Path) -> None:
+    """Wait until the process of the attempt before has saved and ended, where its driver or machine died."""
+    until, told = time.monotonic() + PATIENCE, False
+    while (process := holder(folder)) and time.monotonic() < until:
+        if not told:
+            print(f"process {process} is still at work here: waiting for its end", flush=True)
+            told = True
+        time.sleep(0.1)
 
 
 def begun(folder: Path) -> bool:

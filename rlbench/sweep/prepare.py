@@ -132,7 +132,8 @@ class Recipes:
         if field is None:
             return  # refused where the first recipe was built
         try:
-            adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])
+            checked: Any = Annotated[field.annotation, field]
+            adapter: TypeAdapter[Any] = TypeAdapter(checked)
             adapter.validate_python(value)
         except ValidationError as e:
             said = first_problem(e, self.file.name, fields, f"{dotted(path)}: ")

@@ -1,0 +1,248 @@
+"""Drives a sweep: hands cells to an engine, sees how each ends, and tries again what may do better.
+
+What it knows lies in the folder at every moment, so that it may be killed, and another one goes on.
+"""
+
+import contextlib
+import time
+from collections import Counter, deque
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from ..cells.attempt import read_attempt
+from ..cells.order import Order
+from ..cells.perform import DONE, FULL, REFUSED
+from ..engines.engine import CellEnd, Engine, Needs
+from ..errors import RlbenchError
+from ..process.places import home
+from ..recipe import Recipe
+from ..rollout.signals import Interrupts
+from .folder import CELLS, state_of
+from .index import CellState, Index
+from .plan import Cell
+from .prepare import Recipes
+
+WAIT = 0.25  # seconds between two looks at cells, at most
+LOOK = 0.5  # seconds between two looks of whoever looks on
+AHEAD = 4  # cells that are prepared before there is room for them
+
+
+class Onlooker(Protocol):
+    """Whoever shows a sweep that is driven."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
+
+    def ended(self, cell: Cell, state: CellState) -> None:
+        """A cell ended, or an attempt at it did."""
+
+    def look(self, states: dict[str, CellState]) -> None:
+        """How it stands now; called a few times a second."""
+
+
+class Ready(NamedTuple):
+    """A cell that can be handed over."""
+
+    cell: Cell
+    order: Order
+    needs: Needs
+    kind: tuple[str, str]  # cells of one kind take about the same memory
+
+
+class Driver:
+    """One sweep, from where it stands to its end.
+
+    Args:
+        recipes: of its cells.
+        out: its folder, which is ours.
+        engine: where cells run.
+        index: ready to be written to; its states are those of all cells.
+        needs: what every cell takes; cpus 0: as many as its recipe has processes and threads.
+        retries: how often an attempt that failed is followed by another.
+        store: where run folders are kept; "": below ``out``.
+        onlooker: told what happens.
+    """
+
+    def __init__(
+        self,
+        recipes: Recipes,
+        out: Path,
+        engine: Engine,
+        index: Index,
+        *,
+        needs: Needs,
+        retries: int,
+        store: str,
+        onlooker: Onlooker,
+    ) -> None:
+        self.recipes, self.out, self.engine, self.index = recipes, out, engine, index
+        self.needs, self.retries, self.store, self.onlooker = needs, retries, store, onlooker
+        self.states = index.states
+        self.cells = {cell.name: cell for cell in recipes.cells}
+        self.waiting = deque(cell for cell in recipes.cells if self.states[cell.name].state != "done")
+        self.cpus: Counter[str] = Counter()  # kinds of CPU that cells ran on
+        self.full = ""  # what was said of a disk without room
+        self._ready: deque[Ready] = deque()
+        self._hand: dict[str, CellState] = {}  # cells in hand, as they stood when they were handed over
+        self._kinds: dict[str, tuple[str, str]] = {}
+        self._peaks: dict[tuple[str, str], int] = {}
+        self._failures: Counter[str] = Counter()
+        self._stopping = False
+
+    def run(self, interrupts: Interrupts) -> None:
+        """Until every cell has ended, or a signal came and all have stopped, saved."""
+        taken = self.engine.taken()
+        for name, attempt in taken.items():
+            if name in self.cells and self.states[name].state != "done":
+                self._take(name, self.states[name]._replace(state="running", attempt=attempt))
+        self.waiting = deque(cell for cell in self.waiting if cell.name not in self._hand)
+        due = 0.0
+        try:
+            while self._hand or (not self._stopping and (self.waiting or self._ready)):
+                if (interrupts.signal or self.full) and not self._stopping:
+                    self._stopping = True
+                    self.engine.stop()
+                if not self._stopping:
+                    self._hand_over()
+                for end in self.engine.wait(WAIT if self._hand else 0.0):
+                    self._end(end)
+                if time.monotonic() >= due:
+                    self.onlooker.look(self._seen())
+                    due = time.monotonic() + LOOK
+        except KeyboardInterrupt:  # the user insists
+            self.engine.stop(insist=True)
+            raise
+
+    def _hand_over(self) -> None:
+        """Give the engine all that it has room for."""
+        begun = []
+        while self._prepare() and self.engine.free(self._ready[0].needs) > 0:
+            ready = self._ready.popleft()
+            self.engine.begin(ready.order, ready.needs)
+            name = ready.cell.name
+            before = self.states[name]
+            total = int(ready.order.recipe["total_steps"])
+            self._kinds[name] = ready.kind
+            self._hand[name] = before
+            begun.append((name, before._replace(state="running", attempt=ready.order.attempt, total_steps=total)))
+        self._put(begun)
+        if not self._hand and self._ready:
+            self._check(self._ready[0])
+        while len(self._ready) < AHEAD and self._prepare(more=True):
+            pass
+
+    def _prepare(self, *, more: bool = False) -> bool:
+        """See that there is a cell to hand over, or with ``more`` one more; False where none is left."""
+        if self._ready and not more:
+            return True
+        while self.waiting:
+            cell = self.waiting.popleft()
+            try:
+                recipe = self.recipes.recipe(cell)
+            except RlbenchError as e:  # a combination that does not go together
+                self._settle(cell.name, self.states[cell.name]._replace(state="failed", message=str(e)))
+                continue
+            self._ready.append(self._order(cell, recipe))
+            return True
+        return False
+
+    def _check(self, ready: Ready) -> None:
+        """Nothing is in hand, and the engine takes not even this one: it may never do."""
+        try:
+            self.engine.check(ready.needs)
+        except RlbenchError as e:
+            self._ready.popleft()
+            self._settle(ready.cell.name, self.states[ready.cell.name]._replace(state="failed", message=str(e)))
+
+    def _order(self, cell: Cell, recipe: Recipe) -> Ready:
+        kind = (cell.env, cell.label)
+        cpus = self.needs.cpus or max(recipe.workers, 1) * recipe.threads
+        needs = Needs(cpus, self.needs.gpus, self.needs.memory or self._peaks.get(kind, 0))
+        order = Order(
+            cell=cell.name,
+            folder=str(self.out / CELLS / cell.name),
+            recipe=recipe.content(),
+            attempt=self.states[cell.name].attempt + 1,
+            stands=str(home()),
+            store=f"{self.store.rstrip('/')}/{cell.name}" if self.store else "",
+        )
+        return Ready(cell, order, needs, kind)
+
+    def _take(self, name: str, state: CellState) -> None:
+        self._hand[name] = state
+        self._put([(name, state)])
+
+    def _end(self, end: CellEnd) -> None:
+        """See how a cell ended, and what is to be done about it."""
+        name = end.cell
+        if name not in self._hand:
+            return
+        before, folder = self._hand.pop(name), self.out / CELLS / name
+        now, attempt = self.states[name], read_attempt(folder)
+        state = state_of(folder, before._replace(attempt=now.attempt - 1, total_steps=now.total_steps))
+        state = state._replace(attempt=now.attempt, digest=now.digest, where=end.where or state.where)
+        peak = max(end.peak, state.peak)
+        if peak and (kind := self._kinds.get(name)):
+            self._peaks[kind] = max(self._peaks.get(kind, 0), peak)
+        if attempt and attempt.cpu:
+            self.cpus[f"{attempt.cpu}, MKL mode {attempt.mode or 'its own'}"] += 1
+        if end.code == DONE:
+            self._settle(name, state._replace(state="done"))
+            return
+        said = state.message if state.state in ("failed", "stopped") else ""
+        said = said or end.said or ("lost" if end.code is None else f"its process ended with code {end.code}")
+        state = state._replace(message=said)
+        if end.code == FULL:
+            self.full = self.full or said
+            self._settle(name, state._replace(state="stopped"))
+        elif self._stopping and (end.code is None or end.code < 0 or end.code > 128):
+            self._settle(name, state._replace(state="stopped"))
+        elif end.code == REFUSED:
+            self._settle(name, state._replace(state="failed"))
+        else:
+            self._again(name, state, end, further=state.env_steps > before.env_steps)
+
+    def _again(self, name: str, state: CellState, end: CellEnd, *, further: bool) -> None:
+        """Try once more, if that is allowed still.
+
+        An attempt that was killed, or whose machine is gone, counts as a failed one where it got no further than the
+        one before: on machines that die often a long cell would come to no end else.
+        """
+        killed = end.code is None or end.code < 0 or end.code > 128
+        self._failures[name] += not (killed and further)
+        if self._failures[name] > self.retries:
+            self._settle(name, state._replace(state="failed"))
+            return
+        if end.code is not None and end.code == -9 and (kind := self._kinds.get(name)):
+            self._peaks[kind] = 2 * max(self._peaks.get(kind, 0), state.peak)  # it may have been short of memory
+        state = state._replace(state="waiting")
+        self._settle(name, state)
+        self.waiting.appendleft(self.cells[name])
+
+    def _settle(self, name: str, state: CellState) -> None:
+        self._put([(name, state)])
+        self.onlooker.ended(self.cells[name], state)
+
+    def _put(self, rows: list[tuple[str, CellState]]) -> None:
+        """Note it. A disk without room stops the sweep; what it has done lies in the run folders all the same."""
+        try:
+            if rows:
+                self.index.put(rows)
+        except OSError as e:
+            self.full = self.full or f"cannot write {self.index.path}: {e.strerror or e}"
+
+    def _seen(self) -> dict[str, CellState]:
+        """The states, with what the cells in hand say of themselves."""
+        live = {}
+        for name in self._hand:
+            with contextlib.suppress(OSError):
+                if attempt := read_attempt(self.out / CELLS / name):
+                    row = self.states[name]
+                    if attempt.attempt == row.attempt:
+                        live[name] = row._replace(
+                            env_steps=attempt.env_steps,
+                            rate=attempt.rate,
+                            returns=attempt.returns,
+                            seconds=row.seconds + attempt.seconds,
+                        )
+        return {**self.states, **live}

@@ -1,0 +1,208 @@
+"""`run_sweep`: from a sweep file to finished cells."""
+
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..engines.engine import Engine, Needs
+from ..engines.open import open_engine
+from ..errors import RunFolderError, UsageError
+from ..files import unwritable, write_json, write_text
+from ..process.places import absolute, shown
+from ..rollout.signals import Interrupted, Interrupts
+from ..runfolder.lock import Lock
+from ..user_code.commands import command
+from .driver import Driver, Onlooker
+from .file import RESOURCES, SweepFile
+from .folder import ABOUT, CELLS, ENGINE, FILE, FORMAT
+from .index import CellState, Index
+from .plan import Cell
+from .prepare import Recipes, Trust
+from .reconcile import check_folder, reconciled
+
+GLANCE = 0.5  # seconds that another driver of the sweep is waited for
+_SIZE = re.compile(r"\s*([\d.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
+
+
+class Plan(NamedTuple):
+    """A sweep that could begin.
+
+    Attributes:
+        recipes: of its cells, checked.
+        out: its folder.
+        engine: where cells run, which has been asked whether they can.
+        needs: what every cell takes.
+        notes: what the user should know before.
+    """
+
+    recipes: Recipes
+    out: Path
+    engine: Engine
+    needs: Needs
+    notes: tuple[str, ...]
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return self.recipes.cells
+
+
+class SweepEnd(NamedTuple):
+    """What became of a sweep.
+
+    Attributes:
+        out: its folder.
+        cells: of the file.
+        states: by name.
+        notes: what the user should know of the results.
+    """
+
+    out: Path
+    cells: tuple[Cell, ...]
+    states: dict[str, CellState]
+    notes: tuple[str, ...]
+
+
+def plan_sweep(
+    file: SweepFile,
+    out: str | Path,
+    *,
+    on: str = "local",
+    settings: Mapping[str, Any] | None = None,
+    trust: Trust | None = None,
+) -> Plan:
+    """See that a sweep can begin, or go on; nothing is written.
+
+    Args:
+        file: from `file.read_file`.
+        out: the sweep folder.
+        on: the engine.
+        settings: of the engine and of what a cell takes, before the file's: cpus, gpus, memory, and the engine's own.
+        trust: code of the user's own that the command names.
+
+    Raises:
+        UsageError: anything that the user has to mend.
+    """
+    out = absolute(out)
+    recipes = Recipes(file, trust or Trust())
+    recipes.check()
+    check_folder(out, recipes.cells, file.name)
+    given = dict(settings or {})
+    resources = dict(file.resources)
+    resources.update({key: given.pop(key) for key in RESOURCES if key in given})
+    needs = needs_of(resources, file.name)
+    engine = open_engine(on, out / ENGINE, {**file.engines.get(on, {}), **given})
+    notes = engine.check(needs._replace(cpus=needs.cpus or 1.0))
+    return Plan(recipes, out, engine, needs, tuple(notes))
+
+
+def run_sweep(
+    plan: Plan, onlooker: Onlooker, *, retries: int = 2, store: str = "", command_again: str = ""
+) -> SweepEnd:
+    """Carry out what is left of a sweep.
+
+    Args:
+        plan: from `plan_sweep`.
+        onlooker: told what happens.
+        retries: how often a cell that failed is tried again, from its checkpoint.
+        store: an fsspec address where run folders are kept; "": below the sweep folder, which every machine finds.
+        command_again: what the user types to go on.
+
+    Raises:
+        Interrupted: a signal came; every cell has saved and stopped.
+        RunFolderError: the sweep folder cannot be written, or another process drives it; or the disk is full.
+    """
+    out, recipes = plan.out, plan.recipes
+    try:
+        (out / CELLS).mkdir(parents=True, exist_ok=True)
+        (out / ENGINE).mkdir(exist_ok=True)
+    except OSError as e:
+        raise unwritable(shown(out), e, "Give another place: --out DIR") from e
+    again = command_again or command("sweep", Path(recipes.file.name), "--out", out)
+    with Interrupts() as interrupts, _locked(out):
+        index = Index(out)
+        states, notes = reconciled(out, index, recipes)
+        try:
+            about = {"format": FORMAT, "names": recipes.names._asdict(), "engine": plan.engine.name}
+            written = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+            write_text(out / FILE, recipes.file.text)
+            write_json(out / ABOUT, {**about, "written": written, "store": store})
+            index.begin(states)
+        except OSError as e:
+            raise unwritable(shown(out), e, f"Make room, then go on with: {again}") from e
+        for note in notes:
+            onlooker.note(note)
+        driver = Driver(
+            recipes, out, plan.engine, index, needs=plan.needs, retries=retries, store=store, onlooker=onlooker
+        )
+        try:
+            driver.run(interrupts)
+        finally:
+            plan.engine.close()
+            index.end()
+        if driver.full:
+            raise RunFolderError(f"{driver.full.rstrip('.')}. All cells were stopped. Then: {again}")
+        _raise_if_stopped(interrupts, index.states, again)
+    kinds = [f"{count} on {kind}" for kind, count in driver.cpus.most_common()]
+    several = (
+        [f"cells ran on {len(kinds)} kinds of CPU, between which the last bits may differ: {'; '.join(kinds)}"]
+        if len(kinds) > 1
+        else []
+    )
+    return SweepEnd(out, recipes.cells, index.states, tuple(several))
+
+
+def needs_of(resources: Mapping[str, Any], name: str) -> Needs:
+    """What a cell takes, from [resources] and --with.
+
+    Raises:
+        UsageError: a number is none, or below zero.
+    """
+    numbers = {}
+    for key in ("cpus", "gpus"):
+        value = resources.get(key, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 10_000:
+            raise UsageError(f"{name}: [resources] {key}: must be a number, got {value!r}")
+        numbers[key] = float(value)
+    memory = resources.get("memory", 0)
+    if isinstance(memory, str) and (found := _SIZE.fullmatch(memory)):
+        memory = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
+    if isinstance(memory, bool) or not isinstance(memory, int) or memory < 0:
+        raise UsageError(f'{name}: [resources] memory: must be bytes, or a text such as "4 GiB", got {memory!r}')
+    return Needs(numbers["cpus"], numbers["gpus"], memory)
+
+
+class _locked:
+    """The lock of a sweep folder, with words of its own where another process has it."""
+
+    def __init__(self, out: Path) -> None:
+        try:
+            self._lock = Lock(out, patience=GLANCE)
+        except RunFolderError as e:
+            if "in use" not in str(e):
+                raise
+            raise RunFolderError(
+                f"{shown(out)} is driven by another process already. Look at it with: {command('watch', out)}"
+            ) from e
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _raise_if_stopped(interrupts: Interrupts, states: Mapping[str, CellState], again: str) -> None:
+    if not interrupts.signal:
+        return
+    count = sum(state.state == "done" for state in states.values())
+    raise Interrupted(
+        f"stopped; {count:,} of {len(states):,} cells are done, all others have saved. Go on with: {again}",
+        interrupts.signal,
+    )
+
+
+def failed(end: SweepEnd) -> Sequence[tuple[Cell, CellState]]:
+    """The cells that failed, in the order of the file."""
+    return [(cell, state) for cell in end.cells if (state := end.states[cell.name]).state == "failed"]
