@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+from ..files import write_text
 from ..process import mkl
 from ..process.orphans import when_the_parent_dies
 from ..rollout.signals import let_through
@@ -30,7 +31,7 @@ def live(order: Order) -> int:
     path = folder / ORDER
     with contextlib.suppress(OSError):  # told by the run, in words
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(order.to_json() + "\n", encoding="utf-8")
+        write_text(path, order.to_json() + "\n")
         _log(folder / LOG)
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     print(f"== attempt {order.attempt}, {now}, {platform.node()}, process {os.getpid()}", flush=True)

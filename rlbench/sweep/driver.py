@@ -6,6 +6,7 @@ What it knows lies in the folder at every moment, so that it may be killed, and 
 import contextlib
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -23,7 +24,7 @@ from .plan import Cell
 from .prepare import Recipes
 
 WAIT = 0.25  # seconds between two looks at cells, at most
-LOOK = 0.5  # seconds between two looks of whoever looks on
+LOOK, SHARE = 0.5, 0.01  # seconds between two looks of whoever looks on, and of the time at most
 AHEAD = 4  # cells that are prepared before there is room for them
 
 
@@ -33,14 +34,11 @@ class Onlooker(Protocol):
     def note(self, text: str) -> None:
         """Something that the user should know."""
 
-    def ended(self, cell: Cell, state: CellState) -> None:
-        """A cell ended, or an attempt at it did."""
-
-    def look(self, states: dict[str, CellState]) -> None:
+    def look(self, states: Mapping[str, CellState]) -> None:
         """How it stands now; called a few times a second."""
 
 
-class Ready(NamedTuple):
+class Prepared(NamedTuple):
     """A cell that can be handed over."""
 
     cell: Cell
@@ -82,7 +80,7 @@ class Driver:
         self.waiting = deque(cell for cell in recipes.cells if self.states[cell.name].state != "done")
         self.cpus: Counter[str] = Counter()  # kinds of CPU that cells ran on
         self.full = ""  # what was said of a disk without room
-        self._ready: deque[Ready] = deque()
+        self._ready: deque[Prepared] = deque()
         self._hand: dict[str, CellState] = {}  # cells in hand, as they stood when they were handed over
         self._kinds: dict[str, tuple[str, str]] = {}
         self._peaks: dict[tuple[str, str], int] = {}
@@ -106,9 +104,10 @@ class Driver:
                     self._hand_over()
                 for end in self.engine.wait(WAIT if self._hand else 0.0):
                     self._end(end)
-                if time.monotonic() >= due:
+                if (began := time.monotonic()) >= due:
                     self.onlooker.look(self._seen())
-                    due = time.monotonic() + LOOK
+                    due = time.monotonic() + max(LOOK, (time.monotonic() - began) / SHARE)
+            self.onlooker.look(self._seen())
         except KeyboardInterrupt:  # the user insists
             self.engine.stop(insist=True)
             raise
@@ -146,7 +145,7 @@ class Driver:
             return True
         return False
 
-    def _check(self, ready: Ready) -> None:
+    def _check(self, ready: Prepared) -> None:
         """Nothing is in hand, and the engine takes not even this one: it may never do."""
         try:
             self.engine.check(ready.needs)
@@ -154,7 +153,7 @@ class Driver:
             self._ready.popleft()
             self._settle(ready.cell.name, self.states[ready.cell.name]._replace(state="failed", message=str(e)))
 
-    def _order(self, cell: Cell, recipe: Recipe) -> Ready:
+    def _order(self, cell: Cell, recipe: Recipe) -> Prepared:
         kind = (cell.env, cell.label)
         cpus = self.needs.cpus or max(recipe.workers, 1) * recipe.threads
         needs = Needs(cpus, self.needs.gpus, self.needs.memory or self._peaks.get(kind, 0))
@@ -166,7 +165,7 @@ class Driver:
             stands=str(home()),
             store=f"{self.store.rstrip('/')}/{cell.name}" if self.store else "",
         )
-        return Ready(cell, order, needs, kind)
+        return Prepared(cell, order, needs, kind)
 
     def _take(self, name: str, state: CellState) -> None:
         self._hand[name] = state
@@ -221,7 +220,6 @@ class Driver:
 
     def _settle(self, name: str, state: CellState) -> None:
         self._put([(name, state)])
-        self.onlooker.ended(self.cells[name], state)
 
     def _put(self, rows: list[tuple[str, CellState]]) -> None:
         """Note it. A disk without room stops the sweep; what it has done lies in the run folders all the same."""

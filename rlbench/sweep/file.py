@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from ..errors import UsageError, first_line
 
-KeyPath = tuple[str, ...]  # ("dqn", "gamma")
+SettingPath = tuple[str, ...]  # ("dqn", "gamma")
 TABLES = ("base", "grid", "zip", "cell", "resources", "local", "ray", "slurm")
 RESOURCES = ("cpus", "gpus", "memory")
 
@@ -40,10 +40,10 @@ class SweepFile(NamedTuple):
 
     name: str
     text: str
-    base: dict[KeyPath, Any]
-    grid: dict[KeyPath, list[Any]]
-    zip: dict[KeyPath, list[Any]]
-    cells: tuple[dict[KeyPath, Any], ...]
+    base: dict[SettingPath, Any]
+    grid: dict[SettingPath, list[Any]]
+    zip: dict[SettingPath, list[Any]]
+    cells: tuple[dict[SettingPath, Any], ...]
     named: tuple[str, ...]
     resources: dict[str, Any]
     engines: dict[str, dict[str, Any]]
@@ -117,7 +117,7 @@ def parse_file(text: str, name: str) -> SweepFile:
     )
 
 
-def dotted(path: KeyPath) -> str:
+def dotted(path: SettingPath) -> str:
     """A key as it is told: dqn.gamma."""
     return ".".join(path)
 
@@ -129,9 +129,9 @@ def _table(content: Mapping[str, Any], key: str, name: str) -> dict[str, Any]:
     return table
 
 
-def _flat(table: Mapping[str, Any], above: KeyPath = ()) -> dict[KeyPath, Any]:
+def _flat(table: Mapping[str, Any], above: SettingPath = ()) -> dict[SettingPath, Any]:
     """The values of nested tables by their paths; "dqn.gamma" in quotes means the same as without them."""
-    found: dict[KeyPath, Any] = {}
+    found: dict[SettingPath, Any] = {}
     for key, value in table.items():
         path = (*above, *key.split("."))
         if isinstance(value, dict) and value:

@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple, cast, get_args
 from ..files import write_text
 
 FILE = "cells.csv"
-Standing = Literal["waiting", "running", "done", "failed", "stopped"]
-_STANDINGS = frozenset(get_args(Standing))
+Phase = Literal["waiting", "running", "done", "failed", "stopped"]
+_PHASES = frozenset(get_args(Phase))
 
 
 class CellState(NamedTuple):
@@ -36,7 +36,7 @@ class CellState(NamedTuple):
         where: the machine.
     """
 
-    state: Standing = "waiting"
+    state: Phase = "waiting"
     attempt: int = 0
     env_steps: int = 0
     total_steps: int = 0
@@ -130,13 +130,13 @@ def _row(state: CellState) -> list[object]:
 
 
 def _state(row: list[str]) -> CellState | None:
-    if len(row) != len(_HEADER) or row[1] not in _STANDINGS:
+    if len(row) != len(_HEADER) or row[1] not in _PHASES:
         return None
     try:
         _, state, attempt, steps, total, rate, returns, seconds, message, peak, digest, where = row
         numbers = tuple(map(float, returns.split(";"))) if returns else ()
         known = CellState(
-            cast(Standing, state), int(attempt), int(steps), int(total), float(rate), numbers, float(seconds), message,
+            cast(Phase, state), int(attempt), int(steps), int(total), float(rate), numbers, float(seconds), message,
             int(peak), digest, where,
         )  # fmt: skip
     except ValueError:

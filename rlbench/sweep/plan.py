@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ..errors import UsageError
 from ..user_code.refs import parse
-from .file import KeyPath, SweepFile, dotted
+from .file import SettingPath, SweepFile, dotted
 
 LONGEST = 150  # letters of a name; file systems take 255 bytes
 APART = ("env", "seed")  # keys that make no other contestant
@@ -51,12 +51,12 @@ class Cell(NamedTuple):
     settings: dict[str, Any]
 
 
-def source_key(settings: Mapping[KeyPath, Any]) -> str:
+def source_key(settings: Mapping[SettingPath, Any]) -> str:
     """Of `Names.recipes`: the recipe, environment and agent that a cell names, as far as it does."""
     return json.dumps([settings.get(key) for key in SOURCE])
 
 
-def combinations(file: SweepFile) -> Iterator[tuple[str, dict[KeyPath, Any], dict[KeyPath, Any]]]:
+def combinations(file: SweepFile) -> Iterator[tuple[str, dict[SettingPath, Any], dict[SettingPath, Any]]]:
     """Every cell as the file has it: its name if it gives one, what varies in it, and all its settings."""
     if file.grid or file.zip:
         rows = [dict(zip(file.zip, row, strict=True)) for row in zip(*file.zip.values(), strict=True)] or [{}]
@@ -124,7 +124,7 @@ def axes(file: SweepFile) -> list[tuple[str, int]]:
     return [(dotted(path), len(values)) for path, values in (*file.grid.items(), *file.zip.items())]
 
 
-def _ambiguous(file: SweepFile) -> set[KeyPath]:
+def _ambiguous(file: SweepFile) -> set[SettingPath]:
     """Keys that vary and whose last part would not tell them from another one's."""
     varying = {*file.grid, *file.zip, *(path for cell in file.cells for path in cell)}
     ends = Counter(path[-1] for path in varying if len(path) > 1)

@@ -16,7 +16,7 @@ from ..recipe.problems import first_problem, value_text
 from ..recipe.registry import agent_names, find_agent, table_name
 from ..user_code.commands import ref as shown_ref
 from ..user_code.refs import confirmed, is_env_class, runs_user_code
-from .file import KeyPath, SweepFile, dotted
+from .file import SettingPath, SweepFile, dotted
 from .plan import SOURCE, Cell, Names, cells_of, combinations, source_key
 
 FEW = 500  # cells whose recipes are all built beforehand
@@ -69,7 +69,7 @@ class Recipes:
             for cell in self.cells:
                 self.recipe(cell)
             return
-        bases: dict[str, tuple[Recipe, set[tuple[KeyPath, str]]]] = {}
+        bases: dict[str, tuple[Recipe, set[tuple[SettingPath, str]]]] = {}
         for cell in self.cells:
             settings = paths_of(cell.settings)
             key = source_key(settings)
@@ -86,7 +86,7 @@ class Recipes:
         """What is run for a cell: in one process, unless the file says otherwise."""
         return self._load(paths_of(cell.settings))
 
-    def _load(self, settings: Mapping[KeyPath, Any]) -> Recipe:
+    def _load(self, settings: Mapping[SettingPath, Any]) -> Recipe:
         where = self.file.name
         rest = {path: value for path, value in settings.items() if path not in SOURCE and path != ("imports",)}
         source, env, agent = (_text(settings.get(path), dotted(path), where) for path in SOURCE)
@@ -120,7 +120,7 @@ class Recipes:
                     f"{' or '.join(sorted(used))}."
                 )
 
-    def _check_value(self, recipe: Recipe, path: KeyPath, value: Any) -> None:
+    def _check_value(self, recipe: Recipe, path: SettingPath, value: Any) -> None:
         entry = find_agent(recipe.agent)
         if len(path) == 1:
             fields: Any = Recipe.model_fields
@@ -155,12 +155,12 @@ class Recipes:
         return Names(recipes, envs, tuple(sorted(tables)))
 
 
-def paths_of(settings: Mapping[str, Any]) -> dict[KeyPath, Any]:
+def paths_of(settings: Mapping[str, Any]) -> dict[SettingPath, Any]:
     """Settings by the paths of their keys."""
     return {tuple(key.split(".")): value for key, value in settings.items()}
 
 
-def _sources(file: SweepFile) -> list[dict[KeyPath, Any]]:
+def _sources(file: SweepFile) -> list[dict[SettingPath, Any]]:
     """The settings of cells that differ in recipe, environment or agent, of each kind one."""
     short = file._replace(
         grid={path: values if path in SOURCE else values[:1] for path, values in file.grid.items()},

@@ -26,7 +26,7 @@ GLANCE = 0.5  # seconds that another driver of the sweep is waited for
 _SIZE = re.compile(r"\s*([\d.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 
 
-class Plan(NamedTuple):
+class SweepPlan(NamedTuple):
     """A sweep that could begin.
 
     Attributes:
@@ -71,7 +71,7 @@ def plan_sweep(
     on: str = "local",
     settings: Mapping[str, Any] | None = None,
     trust: Trust | None = None,
-) -> Plan:
+) -> SweepPlan:
     """See that a sweep can begin, or go on; nothing is written.
 
     Args:
@@ -94,11 +94,11 @@ def plan_sweep(
     needs = needs_of(resources, file.name)
     engine = open_engine(on, out / ENGINE, {**file.engines.get(on, {}), **given})
     notes = engine.check(needs._replace(cpus=needs.cpus or 1.0))
-    return Plan(recipes, out, engine, needs, tuple(notes))
+    return SweepPlan(recipes, out, engine, needs, tuple(notes))
 
 
 def run_sweep(
-    plan: Plan, onlooker: Onlooker, *, retries: int = 2, store: str = "", command_again: str = ""
+    plan: SweepPlan, onlooker: Onlooker, *, retries: int = 2, store: str = "", command_again: str = ""
 ) -> SweepEnd:
     """Carry out what is left of a sweep.
 
