@@ -28,6 +28,7 @@ from .plot import plot
 from .report import report
 from .runs import runs
 from .serve import serve
+from .sweep import sweep
 from .train import train
 from .verify import verify
 from .watch import watch
@@ -103,8 +104,8 @@ def main() -> None:
 
 
 COMMANDS = (
-    train, watch, play, evaluate, inspect_, compare, plot, report, runs, export, latency, serve, verify, check, new,
-    list_,
+    train, sweep, watch, play, evaluate, inspect_, compare, plot, report, runs, export, latency, serve, verify, check,
+    new, list_,
 )  # fmt: skip
 
 for command in COMMANDS:

@@ -12,6 +12,7 @@ from rlbench.cli import main
 #: How each command is asked for something that is not there; "NOWHERE" stands for the path.
 ASKING = {
     "train": ["--resume", "NOWHERE"],
+    "sweep": ["NOWHERE", "--out", "NOWHERE-out"],
     "watch": ["NOWHERE"],
     "play": ["NOWHERE", "--no-render"],
     "eval": ["NOWHERE"],
@@ -28,6 +29,7 @@ ASKING = {
     "new": ["agent", "NOWHERE"],
     "list": ["keys", "--agent", "NOWHERE"],
 }
+FOLDERS = ("train", "sweep")  # what they write is one
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def test_json_prints_and_out_writes(name: str) -> None:
     if "--json" in known:
         assert "--out" in known
     if "--out" in known:
-        assert known["--out"].metavar == ("DIR" if name == "train" else "FILE")
+        assert known["--out"].metavar == ("DIR" if name in FOLDERS else "FILE")
 
 
 def test_every_command_is_asked() -> None:
@@ -74,7 +76,7 @@ def test_a_path_that_leads_nowhere_exits_with_2(name: str, there: str, tmp_path:
     assert str(path) in result.stderr or name in ("list", "new")
 
 
-@pytest.mark.parametrize("name", [name for name in ASKING if name not in ("list", "new", "runs", "check")])
+@pytest.mark.parametrize("name", [name for name in ASKING if name not in ("list", "new", "runs", "check", "sweep")])
 def test_a_run_that_is_damaged_exits_with_1(name: str, run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "damaged"
     folder.mkdir()

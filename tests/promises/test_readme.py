@@ -27,7 +27,7 @@ MARKS = {  # what may stand before a block of a language; some of it says that t
     "bash": {"train", "tests", "a display", "not run"},
     "python": set(),
     "text": {"not compared"},
-    "toml": {"not a recipe"},
+    "toml": {"not a recipe", "a sweep", "a search"},
 }
 LEFT_OUT = {"tests", "a display", "not run"}
 INSTALLS = re.compile(r"\bpip install\b|-m venv\b")
@@ -69,8 +69,9 @@ class Page:
         return found
 
     def files(self) -> dict[str, str]:
-        """Python blocks, which begin with a comment that names a file: name -> text."""
-        texts = [block.text for block in self.blocks if block.language == "python"]
+        """Python, sweeps and searches, which begin with a comment that names a file: name -> text."""
+        written = {"a sweep", "a search"}
+        texts = [block.text for block in self.blocks if block.language == "python" or block.mark in written]
         return {text.partition("\n")[0].removeprefix("# "): text for text in texts}
 
     def targets(self) -> list[str]:
@@ -188,7 +189,7 @@ def test_every_block_is_run_or_says_why_not(page: Page) -> None:
         assert block.mark is None or block.mark in MARKS[block.language], block.text
     lines = [command for commands, _ in page.sessions() for command in commands]
     for name in page.files():
-        assert re.fullmatch(r"\w+\.py", name), f"a Python block that names no file: {name}"
+        assert re.fullmatch(r"\w+\.(py|toml)", name), f"a block that names no file: {name}"
         assert any(name in line for line in lines), f"{name} is shown and never used"
 
 

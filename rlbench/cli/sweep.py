@@ -1,0 +1,106 @@
+"""`rlbench sweep`: many runs from one file."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import options
+
+
+@click.command()
+@click.argument("file", metavar="FILE.toml|DIR", type=options.Place())
+@options.out("Sweep folder.  [default: runs/FILE]", metavar="DIR")
+@click.option(
+    "--on",
+    metavar="ENGINE",
+    default="local",
+    show_default=True,
+    help="Where cells run: local (the cores of this machine), ray or slurm.",
+)
+@click.option(
+    "--with",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="What a cell takes (cpus, gpus, memory), or a setting of the engine, as address or partition.",
+)
+@click.option(
+    "--retries", metavar="N", type=click.IntRange(0), default=2, show_default=True, help="Of a cell that fails."
+)
+@click.option("--dry-run", is_flag=True, help="Tell what would be run, and how long that may take; write nothing.")
+@click.option(
+    "--agent", "agents", metavar="REF", type=options.Word(), multiple=True, help="Agent code that the file names."
+)
+@click.option(
+    "--env", "envs", metavar="REF", type=options.Word(), multiple=True, help="Environment code that it names."
+)
+@options.imports
+@click.option("--progress", type=click.Choice(["auto", "plain", "none"]), default="auto", help="As of `rlbench train`.")
+def sweep(
+    file: Path,
+    out: Path | None,
+    on: str,
+    settings: tuple[str, ...],
+    retries: int,
+    dry_run: bool,
+    agents: tuple[str, ...],
+    envs: tuple[str, ...],
+    imports: tuple[str, ...],
+    progress: str,
+) -> None:
+    """Run every cell of a sweep file: what varies over a base recipe. Run it again, and it goes on.
+
+    \b
+    [base]                              # keys of a recipe, for all
+    env = "CartPole-v1"
+    seeds = 5
+    [grid]                              # every combination; [zip]: side by side; [[cell]]: one more
+    agent = ["dqn", "ppo"]
+    num_envs = [1, 8]
+
+    \b
+    rlbench sweep sweep.toml --dry-run
+    rlbench sweep sweep.toml --out runs/sweep
+    rlbench sweep runs/sweep            # goes on
+    rlbench watch runs/sweep
+    rlbench compare runs/sweep
+    """
+    from rlbench.process.places import absolute, shown
+    from rlbench.recipe.overrides import Bare, read
+    from rlbench.sweep.file import read_file
+    from rlbench.sweep.folder import FILE, is_sweep
+    from rlbench.sweep.prepare import Trust
+    from rlbench.sweep.probe import estimate
+    from rlbench.sweep.run import failed, plan_sweep, run_sweep
+    from rlbench.sweep.telling import closing_lines, plan_lines
+    from rlbench.sweep.view import view_for
+    from rlbench.user_code.commands import command
+
+    if out is None and is_sweep(file):  # its folder
+        file, out = file / FILE, file
+    out = absolute(Path("runs") / file.stem if out is None else out)
+    given: dict[str, Any] = {
+        ".".join(path): value.text if isinstance(value, Bare) else value for path, value in read(settings).items()
+    }
+    plan = plan_sweep(read_file(file, shown(file)), out, on=on, settings=given, trust=Trust(agents, envs, imports))
+    for line in plan_lines(plan):
+        click.echo(line)
+    options.tell(plan.notes)
+    if dry_run:
+        for line in estimate(plan):
+            click.echo(line)
+        return
+    words = [word for key in ("on",) if on != "local" for word in ("--on", on)]
+    words += [word for text in settings for word in ("--with", text)]
+    for option, names in (("--agent", agents), ("--env", envs), ("--import", imports)):
+        words += [word for name in names for word in (option, name)]
+    again = command("sweep", file, "--out", out, *words)
+    with contextlib.closing(view_for(progress, shown(out), plan.cells)) as view:
+        end = run_sweep(plan, view, retries=retries, command_again=again)
+    for line in closing_lines(end):
+        click.echo(line)
+    options.tell(end.notes)
+    if failed(end):
+        click.get_current_context().exit(1)
