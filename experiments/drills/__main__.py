@@ -1,4 +1,4 @@
-"""``python -m rlbench.experiments.drills kill|damage|disk|journal|odd|malformed``: harm on purpose, and what it did."""
+"""``python -m rlbench.experiments.drills kill|damage|disk|journal|odd|malformed|sweep``: harm on purpose, and what it did."""
 
 import click
 
@@ -8,6 +8,7 @@ from .journal import journal
 from .kill import kill
 from .malformed import malformed
 from .odd.drill import odd
+from .sweep import sweep
 
 
 @click.group()
@@ -15,7 +16,7 @@ def drills() -> None:
     """Harm runs, and a service, on purpose and count what is lost. Exit code 1 where anything was."""
 
 
-for command in (kill, damage, disk, journal, odd, malformed):
+for command in (kill, damage, disk, journal, odd, malformed, sweep):
     drills.add_command(command)
 
 if __name__ == "__main__":
