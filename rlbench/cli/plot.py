@@ -79,7 +79,7 @@ def plot(
     """Draw one or more run folders.
 
     Runs of the same agent with the same settings are pooled; every environment gets a panel of its own. What a run
-    cannot show is said on standard error, and the others are drawn.
+    cannot show is said on standard error, and the others are drawn. A sweep is all of its runs.
 
     \b
     --kind curve      returns over env steps, episodes or time
@@ -90,9 +90,12 @@ def plot(
     from ..plots.learning import check_format, save
     from ..plots.look import Look
     from ..process.places import shown
+    from ..sweep.folder import is_sweep
 
-    name = "scores" if kind == "scores" else kind if len(runs) == 1 else f"{kind}s"
+    whole = is_sweep(runs[0])
+    name = "scores" if kind == "scores" else kind if len(runs) == 1 and not whole else f"{kind}s"
     out = out or (runs[0] / f"{name}.png" if len(runs) == 1 else Path(f"{name}.png"))
+    runs = tuple(run for given in runs for run in (_cells(given) if is_sweep(given) else [given]))
     check_format(out)
     if threshold is not None and kind != "threshold":
         raise click.UsageError(f"--threshold belongs to --kind threshold, not to --kind {kind}")
@@ -111,6 +114,19 @@ def plot(
     click.echo(shown(save(figure, out, "--out FILE")))
     for line in lines:
         click.echo(line)
+
+
+def _cells(sweep: Path) -> list[Path]:
+    """The runs of a sweep that have begun."""
+    from ..errors import UsageError
+    from ..process.places import shown
+    from ..sweep.folder import open_sweep
+
+    opened = open_sweep(sweep)
+    begun = [path for cell in opened.cells if ((path := opened.folder_of(cell)) / "recipe.toml").is_file()]
+    if not begun:
+        raise UsageError(f"there is nothing to draw of {shown(sweep)}: none of its cells has begun.")
+    return begun
 
 
 def _read(runs: Sequence[Path], what: Any) -> tuple[list["History"], list[str]]:

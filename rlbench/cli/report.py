@@ -31,13 +31,25 @@ def report(
 
     Verdict, curves, episodes of training to watch, every seed, the agents inside, recipe, versions, and how to repeat
     it. Each RUN is a run folder, several joined with commas, a folder that holds runs, or a quoted pattern; NAME= in
-    front names it.
+    front names it. Of the folder of a sweep: how it stands, its agents against each other, a heat map, and curves.
 
     \b
     rlbench report runs/cartpole --out cartpole.html
+    rlbench report sweeps/agents --out agents.html
     rlbench report dqn=runs/dqn-1,runs/dqn-2 mine='runs/mine-*'
     """
     from ..process.places import shown
+    from ..sweep.folder import is_sweep
+
+    if len(runs) == 1 and is_sweep(runs[0]):
+        from ..sweep.page import write_sweep_report
+
+        made = write_sweep_report(Path(runs[0]), out, title=title)
+        options.tell(made.warnings)
+        for sentence in made.verdicts:
+            click.echo(sentence)
+        click.echo(f"{shown(made.path)}: {byte_size(made.size)}")
+        return
     from ..report.page import write_report
 
     for env in envs:

@@ -72,6 +72,7 @@ def compare(
     thresholds: Mapping[str, float] | None = None,
     confidence: float = 0.95,
     reps: int = REPS,
+    baseline: str = "",
 ) -> Comparison:
     """Compare agents by their runs; the first is the baseline of all others.
 
@@ -84,9 +85,11 @@ def compare(
         thresholds: environment -> return that counts as reached; default: as recorded by the runs.
         confidence: of all intervals, and 1 - the chance that a verdict is wrong where there is no difference.
         reps: bootstrap draws.
+        baseline: name of the contestant that is to be the first one.
 
     Raises:
-        UsageError: fewer than two contestants, none of whose environments is the same, or one without usable seeds.
+        UsageError: fewer than two contestants, none of whose environments is the same, one without usable seeds, or
+            none of the baseline's name.
     """
     if score not in SCORES:
         raise UsageError(f"unknown score {score!r}: choose one of {', '.join(SCORES)}.")
@@ -94,7 +97,13 @@ def compare(
         raise UsageError(f"confidence must be at least 0.5 and below 1, not {confidence:g}.")
     if len(groups) < 2 or isinstance(groups, str):
         raise UsageError("a comparison needs two agents or more: rlbench compare RUN RUN")
-    return compare_contestants(read_contestants(groups), score, references or {}, thresholds or {}, confidence, reps)
+    contestants = read_contestants(groups)
+    if baseline:
+        names = [one.label for one in contestants]
+        if baseline not in names:
+            raise UsageError(f"the baseline {baseline!r} is none of those compared: {', '.join(names)}.")
+        contestants.sort(key=lambda one: one.label != baseline)
+    return compare_contestants(contestants, score, references or {}, thresholds or {}, confidence, reps)
 
 
 def compare_contestants(

@@ -47,7 +47,7 @@ def watch(folder: Path | str, *, once: bool = False) -> int:
         _leave(run, screen)
         return 0
     with Interrupts() as interrupts:
-        with contextlib.closing(screen), _keys() as pressed:
+        with contextlib.closing(screen), pressed_keys() as pressed:
             while state == "under way" and not interrupts.signal:
                 screen.show(_panel(run, screen, "q leaves"))
                 if interrupts.wait(lambda: pressed(SECONDS), "") == "q":
@@ -87,7 +87,7 @@ def _more(run: FollowedRun) -> list[str]:
 
 
 @contextlib.contextmanager
-def _keys() -> Iterator[Callable[[float], str]]:
+def pressed_keys() -> Iterator[Callable[[float], str]]:
     """A function that waits so many seconds for a key and says which; "" for none. The terminal is given back."""
     try:
         import termios

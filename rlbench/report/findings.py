@@ -95,7 +95,19 @@ def gather(groups: Mapping[str, RunPaths] | Sequence[RunPaths]) -> Findings:
     """
     if not groups or isinstance(groups, str):
         raise UsageError("a report needs a run: rlbench report RUN")
-    contestants = [_contestant(label, readers) for label, readers in find_contestants(groups).items()]
+    return findings_of([contestant_runs(label, readers) for label, readers in find_contestants(groups).items()])
+
+
+def findings_of(contestants: Sequence[ContestantRuns], comparison: Comparison | None = None) -> Findings:
+    """What there is to say of contestants that have been read.
+
+    Args:
+        contestants: one or more.
+        comparison: of those that have a score, where it is known already.
+
+    Raises:
+        UsageError: there is nothing in any of them that a report could show.
+    """
     if not any(c.scored or any(c.histories.values()) for c in contestants):
         why = dict.fromkeys(problem for c in contestants for problem in c.problems)
         raise UsageError(f"nothing to report: {'; '.join(why)}.")
@@ -103,8 +115,7 @@ def gather(groups: Mapping[str, RunPaths] | Sequence[RunPaths]) -> Findings:
     warnings = [problem for c in contestants for problem in c.problems]
     if len(contestants) > 1:
         warnings += [f"no verdict is about {c.label}, which has no score" for c in contestants if not c.scored]
-    comparison = None
-    if len(rated) > 1:
+    if len(rated) > 1 and comparison is None:
         try:
             comparison = compare_contestants([c.scored for c in rated if c.scored], confidence=CONFIDENCE)
         except UsageError as e:
@@ -143,7 +154,8 @@ def threshold(groups: Sequence[Contestant], env: str) -> float | None:
     return next((run.solved_at for g in groups for run in g.runs_on(env) if run.solved_at is not None), None)
 
 
-def _contestant(label: str, readers: Sequence[Reader]) -> ContestantRuns:
+def contestant_runs(label: str, readers: Sequence[Reader]) -> ContestantRuns:
+    """All that can be read of one contestant."""
     problems: list[str] = []
     group = None
     try:

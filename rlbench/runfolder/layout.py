@@ -5,6 +5,7 @@ from pathlib import Path
 TABLES = ("episodes.csv", "evaluations.csv", "updates.csv")
 DEBUG = "debug.csv"  # of a run that looks inside its agent
 WORKERS = "workers"
+SWEEP, CELLS = "sweep.json", "cells"  # of the folder of a sweep: what it is, and where its runs lie
 
 
 def worker_folders(run: Path) -> list[Path]:

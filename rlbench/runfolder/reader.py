@@ -13,7 +13,7 @@ from ..errors import NoRun, RunFolderError, UsageError
 from ..process.places import absolute, shown
 from ..user_code.commands import code_words, command
 from .documents import NO_PLAN, Plan, Read, parsed, plan_of, read_text, summary_of
-from .layout import under_way, whole_run
+from .layout import CELLS, SWEEP, under_way, whole_run
 from .tables import Row, Table, read_last, read_table
 
 if TYPE_CHECKING:
@@ -198,6 +198,8 @@ def no_run(folder: Path) -> str:
         inside = (folder.parent / "recipe.toml").is_file()
         more = f"Its run may be {shown(folder.parent)}." if inside else "Runs lie under runs/."
         return f"{shown(folder)} is no run folder: it is a file. {more}"
+    if (folder / SWEEP).is_file():
+        return f"{shown(folder)} is no run folder, it is a sweep of several: name one of {shown(folder / CELLS)}/*"
     why = "it holds no recipe.toml" if folder.is_dir() else "there is no such folder"
     holds = folder.is_dir() and any(folder.glob("*/recipe.toml"))
     more = f"It holds runs, though: name {shown(folder)}/*" if holds else "Runs lie under runs/."

@@ -23,6 +23,7 @@ from .plan import Cell
 from .standing import STATES, SweepPace, SweepStanding, time_left
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.panel import Panel
     from rich.text import Text
 
@@ -119,7 +120,7 @@ class CellPanel:
 
     def look(self, states: Mapping[str, CellState], hint: str = "") -> None:
         self._states = states
-        self._screen.show(self._drawn(hint))
+        self._screen.show(self.drawn(states, hint))
 
     def note(self, text: str) -> None:
         self._screen.console.print(f"note: {text}", markup=False, soft_wrap=True)
@@ -127,12 +128,18 @@ class CellPanel:
     def close(self) -> None:
         self._screen.close()
         if self._states:
-            self._screen.console.print(self._drawn())
+            self._screen.console.print(self.drawn(self._states))
             self._states = {}
 
-    def _drawn(self, hint: str = "") -> "Panel | Text":
-        standing = self._pace.look(self._cells, self._states, time.monotonic())
-        return sweep_panel(self._title, self._cells, self._states, standing, self._screen.size(), hint)
+    def drawn(self, states: Mapping[str, CellState], hint: str = "") -> "Panel | Text":
+        """The panel as it is shown now."""
+        standing = self._pace.look(self._cells, states, time.monotonic())
+        return sweep_panel(self._title, self._cells, states, standing, self._screen.size(), hint)
+
+    @property
+    def console(self) -> "Console":
+        """Where it is drawn."""
+        return self._screen.console
 
 
 def ended_line(name: str, state: CellState) -> str:
