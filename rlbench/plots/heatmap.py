@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -25,6 +24,7 @@ from .look import SCREEN, Look, as_typed, inches_of
 MOST_ACROSS = 8  # environments side by side; of more each has a line of its own, and contestants stand side by side
 GAP = 0.25  # before the column, or line, that is about all environments; in squares
 ROW, TALL_ROW = 0.56, 0.72  # height of a square, inches, and of one with three lines
+SHADES = 50  # of the bar that says what the colours mean
 WIDEST = 1.7  # inches of a square, for the sake of a name above it
 NAMES = 2.6  # inches, at most, for the names at the left
 LIGHT, DARK, HATCH = "#fdfdfe", "#0b0b0c", "#8c8c90"  # of letters on dark and on light squares, and of what is missing
@@ -174,9 +174,17 @@ def _scale(fig: Figure, x: float, y: float, tall: float, colours: Colormap, look
     """The bar that says which colour is which score; all lengths in inches."""
     width, height = fig.get_size_inches()
     ax = fig.add_axes((x / width, y / height, 0.14 / width, tall / height))
-    bar = fig.colorbar(ScalarMappable(Normalize(0, 1), colours), cax=ax, extend="both", extendfrac=0.04)
-    bar.set_ticks([0, 0.5, 1], labels=["0", "0.5", "1"])
-    bar.outline.set_visible(False)
+    for i in range(SHADES):  # rectangles: an image inside an SVG cannot stand in the middle of a page
+        ax.add_patch(
+            Rectangle((0, i / SHADES), 1, 1.02 / SHADES, facecolor=colours(i / (SHADES - 1)), edgecolor="none")
+        )
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1)
+    ax.set_xticks([])
+    ax.yaxis.tick_right()
+    ax.yaxis.set_label_position("right")
+    ax.set_yticks([0, 0.5, 1], labels=["≤ 0", "0.5", "≥ 1"])
+    ax.spines[:].set_visible(False)
     ax.tick_params(labelsize=look.font - 2.5, labelcolor=look.ink, color=look.grey, length=2.5)
     ax.set_ylabel("normalised" if tall > 0.9 else "", fontsize=look.font - 2.5, color=look.ink)
 

@@ -73,7 +73,7 @@ def contest_of(sweep: SweepFolder, states: Mapping[str, CellState] | None = None
         raise UsageError(f"no contestant of {shown(sweep.path)} is called {baseline!r}. There is {_listed(labels)}.")
     if baseline and baseline not in runs:
         raise UsageError(f"the baseline {baseline!r} has no finished cell yet: choose another one, or wait for it.")
-    first = baseline or next(iter(runs), labels[0])
+    first = baseline or next((label for label in labels if label in runs), labels[0])
     said = []
     if not baseline and first != labels[0]:
         said.append(f"{labels[0]} has no finished cell: the others are compared with {first}")
