@@ -14,7 +14,6 @@ SCORES = {
     "best": "IQM of the best weights' greedy returns",
     "auc": "IQM of mean greedy returns while learning",
 }
-Pair = tuple[str, str]  # contestant, environment
 
 
 def heat_map(
@@ -24,7 +23,7 @@ def heat_map(
     labels: Sequence[str],
     envs: Sequence[str],
     score: Score = "final",
-    words: Mapping[Pair, str] = MappingProxyType({}),
+    words: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> HeatMap:
     """What a heat map shows.
 

@@ -14,7 +14,7 @@ from ..judge.measures import measure
 from ..judge.results import EnvTable
 from ..plots.heatmap import HeatMap
 from ..process.places import shown
-from ..report.heat import Pair, heat_map
+from ..report.heat import heat_map
 from ..runfolder.reader import readers_of
 from .folder import SweepFolder
 from .index import CellState
@@ -37,7 +37,7 @@ class Contest(NamedTuple):
     labels: tuple[str, ...]
     envs: tuple[str, ...]
     runs: dict[str, list[Path]]
-    words: dict[Pair, str]
+    words: dict[tuple[str, str], str]
     missing: tuple[str, ...]
 
 
@@ -62,7 +62,7 @@ def contest_of(sweep: SweepFolder, states: Mapping[str, CellState] | None = None
     states = sweep.states() if states is None else states
     labels = list(dict.fromkeys(cell.label for cell in sweep.cells))
     envs = tuple(dict.fromkeys(cell.env for cell in sweep.cells))
-    counts: dict[Pair, Counter[str]] = {}
+    counts: dict[tuple[str, str], Counter[str]] = {}
     runs: dict[str, list[Path]] = {}
     for cell in sweep.cells:
         state = states[cell.name].state
@@ -77,7 +77,7 @@ def contest_of(sweep: SweepFolder, states: Mapping[str, CellState] | None = None
     said = []
     if not baseline and first != labels[0]:
         said.append(f"{labels[0]} has no finished cell: the others are compared with {first}")
-    words: dict[Pair, str] = {}
+    words: dict[tuple[str, str], str] = {}
     for label in labels:
         for env in envs:
             count = counts.get((label, env))

@@ -26,7 +26,7 @@ from ..units import duration
 from ..user_code.commands import command
 from ..version import __version__
 from .contest import Contest, contest_of, judge_read
-from .folder import FILE, SweepFolder, open_sweep
+from .folder import SweepFolder, open_sweep
 from .index import CellState
 from .standing import STATES, SweepPace
 from .view import percent
@@ -213,7 +213,7 @@ def _one_each(found: Findings) -> Findings:
 
 def _repeat(sweep: SweepFolder) -> str:
     say = command("sweep", Path("sweep.toml"), "--out", Path("again"))
-    more = [command("sweep", sweep.path / FILE, "--out", sweep.path), command("compare", sweep.path)]
+    more = [command("sweep", sweep.path), command("compare", sweep.path)]
     engine = str(sweep.about.get("engine", "local"))
     return (
         f"<p>Save this as sweep.toml. It was carried out on the engine {escape(engine)}, and comes out the same on any "

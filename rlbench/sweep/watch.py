@@ -72,7 +72,7 @@ def _leave(sweep: SweepFolder, states: Mapping[str, CellState], view: CellPanel)
     elif not _under_way(sweep, states) and any(
         states[cell.name].state in ("waiting", "stopped") for cell in sweep.cells
     ):
-        lines.append(f"Nobody drives it. Go on with: {command('sweep', sweep.path / FILE, '--out', sweep.path)}")
+        lines.append(f"Nobody drives it. Go on with: {command('sweep', sweep.path)}")
     for line in lines:
         view.console.print(line, markup=False, soft_wrap=True)
 

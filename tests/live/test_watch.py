@@ -331,7 +331,7 @@ def test_a_signal_in_the_middle_of_something(
             return super().look()
 
     monkeypatch.setattr(watch, "_panel", draw)
-    monkeypatch.setattr(watch, "_keys", keys)
+    monkeypatch.setattr(watch, "pressed_keys", keys)
     monkeypatch.setattr(watch, "FollowedRun", Slow)
     monkeypatch.setattr(watch, "make_console", lambda: Console(force_terminal=True, width=90, height=28))
     before = signal.getsignal(signal.SIGINT)

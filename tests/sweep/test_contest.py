@@ -215,7 +215,7 @@ def test_watch_shows_the_cells(sweep: Path) -> None:
     assert before == sorted((str(p), p.stat().st_mtime_ns) for p in sweep.rglob("*"))
     shutil.rmtree(sweep / "cells" / "rlbench-Catch-v0_dqn")
     said = succeeds("watch", sweep, "--once")
-    assert f"Nobody drives it. Go on with: rlbench sweep {sweep}/sweep.toml --out {sweep}" in said
+    assert f"Nobody drives it. Go on with: rlbench sweep {sweep}" in said
 
 
 @pytest.mark.slow
