@@ -1,4 +1,4 @@
-"""``python -m rlbench.experiments.drills kill|damage|disk|journal|odd|malformed|sweep``: harm on purpose, and what it did."""
+"""``python -m rlbench.experiments.drills NAME``: harm on purpose, and what it did; --help lists them."""
 
 import click
 

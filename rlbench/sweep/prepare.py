@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..errors import UsageError
+from ..errors import RlbenchError, UsageError
 from ..recipe import Recipe
+from ..recipe.build import maker_of
 from ..recipe.problems import first_problem, value_text
 from ..recipe.registry import agent_names, find_agent, table_name
 from ..user_code.commands import ref as shown_ref
@@ -65,6 +66,11 @@ class Recipes:
         Raises:
             UsageError: names the file, the key, and what may be meant.
         """
+        known: set[str] = set()
+        for cell in self.cells:
+            if cell.env not in known:
+                known.add(cell.env)
+                self._check_env(cell)
         if len(self.cells) <= FEW:
             for cell in self.cells:
                 self.recipe(cell)
@@ -108,6 +114,14 @@ class Recipes:
             raise UsageError(said if said.startswith(where) else f"{where}: {said}") from e
         recipe = recipe if recipe.workers else recipe.replace(workers=1)
         return recipe.placed()
+
+    def _check_env(self, cell: Cell) -> None:
+        """See that there is such an environment."""
+        recipe = self.recipe(cell)
+        try:
+            maker_of(recipe)
+        except RlbenchError as e:
+            raise UsageError(f"{self.file.name}: {e}") from e
 
     def _check_tables(self) -> None:
         """See that no key belongs to an agent that no cell has."""

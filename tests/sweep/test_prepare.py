@@ -1,0 +1,85 @@
+"""Every value of a sweep file is checked before a cell begins, few cells or many."""
+
+from pathlib import Path
+
+import pytest
+
+from rlbench.errors import UsageError
+from rlbench.sweep import prepare
+from rlbench.sweep.file import parse_file
+from rlbench.sweep.prepare import Recipes, Trust
+
+BASE = '[base]\nenv = "FrozenLake-v1"\n'
+
+
+def checked(text: str, trust: Trust | None = None) -> Recipes:
+    recipes = Recipes(parse_file(text, "x.toml"), trust or Trust())
+    recipes.check()
+    return recipes
+
+
+@pytest.fixture(params=["few", "many"])
+def count(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "many":
+        monkeypatch.setattr(prepare, "FEW", 0)
+
+
+@pytest.mark.usefixtures("count")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BASE + "[grid]\nseedz = [1]", "x.toml: unknown key 'seedz'. Did you mean seed"),
+        (BASE + "[grid]\ndqn.gama = [0.9]", "unknown key 'dqn.gama'. Did you mean dqn.gamma?"),
+        (BASE + "dqm.gamma = 0.9\n[grid]\nseed = [1]", "x.toml: dqm.gamma: unknown table 'dqm'"),
+        (BASE + "[grid]\nseed = [1]\nppo.clip = [0.1]", "x.toml: ppo.clip: no cell's agent is 'ppo'; here it is dqn."),
+        (BASE + "[grid]\nseed = [1, 2, -3]", "x.toml: seed"),
+        (BASE + "[grid]\ndqn.gamma = [0.9, 2.0]", "gamma"),
+        (BASE + '[grid]\nseeds = [1, "two"]', "x.toml: seeds"),
+        ('[base]\nenv = "Nowhere-v9"\n[grid]\nseed = [1]', "Nowhere-v9"),
+        (BASE + '[grid]\nagent = ["dqn", "dqm"]', "dqm"),
+        (BASE + "[grid]\nagent = [3]", "x.toml: agent: must be a text, got 3"),
+        ("[grid]\nseed = [1]", "x.toml: name an environment"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_begins(text: str, said: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        checked(text)
+    assert said in str(raised.value)
+    assert str(raised.value).startswith("x.toml: ")
+    assert "--set" not in str(raised.value)
+
+
+def test_a_value_is_refused_that_only_a_late_one_of_many_cells_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "FEW", 3)
+    with pytest.raises(UsageError, match=r"x.toml: .*num_envs.*got 0"):
+        checked(BASE + f"[grid]\nseed = {list(range(50))}\n[[cell]]\nnum_envs = 0")
+
+
+def test_a_recipe_is_what_the_file_says_over_the_agents_own() -> None:
+    recipes = checked('[base]\nseeds = 3\nrecipe = "classic"\n[grid]\nnum_envs = [1, 4]\ndqn.gamma = [0.5]')
+    recipe = recipes.recipe(recipes.cells[1])
+    assert (recipe.env, recipe.seeds, recipe.num_envs, recipe.hyper["gamma"]) == ("CartPole-v1", 3, 4, 0.5)
+    assert recipe.workers == 1  # the machine is filled by cells
+    assert recipes.cells[1].env == "CartPole-v1"
+
+
+def test_code_runs_only_where_the_command_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        "import gymnasium as gym\nfrom rlbench.agents.random import Random as Mine\n"
+        "class World(gym.Env):\n"
+        "    observation_space = gym.spaces.Discrete(2)\n    action_space = gym.spaces.Discrete(2)\n"
+        "    def reset(self, *, seed=None, options=None):\n        return 0, {}\n"
+        "    def step(self, action):\n        return 0, 1.0, True, False, {}\n"
+    )
+    text = '[grid]\nseed = [1]\nagent = ["mine.py:Mine"]\nenv = ["mine.py:World"]'
+    with pytest.raises(UsageError, match=r"x.toml names (env|agent) code to run. If you trust it, say so: --"):
+        checked(text)
+    with pytest.raises(UsageError, match="names env code to run. If you trust it, say so: --env mine.py:World"):
+        checked(text, Trust(agents=["mine.py:Mine"]))
+    recipes = checked(text, Trust(["mine.py:Mine"], ["./mine.py:World"]))
+    assert recipes.cells[0].name == "World_Mine_seed=1"
+    recipe = recipes.recipe(recipes.cells[0])
+    assert (recipe.env, recipe.agent) == ("World", f"{tmp_path}/mine.py:Mine")
+    with pytest.raises(UsageError, match="names code to import. If you trust it, say so: --import"):
+        checked('[base]\nimports = ["mine.py"]\nenv = "FrozenLake-v1"\n[grid]\nseed = [1]')
