@@ -26,5 +26,9 @@ def open_engine(name: str, place: Path, settings: Mapping[str, Any]) -> Engine:
         from .local import Local
 
         return Local(place, settings)
+    if name == "slurm":
+        from .slurm import Slurm
+
+        return Slurm(place, settings)
     close = difflib.get_close_matches(name, NAMES, 1)
     raise UsageError(f"there is no engine {name!r}. {f'Did you mean {close[0]}?' if close else ', '.join(NAMES)}")
