@@ -21,7 +21,6 @@ from .engine import CellEnd, Needs
 
 GUESS = 512 * 2**20  # bytes of a cell of which nothing is known yet
 SPARE = 0.05  # share of the free memory that is left to others
-PATIENCE = 120.0  # seconds that the nursery may take to import everything
 
 
 class Local:
@@ -148,6 +147,10 @@ class Local:
     def _lost(self) -> list[CellEnd]:
         """The nursery was killed. Its cells, told by the system, save and end; another one takes its place."""
         assert self._nursery is not None
+        for pipe in (self._nursery.stdin, self._nursery.stdout):
+            with contextlib.suppress(OSError):
+                assert pipe is not None
+                pipe.close()
         how = f"the process that it came from was {_how(self._nursery.wait()) or 'ended'}"
         lost, self._hand, self._nursery, self._buffer = list(self._hand), {}, None, b""
         return [CellEnd(cell, None, how) for cell in lost]

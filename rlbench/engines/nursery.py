@@ -129,7 +129,8 @@ class Nursery:
 
 
 def _tell(content: dict[str, Any]) -> None:
-    os.write(_TELL, json.dumps(content).encode() + b"\n")
+    with contextlib.suppress(BrokenPipeError):  # whoever asked has died, which the end of input tells
+        os.write(_TELL, json.dumps(content).encode() + b"\n")
 
 
 _TELL = 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rlbench.sweep.index import CellState, Index
 
-DONE = CellState("done", 2, 100, 100, 12.5, (1.0, math.inf, -0.5), 3.25, "a, b\n\"c\"", 2**33, "d1", "host")
+DONE = CellState("done", 2, 100, 100, 12.5, (1.0, math.inf, -0.5), 3.25, 'a, b\n"c"', 2**33, "d1", "host")
 
 
 def test_what_is_put_is_read_as_it_grows(tmp_path: Path) -> None:
@@ -50,13 +50,15 @@ def test_rows_that_are_damaged_count_as_not_there(tmp_path: Path) -> None:
     index.begin({"a": CellState("running", 1), "b": CellState()})
     index.end()
     with index.path.open("ab") as file:
-        file.write(b"a,dead,1,5,5,0.0,,1.0,,0,,\nb,done,x,5,5,0.0,,1.0,,0,,\n\xff\xfe\na,done\nb,done,1,5,5,nan,,1.0,,0,,\n")
+        file.write(
+            b"a,dead,1,5,5,0.0,,1.0,,0,,\nb,done,x,5,5,0.0,,1.0,,0,,\n\xff\xfe\na,done\nb,done,1,5,5,nan,,1.0,,0,,\n"
+        )
     assert Index(tmp_path).read() == {"a": CellState("running", 1), "b": CellState()}
 
 
 def test_a_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
     index, reader = Index(tmp_path), Index(tmp_path)
-    index.begin({name: DONE for name in "abcdef"})
+    index.begin(dict.fromkeys("abcdef", DONE))
     assert len(reader.read()) == 6
     index.begin({"g": CellState()})
     index.end()

@@ -1,0 +1,114 @@
+"""One cell: begun, gone on with, found done; and what is told of each end."""
+
+import errno
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlbench.cells import perform as module
+from rlbench.cells.attempt import Attempt, parse_attempt, read_attempt, write_attempt
+from rlbench.cells.order import Order
+from rlbench.cells.perform import DONE, FAILED, FULL, REFUSED, perform
+from rlbench.errors import AgentError, RunFolderError, UsageError
+from rlbench.recipe import Recipe
+from rlbench.rollout.signals import Interrupted
+
+
+def order(folder: Path, attempt: int = 1, **changes: Any) -> Order:
+    small = {"seeds": 2, "total_steps": 60, "eval_every": 0, "final_eval_episodes": 2, "workers": 1, "track": "none"}
+    recipe = Recipe.load(None, env="FrozenLake-v1", agent="random", overrides={**small, **changes})
+    return Order("a cell", str(folder), recipe.content(), attempt)
+
+
+def told(folder: Path) -> Attempt:
+    attempt = read_attempt(folder)
+    assert attempt is not None
+    return attempt
+
+
+def test_a_cell_is_run_told_of_and_then_found_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "deep" / "cell"
+    assert perform(order(folder)) == DONE
+    attempt = told(folder)
+    assert (attempt.state, attempt.env_steps, attempt.total_steps, attempt.attempt) == ("done", 60, 60, 1)
+    assert len(attempt.returns) == 2
+    assert all(map(math.isfinite, attempt.returns))
+    assert attempt.peak > 0
+    episodes = (folder / "episodes.csv").stat()
+    assert perform(order(folder, 2)) == DONE
+    assert (folder / "episodes.csv").stat() == episodes  # nothing was trained
+    assert (told(folder).attempt, told(folder).env_steps) == (2, 60)
+    assert "Traceback" not in capsys.readouterr().out
+
+
+def test_a_cell_goes_on_to_more_steps(tmp_path: Path) -> None:
+    assert perform(order(tmp_path)) == DONE
+    assert perform(order(tmp_path, 2, total_steps=120)) == DONE
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["env_steps"], told(tmp_path).env_steps) == (120, 120)
+
+
+def test_one_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("env = 'half writ")  # run.json comes after it
+    (tmp_path / "attempt.json").write_text("{")
+    assert perform(order(tmp_path)) == DONE
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "state", "message"),
+    [
+        (UsageError("it cannot act there"), REFUSED, "refused", "it cannot act there"),
+        (AgentError("act() broke"), FAILED, "failed", "act() broke"),
+        (Interrupted("stopped by SIGTERM", 15), 143, "stopped", "stopped by SIGTERM"),
+        (KeyboardInterrupt(), 130, "stopped", "stopped at once"),
+        (ZeroDivisionError("by zero"), FAILED, "failed", "ZeroDivisionError: by zero"),
+        (OSError(errno.ENOSPC, "no space"), FULL, "failed", "no space"),
+        (OSError(errno.EACCES, "not yours"), FAILED, "failed", "not yours"),
+    ],
+)
+def test_every_end_has_its_code_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, state: str, message: str
+) -> None:
+    def broken(*args: object, **how: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(module.training, "train", broken)
+    (tmp_path / "log.txt").write_text("first\n\nlast words\n")
+    assert perform(order(tmp_path)) == code
+    attempt = told(tmp_path)
+    assert attempt.state == state
+    assert message in attempt.message
+    assert attempt.lines == (("first", "last words") if state == "failed" else ())
+
+
+def test_a_disk_without_room_is_known_behind_what_is_said_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **how: object) -> None:
+        raise RunFolderError("cannot write it") from OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(module.training, "train", full)
+    assert perform(order(tmp_path)) == FULL
+
+
+def test_what_is_told_of_an_attempt_is_read_back_and_damage_is_nothing(tmp_path: Path) -> None:
+    attempt = Attempt(3, "failed", "why", ("a", "b"), "host", 7, env_steps=5, returns=(1.0, 2.5), peak=9)
+    write_attempt(tmp_path, attempt)
+    assert read_attempt(tmp_path) == attempt
+    write_attempt(tmp_path, attempt._replace(returns=(math.nan, 1.0)))
+    assert math.isnan(told(tmp_path).returns[0])
+    assert read_attempt(tmp_path / "nowhere") is None
+    for text in ("", "[]", "{}", '{"attempt": 1, "state": "dead"}', '{"attempt": 1, "state": "done", "returns": "x"}'):
+        assert parse_attempt(text) is None, text
+    assert parse_attempt('{"attempt": 1, "state": "done", "of a later version": 1}') == Attempt(1, "done")
+
+
+def test_an_order_is_json_both_ways() -> None:
+    one = Order("a", "/b", {"env": "é"}, 2, "/c", "s3://d")
+    assert Order.from_json(one.to_json()) == one
+    for text in ("", "[1]", '{"cell": "a"}', '{"cell": "a", "folder": "b", "recipe": {}, "x": 1}'):
+        with pytest.raises(UsageError, match="this is no order of a cell"):
+            Order.from_json(text)

@@ -1,0 +1,224 @@
+"""The driver: what it makes of the ends of cells, by an engine whose cells end as a test says."""
+
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from rlbench.cells.attempt import Attempt, write_attempt
+from rlbench.cells.order import Order
+from rlbench.engines.engine import CellEnd, Needs
+from rlbench.errors import RunFolderError, UsageError
+from rlbench.rollout.signals import Interrupted
+from rlbench.sweep import run as module
+from rlbench.sweep.file import parse_file
+from rlbench.sweep.folder import open_sweep
+from rlbench.sweep.index import CellState
+from rlbench.sweep.prepare import Recipes, Trust
+from rlbench.sweep.run import SweepPlan, failed, run_sweep
+
+TEXT = '[base]\nenv = "FrozenLake-v1"\nagent = "random"\nseeds = 1\ntotal_steps = 100\n[grid]\nseed = [0, 1, 2]\n'
+
+
+class Scripted:
+    """An `Engine` of two cores. ``script`` says how each attempt ends: exit code, and env steps that it tells."""
+
+    name = "scripted"
+
+    def __init__(
+        self, script: Callable[[Order], tuple[int | None, int]], taken: Mapping[str, int] | None = None
+    ) -> None:
+        self.script, self._taken = script, dict(taken or {})
+        self.hand: list[Order] = []
+        self.begun: list[tuple[str, int]] = []
+        self.needs: list[Needs] = []
+        self.stopped: list[bool] = []
+        self.most = self.closed = 0
+
+    def check(self, needs: Needs) -> list[str]:
+        if needs.cpus > 2:
+            raise UsageError("there are 2 cores")
+        return []
+
+    def taken(self) -> dict[str, int]:
+        return self._taken
+
+    def free(self, needs: Needs) -> int:
+        return int(2 - len(self.hand)) if needs.cpus <= 2 else 0
+
+    def begin(self, order: Order, needs: Needs) -> None:
+        self.hand.append(order)
+        self.begun.append((order.cell, order.attempt))
+        self.needs.append(needs)
+        self.most = max(self.most, len(self.hand))
+
+    def wait(self, seconds: float) -> list[CellEnd]:
+        if self._taken:
+            cell, _ = self._taken.popitem()
+            return [CellEnd(cell, 0)]
+        if not self.hand:
+            return []
+        order = self.hand.pop(0)
+        code, steps = self.script(order)
+        folder = Path(order.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        stage = {0: "done", 1: "failed", 2: "refused"}.get(code or 0 if code is not None else -1, "running")
+        if code is not None and code > 128:
+            stage = "stopped"
+        said = {"failed": "it broke", "refused": "it cannot", "stopped": "stopped by SIGTERM"}.get(stage, "")
+        told = Attempt(order.attempt, stage, said, env_steps=steps, total_steps=100, seconds=1.0)  # type: ignore[arg-type]
+        write_attempt(folder, told)
+        said = "killed by SIGKILL" if code == -9 else "its node is gone" if code is None else ""
+        return [CellEnd(order.cell, code, said, peak=1000)]
+
+    def stop(self, *, insist: bool = False) -> None:
+        self.stopped.append(insist)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Quiet:
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.looks: list[Mapping[str, CellState]] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def look(self, states: Mapping[str, CellState]) -> None:
+        self.looks.append(dict(states))
+
+
+def drive(
+    out: Path, engine: Scripted, text: str = TEXT, **how: int
+) -> tuple[dict[str, CellState], Quiet, module.SweepEnd]:
+    recipes, quiet = Recipes(parse_file(text, "x.toml"), Trust()), Quiet()
+    end = run_sweep(SweepPlan(recipes, out, engine, Needs(0), ()), quiet, **how)
+    states = {name.removeprefix("FrozenLake-v1_random_"): state for name, state in end.states.items()}
+    return states, quiet, end
+
+
+def test_every_cell_is_handed_over_once_and_no_more_at_a_time_than_there_is_room(tmp_path: Path) -> None:
+    engine = Scripted(lambda order: (0, 100))
+    states, quiet, end = drive(tmp_path, engine)
+    assert {name: state.state for name, state in states.items()} == {f"seed={k}": "done" for k in range(3)}
+    assert engine.begun == [(f"FrozenLake-v1_random_seed={k}", 1) for k in range(3)]
+    assert (engine.most, engine.closed, failed(end)) == (2, 1, [])
+    assert quiet.looks[-1] == end.states
+    assert open_sweep(tmp_path).states() == {cell.name: end.states[cell.name] for cell in end.cells}
+    again = Scripted(lambda order: (0, 100))
+    drive(tmp_path, again)
+    assert again.begun == []  # all of it is done
+
+
+def test_a_failure_is_tried_again_and_then_reported_while_the_others_go_on(tmp_path: Path) -> None:
+    engine = Scripted(lambda order: (1, 50) if order.recipe["seed"] == 1 else (0, 100))
+    states, _, end = drive(tmp_path, engine, retries=2)
+    assert [attempt for cell, attempt in engine.begun if cell.endswith("seed=1")] == [1, 2, 3]
+    assert (states["seed=1"].state, states["seed=1"].message, states["seed=1"].attempt) == ("failed", "it broke", 3)
+    assert states["seed=1"].seconds == 3.0  # of all attempts
+    assert {states["seed=0"].state, states["seed=2"].state} == {"done"}
+    assert [cell.settings["seed"] for cell, _ in failed(end)] == [1]
+
+
+def test_a_wrong_request_is_not_tried_again(tmp_path: Path) -> None:
+    engine = Scripted(lambda order: (2, 0) if order.recipe["seed"] == 1 else (0, 100))
+    states, _, _ = drive(tmp_path, engine, retries=5)
+    assert (states["seed=1"].state, states["seed=1"].attempt) == ("failed", 1)
+
+
+@pytest.mark.parametrize("code", [None, -9, 143])
+def test_a_cell_that_is_killed_goes_on_as_long_as_it_gets_further(tmp_path: Path, code: int | None) -> None:
+    engine = Scripted(lambda order: (code, 10 * order.attempt) if order.attempt < 8 else (0, 100))
+    states, _, _ = drive(tmp_path, engine, retries=1)
+    assert {state.state for state in states.values()} == {"done"}
+    assert {state.attempt for state in states.values()} == {8}
+
+
+def test_a_cell_that_is_killed_at_one_place_again_and_again_fails(tmp_path: Path) -> None:
+    states, _, _ = drive(tmp_path, Scripted(lambda order: (-9, 10)), retries=2)
+    assert {state.state for state in states.values()} == {"failed"}
+    assert {state.message for state in states.values()} == {"killed by SIGKILL"}
+    assert {state.attempt for state in states.values()} == {4}  # the first one got further than none
+
+
+def test_one_that_may_have_been_short_of_memory_is_reckoned_with_twice_as_much(tmp_path: Path) -> None:
+    engine = Scripted(lambda order: (-9, 10) if order.attempt == 1 else (0, 100))
+    drive(tmp_path, engine, TEXT.replace("[0, 1, 2]", "[0]"))
+    assert [needs.memory for needs in engine.needs] == [0, 2000]
+
+
+def test_a_disk_without_room_stops_the_sweep_with_one_line_and_it_goes_on(tmp_path: Path) -> None:
+    full = Scripted(lambda order: (74, 10))
+    with pytest.raises(RunFolderError, match=r"All cells were stopped\. Then: rlbench sweep x\.toml --out"):
+        drive(tmp_path, full)
+    assert full.stopped == [False]
+    assert len(full.begun) == 2  # those that were in hand, and no more
+    states, _, _ = drive(tmp_path, Scripted(lambda order: (0, 100)))
+    assert {state.state for state in states.values()} == {"done"}
+
+
+def test_a_signal_stops_all_cells_and_the_next_command_goes_on(tmp_path: Path) -> None:
+    def signalled(order: Order) -> tuple[int, int]:
+        if order.recipe["seed"] == 0:
+            signal.raise_signal(signal.SIGINT)
+        return (143, 40) if order.recipe["seed"] else (0, 100)
+
+    engine = Scripted(signalled)
+    with pytest.raises(Interrupted, match="stopped; 1 of 3 cells are done") as raised:
+        drive(tmp_path, engine)
+    assert raised.value.exit_code == 130
+    assert (engine.stopped, engine.closed) == ([False], 1)
+    stages = {name[-1]: state.state for name, state in open_sweep(tmp_path).states().items()}
+    assert stages == {"0": "done", "1": "stopped", "2": "waiting"}
+    again = Scripted(lambda order: (0, 100))
+    drive(tmp_path, again)
+    assert [attempt for _, attempt in again.begun] == [2, 1]
+
+
+def test_cells_that_an_engine_has_in_hand_already_are_not_begun_again(tmp_path: Path) -> None:
+    engine = Scripted(lambda order: (0, 100), taken={"FrozenLake-v1_random_seed=1": 3, "of another sweep": 1})
+    states, _, _ = drive(tmp_path, engine)
+    assert sorted(engine.begun) == [("FrozenLake-v1_random_seed=0", 1), ("FrozenLake-v1_random_seed=2", 1)]
+    assert (states["seed=1"].state, states["seed=1"].attempt) == ("done", 3)
+
+
+def test_a_cell_that_asks_for_more_than_there_is_fails_alone(tmp_path: Path) -> None:
+    text = TEXT + '[[cell]]\nname = "wide"\nseeds = 4\nworkers = 4\n'
+    _, _, end = drive(tmp_path, Scripted(lambda order: (0, 100)), text)
+    assert [(cell.name, state.message) for cell, state in failed(end)] == [("wide", "there are 2 cores")]
+
+
+def test_a_combination_that_does_not_go_together_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipes = Recipes.recipe
+
+    def refusing(self: Recipes, cell: object) -> object:
+        if "seed=1" in cell.name:  # type: ignore[attr-defined]
+            raise UsageError("seed: no")
+        return recipes(self, cell)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Recipes, "recipe", refusing)
+    states, _, _ = drive(tmp_path, Scripted(lambda order: (0, 100)))
+    assert (states["seed=1"].state, states["seed=1"].message) == ("failed", "seed: no")
+    assert states["seed=2"].state == "done"
+
+
+def test_a_sweep_has_one_driver(tmp_path: Path) -> None:
+    def second(order: Order) -> tuple[int, int]:
+        with pytest.raises(
+            RunFolderError, match=r"is driven by another process already\. Look at it with: rlbench watch"
+        ):
+            drive(tmp_path, Scripted(lambda order: (0, 100)))
+        return 0, 100
+
+    drive(tmp_path, Scripted(second), TEXT.replace("[0, 1, 2]", "[0]"))
+
+
+def test_the_index_may_be_lost(tmp_path: Path) -> None:
+    _, _, end = drive(tmp_path, Scripted(lambda order: (1, 50) if order.recipe["seed"] == 1 else (0, 100)), retries=0)
+    (tmp_path / "cells.csv").unlink()
+    states = open_sweep(tmp_path).states()
+    assert {n: s.state for n, s in states.items()} == {n: s.state for n, s in end.states.items()}
+    assert [s.message for s in states.values()] == ["", "it broke", ""]
