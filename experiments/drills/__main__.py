@@ -8,6 +8,7 @@ from .journal import journal
 from .kill import kill
 from .malformed import malformed
 from .odd.drill import odd
+from .ray import ray
 from .slurm import slurm
 from .sweep import sweep
 
@@ -17,7 +18,7 @@ def drills() -> None:
     """Harm runs, and a service, on purpose and count what is lost. Exit code 1 where anything was."""
 
 
-for command in (kill, damage, disk, journal, odd, malformed, slurm, sweep):
+for command in (kill, damage, disk, journal, odd, malformed, ray, slurm, sweep):
     drills.add_command(command)
 
 if __name__ == "__main__":

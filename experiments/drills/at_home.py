@@ -4,6 +4,7 @@ import csv
 import tempfile
 from pathlib import Path
 
+from rlbench.process import mkl
 from rlbench.recipe import Recipe
 from rlbench.runfolder.reader import Reader
 from rlbench.sweep.folder import open_sweep
@@ -15,6 +16,7 @@ CLOCK = "wall_seconds"
 
 def differing(sweep: Path) -> list[str]:
     """The cells of a finished sweep that are not as at home, each with what differs."""
+    mkl.choose()  # as every command does
     found = []
     opened = open_sweep(sweep)
     states = opened.states()

@@ -1,5 +1,6 @@
 """The interface of what runs cells elsewhere than in this process."""
 
+import signal
 from typing import NamedTuple, Protocol
 
 from ..cells.order import Order
@@ -72,3 +73,11 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Let go of everything that was opened; nothing is in hand any more, or it goes on without us."""
+
+
+def how_ended(code: int) -> str:
+    """How a process ended, in words, where it was killed; ``code`` is negative then."""
+    if code >= 0:
+        return ""
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f"killed by {name}" + (", as is done where memory runs out" if name == "SIGKILL" else "")

@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..process.resources import free_memory
 from ..recipe.shares import cores
 from ..units import byte_size
-from .engine import CellEnd, Needs
+from .engine import CellEnd, Needs, how_ended
 
 GUESS = 512 * 2**20  # bytes of a cell of which nothing is known yet
 SPARE = 0.05  # share of the free memory that is left to others
@@ -141,7 +141,7 @@ class Local:
                     self._send(f"signal {int(signal.SIGTERM)} {one.process}")
             elif "ended" in told:
                 self._hand.pop(told["ended"], None)
-                ended.append(CellEnd(told["ended"], told["code"], _how(told["code"]), told["peak"]))
+                ended.append(CellEnd(told["ended"], told["code"], how_ended(told["code"]), told["peak"]))
         return ended
 
     def _lost(self) -> list[CellEnd]:
@@ -151,7 +151,7 @@ class Local:
             with contextlib.suppress(OSError):
                 assert pipe is not None
                 pipe.close()
-        how = f"the process that it came from was {_how(self._nursery.wait()) or 'ended'}"
+        how = f"the process that it came from was {how_ended(self._nursery.wait()) or 'ended'}"
         lost, self._hand, self._nursery, self._buffer = list(self._hand), {}, None, b""
         return [CellEnd(cell, None, how) for cell in lost]
 
@@ -174,14 +174,6 @@ class _InHand:
 
     def __init__(self, needs: Needs) -> None:
         self.needs, self.process = needs, 0
-
-
-def _how(code: int) -> str:
-    """How a process ended, in words, where it was killed."""
-    if code >= 0:
-        return ""
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    return f"killed by {name}" + (", as is done where memory runs out" if name == "SIGKILL" else "")
 
 
 def _resident(process: int) -> int:

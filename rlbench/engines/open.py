@@ -26,6 +26,10 @@ def open_engine(name: str, place: Path, settings: Mapping[str, Any]) -> Engine:
         from .local import Local
 
         return Local(place, settings)
+    if name == "ray":
+        from .ray import Ray
+
+        return Ray(place, settings)
     if name == "slurm":
         from .slurm import Slurm
 
