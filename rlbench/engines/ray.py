@@ -5,6 +5,7 @@ hands it over again, and its run goes on from its checkpoint.
 """
 
 import contextlib
+import difflib
 import importlib.util
 import json
 import os
@@ -30,7 +31,13 @@ KEYS = ("address", "cores", "ahead")
 OPEN = 90.0  # seconds for a cluster to be connected to, or to be started here
 CLOSE = 90.0  # seconds for cells to save and end, and a cluster of our own with them
 QUICK = {"RAY_NUM_REDIS_GET_RETRIES": "4"}  # seconds for what listens at an address to answer as a cluster, 20 else
+COMMAND = (sys.executable, "-m", "rlbench.engines.cluster")
 LOG, MARK = "ray.log", "seen"  # in the engine's folder
+
+
+def installed() -> bool:
+    """Whether Ray can be imported here."""
+    return importlib.util.find_spec("ray") is not None
 
 
 class Node(NamedTuple):
@@ -72,13 +79,15 @@ class Ray:
 
     def __init__(self, place: Path, settings: Mapping[str, Any]) -> None:
         if unknown := [key for key in settings if key not in KEYS]:
-            raise UsageError(f"[ray] knows no {unknown[0]!r}. Known: {', '.join(KEYS)}.")
+            close = difflib.get_close_matches(unknown[0], KEYS, 1)
+            hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(KEYS)}."
+            raise UsageError(f"[ray] knows no {unknown[0]!r}. {hint}")
         address = settings.get("address", os.environ.get("RAY_ADDRESS", ""))
         if not isinstance(address, str):
             raise UsageError(f"[ray] address: must be a text, got {address!r}")
         if address and "cores" in settings:
             raise UsageError("[ray] cores: is of a cluster that is started here; one with an address has its own.")
-        if importlib.util.find_spec("ray") is None:
+        if not installed():
             raise UsageError("--on ray needs Ray, which is not installed. Run: pip install 'rlbench[ray]'")
         self.place, self.address = place, address
         self.cores = _count(settings, "cores", cores(), least=1)
@@ -141,6 +150,7 @@ class Ray:
 
     def close(self) -> None:
         """As of an `Engine`. Cells that are in hand still are told to save and end, and waited for."""
+        self._forget_words()
         process, self._process = self._process, None
         if process is None:
             return
@@ -162,7 +172,7 @@ class Ray:
             return []
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed when there is a folder)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rlbench.engines.cluster"],
+            COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
@@ -190,11 +200,15 @@ class Ray:
         """Begin to use the folder: only now is it sure that anything is to be written."""
         if self._said is None:
             return
-        said, self._said = self._said, None
         self.place.mkdir(parents=True, exist_ok=True)
         write_text(self.place / MARK, self._token + "\n")
         self._send({"log": str(self.place / LOG)})
-        said.close()
+        self._forget_words()
+
+    def _forget_words(self) -> None:
+        if self._said is not None:
+            self._said.close()
+            self._said = None
 
     def _told(self, until: float) -> list[dict[str, Any]] | None:
         """What came from the process that is connected, at once or before ``until``; None: nothing.
@@ -235,6 +249,7 @@ class Ray:
         )
 
     def _let_go(self) -> None:
+        self._forget_words()
         process, self._process = self._process, None
         if process is not None:
             process.kill()

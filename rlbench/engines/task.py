@@ -22,6 +22,7 @@ from ..runfolder.lock import holder
 from ..units import duration
 from .engine import how_ended
 
+COMMAND = (sys.executable, "-m", "rlbench.cells")
 POLL = 0.2  # seconds between two looks at whether it is to stop
 PATIENCE = 120.0  # seconds for a process that is in the folder still; a node cut off from its cluster goes on for 60
 
@@ -62,7 +63,7 @@ def _carry_out(order: Order, gpus: float, mark: tuple[str, str] | None, stops: l
         environment["CUDA_VISIBLE_DEVICES"] = ""  # nobody has set a card apart for it
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "rlbench.cells"],
+            COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=errors,
