@@ -71,6 +71,14 @@ class RunFolderError(RlbenchError):
     """A run folder cannot be written, read, or is already taken."""
 
 
+class StoreError(RlbenchError):
+    """A store cannot be reached, read or written."""
+
+
+class Overtaken(StoreError):
+    """A later attempt has taken the run folder over that this process keeps in a store."""
+
+
 class NoMemory(ValueError):
     """A buffer of ``nbytes`` could not be made; ``capacity`` of its entries would have been one seed's.
 

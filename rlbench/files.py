@@ -106,6 +106,11 @@ def unwritable(place: Path | str, e: Exception, then: str = "") -> RunFolderErro
     return RunFolderError(f"cannot write {place}: {reason}.{' ' * bool(then)}{then}")
 
 
+def is_leftover(name: str) -> bool:
+    """Whether a file or folder of this name is one that is being written, or was when its process was killed."""
+    return name.startswith(".") and name.endswith(".tmp")
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove what a process that was killed while it wrote has left in ``folder``; nobody may be writing there."""
     for path in folder.glob(".*.tmp"):

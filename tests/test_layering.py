@@ -40,6 +40,7 @@ HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
         "plots": ("rlbench/plots/*.py",),
         "judge": ("rlbench/judge/*.py",),
         "trained": ("rlbench/trained/*.py",),
+        "store": ("rlbench/store/*.py",),
     },
     {"play": ("rlbench/play/*.py",), "inspection": ("rlbench/inspection/*.py",)},
     {"tracing": ("rlbench/tracing/*.py",)},
