@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import os
 import platform
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from .perform import perform
 
 def live(order: Order) -> int:
     """Carry out ``order``; gives the exit code. What is printed goes to log.txt in the run folder."""
+    order = order.placed()
     folder = Path(order.folder)
     if hasattr(os, "setpgrp"):
         with contextlib.suppress(OSError):  # it leads a session
@@ -42,7 +44,10 @@ def live(order: Order) -> int:
         os.execve(sys.executable, [sys.executable, "-m", __package__, str(path)], {**os.environ, **chosen})
 
     try:
-        return perform(order, again)
+        code = perform(order, again)
+        if not code and order == order._replace(folder="").placed():  # all of it is in the store
+            shutil.rmtree(folder, ignore_errors=True)
+        return code
     finally:
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()

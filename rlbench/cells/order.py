@@ -1,6 +1,10 @@
 """What a process is told that carries out a cell: plain JSON, for a file, a pipe or another machine."""
 
+import getpass
+import hashlib
 import json
+import tempfile
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from ..errors import UsageError
@@ -11,7 +15,8 @@ class Order(NamedTuple):
 
     Attributes:
         cell: its name in the sweep.
-        folder: its run folder, absolute. With a ``store``, a place of the worker's own.
+        folder: its run folder, absolute. With a ``store``, a place of the worker's own; "": in its folder for
+            temporary files, see `placed`.
         recipe: what is run.
         attempt: 1, 2, ...
         stands: the folder that the user stands in, from which paths are told.
@@ -24,6 +29,13 @@ class Order(NamedTuple):
     attempt: int = 1
     stands: str = ""
     store: str = ""
+
+    def placed(self) -> Self:
+        """With a folder of this machine, if it has none: the same one for the same store each time."""
+        if self.folder or not self.store:
+            return self
+        known = hashlib.sha256(self.store.encode()).hexdigest()[:16]
+        return self._replace(folder=str(Path(tempfile.gettempdir()) / f"rlbench-{getpass.getuser()}" / known))
 
     def to_json(self) -> str:
         """Read by `from_json`."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..cuda.failure import card_failure
-from ..errors import RlbenchError, UsageError, first_line
+from ..errors import RlbenchError, StoreError, UsageError, first_line
 from ..process import mkl
 from ..process.places import stand
 from ..recipe import Recipe
@@ -23,6 +23,7 @@ from ..runfolder.lock import holder
 from ..runfolder.reader import Reader
 from ..training import train as training
 from ..user_code.refs import runs_user_code
+from .keeping import Keeping
 from .order import Order
 from .telling import Telling
 
@@ -43,8 +44,13 @@ def perform(order: Order, again: Callable[[str], object] = lambda mode: None) ->
     try:
         folder.mkdir(parents=True, exist_ok=True)
         recipe = Recipe.from_content(order.recipe, order.cell)
-        telling = Telling(folder, order.attempt, recipe.total_steps)
+        keeping = Keeping(order) if order.store else None
+        if keeping:
+            keeping.down()
+        telling = Telling(folder, order.attempt, recipe.total_steps, keeping)
         telling.end("done", env_steps=_go(folder, recipe, telling, again))
+        if keeping:
+            keeping.end()
         return DONE
     except Interrupted as e:
         return _ended(telling, e.exit_code, str(e))
@@ -64,6 +70,11 @@ def _ended(telling: Telling | None, code: int, message: str) -> int:
     print(message, flush=True)
     if telling is not None:
         telling.end("refused" if code == REFUSED else "stopped" if code > 128 else "failed", message)
+        if telling.keeping:
+            try:
+                telling.keeping.end()
+            except StoreError as e:
+                print(e, flush=True)
     return code
 
 

@@ -12,7 +12,8 @@ from ..live.progress import PlainLines
 from ..process import mkl
 from ..process.resources import peak_memory
 from ..record.watcher import Status
-from .attempt import LOG, Attempt, Stage, write_attempt
+from .attempt import FILE, LOG, Attempt, Stage, write_attempt
+from .keeping import Keeping
 
 SECONDS = 2.0  # between two writings of attempt.json
 LINES, LONGEST = 12, 300  # of a log that are kept of a failure, and letters of a line
@@ -25,11 +26,12 @@ class Telling(PlainLines):
         folder: the cell's run folder, which exists.
         attempt: its number.
         total_steps: per seed.
+        keeping: of the folder in a store, where it has one: brought up at every checkpoint.
     """
 
-    def __init__(self, folder: Path, attempt: int, total_steps: int) -> None:
+    def __init__(self, folder: Path, attempt: int, total_steps: int, keeping: Keeping | None = None) -> None:
         super().__init__()
-        self.folder = folder
+        self.folder, self.keeping = folder, keeping
         self.now = Attempt(
             attempt,
             "running",
@@ -56,6 +58,13 @@ class Telling(PlainLines):
         """As of a watcher."""
         super().evaluated(status)
         self._take(status)
+
+    def saved(self, status: Status) -> None:
+        """As of a watcher."""
+        super().saved(status)
+        if self.keeping:
+            self._take(status)
+            self.keeping.saved()
 
     def done(self, status: Status) -> None:
         """As of a watcher."""
@@ -87,6 +96,8 @@ class Telling(PlainLines):
         self._due = time.monotonic() + SECONDS
         with contextlib.suppress(OSError):
             write_attempt(self.folder, self.now, sync=sync)
+            if self.keeping:
+                self.keeping.tell(FILE, (self.folder / FILE).read_bytes())
 
 
 def last_lines(log: Path) -> tuple[str, ...]:

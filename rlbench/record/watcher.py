@@ -57,5 +57,12 @@ class Watcher:
     def evaluated(self, status: Status) -> None:
         """Called after every greedy evaluation."""
 
+    def saved(self, status: Status) -> None:
+        """Called when a checkpoint is whole on the disk, with all that was recorded until then.
+
+        Nobody writes to the run folder meanwhile: it can be copied as it stands. Its time counts as the checkpoint's,
+        of which there are the fewer the longer they take. Of a run of several processes this is not called.
+        """
+
     def done(self, status: Status) -> None:
         """Called once, when the run has ended."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..files import remove_leftovers, replacing_all, unwritable
 from ..process.places import shown
-from .manifest import Damage, KeptFile, Manifest, Piece
+from .manifest import Damage, KeptFile, Manifest, KeptPiece
 from .objects import Objects
 from .pieces import files_of, pieces_of
 from .uploads import FOLDER
@@ -24,7 +24,7 @@ LAST = ("checkpoint.pth", "attempt.json", "summary.json")  # whoever finds these
 class _Wanted(NamedTuple):
     """A piece that goes to ``at`` in the file ``staged``."""
 
-    piece: Piece
+    piece: KeptPiece
     staged: Path
     at: int
 

@@ -52,7 +52,7 @@ class Generation(NamedTuple):
         return cls(int(found[1]), int(found[2]), found[3], int(found[4])) if found else None
 
 
-class Piece(NamedTuple):
+class KeptPiece(NamedTuple):
     """A part of a file: ``size`` bytes of the object ``name`` from ``start`` on."""
 
     name: str
@@ -66,7 +66,7 @@ class KeptFile(NamedTuple):
 
     size: int
     sha256: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[KeptPiece, ...]
 
 
 class Manifest(NamedTuple):
@@ -88,7 +88,7 @@ class Manifest(NamedTuple):
         """Of all files."""
         return sum(file.size for file in self.files.values())
 
-    def pieces(self) -> dict[str, Piece]:
+    def pieces(self) -> dict[str, KeptPiece]:
         """All pieces by their SHA-256: what is known already needs no second place."""
         return {piece.sha256: piece for file in self.files.values() for piece in file.pieces}
 
@@ -136,7 +136,7 @@ def generation_of_manifest(name: str) -> Generation | None:
 
 def _file(names: list[str], size: int, sha256: str, pieces: list[list[Any]]) -> KeptFile:
     made = tuple(
-        Piece(names[k], int(start), int(length), _checked(_SHA256, digest)) for k, start, length, digest in pieces
+        KeptPiece(names[k], int(start), int(length), _checked(_SHA256, digest)) for k, start, length, digest in pieces
     )
     if any(piece.start < 0 or not 0 < piece.size <= LARGEST for piece in made) or sum(p.size for p in made) != size:
         raise ValueError("the sizes of its pieces do not fit")

@@ -18,7 +18,7 @@ from ..errors import Overtaken, StoreError, UsageError
 from ..files import unwritable
 from ..process.places import shown
 from .bring import bring
-from .manifest import Damage, Generation, KeptFile, Manifest, Piece, generation_of_manifest
+from .manifest import Damage, Generation, KeptFile, Manifest, KeptPiece, generation_of_manifest
 from .objects import PATIENCE, Objects
 from .pieces import cuts, files_of, pieces_of
 from .tidy import GRACE, MANIFESTS, Tidy
@@ -150,6 +150,19 @@ class Store:
         nbytes = sum(file.size for file in files.values())
         return Synced(len(files), nbytes, uploads.sent, requests, time.perf_counter() - began)
 
+    def read_file(self, path: str) -> bytes | None:
+        """What a file of the newest state holds; None where there is no such file, or no state, or it is damaged.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        state = self.newest()
+        if state is None or path not in state.files:
+            return None
+        got = [self.objects.get(f"{FOLDER}/{p.name}", p.start, p.size) or b"" for p in state.files[path].pieces]
+        data = b"".join(got)
+        return data if hashlib.sha256(data).hexdigest() == state.files[path].sha256 else None
+
     def tidy(self) -> None:
         """Remove at once whatever the two newest states do not need, of a run folder that nobody works at any more.
 
@@ -214,7 +227,7 @@ class Store:
         self.objects.put(f"{MANIFESTS}/{name}", data)
         self._base = self._tidy.known[name] = manifest
 
-    def _taken(self, name: str, path: Path, known: dict[str, Piece], uploads: Uploads) -> KeptFile:
+    def _taken(self, name: str, path: Path, known: dict[str, KeptPiece], uploads: Uploads) -> KeptFile:
         """A file, with those of its pieces brought up that are new; ``known`` then has these too."""
         with path.open("rb") as file:
             stat = os.fstat(file.fileno())

@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import Self
 
-from .manifest import Generation, Piece
+from .manifest import Generation, KeptPiece
 from .objects import Objects
 
 LARGE = 2**20  # bytes from which a piece is an object of its own
@@ -47,15 +47,15 @@ class Uploads:
                 raise
         self._context.__exit__(kind, e, trace)
 
-    def add(self, data: bytes, sha256: str) -> Piece:
+    def add(self, data: bytes, sha256: str) -> KeptPiece:
         """Bring ``data`` up; where it will be found."""
         if len(data) >= LARGE:
-            return Piece(self._send(self._next(), data), 0, len(data), sha256)
+            return KeptPiece(self._send(self._next(), data), 0, len(data), sha256)
         if self._packed + len(data) > PACK:
             self._send_pack()
         if not self._pack:
             self._name = self._next()
-        piece = Piece(self._name, self._packed, len(data), sha256)
+        piece = KeptPiece(self._name, self._packed, len(data), sha256)
         self._pack.append(data)
         self._packed += len(data)
         return piece

@@ -171,6 +171,7 @@ class Underway:
             more = {"training": self._trained(), "has_replay": replay is not None}
             state = self.agent_state()
             self.keeper.save({**self._played(state), **more}, replay, best)
+            self.watcher.saved(self)
         if self.saved_at < 0 and self.axes is not None:
             self._tell_late(late(state, self.axes, self.recipe.seeds))
         self.saved_at = self.env_steps
