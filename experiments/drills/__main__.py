@@ -10,6 +10,7 @@ from .malformed import malformed
 from .odd.drill import odd
 from .ray import ray
 from .slurm import slurm
+from .store import store
 from .sweep import sweep
 
 
@@ -18,7 +19,7 @@ def drills() -> None:
     """Harm runs, and a service, on purpose and count what is lost. Exit code 1 where anything was."""
 
 
-for command in (kill, damage, disk, journal, odd, malformed, ray, slurm, sweep):
+for command in (kill, damage, disk, journal, odd, malformed, ray, slurm, store, sweep):
     drills.add_command(command)
 
 if __name__ == "__main__":

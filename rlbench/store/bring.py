@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..files import remove_leftovers, replacing_all, unwritable
 from ..process.places import shown
-from .manifest import Damage, KeptFile, Manifest, KeptPiece
+from .manifest import Damage, KeptFile, KeptPiece, Manifest
 from .objects import Objects
 from .pieces import files_of, pieces_of
 from .uploads import FOLDER

@@ -18,7 +18,7 @@ from ..errors import Overtaken, StoreError, UsageError
 from ..files import unwritable
 from ..process.places import shown
 from .bring import bring
-from .manifest import Damage, Generation, KeptFile, Manifest, KeptPiece, generation_of_manifest
+from .manifest import Damage, Generation, KeptFile, KeptPiece, Manifest, generation_of_manifest
 from .objects import PATIENCE, Objects
 from .pieces import cuts, files_of, pieces_of
 from .tidy import GRACE, MANIFESTS, Tidy

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from rlbench.store.manifest import Damage, Generation, KeptFile, Manifest, KeptPiece
+from rlbench.store.manifest import Damage, Generation, KeptFile, KeptPiece, Manifest
 
 GENERATION = Generation(2, 1, "0123abcd", 7)
 PIECE = KeptPiece("0002-0001-0123abcd-000007-1", 3, 5, "a" * 64)
