@@ -100,7 +100,7 @@ def _check(address: str, folder: Path, last: tuple[int, ...], counts: dict[str, 
 
     said: list[str] = []
     looks = Store(address, note=said.append)
-    put = {found for name in looks.objects.sizes("objects") if (found := Generation.of(name))}
+    put = [one for name in looks.objects.sizes("objects") if (one := Generation.of(name))]
     state = looks.newest()
     counts["half"] += bool(put and (state is None or max(put) > state.generation))
     if state is None:

@@ -44,20 +44,21 @@ def perform(order: Order, again: Callable[[str], object] = lambda mode: None) ->
     try:
         folder.mkdir(parents=True, exist_ok=True)
         recipe = Recipe.from_content(order.recipe, order.cell)
-        keeping = Keeping(order) if order.store else None
-        if keeping:
+        telling = Telling(folder, order.attempt, recipe.total_steps)
+        if order.store:
+            keeping = Keeping(order)
             keeping.down()
-        telling = Telling(folder, order.attempt, recipe.total_steps, keeping)
+            telling.keeping = keeping
         telling.end("done", env_steps=_go(folder, recipe, telling, again))
-        if keeping:
-            keeping.end()
+        if telling.keeping:
+            telling.keeping.end()
         return DONE
     except Interrupted as e:
         return _ended(telling, e.exit_code, str(e))
     except KeyboardInterrupt:
         return _ended(telling, 130, "stopped at once")
     except (RlbenchError, OSError) as e:
-        if _full(e):
+        if no_room(e):
             return _ended(telling, FULL, str(e))
         return _ended(telling, REFUSED if isinstance(e, UsageError) else FAILED, str(e))
     except Exception as e:  # a defect, of ours or of a card
@@ -117,7 +118,7 @@ def begun(folder: Path) -> bool:
     return any((place / "checkpoint.pth").exists() for place in (folder, *worker_folders(folder)))
 
 
-def _full(e: BaseException | None) -> bool:
+def no_room(e: BaseException | None) -> bool:
     """Whether an error comes of a disk without room."""
     while e is not None:
         if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -26,12 +26,15 @@ class Telling(PlainLines):
         folder: the cell's run folder, which exists.
         attempt: its number.
         total_steps: per seed.
+
+    Attributes:
         keeping: of the folder in a store, where it has one: brought up at every checkpoint.
     """
 
-    def __init__(self, folder: Path, attempt: int, total_steps: int, keeping: Keeping | None = None) -> None:
+    def __init__(self, folder: Path, attempt: int, total_steps: int) -> None:
         super().__init__()
-        self.folder, self.keeping = folder, keeping
+        self.folder = folder
+        self.keeping: Keeping | None = None
         self.now = Attempt(
             attempt,
             "running",

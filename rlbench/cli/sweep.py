@@ -27,6 +27,13 @@ from . import options
     help="What a cell takes (cpus, gpus, memory), or a setting of the engine, as address or partition.",
 )
 @click.option(
+    "--store",
+    metavar="ADDRESS",
+    type=options.Word(),
+    default=None,
+    help="Keep run folders there, for machines that share no disk: s3://bucket/path, or what else fsspec knows.",
+)
+@click.option(
     "--retries", metavar="N", type=click.IntRange(0), default=2, show_default=True, help="Of a cell that fails."
 )
 @click.option("--dry-run", is_flag=True, help="Tell what would be run, and how long that may take; write nothing.")
@@ -43,6 +50,7 @@ def sweep(
     out: Path | None,
     on: str,
     settings: tuple[str, ...],
+    store: str | None,
     retries: int,
     dry_run: bool,
     agents: tuple[str, ...],
@@ -84,7 +92,8 @@ def sweep(
     given: dict[str, Any] = {
         ".".join(path): value.text if isinstance(value, Bare) else value for path, value in read(settings).items()
     }
-    plan = plan_sweep(read_file(file, shown(file)), out, on=on, settings=given, trust=Trust(agents, envs, imports))
+    trust = Trust(agents, envs, imports)
+    plan = plan_sweep(read_file(file, shown(file)), out, on=on, settings=given, trust=trust, store=store or "")
     for line in plan_lines(plan):
         click.echo(line)
     options.tell(plan.notes)
@@ -93,6 +102,7 @@ def sweep(
             click.echo(line)
         return
     words = [word for key in ("on",) if on != "local" for word in ("--on", on)]
+    words += ["--store", plan.store] if plan.store else []
     words += [word for text in settings for word in ("--with", text)]
     for option, names in (("--agent", agents), ("--env", envs), ("--import", imports)):
         words += [word for name in names for word in (option, name)]

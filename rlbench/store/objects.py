@@ -56,7 +56,11 @@ class Objects:
         Raises:
             StoreError: it cannot be written.
         """
-        self._ask(f"write {self.address}", lambda: self._put(name, data))
+        try:
+            self._ask(f"write {self.address}", lambda: self._put(name, data))
+        except (FileNotFoundError, NotADirectoryError) as e:  # there is nothing to put it in
+            what = "Give another address" if self._folder else "Create the bucket, or give another address"
+            raise StoreError(f"cannot write {self.address}: {first_line(e)}. {what}.") from e
 
     def get(self, name: str, start: int = 0, size: int | None = None) -> bytes | None:
         """The bytes of ``name`` from ``start`` on, ``size`` of them at most; None where there is no such object.
@@ -89,6 +93,23 @@ class Objects:
         except (FileNotFoundError, NotADirectoryError):
             return {}
         return {entry["name"].rpartition("/")[2]: int(entry["size"] or 0) for entry in found if entry["type"] == "file"}
+
+    def folders(self) -> set[str]:
+        """The names that objects below ``address`` have before their first ``/``.
+
+        Raises:
+            StoreError: they cannot be listed.
+        """
+
+        def listed() -> list[dict[str, Any]]:
+            self._fs.invalidate_cache()
+            return list(self._fs.ls(self._root, detail=True))
+
+        try:
+            found = self._ask(f"list {self.address}", listed)
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+        return {entry["name"].rstrip("/").rpartition("/")[2] for entry in found if entry["type"] == "directory"}
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove objects; those that are gone already are none of our business.
@@ -146,6 +167,9 @@ class Objects:
         self.put(name, word)
         listed, read = self.sizes("check"), self.get(name)
         self.remove([name])
+        if self._folder is not None:
+            with contextlib.suppress(OSError):  # others are checking
+                (self._folder / "check").rmdir()
         if name.rpartition("/")[2] not in listed or read != word:
             raise StoreError(
                 f"{self.address} does not keep what is put there: an object was {'not listed' if read else 'not found'}"
@@ -164,12 +188,7 @@ class Objects:
             return
         if _protocol(self.address) in _FOLDERS:
             self._fs.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
-        try:
-            self._fs.pipe_file(self._path(name), data)
-        except FileNotFoundError as e:  # there is nothing to put it in
-            raise StoreError(
-                f"cannot write {self.address}: {first_line(e)}. Create the bucket, or give another address."
-            ) from e
+        self._fs.pipe_file(self._path(name), data)
 
     def _ask(self, what: str, act: Callable[[], _T]) -> _T:
         """What ``act`` gives; again and again where what is wrong may pass. FileNotFoundError is the caller's."""

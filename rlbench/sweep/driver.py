@@ -20,6 +20,7 @@ from ..recipe import Recipe
 from ..rollout.signals import Interrupts
 from .folder import CELLS, state_of
 from .index import CellState, Index
+from .mirror import Mirror
 from .plan import Cell
 from .prepare import Recipes
 
@@ -57,7 +58,7 @@ class Driver:
         index: ready to be written to; its states are those of all cells.
         needs: what every cell takes; cpus 0: as many as its recipe has processes and threads.
         retries: how often an attempt that failed is followed by another.
-        store: where run folders are kept; "": below ``out``.
+        mirror: of the store that run folders are kept in; None: they lie below ``out``.
         onlooker: told what happens.
     """
 
@@ -70,11 +71,11 @@ class Driver:
         *,
         needs: Needs,
         retries: int,
-        store: str,
+        mirror: Mirror | None,
         onlooker: Onlooker,
     ) -> None:
         self.recipes, self.out, self.engine, self.index = recipes, out, engine, index
-        self.needs, self.retries, self.store, self.onlooker = needs, retries, store, onlooker
+        self.needs, self.retries, self.mirror, self.onlooker = needs, retries, mirror, onlooker
         self.states = index.states
         self.cells = {cell.name: cell for cell in recipes.cells}
         self.waiting = deque(cell for cell in recipes.cells if self.states[cell.name].state != "done")
@@ -102,7 +103,7 @@ class Driver:
                     self.engine.stop()
                 if not self._stopping:
                     self._hand_over()
-                for end in self.engine.wait(WAIT if self._hand else 0.0):
+                for end in self._ended():
                     self._end(end)
                 if (began := time.monotonic()) >= due:
                     self.onlooker.look(self._seen())
@@ -112,6 +113,15 @@ class Driver:
             self.engine.stop(insist=True)
             raise
 
+    def _ended(self) -> list[CellEnd]:
+        """Cells that have ended, with their run folders below ``out``."""
+        ended = self.engine.wait(WAIT if self._hand else 0.0)
+        if self.mirror is None:
+            return ended
+        for end in ended:
+            self.mirror.end(end)
+        return self.mirror.ended()
+
     def _hand_over(self) -> None:
         """Give the engine all that it has room for."""
         begun = []
@@ -119,6 +129,8 @@ class Driver:
             ready = self._ready.popleft()
             self.engine.begin(ready.order, ready.needs)
             name = ready.cell.name
+            if self.mirror:
+                self.mirror.follow(name)
             before = self.states[name]
             total = int(ready.order.recipe["total_steps"])
             self._kinds[name] = ready.kind
@@ -159,16 +171,18 @@ class Driver:
         needs = Needs(cpus, self.needs.gpus, self.needs.memory or self._peaks.get(kind, 0))
         order = Order(
             cell=cell.name,
-            folder=str(self.out / CELLS / cell.name),
+            folder="" if self.mirror else str(self.out / CELLS / cell.name),
             recipe=recipe.content(),
-            attempt=self.states[cell.name].attempt + 1,
+            attempt=max(self.states[cell.name].attempt, self.mirror.attempts(cell.name) if self.mirror else 0) + 1,
             stands=str(home()),
-            store=f"{self.store.rstrip('/')}/{cell.name}" if self.store else "",
+            store=self.mirror.address(cell.name) if self.mirror else "",
         )
         return Prepared(cell, order, needs, kind)
 
     def _take(self, name: str, state: CellState) -> None:
         self._hand[name] = state
+        if self.mirror:
+            self.mirror.follow(name)
         self._put([(name, state)])
 
     def _end(self, end: CellEnd) -> None:

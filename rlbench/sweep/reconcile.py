@@ -80,7 +80,7 @@ def _compared(state: CellState, folder: Path, recipe: Recipe, name: str, notes: 
     """The state of a cell whose settings the index does not know, by the recipe that its folder holds."""
     before, now = _flat(Reader(folder).recipe.value), _flat(tomllib.loads(recipe.to_toml()))
     for key in sorted(before.keys() | now.keys()):
-        if key in FREE or key == "total_steps" or before.get(key) == now.get(key):
+        if key in FREE or key == "total_steps" or now.get(key) in (before.get(key), "auto"):  # which a run settles
             continue
         raise UsageError(
             f"{name}: cell {folder.name} was run with {key} = {before.get(key)!r}, and the file now says "

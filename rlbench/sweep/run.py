@@ -16,8 +16,9 @@ from ..runfolder.lock import Lock
 from ..user_code.commands import command
 from .driver import Driver, Onlooker
 from .file import RESOURCES, SweepFile
-from .folder import ABOUT, CELLS, ENGINE, FILE, FORMAT
+from .folder import ABOUT, CELLS, ENGINE, FILE, FORMAT, is_sweep, open_sweep
 from .index import CellState, Index
+from .mirror import Mirror, checked_store
 from .plan import Cell
 from .prepare import Recipes, Trust
 from .reconcile import check_folder, reconciled
@@ -35,6 +36,7 @@ class SweepPlan(NamedTuple):
         engine: where cells run, which has been asked whether they can.
         needs: what every cell takes.
         notes: what the user should know before.
+        store: where run folders are kept, an fsspec address; "": below the sweep folder, which every machine finds.
     """
 
     recipes: Recipes
@@ -42,6 +44,7 @@ class SweepPlan(NamedTuple):
     engine: Engine
     needs: Needs
     notes: tuple[str, ...]
+    store: str = ""
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -71,6 +74,7 @@ def plan_sweep(
     on: str = "local",
     settings: Mapping[str, Any] | None = None,
     trust: Trust | None = None,
+    store: str = "",
 ) -> SweepPlan:
     """See that a sweep can begin, or go on; nothing is written.
 
@@ -80,9 +84,12 @@ def plan_sweep(
         on: the engine.
         settings: of the engine and of what a cell takes, before the file's: cpus, gpus, memory, and the engine's own.
         trust: code of the user's own that the command names.
+        store: where run folders are kept, an fsspec address; "": where those of this sweep are kept already, else below
+            ``out``.
 
     Raises:
         UsageError: anything that the user has to mend.
+        StoreError: nothing can be put into the store.
     """
     out = absolute(out)
     recipes = Recipes(file, trust or Trust())
@@ -94,19 +101,16 @@ def plan_sweep(
     needs = needs_of(resources, file.name)
     engine = open_engine(on, out / ENGINE, {**file.engines.get(on, {}), **given})
     notes = engine.check(needs._replace(cpus=needs.cpus or 1.0))
-    return SweepPlan(recipes, out, engine, needs, tuple(notes))
+    return SweepPlan(recipes, out, engine, needs, tuple(notes), _store_of(out, store))
 
 
-def run_sweep(
-    plan: SweepPlan, onlooker: Onlooker, *, retries: int = 2, store: str = "", command_again: str = ""
-) -> SweepEnd:
+def run_sweep(plan: SweepPlan, onlooker: Onlooker, *, retries: int = 2, command_again: str = "") -> SweepEnd:
     """Carry out what is left of a sweep.
 
     Args:
         plan: from `plan_sweep`.
         onlooker: told what happens.
         retries: how often a cell that failed is tried again, from its checkpoint.
-        store: an fsspec address where run folders are kept; "": below the sweep folder, which every machine finds.
         command_again: what the user types to go on.
 
     Raises:
@@ -122,24 +126,29 @@ def run_sweep(
     again = command_again or command("sweep", Path(recipes.file.name), "--out", out)
     with Interrupts() as interrupts, _locked(out):
         index = Index(out)
+        mirror = Mirror(plan.store, out, onlooker.note) if plan.store else None
+        if mirror:
+            mirror.gather([cell.name for cell in plan.cells])
         states, notes = reconciled(out, index, recipes)
         try:
             about = {"format": FORMAT, "names": recipes.names._asdict(), "engine": plan.engine.name}
             written = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
             write_text(out / FILE, recipes.file.text)
-            write_json(out / ABOUT, {**about, "written": written, "store": store})
+            write_json(out / ABOUT, {**about, "written": written, "store": plan.store})
             index.begin(states)
         except OSError as e:
             raise unwritable(shown(out), e, f"Make room, then go on with: {again}") from e
         for note in notes:
             onlooker.note(note)
         driver = Driver(
-            recipes, out, plan.engine, index, needs=plan.needs, retries=retries, store=store, onlooker=onlooker
+            recipes, out, plan.engine, index, needs=plan.needs, retries=retries, mirror=mirror, onlooker=onlooker
         )
         try:
             driver.run(interrupts)
         finally:
             plan.engine.close()
+            if mirror:
+                mirror.close()
             index.end()
         if driver.full:
             raise RunFolderError(f"{driver.full.rstrip('.')}. All cells were stopped. Then: {again}")
@@ -151,6 +160,19 @@ def run_sweep(
         else []
     )
     return SweepEnd(out, recipes.cells, index.states, tuple(several))
+
+
+def _store_of(out: Path, store: str) -> str:
+    """Where the run folders of the sweep in ``out`` are kept, if it is asked to be ``store``; "": below ``out``."""
+    about = open_sweep(out).about if is_sweep(out) else {}
+    known = str(about.get("store") or "")
+    address = checked_store(store or known) if store or known else ""
+    if about and address != known and any((out / CELLS).glob("*")):
+        raise UsageError(
+            f"{shown(out)} keeps its runs at {known or shown(out / CELLS)}. Leave --store out, or give the sweep "
+            "another folder: --out DIR"
+        )
+    return address
 
 
 def needs_of(resources: Mapping[str, Any], name: str) -> Needs:
