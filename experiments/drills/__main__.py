@@ -12,6 +12,7 @@ from .ray import ray
 from .slurm import slurm
 from .store import store
 from .sweep import sweep
+from .tune import tune
 
 
 @click.group()
@@ -19,7 +20,7 @@ def drills() -> None:
     """Harm runs, and a service, on purpose and count what is lost. Exit code 1 where anything was."""
 
 
-for command in (kill, damage, disk, journal, odd, malformed, ray, slurm, store, sweep):
+for command in (kill, damage, disk, journal, odd, malformed, ray, slurm, store, sweep, tune):
     drills.add_command(command)
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from .runs import runs
 from .serve import serve
 from .sweep import sweep
 from .train import train
+from .tune import tune
 from .verify import verify
 from .watch import watch
 
@@ -104,8 +105,8 @@ def main() -> None:
 
 
 COMMANDS = (
-    train, sweep, watch, play, evaluate, inspect_, compare, plot, report, runs, export, latency, serve, verify, check,
-    new, list_,
+    train, sweep, tune, watch, play, evaluate, inspect_, compare, plot, report, runs, export, latency, serve, verify,
+    check, new, list_,
 )  # fmt: skip
 
 for command in COMMANDS:

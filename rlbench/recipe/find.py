@@ -10,6 +10,7 @@ from ..errors import UsageError
 from .registry import table_name
 
 ENVS = "envs"  # the folder beside those of agents, of what belongs to environments
+SPACES = "spaces"  # likewise, of search spaces
 
 
 def recipe_names() -> dict[str, list[str]]:
@@ -17,7 +18,7 @@ def recipe_names() -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     for folder in _recipes().iterdir():
         files = [f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml")] if folder.is_dir() else []
-        if files and folder.name != ENVS:
+        if files and folder.name not in (ENVS, SPACES):
             names[folder.name] = sorted(files)
     return dict(sorted(names.items()))
 
