@@ -17,6 +17,7 @@ from .overhead import overhead
 from .record import buffer, record, record_one
 from .serve import serve
 from .ship import ship, ship_one
+from .sweep import sweep
 from .whole import whole
 
 
@@ -89,7 +90,21 @@ def _machine() -> str:
     return f"torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}"
 
 
-for command in (agents, agents_one, overhead, whole, record, record_one, buffer, live, live_one, serve, ship, ship_one):
+for command in (
+    agents,
+    agents_one,
+    overhead,
+    sweep,
+    whole,
+    record,
+    record_one,
+    buffer,
+    live,
+    live_one,
+    serve,
+    ship,
+    ship_one,
+):
     bench.add_command(command)
 
 if __name__ == "__main__":

@@ -75,18 +75,14 @@ class Recipes:
             for cell in self.cells:
                 self.recipe(cell)
             return
-        bases: dict[str, tuple[Recipe, set[tuple[SettingPath, str]]]] = {}
+        checks: dict[tuple[Any, ...], _Checks] = {}
         for cell in self.cells:
-            settings = paths_of(cell.settings)
-            key = source_key(settings)
-            if key not in bases:
-                bases[key] = (self.recipe(cell), set())
-            recipe, seen = bases[key]
-            for path, value in settings.items():
-                if path in SOURCE or (mark := (path, repr(value))) in seen:
-                    continue
-                seen.add(mark)
-                self._check_value(recipe, path, value)
+            settings = cell.settings
+            source = (settings.get("recipe"), settings.get("env"), settings.get("agent"))
+            if (check := checks.get(source)) is None:
+                check = checks[source] = _Checks(self.recipe(cell), self.file.name)
+            for key, value in settings.items():
+                check(key, value)
 
     def recipe(self, cell: Cell) -> Recipe:
         """What is run for a cell: in one process, unless the file says otherwise."""
@@ -134,25 +130,6 @@ class Recipes:
                     f"{' or '.join(sorted(used))}."
                 )
 
-    def _check_value(self, recipe: Recipe, path: SettingPath, value: Any) -> None:
-        entry = find_agent(recipe.agent)
-        if len(path) == 1:
-            fields: Any = Recipe.model_fields
-        elif len(path) == 2 and path[0] == entry.name:
-            fields = entry.cls.Config.model_fields
-        else:
-            return  # the environment's own
-        field = fields.get(path[-1])
-        if field is None:
-            return  # refused where the first recipe was built
-        try:
-            checked: Any = Annotated[field.annotation, field]
-            adapter: TypeAdapter[Any] = TypeAdapter(checked)
-            adapter.validate_python(value)
-        except ValidationError as e:
-            said = first_problem(e, self.file.name, fields, f"{dotted(path)}: ")
-            raise UsageError(f"{said}, got {value_text(value)}") from e
-
     def _look_up(self) -> Names:
         """Load the recipe of each environment and agent that the file names, as it is."""
         where, recipes, envs = self.file.name, {}, {}
@@ -167,6 +144,34 @@ class Recipes:
             envs[env or recipe.env] = recipe.env
             tables.add(table_name(recipe.agent))
         return Names(recipes, envs, tuple(sorted(tables)))
+
+
+class _Checks:
+    """Checks values by themselves, each once, of cells of one recipe, environment and agent."""
+
+    def __init__(self, recipe: Recipe, where: str) -> None:
+        self._where, self._entry = where, find_agent(recipe.agent)
+        self._keys: dict[str, tuple[Any, Any, set[str]]] = {}  # the fields, what validates, and what was seen
+
+    def __call__(self, key: str, value: Any) -> None:
+        fields, adapter, seen = self._keys.get(key) or self._keys.setdefault(key, self._checker(key))
+        if adapter is None or (mark := repr(value)) in seen:
+            return
+        seen.add(mark)
+        try:
+            adapter.validate_python(value)
+        except ValidationError as e:
+            raise UsageError(f"{first_problem(e, self._where, fields, f'{key}: ')}, got {value_text(value)}") from e
+
+    def _checker(self, key: str) -> tuple[Any, Any, set[str]]:
+        table, _, name = key.rpartition(".")
+        fields: Any = Recipe.model_fields if not table else {}
+        if table == self._entry.name:
+            fields = self._entry.cls.Config.model_fields
+        if (field := fields.get(name)) is None or key in ("agent", "env"):
+            return fields, None, set()  # of the environment; or refused where the first recipe was built
+        checked: Any = Annotated[field.annotation, field]
+        return fields, TypeAdapter(checked), set()
 
 
 def paths_of(settings: Mapping[str, Any]) -> dict[SettingPath, Any]:

@@ -83,7 +83,7 @@ def test_a_long_name_is_cut_and_still_its_own() -> None:
     ],
 )
 def test_two_cells_with_one_name_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="x.toml: two cells have the name"):
+    with pytest.raises(UsageError, match=r"x\.toml: two cells have the name"):
         cells(text)
 
 

@@ -75,11 +75,11 @@ def test_code_runs_only_where_the_command_names_it(tmp_path: Path, monkeypatch: 
     text = '[grid]\nseed = [1]\nagent = ["mine.py:Mine"]\nenv = ["mine.py:World"]'
     with pytest.raises(UsageError, match=r"x.toml names (env|agent) code to run. If you trust it, say so: --"):
         checked(text)
-    with pytest.raises(UsageError, match="names env code to run. If you trust it, say so: --env mine.py:World"):
+    with pytest.raises(UsageError, match=r"names env code to run\. If you trust it, say so: --env mine\.py:World"):
         checked(text, Trust(agents=["mine.py:Mine"]))
     recipes = checked(text, Trust(["mine.py:Mine"], ["./mine.py:World"]))
     assert recipes.cells[0].name == "World_Mine_seed=1"
     recipe = recipes.recipe(recipes.cells[0])
     assert (recipe.env, recipe.agent) == ("World", f"{tmp_path}/mine.py:Mine")
-    with pytest.raises(UsageError, match="names code to import. If you trust it, say so: --import"):
+    with pytest.raises(UsageError, match=r"names code to import\. If you trust it, say so: --import"):
         checked('[base]\nimports = ["mine.py"]\nenv = "FrozenLake-v1"\n[grid]\nseed = [1]')
