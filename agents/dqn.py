@@ -37,10 +37,12 @@ class DQNConfig(AgentConfig):
         None, ge=0, description="if set, the step size falls to this in a straight line over the whole run"
     )
     adam_epsilon: float = Field(1e-8, gt=0, description="Adam's epsilon")
-    max_grad_norm: float = Field(10.0, ge=0, description="per-seed gradient clipping; 0: none")
+    max_grad_norm: float = Field(
+        10.0, ge=0, description="per-seed gradient clipping; 0: none", json_schema_extra={"off": 0.0}
+    )
     loss: Literal["squared", "huber"] = Field("huber", description="loss of the TD error")
     gamma: float = Field(0.99, ge=0, le=1, description="discount per step")
-    n_step: int = Field(1, ge=1, description="steps of reward before bootstrapping")
+    n_step: int = Field(1, ge=1, description="steps of reward before bootstrapping", json_schema_extra={"off": 1})
     double: bool = Field(False, description="Double DQN: choose the next action with the online network")
     capacity: int = Field(50_000, ge=1, description="transitions in the replay buffer")
     batch_size: int = Field(64, ge=1, description="transitions per update; with memory, sequences")
@@ -57,7 +59,11 @@ class DQNConfig(AgentConfig):
     epsilon_end: float = Field(0.05, ge=0, le=1, description="share of random actions at last")
     epsilon_steps: int = Field(10_000, ge=0, description="steps over which epsilon falls in a straight line")
     epsilon_decay: float = Field(
-        0.0, ge=0, lt=1, description="if set, epsilon is multiplied by this per episode instead"
+        0.0,
+        ge=0,
+        lt=1,
+        description="if set, epsilon is multiplied by this per episode instead",
+        json_schema_extra={"off": 0.0},
     )
 
     @model_validator(mode="after")

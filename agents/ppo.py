@@ -41,7 +41,9 @@ class PPOConfig(AgentConfig):
         None, ge=0, description="if set, the step size falls to this in a straight line over the whole run"
     )
     adam_epsilon: float = Field(1e-5, gt=0, description="Adam's epsilon")
-    max_grad_norm: float = Field(0.5, ge=0, description="per-seed gradient clipping; 0: none")
+    max_grad_norm: float = Field(
+        0.5, ge=0, description="per-seed gradient clipping; 0: none", json_schema_extra={"off": 0.0}
+    )
     gamma: float = Field(0.99, ge=0, le=1, description="discount per step")
     gae_lambda: float = Field(0.95, ge=0, le=1, description="advantages: 0 looks one step ahead, 1 to the last one")
     rollout_steps: int = Field(128, ge=1, description="steps of each env between updates")
@@ -51,9 +53,13 @@ class PPOConfig(AgentConfig):
     clip_end: float | None = Field(
         None, gt=0, description="if set, the clip falls to this in a straight line over the whole run"
     )
-    value_clip: float = Field(0.0, ge=0, description="how far a value may go from what it was; 0: anywhere")
+    value_clip: float = Field(
+        0.0, ge=0, description="how far a value may go from what it was; 0: anywhere", json_schema_extra={"off": 0.0}
+    )
     value_weight: float = Field(0.5, ge=0, description="weight of the values' squared error")
-    entropy_weight: float = Field(0.0, ge=0, description="weight of the policy's entropy")
+    entropy_weight: float = Field(
+        0.0, ge=0, description="weight of the policy's entropy", json_schema_extra={"off": 0.0}
+    )
     normalise_advantage: bool = Field(True, description="by mean and deviation of each minibatch")
     normalise_obs: bool = Field(False, description="by running mean and deviation; pixels and indices stay as they are")
     normalise_rewards: bool = Field(False, description="by the running deviation of discounted returns")

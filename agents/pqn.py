@@ -35,9 +35,17 @@ class PQNConfig(AgentConfig):
     learning_rate_end: float | None = Field(
         None, ge=0, description="if set, the step size falls to this in a straight line over the whole run"
     )
-    max_grad_norm: float = Field(10.0, ge=0, description="per-seed gradient clipping; 0: none")
+    max_grad_norm: float = Field(
+        10.0, ge=0, description="per-seed gradient clipping; 0: none", json_schema_extra={"off": 0.0}
+    )
     gamma: float = Field(0.99, ge=0, le=1, description="discount per step")
-    q_lambda: float = Field(0.65, ge=0, le=1, description="returns: 0 looks one step ahead, 1 to the rollout's end")
+    q_lambda: float = Field(
+        0.65,
+        ge=0,
+        le=1,
+        description="returns: 0 looks one step ahead, 1 to the rollout's end",
+        json_schema_extra={"off": 0.0},
+    )
     rollout_steps: int = Field(32, ge=1, description="steps of each env between updates")
     epochs: int = Field(2, ge=1, description="how often each step is learned from")
     batch_size: int = Field(64, ge=1, description="steps of a minibatch, at most: a rollout is dealt out evenly")

@@ -42,7 +42,7 @@ class SACConfig(AgentConfig):
         None, ge=0, description="if set, step sizes fall in a straight line over the whole run, learning_rate to this"
     )
     gamma: float = Field(0.99, ge=0, le=1, description="discount per step")
-    n_step: int = Field(1, ge=1, description="steps of reward before bootstrapping")
+    n_step: int = Field(1, ge=1, description="steps of reward before bootstrapping", json_schema_extra={"off": 1})
     capacity: int = Field(100_000, ge=1, description="transitions in the replay buffer")
     batch_size: int = Field(256, ge=1, description="transitions per update")
     learning_starts: int = Field(1_000, ge=0, description="random actions up to here, updates from here on")
@@ -57,7 +57,11 @@ class SACConfig(AgentConfig):
         "numbers; of discrete actions a share of the most there can be, by default 0.5",
     )
     noise_correlation: float = Field(
-        0.0, ge=0, lt=1, description="how alike the noise of two successive actions is while exploring; 0: not at all"
+        0.0,
+        ge=0,
+        lt=1,
+        description="how alike the noise of two successive actions is while exploring; 0: not at all",
+        json_schema_extra={"off": 0.0},
     )
     mask_actions: bool = Field(True, description="never take an action that the environment's action_mask forbids")
 

@@ -19,7 +19,8 @@ from .types import Extras, Spec, Transition
 class AgentConfig(BaseModel):
     """Hyper-parameters of an agent: subclass it, one annotated field each. Frozen; unknown keys are an error.
 
-    Use `pydantic.Field` for ranges: ``learning_rate: float = Field(1e-3, gt=0)``.
+    Use `pydantic.Field` for ranges: ``learning_rate: float = Field(1e-3, gt=0)``. A key that one value switches off
+    says so, for `rlbench ablate`: ``n_step: int = Field(3, ge=1, json_schema_extra={"off": 1})``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

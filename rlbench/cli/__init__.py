@@ -15,6 +15,7 @@ from rlbench.process import outputs
 from rlbench.process.places import stand, staying
 from rlbench.version import __version__
 
+from .ablate import ablate
 from .check import check
 from .compare import compare
 from .eval import evaluate
@@ -105,8 +106,8 @@ def main() -> None:
 
 
 COMMANDS = (
-    train, sweep, tune, watch, play, evaluate, inspect_, compare, plot, report, runs, export, latency, serve, verify,
-    check, new, list_,
+    train, sweep, ablate, tune, watch, play, evaluate, inspect_, compare, plot, report, runs, export, latency, serve,
+    verify, check, new, list_,
 )  # fmt: skip
 
 for command in COMMANDS:

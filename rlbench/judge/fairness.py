@@ -8,6 +8,7 @@ from .contestants import Contestant
 from .evidence import CONDITIONS, Score
 
 FEW = 10  # seeds
+UNRELIABLE = f"with fewer than {FEW}, intervals are unreliable"
 
 _WORDS = {
     "env_kwargs": "arguments of the environment",
@@ -61,7 +62,7 @@ def find_warnings(
         if few:
             where = ", ".join(f"{n} on {env}" for env, n in few.items()) if len(envs) > 1 else str(*few.values())
             plural = "" if where == "1" else "s"
-            found.append(f"{group.label} has {where} seed{plural}: with fewer than {FEW}, intervals are unreliable")
+            found.append(f"{group.label} has {where} seed{plural}: {UNRELIABLE}")
     for group in groups[1:]:
         both = _shared(group, groups[0], envs)
         if both and not same[group.label]:

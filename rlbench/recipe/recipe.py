@@ -286,13 +286,19 @@ class Recipe(BaseModel):
         """Plain values, for checkpoints: `from_content` reads them."""
         return self.model_dump(mode="json", exclude_none=True)
 
-    def to_toml(self) -> str:
-        """The resolved recipe as TOML; `Recipe.load` reads it back to an equal one."""
-        content = self.content()
+    def to_toml(self, without: Collection[str] = ()) -> str:
+        """The resolved recipe as TOML; `Recipe.load` reads it back to an equal one.
+
+        Args:
+            without: keys that are left out, such as "seeds" and "dqn.n_step".
+        """
+        content, name = self.content(), table_name(self.agent)
         hyper = {key: value for key, value in content.pop("hyper").items() if value is not None}  # TOML knows no None
         kwargs = content.pop("env_kwargs")
         tables = {"env_kwargs": kwargs} if kwargs else {}
-        return tomli_w.dumps({**content, **tables, table_name(self.agent): hyper})
+        content = {key: value for key, value in content.items() if key not in without}
+        hyper = {key: value for key, value in hyper.items() if f"{name}.{key}" not in without}
+        return tomli_w.dumps({**content, **tables, name: hyper})
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some keys changed, validated again."""

@@ -5,6 +5,7 @@ sweep.json         what it left to recipes, and who made it
 cells.csv          the index: see `index`
 cells/NAME/        the run folder of a cell, with attempt.json and log.txt of its own
 engine/            files of an engine
+plain.toml         of an ablation alone: its recipe without the switches
 """
 
 import json
@@ -23,6 +24,7 @@ from .file import SweepFile, parse_file
 from .index import CellState, Index
 from .plan import Cell, Names, cells_of
 
+PLAIN = "plain.toml"
 FILE, ABOUT, CELLS, ENGINE = "sweep.toml", "sweep.json", "cells", "engine"
 FORMAT = 1
 SILENT = 60.0  # seconds without a word after which a process on another machine is taken for dead

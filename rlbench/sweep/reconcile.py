@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..process.places import shown
 from ..recipe import Recipe
 from ..runfolder.reader import Reader
-from .folder import ABOUT, CELLS, is_sweep, open_sweep, state_of
+from .folder import ABOUT, CELLS, PLAIN, is_sweep, open_sweep, state_of
 from .index import CellState, Index
 from .plan import Cell, digest
 from .prepare import Recipes
@@ -33,7 +33,7 @@ def check_folder(out: Path, cells: tuple[Cell, ...], name: str) -> None:
         raise UsageError(f"{shown(out)} is a file. Give a folder: --out DIR")
     inside = set(os.listdir(out))
     if not is_sweep(out):
-        if ABOUT not in inside and inside - {".lock"}:
+        if ABOUT not in inside and inside - {".lock", PLAIN}:
             raise UsageError(f"{shown(out)} holds other things than a sweep. Give another folder: --out DIR")
         return
     there = set(os.listdir(out / CELLS)) if (out / CELLS).is_dir() else set()
