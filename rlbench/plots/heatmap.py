@@ -175,9 +175,8 @@ def _scale(fig: Figure, x: float, y: float, tall: float, colours: Colormap, look
     width, height = fig.get_size_inches()
     ax = fig.add_axes((x / width, y / height, 0.14 / width, tall / height))
     for i in range(SHADES):  # rectangles: an image inside an SVG cannot stand in the middle of a page
-        ax.add_patch(
-            Rectangle((0, i / SHADES), 1, 1.02 / SHADES, facecolor=colours(i / (SHADES - 1)), edgecolor="none")
-        )
+        colour = colours(i / (SHADES - 1))  # each up to the end, under the next: side by side they would show seams
+        ax.add_patch(Rectangle((0, i / SHADES), 1, 1 - i / SHADES, facecolor=colour, edgecolor="none"))
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1)
     ax.set_xticks([])

@@ -19,12 +19,11 @@ from typing import Any, Literal, NamedTuple
 from pydantic.fields import FieldInfo
 
 from ..errors import UsageError
+from ..numbers import exact
 from ..recipe import Recipe
 from ..recipe.build import maker_of
 from ..recipe.overrides import Bare, read
 from ..recipe.registry import AgentEntry, find_agent
-
-MASKS = "says no action_mask"
 
 
 class Switch(NamedTuple):
@@ -57,6 +56,8 @@ def value_word(value: Any) -> str:
         return "unset"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float):
+        return exact(value)
     return "x".join(map(value_word, value)) if isinstance(value, list | tuple) else str(value)
 
 

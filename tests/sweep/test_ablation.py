@@ -47,7 +47,7 @@ def test_switches_of_the_recipe_for_cartpole() -> None:
     }
     assert notes == ["mask_actions is no switch here: CartPole-v1 says no action_mask"]
     assert [switch.title for switch in found] == [
-        "layer_norm", "learning_rate_end=0.0", "max_grad_norm=10.0", "n_step=3", "double",
+        "layer_norm", "learning_rate_end=0", "max_grad_norm=10", "n_step=3", "double",
     ]  # fmt: skip
     assert {"learning_rate", "tau", "hidden"} <= set(sizes_kept(recipe(), found))
     assert "double" not in sizes_kept(recipe(), found)
