@@ -89,7 +89,7 @@ class Worth(NamedTuple):
         }
 
 
-class Found(NamedTuple):
+class AblationResult(NamedTuple):
     """What came of an ablation.
 
     Attributes:
@@ -145,14 +145,14 @@ def write_plain(ablation: Ablation) -> None:
         raise unwritable(shown(out), e, "Give another place: --out DIR") from e
 
 
-def found_in(ablation: Ablation, sweep: SweepFolder, confidence: float = 0.95) -> Found:
+def found_in(ablation: Ablation, sweep: SweepFolder, confidence: float = 0.95) -> AblationResult:
     """What the cells say that have finished."""
     contest = contest_of(sweep)
     try:
         contest = contest_of(sweep, baseline=ablation.baseline)
         comparison = judge_contest(contest, confidence=confidence).comparison
     except RlbenchError as e:
-        return Found(None, tuple(map(Worth, ablation.switches)), 0, (*contest.missing, str(e)), None)
+        return AblationResult(None, tuple(map(Worth, ablation.switches)), 0, (*contest.missing, str(e)), None)
     table = comparison.tables[0]
     scores = {agent.label: agent.aggregates.iqm for agent in table.agents}
     contrasts = {contrast.label: contrast for contrast in table.contrasts}
@@ -167,10 +167,10 @@ def found_in(ablation: Ablation, sweep: SweepFolder, confidence: float = 0.95) -
     few = f"{min(seeds)} seeds each: {UNRELIABLE}" if min(seeds) < FEW else ""
     others = [text for text in comparison.warnings if UNRELIABLE not in text]
     warnings = (*comparison.differences, *others, *filter(None, [few]))
-    return Found(table.agents[0].aggregates.iqm, tuple(worths), seeds[0], warnings, comparison)
+    return AblationResult(table.agents[0].aggregates.iqm, tuple(worths), seeds[0], warnings, comparison)
 
 
-def worth_table(ablation: Ablation, found: Found) -> list[str]:
+def worth_table(ablation: Ablation, found: AblationResult) -> list[str]:
     """Lines of text: what each switch is worth, the most first."""
     cell = "with it alone" if ablation.put_in else "without it"
     head = ["switch", "off", cell, "worth", "p (Holm)" if len(ablation.switches) > 1 else "p", "verdict"]
@@ -201,7 +201,7 @@ def worth_table(ablation: Ablation, found: Found) -> list[str]:
     ]
 
 
-def verdict_lines(found: Found) -> list[str]:
+def verdict_lines(found: AblationResult) -> list[str]:
     """A sentence for each switch of which something can be said, and one for all the others."""
     lines = [
         f"{one.switch.title} {one.verdict}: {interval(one.worth, signed=True)}."

@@ -14,7 +14,16 @@ from rlbench.recipe import Recipe
 from rlbench.recipe.registry import BUILT_IN, find_agent
 from rlbench.stats.estimates import Estimate
 from rlbench.sweep import ablation
-from rlbench.sweep.ablation import Ablation, Found, Worth, file_of, found_in, verdict_lines, worth_table, write_plain
+from rlbench.sweep.ablation import (
+    Ablation,
+    AblationResult,
+    Worth,
+    file_of,
+    found_in,
+    verdict_lines,
+    worth_table,
+    write_plain,
+)
 from rlbench.sweep.folder import open_sweep
 from rlbench.sweep.prepare import Recipes, Trust
 from rlbench.sweep.switches import Switch, sizes_kept, switches_of
@@ -156,7 +165,7 @@ def test_worth_is_what_a_switch_adds(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert [one.verdict for one in made] == ["hurts", "helps"]
         assert [one.worth.value for one in made if one.worth] == [-20.0, 90.0]
         assert made[1].worth == (Estimate(90.0, 85.0, 97.0) if put_in else Estimate(90.0, 83.0, 95.0))
-        found = Found(high, (made[1], made[0], Worth(Switch("dqn.c", 1, 0))), 5, (), None)
+        found = AblationResult(high, (made[1], made[0], Worth(Switch("dqn.c", 1, 0))), 5, (), None)
         lines = worth_table(asked, found)
         assert [line.split()[0] for line in lines[3:]] == ["a", "b=3", "c=1"]
         assert lines[3].endswith("helps")
