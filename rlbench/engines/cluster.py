@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import queue
+import re
 import socket
 import sys
 import threading
@@ -96,7 +97,7 @@ class Cluster:
         ):
             if isinstance(e, kind):
                 return words
-        return first_line(e)
+        return _last_line(e)
 
     def _stop(self, *, insist: bool = False) -> None:
         """Ask each cell once to save and end; with ``insist``, kill."""
@@ -237,6 +238,12 @@ def differences(nodes: list[dict[str, Any]]) -> list[str]:
         if other:
             told.add(f"node {refs[ref]} has {other or 'nothing'}, unlike here; numbers may differ in their last bits")
     return [*notes, *sorted(told)]
+
+
+def _last_line(e: BaseException) -> str:
+    """What happened on a node: an error that comes from there ends with it, after a traceback in colours."""
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in str(e).splitlines()]
+    return next((line for line in reversed(lines) if line), type(e).__name__)
 
 
 def _told(e: BaseException) -> str:

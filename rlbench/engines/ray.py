@@ -231,12 +231,24 @@ class Ray:
         told: list[dict[str, Any]] = [json.loads(line) for line in lines]
         for one in told:
             if "refused" in one:
-                raise UsageError(one["refused"])
+                raise UsageError(self._token_needed() or one["refused"])
             if "lost" in one:
                 raise self._lost(one["lost"])
             if "nodes" in one:
                 self.nodes = [Node(**node) for node in one["nodes"]]
         return told
+
+    def _token_needed(self) -> str:
+        """That the cluster wants to know who we are, which Ray tells its log alone; else ""."""
+        if self._said is None:
+            return ""
+        self._said.seek(0)
+        if b"InvalidAuthToken" not in self._said.read():
+            return ""
+        return (
+            f"the Ray cluster at {self.address} asks for its token, and none was sent, or a wrong one. Set "
+            "RAY_AUTH_MODE=token; Ray takes the token from RAY_AUTH_TOKEN, or from ~/.ray/auth_token as on its head."
+        )
 
     def _lost(self, why: str) -> RlbenchError:
         """What to raise where the cluster is gone."""

@@ -37,6 +37,10 @@ for line in sys.stdin:
     asked = json.loads(line)
     if "connect" in asked:
         address = asked["connect"]["address"]
+        if address == "locked:1":
+            print("gcs_client.cc: RPC error: InvalidAuthToken: missing", file=sys.stderr, flush=True)
+            tell({"refused": "cannot work with the Ray cluster"})
+            sys.exit(2)
         if address == "nowhere:1":
             tell({"refused": "no Ray cluster answers at nowhere:1"})
             sys.exit(2)
@@ -122,6 +126,11 @@ def test_the_address_comes_from_the_environment_too(
 def test_what_refuses_is_told_as_it_is(tmp_path: Path, asked: Path) -> None:
     with pytest.raises(UsageError, match=r"^no Ray cluster answers at nowhere:1$"):
         Ray(tmp_path, {"address": "nowhere:1"}).check(Needs())
+
+
+def test_a_cluster_that_wants_a_token_is_told(tmp_path: Path, asked: Path) -> None:
+    with pytest.raises(UsageError, match=r"^the Ray cluster at locked:1 asks for its token.*RAY_AUTH_MODE=token"):
+        Ray(tmp_path, {"address": "locked:1"}).check(Needs())
 
 
 @pytest.mark.parametrize(
