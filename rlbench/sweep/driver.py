@@ -204,9 +204,11 @@ class Driver:
             return
         said = state.message if state.state in ("failed", "stopped") else ""
         said = said or end.said or ("lost" if end.code is None else f"its process ended with code {end.code}")
+        if end.code == FULL:
+            said = said.partition(". ")[0]  # what to do about it is for the whole sweep to say
+            self.full = self.full or said
         state = state._replace(message=said)
         if end.code == FULL:
-            self.full = self.full or said
             self._settle(name, state._replace(state="stopped"))
         elif self._stopping and (end.code is None or end.code < 0 or end.code > 128):
             self._settle(name, state._replace(state="stopped"))

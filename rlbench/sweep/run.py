@@ -151,7 +151,7 @@ def run_sweep(plan: SweepPlan, onlooker: Onlooker, *, retries: int = 2, command_
                 mirror.close()
             index.end()
         if driver.full:
-            raise RunFolderError(f"{driver.full.rstrip('.')}. All cells were stopped. Then: {again}")
+            raise RunFolderError(f"{driver.full.rstrip('.')}. All cells were stopped. Make room, then: {again}")
         _raise_if_stopped(interrupts, index.states, again)
     kinds = [f"{count} on {kind}" for kind, count in driver.cpus.most_common()]
     several = (
