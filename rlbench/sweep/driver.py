@@ -211,7 +211,8 @@ class Driver:
         if end.code == FULL:
             self._settle(name, state._replace(state="stopped"))
         elif self._stopping and (end.code is None or end.code < 0 or end.code > 128):
-            self._settle(name, state._replace(state="stopped"))
+            saved = end.code is not None and end.code > 128
+            self._settle(name, state._replace(state="stopped", message="" if saved else said))
         elif end.code == REFUSED:
             self._settle(name, state._replace(state="failed"))
         else:
