@@ -1,0 +1,81 @@
+"""`rlbench sweep` as it is typed."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from command import mistake, rlbench, succeeds
+
+TWO = """
+[base]
+env = "FrozenLake-v1"
+agent = "random"
+seeds = 1
+total_steps = 200
+final_eval_episodes = 2
+[grid]
+seed = [0, 1]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "two.toml"
+    path.write_text(TWO)
+    return path
+
+
+@pytest.mark.slow
+def test_a_sweep_is_run_found_done_gone_on_with_and_fails_alone(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    said = succeeds("sweep", file, "--out", out, "--progress", "plain")
+    assert said.startswith("two.toml: 2 cells (2 x seed), 400 env steps in all\n  FrozenLake-v1_random_seed=0\n")
+    assert "done     FrozenLake-v1_random_seed=1: return" in said
+    assert "2 cells: 2 done; " in said
+    assert said.endswith("Everything is in out\nLook at it:       rlbench watch out\n")
+    runs = [out / "cells" / f"FrozenLake-v1_random_seed={k}" / "episodes.csv" for k in (0, 1)]
+    before = [run.stat().st_mtime_ns for run in runs]
+    file.write_text(TWO.replace("[0, 1]", "[0, 1, 5]") + '[[cell]]\nname = "bad"\nenv_kwargs.map_name = "x"\n')
+    result = rlbench("sweep", file, "--out", out)
+    assert result.exit_code == 1
+    assert "failed at once: bad: cannot make 'FrozenLake-v1'" in result.stdout
+    assert "4 cells: 3 done, 1 failed; " in result.stdout
+    assert [run.stat().st_mtime_ns for run in runs] == before
+    again = rlbench("sweep", out)  # its folder
+    assert again.exit_code == 1
+    assert "4 cells: 3 done, 1 failed; " in again.stdout
+
+
+@pytest.mark.slow
+def test_a_dry_run_tells_how_long_it_may_take_and_writes_nothing(file: Path, tmp_path: Path) -> None:
+    said = succeeds("sweep", file, "--dry-run")
+    assert "  random on FrozenLake-v1: " in said
+    assert " env steps/s, " in said
+    assert "one after the other" in said
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_is_wrong_is_one_line_and_nothing_is_written(file: Path, tmp_path: Path) -> None:
+    assert "two.toml: [resources] memory: must be bytes, or a text" in mistake("sweep", file, "--with", "memory=many")
+    assert "there is no engine 'locl'. Did you mean local?" in mistake("sweep", file, "--on", "locl")
+    assert "[local] knows no 'partition'. Known: cores." in mistake("sweep", file, "--with", "partition=gpu")
+    assert "a cell takes 4,000 GiB of memory" in mistake("sweep", file, "--with", "memory=4000 GiB").replace(".0", "")
+    assert "Lower [resources] cpus" in mistake("sweep", file, "--with", "cpus=5000")
+    file.write_text(TWO.replace("total_steps", "totl_steps"))
+    assert "two.toml: unknown key 'totl_steps'. Did you mean total_steps?" in mistake("sweep", file)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(("engine", "package"), [("ray", "ray"), ("slurm", "submitit")])
+def test_an_engine_that_is_not_installed_names_its_extra(
+    file: Path, engine: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+
+    def without(name: str, *more: object) -> object:
+        return None if name.partition(".")[0] == package else find(name, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(importlib.util, "find_spec", without)
+    monkeypatch.setitem(__import__("sys").modules, package, None)
+    assert f"'rlbench[{engine}]'" in mistake("sweep", file, "--on", engine)
