@@ -20,6 +20,8 @@ from pathlib import Path
 
 import click
 
+from rlbench.process.orphans import when_the_parent_dies
+
 DAEMONS = ("munged", "slurmctld", "slurmd")
 SECONDS = 30.0  # until all of it answers
 #: One node of so many cores and so much memory (MiB), whether the machine has them or not: Slurm only counts.
@@ -116,13 +118,22 @@ def main(cpus: int) -> None:
         click.echo(
             f"Slurm is up, with one node of {cpus} cores. In another shell:\n\nexport SLURM_CONF={config}\nsinfo"
         )
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             signal.pause()
 
 
 def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """A daemon that does not outlive this process."""
     with log.open("wb") as output:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=lambda: when_the_parent_dies(signal.SIGTERM),
+        )
 
 
 def _until(done: Callable[[], bool], started: dict[str, subprocess.Popen[bytes]], folder: Path) -> None:

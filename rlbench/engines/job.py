@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from ..cells.attempt import read_attempt
 from ..cells.order import Order
 from ..files import write_json
+from ..process.orphans import PARENT
 
 WARNED = signal.SIGUSR1  # some time before the limit
 ASKED = signal.SIGUSR2  # of our engine, to this process alone: let the cell save and end
@@ -44,7 +45,11 @@ class CellJob:
         """Carry the order out; ends the process with the cell's exit code."""
         Path(self.end).unlink(missing_ok=True)  # of before Slurm itself began this job again
         signal.signal(ASKED, self._ask)
-        self._process = subprocess.Popen([sys.executable, *self.worker, self.order], stdin=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            [sys.executable, *self.worker, self.order],
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, PARENT: str(os.getpid())},
+        )
         code = self._wait()
         if code == 128 + WARNED:  # somebody warned the cell itself: then as if this process had been
             signal.raise_signal(WARNED)
@@ -59,7 +64,8 @@ class CellJob:
         code = self._wait()
         if code != 128 + WARNED and code >= 0:  # it ended just now, in its own way
             self._tell(code)
-        known = read_attempt(Path(Order.from_json(Path(self.order).read_text(encoding="utf-8")).folder))
+        order = Order.from_json(Path(self.order).read_text(encoding="utf-8"))
+        known = read_attempt(Path(order.placed().folder))
         steps = known.env_steps if known else self.reached
         idle = 0 if steps > self.reached else self.idle + 1
         if idle >= IDLE:
@@ -72,6 +78,7 @@ class CellJob:
         return self._process.pid
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
+        signal.signal(ASKED, signal.SIG_IGN)  # a second one would stop the run at once
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGTERM)
 

@@ -15,6 +15,7 @@ from ..errors import RlbenchError, UsageError
 COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sinfo", "srun")  # srun: submitit looks for it
 SECONDS = 60.0  # that a command may take: a controller under load takes its time
 UNLIMITED = 0  # minutes, as sbatch has it
+ALONE = -1
 
 #: States that a job does not come out of again. Any other, those that newer versions add too, is taken for alive.
 OVER = {
@@ -67,19 +68,16 @@ def ask(*command: str) -> str:
     Raises:
         NoAnswer: it failed, took too long, or is not there.
     """
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
-    except (OSError, subprocess.TimeoutExpired) as e:
-        why = f"no answer in {SECONDS:.0f}s" if isinstance(e, subprocess.TimeoutExpired) else e.strerror
-        raise NoAnswer(f"{command[0]}: {why}") from e
+    done = _run(*command)
     if done.returncode:
-        raise NoAnswer(complaint(done.stderr) or f"{command[0]} ended with exit code {done.returncode}")
+        words = complaint(done.stderr) or complaint(done.stdout)
+        raise NoAnswer(words or f"{command[0]} ended with exit code {done.returncode}")
     return done.stdout
 
 
 def complaint(text: str) -> str:
     """What a command of Slurm's complains of, in one line, without its own name before it."""
-    lines = [re.sub(r"^\w+: (error: )?", "", line).strip() for line in text.splitlines()]
+    lines = [re.sub(r"^\w+: (error: )?", "", line).strip(" *") for line in text.splitlines()]
     return "; ".join(dict.fromkeys(line for line in lines if line and not line.startswith("Try ")))
 
 
@@ -136,7 +134,9 @@ def largest_array() -> int:
 
 
 def jobs() -> dict[tuple[str, int], Job]:
-    """All jobs of this user that the controller still knows: (number of the array, index in it) -> how it stands.
+    """All jobs of this user that the controller still knows: (number of the array, place in it) -> how it stands.
+
+    A job by itself has place `ALONE`; so has what is left of an array that was cancelled before all of it had begun.
 
     Raises:
         NoAnswer: squeue failed; nothing is known then.
@@ -144,17 +144,21 @@ def jobs() -> dict[tuple[str, int], Job]:
     command = ("squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}", "--format=%F|%K|%T|%N|%r")
     found = {}
     for line in ask(*command).splitlines():
-        number, index, state, nodes, reason = line.split("|", 4)
-        found[number, int(index) if index.isdigit() else 0] = Job(state, reason, nodes)
+        number, place, state, nodes, reason = line.split("|", 4)
+        found[number, int(place) if place.isdigit() else ALONE] = Job(state, reason, nodes)
     return found
 
 
 def cancel(numbers: Iterable[str], *options: str) -> None:
-    """scancel with ``options`` for jobs or arrays; of one that has ended already nothing is heard."""
+    """scancel with ``options`` for jobs or arrays; of those that have ended, or are in another state, nothing is heard.
+
+    Raises:
+        NoAnswer: the controller was not reached.
+    """
     if numbers := list(numbers):
-        subprocess.run(
-            ["scancel", "--quiet", *options, *numbers], capture_output=True, timeout=SECONDS, stdin=subprocess.DEVNULL
-        )
+        done = _run("scancel", "--quiet", *options, *numbers)  # it fails, silently, where there is nothing to cancel
+        if done.returncode and (words := complaint(done.stderr)):
+            raise NoAnswer(words)
 
 
 def minutes(text: str) -> int:
@@ -179,6 +183,14 @@ def minutes(text: str) -> int:
     else:
         hours, mins, seconds = 0, *(*parts, 0)[:2]
     return 60 * hours + mins + (seconds + 59) // 60
+
+
+def _run(*command: str) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired) as e:
+        why = f"no answer in {SECONDS:.0f}s" if isinstance(e, subprocess.TimeoutExpired) else e.strerror
+        raise NoAnswer(f"{command[0]}: {why}") from e
 
 
 def _gpus(gres: str) -> int:

@@ -125,7 +125,8 @@ def fit(settings: SlurmTable, needs: Needs, there: Sequence[Partition]) -> Parti
         one = max(up, key=lambda one: (one.gpus, one.cpus, one.memory))
         raise UsageError(
             f"a cell takes {_amount(*_wanted(settings, needs))}, and the largest node of partition {named} has "
-            f"{_amount(one.cpus, one.memory, one.gpus)}. Lower [resources], or take another partition."
+            f"{_amount(one.cpus, one.memory, one.gpus)}{' and no cards' * bool(needs.gpus and not one.gpus)}. Lower "
+            "[resources], or take another partition."
         )
     return max(large, key=lambda one: (math.inf if one.limit == UNLIMITED else one.limit, one.cpus, one.memory))
 

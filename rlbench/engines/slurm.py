@@ -52,7 +52,7 @@ class Slurm:
         self._asked_at = self._due = 0.0  # when Slurm was asked, and is to be asked, how jobs stand
         self._missing: dict[str, float] = {}  # cell -> since when its job is over and nothing was told
         self._largest, self._next, self._refused_since = 1000, 0.0, 0.0
-        self._stopping = False
+        self._stopping = self._unheard = False
 
     def check(self, needs: Needs) -> list[str]:
         """As of an `Engine`."""
@@ -98,17 +98,17 @@ class Slurm:
 
     def stop(self, *, insist: bool = False) -> None:
         """As of an `Engine`. Cells that wait in the queue leave it; of them nothing is lost."""
-        self._stopping = True
-        numbers = {one.number for one in self._hand.values()}
-        if not numbers:
-            return
-        queue.cancel(numbers, "--state=PENDING")
-        if insist:
-            queue.cancel(numbers, "--state=RUNNING", "--full", "--signal=KILL")
-            queue.cancel(numbers)
-        else:
-            queue.cancel(numbers, "--state=RUNNING", "--batch", f"--signal={ASKED.name[3:]}")
-        self._due = 0.0
+        self._stopping, self._unheard = True, False
+        numbers, self._due = {one.number for one in self._hand.values()}, 0.0
+        try:
+            queue.cancel(numbers, "--state=PENDING")
+            if insist:
+                queue.cancel(numbers, "--state=RUNNING", "--full", "--signal=KILL")
+                queue.cancel(numbers)
+            else:
+                queue.cancel(numbers, "--state=RUNNING", "--batch", f"--signal={ASKED.name[3:]}")
+        except NoAnswer:  # then as soon as the controller is back
+            self._unheard = True
 
     def close(self) -> None:
         """As of an `Engine`: jobs that are in hand go on."""
@@ -212,16 +212,18 @@ class Slurm:
             now = queue.jobs()
         except NoAnswer:  # the controller is away; jobs go on, and it is asked again
             return []
+        if self._unheard:
+            self.stop()
         before, self._jobs = self._jobs, now
         ended = []
         for one in list(self._hand.values()):
-            job = now.get((one.number, one.place))
+            job, last = _of(one, now), _of(one, before)
             if job is not None and job.state not in queue.OVER:
                 self._missing.pop(one.cell, None)
                 continue
             end = read_end(self._arrays.end_of(one.array, one.place))
-            last = before.get((one.number, one.place))
-            if end is None and self._stopping and job is not None and job.state == "CANCELLED" and _waited(last):
+            waited = last is None or last.state == "PENDING"
+            if end is None and self._stopping and waited and (job is None or job.state == "CANCELLED"):
                 said = CellEnd(one.cell, 128 + signal.SIGTERM, "taken out of the queue")
             elif end is None and not self._late(one):
                 self._due = min(self._due, self._asked_at + SOON)
@@ -238,7 +240,8 @@ class Slurm:
     def _how(self, one: InSlurm, job: queue.Job | None, end: dict[str, Any] | None) -> str:
         """How a job ended that did not end by itself."""
         if job is None:
-            return "Slurm does not know its job any more"
+            known = any(number == one.number for number, _ in self._jobs)  # of an array, single ones just vanish
+            return "cancelled in Slurm before it began" if known else "Slurm does not know its job any more"
         if words := queue.OVER[job.state]:
             return words
         log = self._arrays.place / one.array / f"{one.job}_0_log.out"
@@ -264,6 +267,6 @@ class Slurm:
         return said._replace(cell=one.cell)
 
 
-def _waited(job: queue.Job | None) -> bool:
-    """Whether a job that was cancelled had not begun."""
-    return job is None or job.state in ("PENDING", "CONFIGURING")
+def _of(one: InSlurm, jobs: Mapping[tuple[str, int], queue.Job]) -> queue.Job | None:
+    """How the job of a cell stands; None: Slurm does not know it, or no more."""
+    return jobs.get((one.number, one.place)) or jobs.get((one.number, queue.ALONE))

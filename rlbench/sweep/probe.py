@@ -43,7 +43,7 @@ def estimate(plan: SweepPlan) -> Iterator[str]:
         yield "how long it may take is not known: no probe got anywhere"
         return
     one = seconds * whole / known
-    slots = max(plan.engine.free(plan.needs._replace(cpus=plan.needs.cpus or 1.0)), 1)
+    slots = max(min(plan.engine.free(plan.needs._replace(cpus=plan.needs.cpus or 1.0)), len(plan.cells)), 1)
     beside = f", about {duration(one / slots)} with {slots:,} at a time" if slots > 1 else ""
     yield f"about {duration(one)} one after the other{beside}; measured for {SECONDS:g} s each, nothing was written"
 

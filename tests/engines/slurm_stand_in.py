@@ -66,6 +66,8 @@ def sbatch(state: Path, *args: str) -> int:
         environment = {**os.environ, "SLURM_JOB_ID": str(number)}
         if place:
             environment |= {"SLURM_ARRAY_JOB_ID": str(number), "SLURM_ARRAY_TASK_ID": place[1:]}
+        else:
+            (state / f"{number}.alone").touch()
         if not (state / "queued").exists():
             subprocess.Popen(
                 [sys.executable, "-I", "-S", __file__, str(state), "supervise", name, str(script), log],
@@ -98,20 +100,27 @@ def squeue(state: Path, *args: str) -> int:
     for path in state.glob("[0-9]*_*"):
         if "." not in path.name:
             number, place = path.name.split("_")
-            print(f"{number}|{place}|{path.read_text()}|here|None")
+            alone = place == "rest" or (state / f"{number}.alone").exists()
+            print(f"{number}|{'N/A' if alone else place}|{path.read_text()}|here|None")
     return 0
 
 
 def scancel(state: Path, *args: str) -> int:
+    if (state / "down").exists():
+        return _fail("scancel: error: Unable to contact slurm controller (connect failure)")
     with (state / "cancelled").open("a") as file:
         print(*args, file=file)
     wanted = next((arg.partition("=")[2] for arg in args if arg.startswith("--state=")), "")
-    number = next((arg.partition("=")[2] for arg in args if arg.startswith("--signal=")), "")
+    number, found = next((arg.partition("=")[2] for arg in args if arg.startswith("--signal=")), ""), False
     for path in state.glob("[0-9]*_*"):
         named = path.name in args or path.name.split("_")[0] in args
         if "." in path.name or not named or path.read_text() in ENDED or (wanted and path.read_text() != wanted):
             continue
-        if not number:
+        found = True
+        if path.read_text() == "PENDING":  # of an array, what never began is told of together
+            path.unlink()
+            _write(path.with_name(f"{path.name.split('_')[0]}_rest"), "CANCELLED")
+        elif not number:
             _write(path, "CANCELLED")
         if (pid := state / f"{path.name}.pid").exists():
             first = int(pid.read_text())
@@ -119,16 +128,17 @@ def scancel(state: Path, *args: str) -> int:
             for process in everyone:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.Signals[f"SIG{number or 'TERM'}"])
-    return 0
+    return int(bool(wanted and not found))
 
 
 def scontrol(state: Path, *args: str) -> int:
     if args == ("ping",):
-        print(f"Slurmctld(primary) at here is {'DOWN' if (state / 'down').exists() else 'UP'}")
-    elif args == ("show", "config"):
+        down = (state / "down").exists()
+        print(f"Slurmctld(primary) at here is {'DOWN' if down else 'UP'}")
+        return int(down)
+    if args == ("show", "config"):
         print("Configuration data\nMaxArraySize            = 1001\nMinJobAge = 300 sec")
-    else:
-        assert args[0] == "requeue", args
+    if args[0] == "requeue":
         name = args[1] if "_" in args[1] else f"{args[1]}_0"
         (state / f"{name}.requeue").touch()
         _write(state / name, "PENDING")

@@ -113,6 +113,17 @@ def test_scancel_is_told_as_such(state: Path, tmp_path: Path) -> None:
     assert engine.taken() == {"one": 1}
 
 
+def test_scancel_before_it_began(state: Path, tmp_path: Path) -> None:
+    """A job that was cancelled while it waited just vanishes from its array."""
+    (state / "queued").touch()
+    engine = Slurm(tmp_path / "engine", SETTINGS)
+    for cell in ("one", "other"):
+        engine.begin(order(tmp_path, cell), Needs())
+    engine.wait(0.1)
+    (state / "1_1").unlink()
+    assert ends(engine)["other"] == CellEnd("other", None, "cancelled in Slurm before it began")
+
+
 def test_jobs_outlive_the_driver(state: Path, tmp_path: Path) -> None:
     """A driver that comes back finds what goes on, and what has ended meanwhile; nothing is begun twice."""
     gone = Slurm(tmp_path / "engine", SETTINGS)
@@ -142,12 +153,13 @@ def test_stop(state: Path, tmp_path: Path, insist: bool) -> None:
     engine.wait(0.1)
     until((tmp_path / "works" / "began").exists)
     (state / "queued").touch()
-    engine.begin(order(tmp_path, "waits"), Needs())
+    for cell in ("waits", "too"):
+        engine.begin(order(tmp_path, cell), Needs())
     engine.wait(0.1)
     engine.begin(order(tmp_path, "new"), Needs())
     engine.stop(insist=insist)
-    found = ends(engine, 3, 60.0)
-    assert found["waits"].code == found["new"].code == 128 + signal.SIGTERM
+    found = ends(engine, 4, 60.0)
+    assert found["waits"].code == found["too"].code == found["new"].code == 128 + signal.SIGTERM
     assert found["works"].code == (None if insist else 128 + signal.SIGTERM)
     assert (tmp_path / "works" / "saved").exists() is not insist
 
@@ -164,6 +176,20 @@ def test_a_controller_that_is_away(state: Path, tmp_path: Path) -> None:
     assert engine.wait(1.5) == []
     (state / "down").unlink()
     assert ends(engine)["dead"].code == -9
+
+
+@pytest.mark.slow
+def test_stop_while_the_controller_is_away(state: Path, tmp_path: Path) -> None:
+    """Cells are told to stop as soon as it is back."""
+    engine = Slurm(tmp_path / "engine", SETTINGS)
+    engine.begin(order(tmp_path, "works", steps=500, each=0.05), Needs())
+    engine.wait(0.1)
+    until((tmp_path / "works" / "began").exists)
+    (state / "down").touch()
+    engine.stop()
+    assert engine.wait(0.5) == []
+    (state / "down").unlink()
+    assert ends(engine)["works"].code == 128 + signal.SIGTERM
 
 
 def test_a_job_that_tells_nothing_is_lost(state: Path, tmp_path: Path) -> None:
@@ -204,7 +230,7 @@ def test_slurm_takes_nothing(state: Path, tmp_path: Path, monkeypatch: pytest.Mo
         ({"partition": "old"}, Needs(), r"partition old takes no jobs now"),
         ({}, Needs(cpus=5), r"a cell takes 5 cores, and the largest node of partition short has 4 cores, 7.8 GiB"),
         ({}, Needs(memory=2**33), r"1 core, 8.0 GiB, and the largest node of partition short has 4 cores, 7.8 GiB"),
-        ({"partition": "long"}, Needs(gpus=1), r"takes 1 core, 1 card, and the largest node of partition long has 16"),
+        ({"partition": "long"}, Needs(gpus=1), r"takes 1 core, 1 card, and .* has 16 cores, 62.5 GiB and no cards"),
         ({"mem": "9G"}, Needs(), r"1 core, 9.0 GiB, and the largest"),
         ({}, Needs(gpus=0.5), r"0.5 cards, and Slurm lends whole ones. Set \[resources\] gpus = 1"),
         ({"time": "2h"}, Needs(), r"time: partition short takes jobs for 1h00m at most"),
