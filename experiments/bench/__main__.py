@@ -17,6 +17,7 @@ from .overhead import overhead
 from .record import buffer, record, record_one
 from .serve import serve
 from .ship import ship, ship_one
+from .store import store
 from .sweep import sweep
 from .whole import whole
 
@@ -91,20 +92,8 @@ def _machine() -> str:
 
 
 for command in (
-    agents,
-    agents_one,
-    overhead,
-    sweep,
-    whole,
-    record,
-    record_one,
-    buffer,
-    live,
-    live_one,
-    serve,
-    ship,
-    ship_one,
-):
+    agents, agents_one, overhead, whole, record, record_one, buffer, live, live_one, serve, ship, ship_one, store, sweep,
+):  # fmt: skip
     bench.add_command(command)
 
 if __name__ == "__main__":

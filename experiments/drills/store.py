@@ -42,7 +42,7 @@ def store(kills: int, downs: int, on: str, seed: int) -> None:
 
     rng = np.random.default_rng(seed)
     counts = {"up": 0, "down": 0, "half": 0, "lost": 0, "differ": 0, "runs": 0, "whole": 0}
-    with tempfile.TemporaryDirectory() as scratch, _place(on, Path(scratch)) as address:
+    with tempfile.TemporaryDirectory() as scratch, place(on, Path(scratch)) as address:
         whole = Path(scratch) / "whole"
         _carry_out(_order(whole, 1, ""), _shared()).join()
         Objects(address).check()
@@ -171,7 +171,7 @@ def _wait_for(process: Any, now: Any, doing: int, syncs: int) -> None:
 
 
 @contextlib.contextmanager
-def _place(on: str, scratch: Path) -> Iterator[str]:
+def place(on: str, scratch: Path) -> Iterator[str]:
     """An address to keep runs at: a folder, or a bucket of a server of its own."""
     if on == "file":
         yield f"file://{scratch}/store"

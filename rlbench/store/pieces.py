@@ -13,11 +13,13 @@ from typing import BinaryIO
 from ..files import is_leftover
 from ..runfolder.lock import NAME as LOCK
 
-PIECE = 4 * 2**20  # bytes; a replay buffer of which a little is new sends the pieces that this lies in
+PIECE = 2**18  # bytes; of a replay buffer the pieces are sent in which something is new, a few for each seed
+MOST = 2**12  # pieces of a file, about; those of larger files are larger, as each has a line in the manifest
 
 
 def cuts(size: int, before: Sequence[int]) -> list[int]:
     """Sizes of the pieces of a file of ``size`` bytes whose pieces had the sizes ``before``, if there were any."""
+    largest = PIECE << max(0, (size // (PIECE * MOST)).bit_length())
     kept: list[int] = []
     left = size
     for length in before:
@@ -25,9 +27,9 @@ def cuts(size: int, before: Sequence[int]) -> list[int]:
             break
         kept.append(length)
         left -= length
-    while kept and 0 < kept[-1] <= left and kept[-1] + left <= PIECE:
+    while kept and 0 < kept[-1] <= left and kept[-1] + left <= largest:
         left += kept.pop()
-    return kept + [PIECE] * (left // PIECE) + ([left % PIECE] if left % PIECE else [])
+    return kept + [largest] * (left // largest) + ([left % largest] if left % largest else [])
 
 
 def pieces_of(file: BinaryIO, sizes: Iterable[int]) -> Iterator[tuple[bytes, str]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rlbench.store.pieces import PIECE, cuts, files_of
+from rlbench.store.pieces import MOST, PIECE, cuts, files_of
 
 
 def test_a_new_file_is_cut_into_pieces_of_one_size() -> None:
@@ -12,6 +12,12 @@ def test_a_new_file_is_cut_into_pieces_of_one_size() -> None:
     assert cuts(10, []) == [10]
     assert cuts(2 * PIECE, []) == [PIECE, PIECE]
     assert cuts(2 * PIECE + 1, []) == [PIECE, PIECE, 1]
+
+
+def test_pieces_of_a_large_file_are_larger() -> None:
+    for size in (PIECE * MOST - 1, PIECE * MOST, 3 * PIECE * MOST, 100 * PIECE * MOST):
+        assert MOST / 2 <= len(cuts(size, [])) <= MOST + 1
+        assert sum(cuts(size, [])) == size
 
 
 def test_it_is_cut_where_it_was_cut_before() -> None:
