@@ -22,6 +22,7 @@ from .folder import CELLS
 
 EVERY = 5.0  # seconds between two looks at what cells say
 AT_ONCE = 4  # run folders that come down together
+TRIED = 10.0  # seconds that a request is tried again for before anything has begun
 
 
 class Mirror:
@@ -153,5 +154,5 @@ def checked_store(address: str) -> str:
     address = whole_address(address)
     if address.startswith("memory:"):
         raise UsageError(f"{address} lies in the memory of one process, and cells are others. Give another --store.")
-    Objects(address).check()
+    Objects(address, TRIED).check()
     return address
