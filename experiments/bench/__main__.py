@@ -92,7 +92,8 @@ def _machine() -> str:
 
 
 for command in (
-    agents, agents_one, overhead, whole, record, record_one, buffer, live, live_one, serve, ship, ship_one, store, sweep,
+    agents, agents_one, overhead, whole, record, record_one, buffer, live, live_one, serve, ship, ship_one,
+    store, sweep,
 ):  # fmt: skip
     bench.add_command(command)
 

@@ -46,6 +46,8 @@ def perform(order: Order, again: Callable[[str], object] = lambda mode: None) ->
         recipe = Recipe.from_content(order.recipe, order.cell)
         telling = Telling(folder, order.attempt, recipe.total_steps)
         if order.store:
+            if recipe.workers > 1:
+                telling.note(f"{order.store}: a run of several processes is brought up at its end alone")
             keeping = Keeping(order)
             keeping.down()
             telling.keeping = keeping

@@ -150,6 +150,10 @@ class Nosy(Watcher):
         session.agent.state_dict()
         session.scores.recent_means()
 
+    def saved(self, session: Any) -> None:
+        assert opened(session.folder)["env_steps"] == session.env_steps
+        session.agent.state_dict()
+
     def evaluated(self, session: Any) -> None:
         session.evaluator(session.agent, 3, round=1)
         session.agent.act(torch.zeros(2, 5, 4), explore=False)
