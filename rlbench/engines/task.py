@@ -41,7 +41,7 @@ def carry_out(order: str, gpus: float, mark: tuple[str, str] | None) -> dict[str
     stops: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: stops.append(number))
     try:
-        return {"where": platform.node(), **_carry_out(Order.from_json(order), gpus, mark, stops)}
+        return {"where": platform.node(), **_carry_out(Order.from_json(order).placed(), gpus, mark, stops)}
     finally:
         signal.signal(signal.SIGINT, before)
 

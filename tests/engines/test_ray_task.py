@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -89,6 +90,16 @@ def test_a_process_of_its_own_carries_it_out(case: Case, monkeypatch: pytest.Mon
         "args": ["as asked"], "order": case.order._asdict(), "cwd": str(case.place), "group": True,
         "parent": str(os.getpid()), "cards": "3",
     }  # fmt: skip
+
+
+def test_with_a_store_the_folder_is_a_place_of_the_node_s_own(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    case.order = case.order._replace(folder="", store="memory://one")
+    assert case.carried_out()["code"] == 0
+    assert Path(case.said["order"]["folder"]).is_relative_to(tmp_path / "scratch")
 
 
 def test_without_a_card_of_its_own_it_sees_none(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
