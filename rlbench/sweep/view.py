@@ -282,7 +282,8 @@ def _pace(standing: SweepStanding) -> list[str]:
     left = f"{duration(standing.left)} left" if math.isfinite(standing.left) and running else "? left" * running
     each = standing.per_hour
     hour = f"{each:,.0f} cells/h" if each >= 10 else f"{each:.1f} cells/h" if each > 0 else ""
-    return [left or "none is running", *filter(None, [hour, f"{standing.rate:,.0f} env steps/s" * running])]
+    idle = "nothing is left to run" if standing.left == 0 else "none is running"
+    return [left or idle, *filter(None, [hour, f"{standing.rate:,.0f} env steps/s" * running])]
 
 
 def _table(shown: Sequence[Cell], states: Mapping[str, CellState], size: Size) -> list[list[Piece]]:

@@ -13,6 +13,7 @@ from rlbench.cli import main
 ASKING = {
     "train": ["--resume", "NOWHERE"],
     "sweep": ["NOWHERE", "--out", "NOWHERE-out"],
+    "ablate": ["NOWHERE", "--out", "NOWHERE-out"],
     "tune": ["NOWHERE", "--out", "NOWHERE-out"],
     "watch": ["NOWHERE"],
     "play": ["NOWHERE", "--no-render"],
@@ -30,7 +31,7 @@ ASKING = {
     "new": ["agent", "NOWHERE"],
     "list": ["keys", "--agent", "NOWHERE"],
 }
-FOLDERS = ("train", "sweep", "tune")  # what they write is one
+FOLDERS = ("train", "sweep", "ablate", "tune")  # what they write is one
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_a_path_that_leads_nowhere_exits_with_2(name: str, there: str, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in ASKING if name not in ("list", "new", "runs", "check", "sweep", "tune")]
+    "name", [name for name in ASKING if name not in ("list", "new", "runs", "check", "sweep", "ablate", "tune")]
 )
 def test_a_run_that_is_damaged_exits_with_1(name: str, run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "damaged"
