@@ -39,7 +39,7 @@ DONE = (4, 10, 16)  # cells that are done when each of these is killed
 
 
 @click.command()
-@click.option("--steps", default=6_000, show_default=True, help="Env steps per seed of a cell.")
+@click.option("--steps", default=4_000, show_default=True, help="Env steps per seed of a cell.")
 @click.option("--seed", default=0, show_default=True, help="Of what is killed.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep everything in this folder.")
 def ray(steps: int, seed: int, out: Path | None) -> None:
