@@ -136,9 +136,12 @@ class Store:
             self._base = self.newest()
         self._mine = self._mine._replace(sync=self._mine.sync + 1)
         known = {} if self._base is None else self._base.pieces()
+        files: dict[str, KeptFile] = {}
         try:
             with Uploads(self.objects, self._mine) as uploads:
-                files = {name: self._taken(name, path, known, uploads) for name, path in files_of(folder)}
+                for name, path in files_of(folder):
+                    with contextlib.suppress(FileNotFoundError):  # of a tracker, say, and gone again
+                        files[name] = self._taken(name, path, known, uploads)
         except OSError as e:
             raise unwritable(shown(folder), e) from e
         requests = uploads.requests

@@ -11,6 +11,7 @@ import pytest
 
 from rlbench import files
 from rlbench.errors import Overtaken, UsageError
+from rlbench.store import store as module
 from rlbench.store.manifest import Manifest
 from rlbench.store.objects import Objects
 from rlbench.store.pieces import PIECE
@@ -123,6 +124,16 @@ def test_only_what_is_new_goes_up(address: str, tmp_path: Path) -> None:
     again = Store(address, 2)  # in another process, of a folder that came down
     again.down(tmp_path / "other")
     assert again.up(tmp_path / "other").sent == 0
+
+
+def test_a_file_that_is_gone_again_is_left_out(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "run"
+    checkpoint(run, 1)
+    real = module.files_of
+    monkeypatch.setattr(module, "files_of", lambda folder: [("tb/gone", folder / "tb" / "gone"), *real(folder)])
+    Store(address, 1).up(run)
+    monkeypatch.undo()
+    assert brought(address, tmp_path / "other") == content(run)
 
 
 def test_a_file_that_grows_often_comes_down_in_few_pieces(address: str, tmp_path: Path) -> None:
