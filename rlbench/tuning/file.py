@@ -1,6 +1,7 @@
 """The file of a search: what is tuned ([base]), over what ([space]), and how ([search])."""
 
 import difflib
+import functools
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -115,18 +116,19 @@ def read_tune_file(path: Path, trust: Trust = NOTHING, *, trials: int | None = N
     return found
 
 
-def put_over(base: Recipe, values: Mapping[tuple[str, ...], Any], entry: AgentEntry | None = None) -> Recipe:
-    """``base`` with other values at the paths ``values``.
+@functools.cache
+def _agent(ref: str) -> AgentEntry:
+    """The agent of a recipe, looked up once: that reads what all installed packages say of themselves."""
+    return find_agent(ref)
 
-    Args:
-        base: a recipe.
-        values: path of a key -> value.
-        entry: the recipe's agent, if it has been looked up.
+
+def put_over(base: Recipe, values: Mapping[tuple[str, ...], Any]) -> Recipe:
+    """``base`` with other values at the paths ``values``.
 
     Raises:
         UsageError: a key does not exist, or does not take its value; names the key.
     """
-    entry = entry or find_agent(base.agent)
+    entry = _agent(base.agent)
     content = base.content()
     hyper, fields = content["hyper"], entry.cls.Config.model_fields
     for path, value in values.items():
@@ -179,7 +181,7 @@ def _settings(table: dict[str, Any], where: str, trials: int | None) -> SearchSe
 
 def _wholes(base: Recipe) -> frozenset[str]:
     """Dotted keys that want whole numbers."""
-    entry = find_agent(base.agent)
+    entry = _agent(base.agent)
     found = {key for key, field in Recipe.model_fields.items() if field.annotation is int}
     found |= {f"{entry.name}.{key}" for key, f in entry.cls.Config.model_fields.items() if f.annotation is int}
     return frozenset(found)
@@ -187,11 +189,10 @@ def _wholes(base: Recipe) -> frozenset[str]:
 
 def _check_space(base: Recipe, space: SearchSpace, where: str) -> None:
     """Every key exists, and takes the values that it may be given."""
-    entry = find_agent(base.agent)
     for dimension in space:
         for value in dimension.ends:
             try:
-                put_over(base, {dimension.path: value}, entry)
+                put_over(base, {dimension.path: value})
             except UsageError as e:
                 raise UsageError(f"{where}: [space] {e}") from e
 

@@ -11,8 +11,8 @@ from ..numbers import exact
 from ..plots.learning import save
 from ..plots.tuning import KeyAxis, KeyBar, TrialLine, draw_importance, draw_parallel
 from .courses import estimate
-from .finish import is_base
-from .report import SearchReport, recipe_text, scores_of
+from .finish import is_base, scores_of
+from .report import SearchReport, recipe_text
 from .space import Dimension
 from .study import SharedStudy
 

@@ -6,6 +6,7 @@
 Each is an ordinary run folder. Processes of one search share them as they share trials.
 """
 
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,7 @@ DEFAULT = "default"
 
 
 def best_trial(shared: SharedStudy) -> "FrozenTrial":
-    """The trial with the highest score; of equal ones the first.
+    """The trial with the highest score; of equal ones that with the highest mean over its seeds, then the first.
 
     Raises:
         RunFolderError: no trial has one.
@@ -41,7 +42,12 @@ def best_trial(shared: SharedStudy) -> "FrozenTrial":
         raise RunFolderError(
             f"none of the {len(trials)} trials of {shown(shared.out)} has a score.{last} See log.txt in its folders."
         )
-    return max(done, key=lambda trial: (float(trial.value or 0.0), -trial.number))
+    return max(done, key=lambda trial: (float(trial.value or 0.0), statistics.mean(scores_of(trial)), -trial.number))
+
+
+def scores_of(trial: "FrozenTrial") -> tuple[float, ...]:
+    """The scores of a finished trial's seeds."""
+    return tuple(float(x) for x in trial.user_attrs.get("scores", [trial.value]))
 
 
 def values_of(shared: SharedStudy, trial: "FrozenTrial") -> dict[str, object]:

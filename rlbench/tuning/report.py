@@ -13,7 +13,7 @@ from ..recipe import Recipe
 from ..stats.estimates import Estimate, difference
 from ..user_code.commands import code, command
 from .courses import estimate, final_scores
-from .finish import DEFAULT, best_trial, final_runs, is_base, values_of
+from .finish import DEFAULT, best_trial, final_runs, is_base, scores_of, values_of
 from .importance import KeyImportance, importance
 from .study import SharedStudy
 
@@ -117,11 +117,6 @@ def key_importance(shared: SharedStudy) -> tuple[KeyImportance, ...]:
     trials = shared.trials("COMPLETE")
     scores = [float(trial.value or 0.0) for trial in trials]
     return importance(scores, {one.key: [trial.params[one.key] for trial in trials] for one in shared.file.space})
-
-
-def scores_of(trial: Any) -> tuple[float, ...]:
-    """The scores of a finished trial's seeds."""
-    return tuple(float(x) for x in trial.user_attrs.get("scores", [trial.value]))
 
 
 def report_lines(report: SearchReport, out: Path) -> list[str]:
