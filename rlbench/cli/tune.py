@@ -99,6 +99,8 @@ def tune(
 
         named = (("--agent", agents), ("--env", envs), ("--import", imports))
         words = [word for option, names in named for name in names for word in (option, name)]
+        counts = (("--trials", trials), ("--jobs", jobs))
+        words += [str(word) for option, count in counts if count for word in (option, count)]
         again = command("tune", file, "--out", out, *words)
         raise Interrupted(f"stopped; everything is saved. Go on with: {again}", signal)
     if as_json:
