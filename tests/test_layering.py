@@ -56,6 +56,7 @@ HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
     {"cells": ("rlbench/cells/*.py",)},
     {"engines": ("rlbench/engines/*.py",)},
     {"sweep": ("rlbench/sweep/*.py",)},
+    {"driving": ("rlbench/driving/*.py",), "outcome": ("rlbench/outcome/*.py",)},
     {"tuning": ("rlbench/tuning/*.py",)},
     {"cli": ("rlbench/cli/*.py",), "api": ("rlbench/api/*.py",)},
     # The face gives away what lies in the house, and nothing in the house goes by way of it; agents are found by name.

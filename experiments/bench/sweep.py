@@ -101,10 +101,10 @@ def _train(place: str, seeds: range, steps: int, ready: Any) -> None:
 
 
 def _listing(scratch: Path, count: int) -> None:
+    from rlbench.driving.prepare import Recipes, Trust
     from rlbench.sweep.file import read_file
     from rlbench.sweep.folder import ABOUT, CELLS, FILE, FORMAT, open_sweep
     from rlbench.sweep.index import CellState, Index
-    from rlbench.sweep.prepare import Recipes, Trust
 
     file = scratch / "plan.toml"
     file.write_text(PLAN.format(seeds=", ".join(map(str, range(0, 5 * (count // 40), 5)))))

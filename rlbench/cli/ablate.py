@@ -75,10 +75,10 @@ def ablate(
     rlbench ablate dqn/CartPole-v1 --in --keys double,n_step --out runs/two
     """
     from rlbench.errors import UsageError
+    from rlbench.outcome.ablation import Ablation
+    from rlbench.outcome.switches import switches_of
     from rlbench.process.places import absolute
     from rlbench.recipe import Recipe
-    from rlbench.sweep.ablation import Ablation
-    from rlbench.sweep.switches import switches_of
 
     if not 0.5 <= confidence < 1:
         raise UsageError(f"--confidence must be at least 0.5 and below 1, not {confidence:g}.")
@@ -107,9 +107,9 @@ def _plan(asked: Any, on: str, settings: tuple[str, ...]) -> None:
     """Name the switches, and what stays; tell how long it may take."""
     import tempfile
 
-    from ..sweep.ablation import write_plain
-    from ..sweep.probe import estimate
-    from ..sweep.switches import sizes_kept, value_word
+    from ..driving.probe import estimate
+    from ..outcome.ablation import write_plain
+    from ..outcome.switches import sizes_kept, value_word
 
     titles = [switch.title for switch in asked.switches]
     wide = max(map(len, titles))
@@ -131,10 +131,10 @@ def _plan(asked: Any, on: str, settings: tuple[str, ...]) -> None:
 
 
 def _planned(asked: Any, on: str, settings: tuple[str, ...]) -> Any:
+    from rlbench.driving.prepare import Trust
+    from rlbench.driving.run import plan_sweep
+    from rlbench.outcome.ablation import file_of
     from rlbench.recipe.overrides import Bare, read
-    from rlbench.sweep.ablation import file_of
-    from rlbench.sweep.prepare import Trust
-    from rlbench.sweep.run import plan_sweep
 
     given: dict[str, Any] = {
         ".".join(path): value.text if isinstance(value, Bare) else value for path, value in read(settings).items()
@@ -148,10 +148,10 @@ def _carry_out(asked: Any, on: str, settings: tuple[str, ...], *, retries: int, 
     import shlex
     import sys
 
+    from rlbench.driving.run import failed, run_sweep
+    from rlbench.driving.telling import closing_lines
+    from rlbench.outcome.ablation import write_plain
     from rlbench.process.places import shown
-    from rlbench.sweep.ablation import write_plain
-    from rlbench.sweep.run import failed, run_sweep
-    from rlbench.sweep.telling import closing_lines
     from rlbench.sweep.view import view_for
 
     write_plain(asked)
@@ -167,8 +167,8 @@ def _carry_out(asked: Any, on: str, settings: tuple[str, ...], *, retries: int, 
 
 def _say(asked: Any, confidence: float, *, as_json: bool) -> None:
     """Print what was found; 1 where a cell has not come to its end."""
+    from ..outcome.ablation import found_in, verdict_lines, worth_table
     from ..process.places import shown
-    from ..sweep.ablation import found_in, verdict_lines, worth_table
     from ..sweep.folder import open_sweep
 
     found = found_in(asked, open_sweep(asked.out), confidence)

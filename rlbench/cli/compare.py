@@ -114,7 +114,7 @@ def compare(
 
 def _of_sweep(sweep: Path, baseline: str | None, how: dict[str, Any]) -> "tuple[Comparison, HeatMap]":
     """The agents of a sweep, by its finished cells."""
-    from ..sweep.contest import contest_of, judge_contest
+    from ..outcome.contest import contest_of, judge_contest
     from ..sweep.folder import open_sweep
 
     judged = judge_contest(contest_of(open_sweep(sweep), baseline=baseline or ""), **how)

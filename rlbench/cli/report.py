@@ -42,7 +42,7 @@ def report(
     from ..sweep.folder import is_sweep
 
     if len(runs) == 1 and is_sweep(runs[0]):
-        from ..sweep.page import write_sweep_report
+        from ..outcome.page import write_sweep_report
 
         made = write_sweep_report(Path(runs[0]), out, title=title)
         options.tell(made.warnings)

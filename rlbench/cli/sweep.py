@@ -75,14 +75,14 @@ def sweep(
     rlbench watch runs/sweep
     rlbench compare runs/sweep
     """
+    from rlbench.driving.prepare import Trust
+    from rlbench.driving.probe import estimate
+    from rlbench.driving.run import failed, plan_sweep, run_sweep
+    from rlbench.driving.telling import closing_lines, plan_lines
     from rlbench.process.places import absolute, shown
     from rlbench.recipe.overrides import Bare, read
     from rlbench.sweep.file import read_file
     from rlbench.sweep.folder import FILE, is_sweep
-    from rlbench.sweep.prepare import Trust
-    from rlbench.sweep.probe import estimate
-    from rlbench.sweep.run import failed, plan_sweep, run_sweep
-    from rlbench.sweep.telling import closing_lines, plan_lines
     from rlbench.sweep.view import view_for
     from rlbench.user_code.commands import command
 

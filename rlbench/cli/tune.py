@@ -77,7 +77,7 @@ def tune(
         return
     if file is None:
         raise UsageError("name the file of a search: rlbench tune FILE.toml --out DIR. `rlbench tune --help` has one.")
-    from ..sweep.prepare import Trust
+    from ..driving.prepare import Trust
     from ..tuning.file import read_tune_file
 
     agents, envs = (() if one is None else (one,) for one in (agent, env))

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..driving.prepare import Trust
 from ..errors import UsageError
 from ..recipe import Recipe
 from ..recipe.problems import value_text
-from ..sweep.prepare import Trust
 from ..user_code.commands import ref
 from ..user_code.refs import confirmed
 from ..user_code.wrapping import wrapper_code

@@ -9,12 +9,12 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..driving.prepare import Trust
 from ..errors import UsageError, first_line
 from ..process.places import shown
 from ..recipe import Recipe
 from ..recipe.problems import first_problem, value_text
 from ..recipe.registry import AgentEntry, find_agent
-from ..sweep.prepare import Trust
 from .base import base_recipe
 from .samplers import check_sampler
 from .space import SearchSpace, read_space, ready_space

@@ -16,9 +16,9 @@ from ..judge.verdict import interval
 from ..process.places import shown
 from ..recipe import Recipe
 from ..stats.estimates import Estimate
+from ..sweep.file import SweepFile, parse_file
+from ..sweep.folder import FILE, PLAIN, SweepFolder, is_sweep
 from .contest import contest_of, judge_contest
-from .file import SweepFile, parse_file
-from .folder import FILE, PLAIN, SweepFolder, is_sweep
 from .switches import Switch, value_word
 
 WHOLE, BARE = "everything", "plain"

@@ -18,7 +18,7 @@ from ..store.manifest import generation_of_manifest
 from ..store.objects import Objects, whole_address
 from ..store.store import Store
 from ..store.tidy import MANIFESTS
-from .folder import CELLS
+from ..sweep.folder import CELLS
 
 EVERY = 5.0  # seconds between two looks at what cells say
 AT_ONCE = 4  # run folders that come down together

@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 from command import mistake, one_line, rlbench
 
+from rlbench.driving.prepare import Recipes, Trust
 from rlbench.errors import UsageError
 from rlbench.judge.comparison import Comparison
-from rlbench.recipe import Recipe
-from rlbench.recipe.registry import BUILT_IN, find_agent
-from rlbench.stats.estimates import Estimate
-from rlbench.sweep import ablation
-from rlbench.sweep.ablation import (
+from rlbench.outcome import ablation
+from rlbench.outcome.ablation import (
     Ablation,
     AblationResult,
     Worth,
@@ -24,9 +22,11 @@ from rlbench.sweep.ablation import (
     worth_table,
     write_plain,
 )
+from rlbench.outcome.switches import Switch, sizes_kept, switches_of
+from rlbench.recipe import Recipe
+from rlbench.recipe.registry import BUILT_IN, find_agent
+from rlbench.stats.estimates import Estimate
 from rlbench.sweep.folder import open_sweep
-from rlbench.sweep.prepare import Recipes, Trust
-from rlbench.sweep.switches import Switch, sizes_kept, switches_of
 
 RECIPE: dict[str, Any] = {
     "seeds": 5, "total_steps": 120, "eval_every": 60, "eval_episodes": 2, "final_eval_episodes": 2, "device": "cpu",

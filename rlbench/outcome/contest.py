@@ -16,9 +16,9 @@ from ..plots.heatmap import HeatMap
 from ..process.places import shown
 from ..report.heat import heat_map
 from ..runfolder.reader import readers_of
-from .folder import SweepFolder
-from .index import CellState
-from .standing import STATES
+from ..sweep.folder import SweepFolder
+from ..sweep.index import CellState
+from ..sweep.standing import STATES
 
 MOST_TOLD = 12  # lines on what is missing
 

@@ -15,10 +15,10 @@ from ..recipe import Recipe
 from ..recipe.build import maker_of
 from ..recipe.problems import first_problem, value_text
 from ..recipe.registry import agent_names, find_agent, table_name
+from ..sweep.file import SettingPath, SweepFile, dotted
+from ..sweep.plan import SOURCE, Cell, Names, cells_of, combinations, source_key
 from ..user_code.commands import ref as shown_ref
 from ..user_code.refs import confirmed, is_env_class, runs_user_code
-from .file import SettingPath, SweepFile, dotted
-from .plan import SOURCE, Cell, Names, cells_of, combinations, source_key
 
 FEW = 500  # cells whose recipes are all built beforehand
 

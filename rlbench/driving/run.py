@@ -13,13 +13,13 @@ from ..files import unwritable, write_json, write_text
 from ..process.places import absolute, shown
 from ..rollout.signals import Interrupted, Interrupts
 from ..runfolder.lock import Lock
+from ..sweep.file import RESOURCES, SweepFile
+from ..sweep.folder import ABOUT, CELLS, ENGINE, FILE, FORMAT, is_sweep, open_sweep
+from ..sweep.index import CellState, Index
+from ..sweep.plan import Cell
 from ..user_code.commands import command
 from .driver import Driver, Onlooker
-from .file import RESOURCES, SweepFile
-from .folder import ABOUT, CELLS, ENGINE, FILE, FORMAT, is_sweep, open_sweep
-from .index import CellState, Index
 from .mirror import Mirror, checked_store
-from .plan import Cell
 from .prepare import Recipes, Trust
 from .reconcile import check_folder, reconciled
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from rlbench.driving import prepare
+from rlbench.driving.prepare import Recipes, Trust
 from rlbench.errors import UsageError
-from rlbench.sweep import prepare
 from rlbench.sweep.file import parse_file
-from rlbench.sweep.prepare import Recipes, Trust
 
 BASE = '[base]\nenv = "FrozenLake-v1"\n'
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from ..cells.attempt import Attempt, read_attempt
 from ..cells.order import Order
 from ..process.places import home
+from ..sweep.plan import Cell
 from ..units import duration
-from .plan import Cell
 from .run import SweepPlan
 from .telling import steps_of
 

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ..process.places import shown
+from ..sweep.index import CellState
+from ..sweep.plan import axes
 from ..units import duration
 from ..user_code.commands import command
-from .index import CellState
-from .plan import axes
 from .run import SweepEnd, SweepPlan, failed
 
 MOST_CELLS, MOST_FAILED = 12, 10  # that are named, one to a line

@@ -19,8 +19,8 @@ from test_progress import ESCAPE
 
 from rlbench.cells.attempt import read_attempt, write_attempt
 from rlbench.judge.contestants import read_contestant
+from rlbench.outcome.contest import Contest, contest_of, judge_contest
 from rlbench.runfolder.reader import readers_of
-from rlbench.sweep.contest import Contest, contest_of, judge_contest
 from rlbench.sweep.file import parse_file
 from rlbench.sweep.folder import SweepFolder, open_sweep
 from rlbench.sweep.index import CellState

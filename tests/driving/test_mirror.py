@@ -1,4 +1,4 @@
-"""Tests of rlbench.sweep.mirror: a sweep whose run folders are kept in a store."""
+"""Tests of rlbench.driving.mirror: a sweep whose run folders are kept in a store."""
 
 import contextlib
 import os
@@ -17,12 +17,12 @@ from test_promises import assert_same_run
 from rlbench.cells.attempt import FILE, Attempt, read_attempt, write_attempt
 from rlbench.cells.order import Order
 from rlbench.cells.perform import DONE, FAILED, perform
+from rlbench.driving import mirror as module
+from rlbench.driving.mirror import Mirror, checked_store
 from rlbench.engines.engine import CellEnd
 from rlbench.errors import StoreError, UsageError
 from rlbench.recipe import Recipe
 from rlbench.store.store import Store
-from rlbench.sweep import mirror as module
-from rlbench.sweep.mirror import Mirror, checked_store
 
 
 @pytest.fixture

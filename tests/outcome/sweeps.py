@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rlbench.cells.order import Order
 from rlbench.cells.perform import perform
+from rlbench.driving.prepare import Recipes, Trust
 from rlbench.sweep.file import parse_file
 from rlbench.sweep.folder import ABOUT, FILE, FORMAT, SweepFolder, open_sweep
-from rlbench.sweep.prepare import Recipes, Trust
 
 #: Two agents on two environments, five seeds each: over in a few seconds.
 AGENTS = """

@@ -18,10 +18,10 @@ from ..errors import RlbenchError
 from ..process.places import home
 from ..recipe import Recipe
 from ..rollout.signals import Interrupts
-from .folder import CELLS, state_of
-from .index import CellState, Index
+from ..sweep.folder import CELLS, state_of
+from ..sweep.index import CellState, Index
+from ..sweep.plan import Cell
 from .mirror import Mirror
-from .plan import Cell
 from .prepare import Recipes
 
 WAIT = 0.25  # seconds between two looks at cells, at most

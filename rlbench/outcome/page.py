@@ -22,14 +22,14 @@ from ..report.findings import ContestantRuns, Findings, contestant_runs, finding
 from ..report.heat import heat_map
 from ..report.results import listed, numbers, plural, verdict
 from ..runfolder.reader import readers_of
+from ..sweep.folder import SweepFolder, open_sweep
+from ..sweep.index import CellState
+from ..sweep.standing import STATES, SweepPace
+from ..sweep.view import percent
 from ..units import duration
 from ..user_code.commands import command
 from ..version import __version__
 from .contest import Contest, contest_of, judge_read
-from .folder import SweepFolder, open_sweep
-from .index import CellState
-from .standing import STATES, SweepPace
-from .view import percent
 
 MOST_CURVES = 8  # contestants in the pictures of one environment
 MOST_LOGS = 20  # failed cells whose last lines are on the page

@@ -10,9 +10,9 @@ from ..errors import UsageError
 from ..process.places import shown
 from ..recipe import Recipe
 from ..runfolder.reader import Reader
-from .folder import ABOUT, CELLS, PLAIN, is_sweep, open_sweep, state_of
-from .index import CellState, Index
-from .plan import Cell, digest
+from ..sweep.folder import ABOUT, CELLS, PLAIN, is_sweep, open_sweep, state_of
+from ..sweep.index import CellState, Index
+from ..sweep.plan import Cell, digest
 from .prepare import Recipes
 
 #: Keys of a recipe that change no result, and may be others from one attempt to the next.

@@ -8,15 +8,15 @@ import pytest
 
 from rlbench.cells.attempt import Attempt, write_attempt
 from rlbench.cells.order import Order
+from rlbench.driving import run as module
+from rlbench.driving.prepare import Recipes, Trust
+from rlbench.driving.run import SweepPlan, failed, run_sweep
 from rlbench.engines.engine import CellEnd, Needs
 from rlbench.errors import RunFolderError, UsageError
 from rlbench.rollout.signals import Interrupted
-from rlbench.sweep import run as module
 from rlbench.sweep.file import parse_file
 from rlbench.sweep.folder import open_sweep
 from rlbench.sweep.index import CellState
-from rlbench.sweep.prepare import Recipes, Trust
-from rlbench.sweep.run import SweepPlan, failed, run_sweep
 
 TEXT = '[base]\nenv = "FrozenLake-v1"\nagent = "random"\nseeds = 1\ntotal_steps = 100\n[grid]\nseed = [0, 1, 2]\n'
 

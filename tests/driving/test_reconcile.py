@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from test_driver import TEXT, Scripted, drive
 
+from rlbench.driving.prepare import Recipes, Trust
+from rlbench.driving.reconcile import check_folder
 from rlbench.errors import UsageError
 from rlbench.recipe import Recipe
 from rlbench.sweep.file import parse_file
 from rlbench.sweep.plan import Cell
-from rlbench.sweep.prepare import Recipes, Trust
-from rlbench.sweep.reconcile import check_folder
 
 
 @pytest.fixture
