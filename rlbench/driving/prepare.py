@@ -4,6 +4,7 @@ Where there are few cells, every recipe is built. Of many, every value of every 
 recipe, environment and agent that it goes with; what is wrong with a combination is told when that cell begins.
 """
 
+import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from ..sweep.file import SettingPath, SweepFile, dotted
 from ..sweep.plan import SOURCE, Cell, Names, cells_of, combinations, source_key
 from ..user_code.commands import ref as shown_ref
 from ..user_code.refs import confirmed, is_env_class, runs_user_code
+from ..user_code.wrapping import wrapper_code
 
 FEW = 500  # cells whose recipes are all built beforehand
 
@@ -95,6 +97,11 @@ class Recipes:
         named = settings.get(("imports",), [])
         if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
             raise UsageError(f"{where}: imports: must be a list of module names, got {named!r}")
+        wrappers = settings.get(("wrappers",), [])  # given as overrides, they would count as typed
+        texts = [wrappers] if isinstance(wrappers, str) else wrappers
+        if isinstance(texts, list) and all(isinstance(one, str) for one in texts):
+            with contextlib.suppress(ValueError):  # no wrapper: told where the recipe is loaded
+                named = [*named, *wrapper_code(texts)]
         if named and (missing := confirmed(named, self.trust.imports).missing):
             raise UsageError(f"{where} names code to import. If you trust it, say so: --import {shown_ref(missing[0])}")
         try:

@@ -83,3 +83,5 @@ def test_code_runs_only_where_the_command_names_it(tmp_path: Path, monkeypatch: 
     assert (recipe.env, recipe.agent) == ("World", f"{tmp_path}/mine.py:Mine")
     with pytest.raises(UsageError, match=r"names code to import\. If you trust it, say so: --import"):
         checked('[base]\nimports = ["mine.py"]\nenv = "FrozenLake-v1"\n[grid]\nseed = [1]')
+    with pytest.raises(UsageError, match=r"names code to import\. If you trust it, say so: --import mine\.py"):
+        checked('[base]\nwrappers = ["mine.py:Wrap"]\nenv = "FrozenLake-v1"\n[grid]\nseed = [1]')
