@@ -6,6 +6,7 @@ recipe says so: a file that we read must not be able to run code.
 
 import contextlib
 import difflib
+import functools
 import inspect
 import re
 import sys
@@ -69,7 +70,13 @@ def table_name(ref: str) -> str:
 
 def agent_names() -> dict[str, str]:
     """Known agents: name -> where it comes from."""
-    return {**{e.name: e.value for e in metadata.entry_points(group=GROUP)}, **BUILT_IN}
+    return {**_installed(tuple(sys.path)), **BUILT_IN}
+
+
+@functools.cache
+def _installed(path: tuple[str, ...]) -> dict[str, str]:
+    """Agents of packages; to look through all that is installed takes a hundredth of a second."""
+    return {e.name: e.value for e in metadata.entry_points(group=GROUP)}
 
 
 def find_agent(ref: str) -> AgentEntry:
