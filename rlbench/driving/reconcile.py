@@ -64,10 +64,12 @@ def reconciled(out: Path, index: Index, recipes: Recipes) -> tuple[dict[str, Cel
         if cell.name not in there:
             state = CellState()
         else:
-            folder = out / CELLS / cell.name
+            folder, before = out / CELLS / cell.name, state
             if state.state != "done":
                 state = state_of(folder, state)
-            if state.digest != mark and (folder / "recipe.toml").is_file():
+            # Of one that was to go on, and never did, the folder says that it is done.
+            unsure = state.digest != mark or state.state == "done" != before.state
+            if unsure and (folder / "recipe.toml").is_file():
                 state = _compared(state, folder, recipes.recipe(cell), recipes.file.name, notes)
         states[cell.name] = state._replace(digest=mark)
     if dropped := there - states.keys():

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from test_driver import TEXT, Scripted, drive
 
+from rlbench.cells.order import Order
 from rlbench.driving.prepare import Recipes, Trust
 from rlbench.driving.reconcile import check_folder
-from rlbench.errors import UsageError
+from rlbench.engines.engine import Needs
+from rlbench.errors import RunFolderError, UsageError
 from rlbench.recipe import Recipe
 from rlbench.sweep.file import parse_file
 from rlbench.sweep.plan import Cell
@@ -41,6 +43,17 @@ def test_cells_are_added_and_left_out_and_the_others_are_not_touched(done: Path)
 def test_more_steps_let_finished_cells_go_on_and_fewer_leave_them(done: Path) -> None:
     assert begun(done, TEXT.replace("total_steps = 100", "total_steps = 90")) == []
     assert begun(done, TEXT.replace("total_steps = 100", "total_steps = 200")) == ["seed=0", "seed=1", "seed=2"]
+
+
+def test_more_steps_are_not_forgotten_where_the_driver_dies_before_a_cell_goes_on(done: Path) -> None:
+    class Dying(Scripted):
+        def begin(self, order: Order, needs: Needs) -> None:
+            raise RunFolderError("killed")
+
+    text = TEXT.replace("total_steps = 100", "total_steps = 200")
+    with pytest.raises(RunFolderError, match="killed"):
+        drive(done, Dying(lambda order: (0, 100)), text)
+    assert begun(done, text) == ["seed=0", "seed=1", "seed=2"]
 
 
 def test_what_changes_no_result_may_change(done: Path) -> None:
