@@ -63,7 +63,7 @@ class Index:
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         self.states: dict[str, CellState] = {}
-        self._at = 0
+        self._at = self._inode = 0
         self._file: io.TextIOWrapper | None = None
 
     def exists(self) -> bool:
@@ -72,12 +72,12 @@ class Index:
     def read(self) -> dict[str, CellState]:
         """The newest state of every cell that has a row; rows that are damaged count as not there."""
         try:
-            size = self.path.stat().st_size
-            if size < self._at:  # written anew
-                self._at, self.states = 0, {}
-            if size == self._at:
-                return self.states
             with self.path.open("rb") as file:
+                stat = os.fstat(file.fileno())
+                if stat.st_ino != self._inode or stat.st_size < self._at:  # written anew
+                    self._inode, self._at, self.states = stat.st_ino, 0, {}
+                if stat.st_size == self._at:
+                    return self.states
                 file.seek(self._at)
                 data = file.read()
         except OSError:
@@ -85,7 +85,8 @@ class Index:
             return self.states
         whole = data[: data.rfind(b"\n") + 1]  # a half row may become a whole one
         self._at += len(whole)
-        for row in csv.reader(io.StringIO(whole.decode(errors="replace"), newline="")):
+        for line in whole.decode(errors="replace").split("\n"):
+            row = _cut(line)
             if (state := _state(row)) is not None:
                 self.states[row[0]] = state
         return self.states
@@ -113,7 +114,8 @@ class Index:
         writer = csv.writer(self._file, lineterminator="\n")
         writer.writerows((cell, *_row(state)) for cell, state in rows)
         self._file.flush()
-        self._at = os.fstat(self._file.fileno()).st_size
+        stat = os.fstat(self._file.fileno())
+        self._inode, self._at = stat.st_ino, stat.st_size
 
     def end(self) -> None:
         """Write no more."""
@@ -121,6 +123,16 @@ class Index:
             with contextlib.suppress(OSError):
                 self._file.close()
             self._file = None
+
+
+def _cut(line: str) -> list[str]:
+    """The parts of a row, each of which is one line: a quotation mark in a damaged one takes no other with it."""
+    if '"' not in line:
+        return line.split(",")
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:
+        return []
 
 
 def _row(state: CellState) -> list[object]:

@@ -56,6 +56,26 @@ def test_rows_that_are_damaged_count_as_not_there(tmp_path: Path) -> None:
     assert Index(tmp_path).read() == {"a": CellState("running", 1), "b": CellState()}
 
 
+def test_a_quotation_mark_in_a_damaged_row_takes_no_other_row_with_it(tmp_path: Path) -> None:
+    index = Index(tmp_path)
+    index.begin({"a": CellState()})
+    with index.path.open("ab") as file:
+        file.write(b'b,"half of a row\n' + b"x" * 200_000 + b"\n")
+    index.put([("a", DONE)])
+    index.end()
+    assert Index(tmp_path).read().keys() == {"a"}
+    assert Index(tmp_path).read()["a"].state == "done"
+
+
+def test_a_file_that_is_written_anew_and_grows_is_read_anew(tmp_path: Path) -> None:
+    index, reader = Index(tmp_path), Index(tmp_path)
+    index.begin({"a": CellState()})
+    assert reader.read() == {"a": CellState()}
+    index.begin({"b": CellState(), "c": CellState(), "d": CellState()})  # longer than what was there
+    index.end()
+    assert reader.read() == {"b": CellState(), "c": CellState(), "d": CellState()}
+
+
 def test_a_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
     index, reader = Index(tmp_path), Index(tmp_path)
     index.begin(dict.fromkeys("abcdef", DONE))
