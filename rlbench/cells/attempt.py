@@ -72,6 +72,12 @@ def parse_attempt(text: str) -> Attempt | None:
         attempt = Attempt(**known)
         returns = tuple(math.nan if x is None else float(x) for x in attempt.returns)
         attempt = attempt._replace(returns=returns, lines=tuple(map(str, attempt.lines)))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
-    return attempt if attempt.state in get_args(Stage) else None
+    kinds = {str: str, int: int, float: int | float}
+    whole = all(
+        isinstance(value, kinds[kind])
+        for value, kind in zip(attempt, Attempt.__annotations__.values(), strict=True)
+        if kind in kinds
+    )
+    return attempt if whole and isinstance(attempt.state, str) and attempt.state in get_args(Stage) else None

@@ -50,5 +50,5 @@ class Order(NamedTuple):
         """
         try:
             return cls(**json.loads(text))
-        except (ValueError, TypeError) as e:
+        except (ValueError, TypeError, RecursionError) as e:
             raise UsageError(f"this is no order of a cell: {e}") from e

@@ -54,7 +54,7 @@ def open_sweep(path: str | Path) -> "SweepFolder":
         names = Names(recipes, dict(kept["envs"]), tuple(kept["agents"]))
         file = parse_file((path / FILE).read_text(encoding="utf-8-sig"), shown(path / FILE))
         cells = cells_of(file, names)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise RunFolderError(
             f"{shown(path)} is damaged: {type(e).__name__}: {e}. Run its sweep file again: it writes these files anew, "
             "and keeps all runs."

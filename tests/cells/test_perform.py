@@ -103,6 +103,17 @@ def test_what_is_told_of_an_attempt_is_read_back_and_damage_is_nothing(tmp_path:
     assert read_attempt(tmp_path / "nowhere") is None
     for text in ("", "[]", "{}", '{"attempt": 1, "state": "dead"}', '{"attempt": 1, "state": "done", "returns": "x"}'):
         assert parse_attempt(text) is None, text
+    for more in (
+        '"env_steps": null',
+        '"process": "7"',
+        '"seconds": "long"',
+        '"rate": []',
+        '"attempt": "2"',
+        '"host": 3',
+    ):
+        assert parse_attempt(f'{{"attempt": 1, "state": "done", {more}}}') is None, more
+    for text in ('["a"]', "[" * 100_000, '{"attempt": 1, "state": []}', '{"attempt": 1, "state": "done", "lines": 1}'):
+        assert parse_attempt(text) is None, text
     assert parse_attempt('{"attempt": 1, "state": "done", "of a later version": 1}') == Attempt(1, "done")
 
 
