@@ -10,6 +10,7 @@ import platform
 import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 from ..files import write_text
@@ -21,19 +22,23 @@ from .order import Order
 from .perform import perform
 
 
-def live(order: Order) -> int:
-    """Carry out ``order``; gives the exit code. What is printed goes to log.txt in the run folder."""
+def live(order: Order, parent: int = 0) -> int:
+    """Carry out ``order``; gives the exit code. What is printed goes to log.txt in the run folder.
+
+    Args:
+        order: what to do.
+        parent: number of the process at whose death this one saves and ends; 0: whichever it has.
+    """
     order = order.placed()
     folder = Path(order.folder)
     if hasattr(os, "setpgrp"):
         with contextlib.suppress(OSError):  # it leads a session
             os.setpgrp()  # a Ctrl-C in the terminal is for the driver to hand on
-    when_the_parent_dies(signal.SIGTERM)  # save and end
+    when_the_parent_dies(signal.SIGTERM, parent)  # save and end
     let_through()
-    path = folder / ORDER
     with contextlib.suppress(OSError):  # told by the run, in words
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(path, order.to_json() + "\n")
+        write_text(folder / ORDER, order.to_json() + "\n")  # for who wants to know; nothing reads it
         _log(folder / LOG)
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     print(f"== attempt {order.attempt}, {now}, {platform.node()}, process {os.getpid()}", flush=True)
@@ -41,7 +46,11 @@ def live(order: Order) -> int:
     def again(mode: str) -> None:
         print(f"seeds would not be exact in MKL's fastest mode on this CPU: starting again in {mode}", flush=True)
         chosen = {mkl.VARIABLE: mode, mkl.OURS: mode}
-        os.execve(sys.executable, [sys.executable, "-m", __package__, str(path)], {**os.environ, **chosen})
+        with tempfile.TemporaryFile() as told:  # no file that has a name: an order names code to run
+            told.write(order.to_json().encode())
+            told.seek(0)
+            os.dup2(told.fileno(), 0)
+        os.execve(sys.executable, [sys.executable, "-m", __package__], {**os.environ, **chosen})
 
     try:
         code = perform(order, again)

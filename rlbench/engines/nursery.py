@@ -67,11 +67,12 @@ class Nursery:
         return bool(data)
 
     def _begin(self, order: Order) -> None:
+        parent = os.getpid()
         process = os.fork() if FORKS else self._anew(order)
         if not process:
             code = 1
             try:
-                code = self._child(order)
+                code = self._child(order, parent)
             finally:
                 with contextlib.suppress(BaseException):
                     sys.stdout.flush()
@@ -91,7 +92,7 @@ class Nursery:
         self._anews[started.pid] = started
         return started.pid
 
-    def _child(self, order: Order) -> int:
+    def _child(self, order: Order, parent: int) -> int:
         """In the process of a cell."""
         signal.set_wakeup_fd(-1)
         for handle in (self._woken, self._wakes):
@@ -103,7 +104,7 @@ class Nursery:
         os.dup2(nothing, 1)  # until its log is open
         from ..cells.life import live
 
-        return live(order)
+        return live(order, parent)
 
     def _signal(self, process: int, number: int) -> None:
         if process in self.cells:  # the number may be another's by now

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from rlbench.cells import life
 from rlbench.cells.attempt import read_attempt
 from rlbench.cells.order import Order
 from rlbench.engines import local as module
+from rlbench.engines import nursery
 from rlbench.engines.engine import CellEnd, Needs
 from rlbench.engines.local import Local
 from rlbench.engines.open import open_engine
@@ -55,6 +57,16 @@ def at_work(folder: Path) -> int:
     attempt = read_attempt(folder)
     assert attempt is not None
     return attempt.process
+
+
+@pytest.mark.skipif(not nursery.FORKS, reason="cells are started anew here")
+def test_a_forked_cell_knows_whose_death_it_is_to_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(life, "live", lambda order, parent: 7 if parent == os.getppid() else 8)
+    monkeypatch.setattr(nursery, "_tell", lambda content: None)
+    one = nursery.Nursery()
+    one._begin(order(tmp_path, "a", SHORT))
+    _, status = os.waitpid(next(iter(one.cells)), 0)
+    assert os.waitstatus_to_exitcode(status) == 7
 
 
 @pytest.mark.slow
