@@ -107,7 +107,7 @@ class Mirror:
                 store.tidy()
             else:
                 self._told(end.cell)
-        except RlbenchError as e:
+        except (RlbenchError, OSError) as e:
             return end._replace(code=FULL if no_room(e) else FAILED, said=str(e))
         return end
 

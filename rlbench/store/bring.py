@@ -18,7 +18,7 @@ from .objects import Objects
 from .pieces import files_of, pieces_of
 from .uploads import FOLDER
 
-LAST = ("checkpoint.pth", "attempt.json", "summary.json")  # whoever finds these finds what they speak of
+LAST = ("checkpoint.pth", "summary.json", "attempt.json")  # whoever finds these finds what they speak of
 
 
 class _Wanted(NamedTuple):

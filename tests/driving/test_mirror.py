@@ -1,6 +1,7 @@
 """Tests of rlbench.driving.mirror: a sweep whose run folders are kept in a store."""
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from test_promises import assert_same_run
 
 from rlbench.cells.attempt import FILE, Attempt, read_attempt, write_attempt
 from rlbench.cells.order import Order
-from rlbench.cells.perform import DONE, FAILED, perform
+from rlbench.cells.perform import DONE, FAILED, FULL, perform
 from rlbench.driving import mirror as module
 from rlbench.driving.mirror import Mirror, checked_store
 from rlbench.engines.engine import CellEnd
@@ -80,6 +81,23 @@ def test_what_a_worker_on_this_machine_could_not_put_is_taken_from_its_folder(
     brought(mirror, CellEnd("a", 1))
     assert read_attempt(mirror.out / "cells" / "a") == Attempt(1, "failed", "no permission")
     assert (mirror.out / "cells" / "a" / "log.txt").read_text(encoding="utf-8") == "no permission\n"
+
+
+def test_a_folder_that_cannot_be_written_fails_its_cell_alone(
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    place = Path(Order("a", "", {}, store=mirror.address("a")).placed().folder)
+    place.mkdir(parents=True)
+    write_attempt(place, Attempt(1, "failed", "no permission"))
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "write_text", full)
+    end = brought(mirror, CellEnd("a", 1))
+    assert end.code == FULL
+    assert "No space left" in end.said
 
 
 def test_what_cells_say_is_seen_while_they_are_at_work_and_not_afterwards(
