@@ -202,7 +202,8 @@ class Driver:
         if end.code == DONE:
             self._settle(name, state._replace(state="done"))
             return
-        said = state.message if state.state in ("failed", "stopped") else ""
+        own = attempt is not None and attempt.attempt == now.attempt  # else it died before its first word
+        said = state.message if own and state.state in ("failed", "stopped") else ""
         said = said or end.said or ("lost" if end.code is None else f"its process ended with code {end.code}")
         if end.code == FULL:
             said = said.partition(". ")[0]  # what to do about it is for the whole sweep to say

@@ -113,6 +113,18 @@ def test_every_cell_is_handed_over_once_and_no_more_at_a_time_than_there_is_room
     assert again.begun == []  # all of it is done
 
 
+def test_what_an_earlier_attempt_said_is_not_told_of_a_later_one(tmp_path: Path) -> None:
+    class Lossy(Scripted):
+        def wait(self, seconds: float) -> list[CellEnd]:
+            if self.hand and self.hand[0].attempt == 2:
+                return [CellEnd(self.hand.pop(0).cell, None, "its node is gone")]
+            return super().wait(seconds)
+
+    states, _, _ = drive(tmp_path, Lossy(lambda order: (1, 50)), TEXT.replace("[0, 1, 2]", "[0]"), retries=1)
+    assert (states["seed=0"].state, states["seed=0"].attempt) == ("failed", 2)
+    assert states["seed=0"].message == "its node is gone"
+
+
 def test_a_failure_is_tried_again_and_then_reported_while_the_others_go_on(tmp_path: Path) -> None:
     engine = Scripted(lambda order: (1, 50) if order.recipe["seed"] == 1 else (0, 100))
     states, _, end = drive(tmp_path, engine, retries=2)
