@@ -16,6 +16,7 @@ from ..engines.engine import CellEnd, Engine, Needs
 from ..errors import RunFolderError
 from ..process.places import home
 from ..recipe import Recipe
+from ..runfolder.lock import holder
 
 NEEDS = Needs()
 WAIT = 1.0  # seconds
@@ -68,8 +69,13 @@ class Crew:
 
     def let_go(self, name: str) -> bool:
         """Ask one run to save and end, as nobody waits for more of it; False where its process cannot be told yet."""
-        attempt, order = read_attempt(Path(self._hand[name].folder)), self._hand[name]
-        if attempt is None or attempt.attempt != order.attempt or attempt.host != platform.node():
+        order = self._hand[name]
+        folder = Path(order.folder)
+        attempt = read_attempt(folder)
+        if attempt is None or (attempt.attempt, attempt.state) != (order.attempt, "running"):
+            return False
+        # The number in a file may be another process's by now, or stand for many: the system knows who holds the lock.
+        if attempt.host != platform.node() or holder(folder) not in ("", str(attempt.process)) or attempt.process <= 1:
             return False
         self._let_go.add(name)
         with contextlib.suppress(ProcessLookupError):  # it has just ended
