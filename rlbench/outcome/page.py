@@ -24,8 +24,8 @@ from ..report.results import listed, numbers, plural, verdict
 from ..runfolder.reader import readers_of
 from ..sweep.folder import SweepFolder, open_sweep
 from ..sweep.index import CellState
+from ..sweep.panel import percent
 from ..sweep.standing import STATES, SweepPace
-from ..sweep.view import percent
 from ..units import duration
 from ..user_code.commands import command
 from ..version import __version__

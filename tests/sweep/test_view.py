@@ -12,9 +12,10 @@ from rlbench.live.progress import Screen
 from rlbench.live.words import mean_text
 from rlbench.sweep import view
 from rlbench.sweep.index import CellState
+from rlbench.sweep.panel import chosen, shortened, sweep_panel
 from rlbench.sweep.plan import Cell
 from rlbench.sweep.standing import SweepPace, SweepStanding, seeds_of
-from rlbench.sweep.view import CellLines, CellPanel, chosen, ended_line, shortened, summary_line, sweep_panel
+from rlbench.sweep.view import CellLines, CellPanel, ended_line, summary_line
 
 WAITS = CellState("waiting", total_steps=1000)
 RUNS = CellState("running", 1, 250, 1000, 100.0, (1.0, 2.0, 3.0), 7.5, "")
