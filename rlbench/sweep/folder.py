@@ -136,7 +136,7 @@ def _live(folder: Path, state: CellState, *, driven: bool) -> CellState:
 
 def _taken(attempt: Attempt, before: CellState) -> CellState:
     """A state, with what an attempt says of itself; ``before`` is of the attempts before it."""
-    of_others = before.seconds if before.attempt < attempt.attempt or before.state == "running" else 0.0
+    included = before.attempt >= attempt.attempt and before.state != "running"
     state = "failed" if attempt.state == "refused" else attempt.state
     return before._replace(
         state=state,
@@ -145,7 +145,7 @@ def _taken(attempt: Attempt, before: CellState) -> CellState:
         total_steps=attempt.total_steps,
         rate=attempt.rate,
         returns=attempt.returns,
-        seconds=of_others + attempt.seconds,
+        seconds=max(before.seconds, attempt.seconds) if included else before.seconds + attempt.seconds,
         message=attempt.message,
         peak=max(attempt.peak, before.peak),
         where=attempt.host,

@@ -1,0 +1,45 @@
+"""The state of a cell by its run folder alone: what its attempt says, and what has become of who said it."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+from rlbench.cells.attempt import FILE, Attempt, write_attempt
+from rlbench.runfolder.lock import Lock
+from rlbench.sweep.folder import SILENT, state_of
+from rlbench.sweep.index import CellState
+
+
+def aged(folder: Path) -> None:
+    """As if nothing had been told for longer than a process at work is silent."""
+    then = time.time() - SILENT - 5
+    os.utime(folder / FILE, (then, then))
+
+
+def test_one_that_was_refused_has_failed(tmp_path: Path) -> None:
+    write_attempt(tmp_path, Attempt(1, "refused", "it cannot act there"))
+    state = state_of(tmp_path)
+    assert (state.state, state.message) == ("failed", "it cannot act there")
+
+
+def test_one_whose_process_is_gone_was_stopped(tmp_path: Path) -> None:
+    write_attempt(tmp_path, Attempt(2, "running", env_steps=7))
+    assert state_of(tmp_path).state == "running"  # maybe on another machine
+    aged(tmp_path)
+    assert state_of(tmp_path) == CellState("stopped", 2, 7, message="its process died")
+    with Lock(tmp_path):
+        assert state_of(tmp_path).state == "running"  # busy with something long
+
+
+def test_the_time_of_earlier_attempts_counts_once(tmp_path: Path) -> None:
+    write_attempt(tmp_path, Attempt(3, "failed", seconds=4.0))
+    assert state_of(tmp_path, CellState("failed", 2, seconds=10.0)).seconds == 14.0
+    assert state_of(tmp_path, CellState("failed", 3, seconds=14.0)).seconds == 14.0  # that includes it
+    assert state_of(tmp_path, CellState("running", 3, seconds=10.0)).seconds == 14.0  # and that does not
+
+
+def test_a_run_without_an_attempt_is_done_where_it_has_ended(tmp_path: Path) -> None:
+    assert state_of(tmp_path).state == "stopped"
+    (tmp_path / "summary.json").write_text(json.dumps({"env_steps": 50, "stopped_because": "total_steps"}))
+    assert state_of(tmp_path) == CellState("done", env_steps=50, total_steps=50)
