@@ -3,6 +3,7 @@
 import errno
 import json
 import math
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rlbench.cells.perform import DONE, FAILED, FULL, REFUSED, perform
 from rlbench.errors import AgentError, RunFolderError, UsageError
 from rlbench.recipe import Recipe
 from rlbench.rollout.signals import Interrupted
+from rlbench.runfolder.lock import Lock
 
 
 def order(folder: Path, attempt: int = 1, **changes: Any) -> Order:
@@ -55,6 +57,16 @@ def test_one_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path: 
     (tmp_path / "recipe.toml").write_text("env = 'half writ")  # run.json comes after it
     (tmp_path / "attempt.json").write_text("{")
     assert perform(order(tmp_path)) == DONE
+
+
+def test_it_waits_until_the_process_of_the_attempt_before_has_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rlbench.runfolder.lock.PATIENCE", 0.0)  # of any other run
+    lock = Lock(tmp_path)
+    threading.Timer(0.5, lock.release).start()
+    assert perform(order(tmp_path)) == DONE
+    assert "is still at work here: waiting for its end" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

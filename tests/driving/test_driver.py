@@ -1,7 +1,8 @@
 """The driver: what it makes of the ends of cells, by an engine whose cells end as a test says."""
 
+import errno
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from rlbench.errors import RunFolderError, UsageError
 from rlbench.rollout.signals import Interrupted
 from rlbench.sweep.file import parse_file
 from rlbench.sweep.folder import open_sweep
-from rlbench.sweep.index import CellState
+from rlbench.sweep.index import CellState, Index
 
 TEXT = '[base]\nenv = "FrozenLake-v1"\nagent = "random"\nseeds = 1\ntotal_steps = 100\n[grid]\nseed = [0, 1, 2]\n'
 
@@ -172,6 +173,36 @@ def test_a_disk_without_room_stops_the_sweep_with_one_line_and_it_goes_on(tmp_pa
     assert {state.state for state in states.values()} == {"done"}
 
 
+def test_an_index_that_cannot_be_written_stops_the_sweep_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Index.put
+
+    def full(self: Index, changed: Iterable[tuple[str, CellState]]) -> None:
+        put(self, changed)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Index, "put", full)
+    engine = Scripted(lambda order: (143, 10))
+    with pytest.raises(RunFolderError, match=r"cannot write .*cells\.csv: No space left on device\. All cells were"):
+        drive(tmp_path, engine)
+    assert (engine.stopped, len(engine.begun)) == ([False], 2)
+    monkeypatch.setattr(Index, "put", put)
+    states, _, _ = drive(tmp_path, Scripted(lambda order: (0, 100)))
+    assert {state.state for state in states.values()} == {"done"}
+
+
+def test_who_insists_kills_all_cells(tmp_path: Path) -> None:
+    class Insisted(Scripted):
+        def wait(self, seconds: float) -> list[CellEnd]:
+            raise KeyboardInterrupt
+
+    engine = Insisted(lambda order: (0, 100))
+    with pytest.raises(KeyboardInterrupt):
+        drive(tmp_path, engine)
+    assert (engine.stopped, engine.closed) == ([True], 1)
+
+
 def test_a_signal_stops_all_cells_and_the_next_command_goes_on(tmp_path: Path) -> None:
     def signalled(order: Order) -> tuple[int, int]:
         if order.recipe["seed"] == 0:
@@ -185,6 +216,7 @@ def test_a_signal_stops_all_cells_and_the_next_command_goes_on(tmp_path: Path) -
     assert (engine.stopped, engine.closed) == ([False], 1)
     stages = {name[-1]: state.state for name, state in open_sweep(tmp_path).states().items()}
     assert stages == {"0": "done", "1": "stopped", "2": "waiting"}
+    assert {state.message for state in open_sweep(tmp_path).states().values()} == {""}  # nothing is wrong with them
     again = Scripted(lambda order: (0, 100))
     drive(tmp_path, again)
     assert [attempt for _, attempt in again.begun] == [2, 1]

@@ -101,6 +101,20 @@ def test_a_folder_that_holds_something_else_is_made_equal(address: str, tmp_path
     assert brought(address, run) == expected  # whose own files are longer
 
 
+def test_what_a_cell_is_taken_by_comes_down_last(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("attempt.json", "summary.json", "checkpoint.pth", "zzz.csv"):
+        (tmp_path / "ours").mkdir(exist_ok=True)
+        (tmp_path / "ours" / name).write_text(name)
+    Store(address, 1).up(tmp_path / "ours")
+    came: list[str] = []
+    replace = os.replace
+    monkeypatch.setattr(
+        "os.replace", lambda source, target: (came.append(Path(target).name), replace(source, target))[1]
+    )
+    assert Store(address).down(tmp_path / "theirs")
+    assert came == ["zzz.csv", "checkpoint.pth", "summary.json", "attempt.json"]
+
+
 def test_only_what_is_new_goes_up(address: str, tmp_path: Path) -> None:
     run, store = tmp_path / "run", Store(address, 1)
     checkpoint(run, 1, replay=5 * PIECE + 100)
