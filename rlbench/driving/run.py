@@ -1,13 +1,15 @@
 """`run_sweep`: from a sweep file to finished cells."""
 
 import datetime
+import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..engines.engine import Engine, Needs
-from ..engines.open import open_engine
+from ..engines.open import brings_code, open_engine
 from ..errors import RunFolderError, UsageError
 from ..files import unwritable, write_json, write_text
 from ..process.places import absolute, shown
@@ -99,7 +101,12 @@ def plan_sweep(
     resources = dict(file.resources)
     resources.update({key: given.pop(key) for key in RESOURCES if key in given})
     needs = needs_of(resources, file.name)
-    engine = open_engine(on, out / ENGINE, {**file.engines.get(on, {}), **given})
+    named = file.engines.get(on, {})
+    for key, value in named.items():
+        if brings_code(on, key) and key not in given:
+            typed = shlex.join(["--with", f"{key}={value if isinstance(value, str) else json.dumps(value)}"])
+            raise UsageError(f"{file.name}: [{on}] {key} can bring code along. If you trust it, say so: {typed}")
+    engine = open_engine(on, out / ENGINE, {**named, **given})
     notes = engine.check(needs._replace(cpus=needs.cpus or 1.0))
     return SweepPlan(recipes, out, engine, needs, tuple(notes), _store_of(out, store))
 

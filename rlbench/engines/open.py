@@ -11,6 +11,13 @@ from .engine import Engine
 NAMES = ("local", "ray", "slurm")
 
 
+def brings_code(name: str, key: str) -> bool:
+    """Whether a setting of an engine could bring code along: it counts only where the user typed it."""
+    from .sbatch import brings_code
+
+    return name == "slurm" and brings_code(key)
+
+
 def open_engine(name: str, place: Path, settings: Mapping[str, Any]) -> Engine:
     """The engine ``name``.
 

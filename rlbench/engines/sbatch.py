@@ -20,6 +20,8 @@ _OURS = (
     "array", "error", "no-requeue", "nodes", "ntasks", "ntasks-per-node", "open-mode", "output", "parsable", "requeue",
     "signal", "test-only", "wait", "wrap",
 )  # fmt: skip
+#: Lines of shell, and where programs and modules are found: what could bring code along with a file.
+CODE = {"setup", "python", "export", "export-file", "chdir", "get-user-env", "container", "container-id"}
 _OTHER_NAMES = {"memory": "mem", "name": "job-name", "timeout": "time"}
 
 
@@ -76,6 +78,11 @@ class SlurmTable(NamedTuple):
         if self.warning is not None:
             return self.warning
         return WARNING if limit == UNLIMITED else min(WARNING, 60 * limit // 2)
+
+
+def brings_code(key: str) -> bool:
+    """Whether a setting counts only where the command itself has it, whatever a file says."""
+    return key.replace("_", "-") in CODE
 
 
 def flags(settings: SlurmTable, needs: Needs) -> dict[str, Any]:
@@ -210,7 +217,7 @@ def _plain(key: str, value: Any) -> Any:
             raise UsageError(f"[slurm] {key}: must be a text of one line, got {value_text(value)}")
         return value
     if isinstance(value, list) and value and all(isinstance(one, (int, str)) for one in value):
-        return ",".join(map(str, value))
+        return _plain(key, ",".join(map(str, value)))
     raise UsageError(f"[slurm] {key}: must be a text, a number, true or a list of texts, got {value_text(value)}")
 
 

@@ -1,10 +1,13 @@
 """`rlbench sweep` as it is typed."""
 
 import importlib.util
+import shlex
 from pathlib import Path
 
 import pytest
 from command import mistake, rlbench, succeeds
+
+from rlbench.errors import UsageError
 
 TWO = """
 [base]
@@ -65,6 +68,28 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(file: Path, tmp_path: 
     file.write_text(TWO.replace("total_steps", "totl_steps"))
     assert "two.toml: unknown key 'totl_steps'. Did you mean total_steps?" in mistake("sweep", file)
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ('setup = ["module load cuda"]', """--with 'setup=["module load cuda"]'"""),
+        ('python = "/opt/py/bin/python"', "--with python=/opt/py/bin/python"),
+        ('export_file = "env.txt"', "--with export_file=env.txt"),
+    ],
+)
+def test_what_would_run_on_nodes_counts_only_where_the_command_says_it(
+    file: Path, line: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere() -> None:
+        raise UsageError("no cluster here")
+
+    monkeypatch.setattr("rlbench.engines.queue.check_there", nowhere)
+    file.write_text(f"{TWO}[slurm]\n{line}\n")
+    key = line.partition(" ")[0]
+    said = mistake("sweep", file, "--on", "slurm")
+    assert f"two.toml: [slurm] {key} can bring code along. If you trust it, say so: {shown}" in said
+    assert "no cluster here" in mistake("sweep", file, "--on", "slurm", *shlex.split(shown))
 
 
 @pytest.mark.parametrize(("engine", "package"), [("ray", "ray"), ("slurm", "submitit")])

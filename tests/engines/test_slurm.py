@@ -277,6 +277,7 @@ def test_check_without_a_controller(state: Path, tmp_path: Path) -> None:
         ({"signal_delay": 0}, r"signal_delay: must be a number of at least 1, got 0"),
         ({"qos": ""}, r"qos: must be a text of one line"),
         ({"constraint": {"a": 1}}, r"constraint: must be a text, a number"),
+        ({"gres": ["gpu:1\ntouch it", "shard:1"]}, r"gres: must be a text of one line"),
         ({"setup": 3}, r"setup: must be lines of shell"),
     ],
 )
