@@ -112,6 +112,7 @@ def test_what_is_told_of_an_attempt_is_read_back_and_damage_is_nothing(tmp_path:
     assert read_attempt(tmp_path) == attempt
     write_attempt(tmp_path, attempt._replace(returns=(math.nan, 1.0)))
     assert math.isnan(told(tmp_path).returns[0])
+    assert "NaN" not in (tmp_path / "attempt.json").read_text()  # JSON for others too
     assert read_attempt(tmp_path / "nowhere") is None
     for text in ("", "[]", "{}", '{"attempt": 1, "state": "dead"}', '{"attempt": 1, "state": "done", "returns": "x"}'):
         assert parse_attempt(text) is None, text

@@ -158,3 +158,12 @@ def test_addresses_mean_the_same_in_other_processes(tmp_path: Path, monkeypatch:
     assert whole_address("runs/store") == f"file://{absolute('runs/store')}"
     assert whole_address("file:///a/b") == "file:///a/b"
     assert whole_address("s3://bucket/a/") == "s3://bucket/a"
+
+
+def test_what_is_put_into_a_folder_is_on_its_disk_before_more_is_put(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr("rlbench.files._sync", lambda path, flags: synced.append(Path(path).name))
+    Objects(str(tmp_path)).put("objects/a", b"1")
+    assert [name[:3] for name in synced] == [".a.", "obj"]  # the file, and the folder that has its name

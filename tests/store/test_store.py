@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -353,6 +353,7 @@ def test_what_nobody_needs_is_removed_after_a_while(
         seen.append(len(store.objects.sizes("manifests")))
         assert brought(address, tmp_path / "seen") == content(run)
     assert max(seen) <= 8  # two that count, and those of the last 100 to 150 seconds
+    assert max(seen) > 3  # which who reads them may need still
     assert len(store.objects.sizes("objects")) <= 12
     store.tidy()
     assert len(store.objects.sizes("manifests")) == 2
@@ -373,6 +374,40 @@ def test_what_a_killed_worker_left_goes_and_what_a_later_one_is_at_stays(address
     Tidy(store.objects, 0.0).now(store._mine)  # type: ignore[arg-type]
     left = [name for name in store.objects.sizes("objects") if "0002" not in name]
     assert left == ["0003-0001-0123abcd-000001-1"]
+
+
+def test_no_state_names_what_is_gone_while_things_are_removed(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, store = tmp_path / "run", Store(address, 1)
+    for step in (1, 2, 3, 4):
+        checkpoint(run, step, replay=PACK)
+        store.up(run)
+    remove, gone = Objects.remove, list[str]()
+
+    def removed(self: Objects, names: Iterable[str]) -> None:
+        names = list(names)
+        gone.extend(names)
+        remove(self, names)
+        for name in store.objects.sizes("manifests"):
+            named = Manifest.read(name, store.objects.get(f"manifests/{name}")).objects
+            assert named.keys() <= store.objects.sizes("objects").keys()
+
+    monkeypatch.setattr(Objects, "remove", removed)
+    store.tidy()
+    assert {name.partition("/")[0] for name in gone} == {"manifests", "objects"}
+
+
+def test_a_link_in_the_folder_leads_nothing_out_of_it(address: str, tmp_path: Path) -> None:
+    run, said = tmp_path / "run", list[str]()
+    checkpoint(run, 1)
+    Store(address, 1).up(run)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "journal").symlink_to(tmp_path / "outside")
+    assert not Store(address, note=said.append).down(tmp_path / "theirs")
+    assert list((tmp_path / "outside").iterdir()) == []
+    assert "would lie outside the folder" in said[0]
 
 
 def test_who_reads_a_state_that_is_removed_meanwhile_gets_the_newer_one(
