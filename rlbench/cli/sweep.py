@@ -8,6 +8,8 @@ import click
 
 from . import options
 
+RETRIES = 2  # unless the command says otherwise
+
 
 @click.command()
 @click.argument("file", metavar="FILE.toml|DIR", type=options.Place())
@@ -34,7 +36,7 @@ from . import options
     help="Keep run folders there, for machines that share no disk: s3://bucket/path, or what else fsspec knows.",
 )
 @click.option(
-    "--retries", metavar="N", type=click.IntRange(0), default=2, show_default=True, help="Of a cell that fails."
+    "--retries", metavar="N", type=click.IntRange(0), default=RETRIES, show_default=True, help="Of a cell that fails."
 )
 @click.option("--dry-run", is_flag=True, help="Tell what would be run, and how long that may take; write nothing.")
 @click.option(
@@ -104,6 +106,7 @@ def sweep(
     words = [word for key in ("on",) if on != "local" for word in ("--on", on)]
     words += ["--store", plan.store] if plan.store else []
     words += [word for text in settings for word in ("--with", text)]
+    words += ["--retries", str(retries)] if retries != RETRIES else []
     for option, names in (("--agent", agents), ("--env", envs), ("--import", imports)):
         words += [word for name in names for word in (option, name)]
     again = command("sweep", file, "--out", out, *words)

@@ -70,6 +70,21 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(file: Path, tmp_path: 
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_the_command_that_goes_on_asks_for_the_same(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def stopped(plan: object, view: object, *, retries: int, command_again: str) -> None:
+        said.append(command_again)
+        raise UsageError("enough")
+
+    monkeypatch.setattr("rlbench.driving.run.run_sweep", stopped)
+    rlbench("sweep", file, "--out", "out", "--with", "cores=1", "--retries", "0")
+    rlbench("sweep", file, "--out", "out")
+    assert said == [
+        "rlbench sweep two.toml --out out --with cores=1 --retries 0", "rlbench sweep two.toml --out out",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("line", "shown"),
     [
