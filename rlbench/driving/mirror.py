@@ -14,8 +14,9 @@ from ..cells.perform import DONE, FAILED, FULL, no_room
 from ..engines.engine import CellEnd
 from ..errors import RlbenchError, StoreError, UsageError
 from ..files import write_text
+from ..store.address import whole_address
 from ..store.manifest import generation_of_manifest
-from ..store.objects import Objects, whole_address
+from ..store.objects import Objects
 from ..store.store import Store
 from ..store.tidy import MANIFESTS
 from ..sweep.folder import CELLS

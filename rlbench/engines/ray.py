@@ -17,15 +17,16 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from ..cells.order import Order
 from ..errors import RlbenchError, UsageError
 from ..files import write_text
 from ..process.places import shown
 from ..recipe.shares import cores
-from ..units import byte_size, duration
+from ..units import duration
 from .engine import CellEnd, Needs
+from .nodes import Node, too_small
 
 KEYS = ("address", "cores", "ahead")
 OPEN = 90.0  # seconds for a cluster to be connected to, or to be started here
@@ -38,28 +39,6 @@ LOG, MARK = "ray.log", "seen"  # in the engine's folder
 def installed() -> bool:
     """Whether Ray can be imported here."""
     return importlib.util.find_spec("ray") is not None
-
-
-class Node(NamedTuple):
-    """A node of a cluster, and all that it has; memory in bytes."""
-
-    id: str
-    host: str
-    cpus: float
-    gpus: float
-    memory: float
-
-    def fits(self, needs: Needs) -> int:
-        """How many cells with these needs it has room for when it is empty."""
-        return int(self._share(needs) + 1e-9)
-
-    def nearness(self, needs: Needs) -> tuple[float, ...]:
-        """Largest for the node that comes nearest to what is needed."""
-        return (self._share(needs), self.gpus, self.cpus, self.memory)
-
-    def _share(self, needs: Needs) -> float:
-        pairs = ((self.cpus, needs.cpus), (self.gpus, needs.gpus), (self.memory, needs.memory))
-        return min((has / takes for has, takes in pairs if takes), default=0.0)
 
 
 class Ray:
@@ -109,8 +88,8 @@ class Ray:
         notes = self._open()
         if not any(node.fits(needs) for node in self.nodes):
             if not self.ahead:
-                raise UsageError(self._too_small(needs))
-            notes.append(f"{self._too_small(needs)} Waiting for one to come, as [ray] ahead is {self.ahead}.")
+                raise UsageError(too_small(self.nodes, needs))
+            notes.append(f"{too_small(self.nodes, needs)} Waiting for one to come, as [ray] ahead is {self.ahead}.")
         return notes
 
     def taken(self) -> dict[str, int]:
@@ -274,26 +253,6 @@ class Ray:
         with contextlib.suppress(OSError):  # it has ended, which is told where its answers are read
             self._process.stdin.write(json.dumps(content).encode() + b"\n")
             self._process.stdin.flush()
-
-    def _too_small(self, needs: Needs) -> str:
-        """That no node is large enough, and what the largest has."""
-        asked = ", ".join(_amounts(needs.cpus, needs.gpus, needs.memory))
-        if not self.nodes:
-            return f"a cell takes {asked}, and the Ray cluster has no node. Add one: `ray start --address=HOST:PORT`."
-        largest = max(self.nodes, key=lambda node: node.nearness(needs))
-        has = ", ".join(_amounts(largest.cpus, largest.gpus, largest.memory, every=True))
-        count = "the only node" if len(self.nodes) == 1 else f"the largest of {len(self.nodes)} nodes"
-        return (
-            f"a cell takes {asked}, and no node of the Ray cluster has that: {count}, {largest.host}, has {has}. Lower "
-            "[resources], or add a node."
-        )
-
-
-def _amounts(cpus: float, gpus: float, memory: float, *, every: bool = False) -> list[str]:
-    found = [f"{cpus:g} {'core' if cpus == 1 else 'cores'}"]
-    if gpus or every:
-        found.append(f"{gpus:g} {'card' if gpus == 1 else 'cards'}")
-    return [*found, f"{byte_size(memory)} of memory"] if memory or every else found
 
 
 def _count(settings: Mapping[str, Any], key: str, otherwise: int, *, least: int) -> int:

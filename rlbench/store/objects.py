@@ -15,10 +15,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import StoreError, UsageError, first_line
+from ..errors import StoreError, first_line
 from ..files import replacing
-from ..process.places import absolute
 from ..units import duration
+from .address import opened, protocol_of, whole_address
 
 PATIENCE = 60.0  # seconds that one request is tried again for
 WIDE = 8  # requests at a time: an answer takes longer to come than to send
@@ -46,8 +46,8 @@ class Objects:
 
     def __init__(self, address: str, patience: float = PATIENCE) -> None:
         self.address, self.patience = whole_address(address), patience
-        self._fs, self._root = _opened(self.address)
-        self._folder = Path(self._root) if _protocol(self.address) == "file" else None
+        self._fs, self._root = opened(self.address)
+        self._folder = Path(self._root) if protocol_of(self.address) == "file" else None
         self._given_up = threading.Event()
 
     def put(self, name: str, data: bytes) -> None:
@@ -186,7 +186,7 @@ class Objects:
             with replacing(path, sync=True) as temporary, temporary.open("wb") as file:
                 file.write(data)
             return
-        if _protocol(self.address) in _FOLDERS:
+        if protocol_of(self.address) in _FOLDERS:
             self._fs.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
         self._fs.pipe_file(self._path(name), data)
 
@@ -207,54 +207,6 @@ class Objects:
             if self._given_up.is_set():
                 raise StoreError(f"cannot {what}: given up")
             wait = min(2 * wait, _LONGEST_WAIT)
-
-
-def whole_address(address: str) -> str:
-    """``address`` as other processes and machines understand it: a folder of this machine becomes file://...
-
-    Raises:
-        UsageError: it is empty, or goes by way of a second protocol.
-    """
-    if "::" in address:
-        raise UsageError(f"{address!r} names a chain of protocols. Give the place itself, such as s3://bucket/path.")
-    protocol, found, rest = address.partition("://")
-    if not found:
-        return f"file://{absolute(address)}"
-    if protocol in ("file", "local"):
-        return f"file://{absolute(rest)}"
-    if not rest.strip("/"):
-        raise UsageError(f"{address!r} names no place. Give one below it, such as {protocol}://bucket/path.")
-    return f"{protocol}://{rest.rstrip('/')}"
-
-
-def _protocol(address: str) -> str:
-    return address.partition("://")[0]
-
-
-def _opened(address: str) -> tuple[Any, str]:
-    """The file system of an address, with nothing remembered from asking before, and the path in it."""
-    protocol = _protocol(address)
-    try:
-        from fsspec.core import url_to_fs
-        from fsspec.registry import available_protocols
-    except ImportError as e:
-        raise UsageError("a store needs fsspec. Run: pip install 'rlbench[store]'") from e
-    if protocol not in available_protocols():
-        raise UsageError(
-            f"{address!r}: fsspec knows no protocol {protocol!r}. Give s3://bucket/path, file:///folder, or one of: "
-            f"{', '.join(sorted(p for p in available_protocols() if p in _OFTEN))}."
-        )
-    try:
-        fs, root = url_to_fs(address, skip_instance_cache=True, use_listings_cache=False)
-    except ImportError as e:
-        how = "Run: pip install 'rlbench[store]'" if protocol in ("s3", "s3a") else f"{first_line(e)}"
-        raise UsageError(f"{address!r}: what {protocol}:// needs is not installed. {how}") from e
-    except Exception as e:
-        raise UsageError(f"{address!r}: {first_line(e)}") from e
-    return fs, str(root)
-
-
-_OFTEN = {"abfs", "file", "gs", "hdfs", "memory", "oci", "oss", "s3", "sftp", "smb"}
 
 
 def _for_good(e: BaseException) -> bool:

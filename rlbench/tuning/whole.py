@@ -13,9 +13,10 @@ from .file import TuneFile
 from .files import write_files
 from .finish import train_finals
 from .report import SearchReport, make_report, report_lines
+from .same import value_in
 from .search import TrialLoop
 from .space import Dimension
-from .study import SharedStudy, value_in
+from .study import SharedStudy
 
 ENGINE = "local"
 

@@ -16,8 +16,9 @@ import pytest
 from rlbench.cells.order import Order
 from rlbench.engines import ray as engine_of_ray
 from rlbench.engines.engine import CellEnd, Needs
+from rlbench.engines.nodes import Node
 from rlbench.engines.open import open_engine
-from rlbench.engines.ray import Node, Ray
+from rlbench.engines.ray import Ray
 from rlbench.errors import RlbenchError, UsageError
 
 GIB = 2**30

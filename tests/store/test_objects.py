@@ -11,7 +11,8 @@ import pytest
 from rlbench.errors import StoreError, UsageError
 from rlbench.process.places import absolute
 from rlbench.store import objects as module
-from rlbench.store.objects import Objects, whole_address
+from rlbench.store.address import whole_address
+from rlbench.store.objects import Objects
 
 
 @pytest.fixture(params=["memory", "file"])
