@@ -70,6 +70,15 @@ def test_seeds_are_pooled_and_what_is_missing_is_said() -> None:
     assert found.missing == ("a on E: 1 of 2 cells done (1 running)", "b on E: 0 of 2 cells done (1 failed, 1 waiting)")
 
 
+def test_a_run_that_was_stopped_on_its_way_does_not_count() -> None:
+    found = contest_of(*standing(a_E_0="done", b_E_0="stopped", b_E_10="done", c_E_0="stopped"))
+    assert {label: [path.name for path in paths] for label, paths in found.runs.items()} == {
+        "a": ["a_E_0"],
+        "b": ["b_E_10"],
+    }
+    assert found.words == {("b", "E"): "1 of 2 cells", ("c", "E"): "1 stopped"}
+
+
 def test_the_first_contestant_that_has_finished_is_the_baseline() -> None:
     found = contest_of(*standing(a_E_0="waiting", b_E_0="done", c_E_0="done"))
     assert found.labels == ("b", "a", "c")

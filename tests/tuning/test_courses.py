@@ -42,7 +42,8 @@ def test_an_unlucky_seed_stops_nothing() -> None:
 
 def test_too_few_others_and_the_last_evaluation_stop_nobody() -> None:
     assert hopeless((), OTHERS, 1000) == ""
-    assert hopeless(at((0, 1, 2.9)), OTHERS[:4], 1000) == ""
+    assert hopeless(at((0, 1, 2.0)), OTHERS, 1000) != ""
+    assert hopeless(at((0, 1, 2.0)), OTHERS[:4], 1000) == ""  # though it lies below their median too
     assert hopeless(at((0, 1, 2.9)), OTHERS, 100) == ""
     assert hopeless(at((0, 1, 1), (0, 1, 1), (0, 1, 1)), OTHERS, 1000) == ""  # nobody else came so far
     one_seed = (CoursePoint(100, estimate([0.0])),)

@@ -53,3 +53,10 @@ def test_a_run_without_hope_is_asked_to_end_and_nobody_else(tmp_path: Path, trai
     write_attempt(tmp_path, right)
     assert crew.let_go("trial 0")
     assert trainer.wait(10) == -signal.SIGTERM
+
+
+def test_a_run_that_is_taken_over_counts_on(tmp_path: Path) -> None:
+    engine = StubEngine(lambda hyper, seed: 0.0)
+    write_attempt(tmp_path, Attempt(3, "running", host="elsewhere"))
+    Crew(engine, 1, 0).begin("trial 0", tmp_path, Recipe.load(None, env="FrozenLake-v1", agent="random"))
+    assert engine.orders[0].attempt == 4

@@ -13,6 +13,7 @@ from rlbench.files import write_text
 from rlbench.recipe import Recipe
 from rlbench.rollout.signals import Interrupts
 from rlbench.tuning import whole
+from rlbench.tuning.courses import estimate
 from rlbench.tuning.crew import Crew
 from rlbench.tuning.file import read_tune_file
 from rlbench.tuning.files import trials_text
@@ -136,6 +137,7 @@ def test_where_nothing_matters_the_best_was_chosen_for_luck(tmp_path: Path, monk
     found = report.selection
     assert found.tuning.value > found.fresh.value
     assert found.selected.value == pytest.approx(found.tuning.value - found.fresh.value)
+    assert found.fresh == estimate([noise(report.recipe.hyper, seed) for seed in range(6)])  # all of them
     assert report.comparison is not None
     assert "cannot tell" in report.comparison.verdicts[0]
     assert any(line.startswith("Selection: the best of 15 scored") for line in lines)
