@@ -29,7 +29,8 @@ class Attempt(NamedTuple):
         env_steps: per seed, so far.
         total_steps: per seed.
         rate: env steps a second over all seeds, of this attempt.
-        returns: per seed, of the newest evaluation, else of its recent episodes; NaN before there is one.
+        returns: per seed, of the newest evaluation, else of its recent episodes; NaN before there is one. Of one that
+            is done, those of its final weights.
         peak: most bytes of memory that the process has held; 0: not known.
     """
 

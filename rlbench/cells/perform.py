@@ -7,8 +7,9 @@ Exit codes: 0 done; 1 failed; 2 refused, as a wrong request that no other attemp
 import errno
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ..cuda.failure import card_failure
 from ..errors import RlbenchError, StoreError, UsageError, first_line
@@ -51,7 +52,8 @@ def perform(order: Order, again: Callable[[str], object] = lambda mode: None) ->
             keeping = Keeping(order)
             keeping.down()
             telling.keeping = keeping
-        telling.end("done", env_steps=_go(folder, recipe, telling, again))
+        summary = _go(folder, recipe, telling, again)
+        telling.end("done", env_steps=int(summary["env_steps"]), returns=final_returns(summary))
         if telling.keeping:
             telling.keeping.end()
         return DONE
@@ -81,19 +83,19 @@ def _ended(telling: Telling | None, code: int, message: str) -> int:
     return code
 
 
-def _go(folder: Path, recipe: Recipe, telling: Telling, again: Callable[[str], object]) -> int:
-    """Whatever is left to do; gives the env steps that are done then."""
+def _go(folder: Path, recipe: Recipe, telling: Telling, again: Callable[[str], object]) -> dict[str, Any]:
+    """Whatever is left to do; gives what summary.json holds then."""
     reader = Reader(folder)
     summary, steps = reader.summary.value, int(reader.summary.value.get("env_steps") or 0)
     recorded = reader.recipe.value.get("total_steps", 0)
     if ended(summary) and recipe.total_steps <= max(recorded, steps):
-        return steps
+        return {**summary, "env_steps": steps}
     _wait_for(folder)
     if begun(folder):
         agent = recipe.agent if runs_user_code(recipe.agent) else None
-        more = recipe.total_steps if recipe.total_steps > recorded else None
+        more = recipe.total_steps if recipe.total_steps != recorded else None
         run = training.resume(folder, agent=agent, imports=recipe.imports, total_steps=more, watcher=telling)
-        return int(run.summary["env_steps"])
+        return run.summary
     if not (folder / "episodes.csv").exists() and not (folder / "run.json").exists():
         (folder / "recipe.toml").unlink(missing_ok=True)  # killed in between: it is written before run.json
 
@@ -102,7 +104,13 @@ def _go(folder: Path, recipe: Recipe, telling: Telling, again: Callable[[str], o
             again(slower)
 
     run = training.train(recipe=recipe, out=folder, watcher=telling, width_lost=width_lost)
-    return int(run.summary["env_steps"])
+    return run.summary
+
+
+def final_returns(summary: Mapping[str, Any]) -> tuple[float, ...]:
+    """Greedy returns of the final weights, per seed, as comparisons take them; () where there are none."""
+    found = summary.get("final_eval_return")
+    return tuple(x for x in found.values() if isinstance(x, int | float)) if isinstance(found, dict) else ()
 
 
 def _wait_for(folder: Path) -> None:

@@ -74,11 +74,14 @@ class Telling(PlainLines):
         super().done(status)
         self._take(status)
 
-    def end(self, stage: Stage, message: str = "", *, env_steps: int | None = None) -> None:
-        """Tell how it ended; of a failure, with the last lines of the log."""
+    def end(
+        self, stage: Stage, message: str = "", *, env_steps: int | None = None, returns: tuple[float, ...] = ()
+    ) -> None:
+        """Tell how it ended; of a failure, with the last lines of the log; of a run that is over, with its scores."""
         lines = last_lines(self.folder / LOG) if stage == "failed" else ()
         steps = self.now.env_steps if env_steps is None else env_steps
         self.now = self.now._replace(state=stage, message=message, lines=lines, env_steps=steps)
+        self.now = self.now._replace(returns=returns or self.now.returns)
         self._write(sync=True)
 
     def _take(self, status: Status) -> None:

@@ -134,11 +134,8 @@ def _planned(asked: Any, on: str, settings: tuple[str, ...]) -> Any:
     from rlbench.driving.prepare import Trust
     from rlbench.driving.run import plan_sweep
     from rlbench.outcome.ablation import file_of
-    from rlbench.recipe.overrides import Bare, read
 
-    given: dict[str, Any] = {
-        ".".join(path): value.text if isinstance(value, Bare) else value for path, value in read(settings).items()
-    }
+    given = options.given_settings(settings)
     trust = Trust((asked.recipe.agent,), (), asked.recipe.imports)
     return plan_sweep(file_of(asked), asked.out, on=on, settings=given, trust=trust)
 

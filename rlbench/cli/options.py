@@ -116,6 +116,19 @@ def with_env(imports: tuple[str, ...], env: str | None) -> tuple[str, ...]:
     return (*imports, env)
 
 
+def given_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """What --with says: of a cell, or of an engine."""
+    from rlbench.errors import UsageError
+    from rlbench.recipe.overrides import Bare, read
+
+    try:
+        found = read(texts)
+    except UsageError as e:
+        said = str(e).replace("--set ", "--with ").replace("dqn.gamma=0.98", "cpus=2")
+        raise UsageError(said) from e
+    return {".".join(path): value.text if isinstance(value, Bare) else value for path, value in found.items()}
+
+
 def tell(notes: Iterable[str]) -> None:
     """Say what the user should know, apart from what was asked for."""
     for note in notes:

@@ -2,7 +2,6 @@
 
 import contextlib
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -82,7 +81,6 @@ def sweep(
     from rlbench.driving.run import failed, plan_sweep, run_sweep
     from rlbench.driving.telling import closing_lines, plan_lines
     from rlbench.process.places import absolute, shown
-    from rlbench.recipe.overrides import Bare, read
     from rlbench.sweep.file import read_file
     from rlbench.sweep.folder import FILE, is_sweep
     from rlbench.sweep.view import view_for
@@ -91,9 +89,7 @@ def sweep(
     if out is None and is_sweep(file):  # its folder
         file, out = file / FILE, file
     out = absolute(Path("runs") / file.stem if out is None else out)
-    given: dict[str, Any] = {
-        ".".join(path): value.text if isinstance(value, Bare) else value for path, value in read(settings).items()
-    }
+    given = options.given_settings(settings)
     trust = Trust(agents, envs, imports)
     plan = plan_sweep(read_file(file, shown(file)), out, on=on, settings=given, trust=trust, store=store or "")
     for line in plan_lines(plan):

@@ -199,11 +199,13 @@ class Driver:
             self._peaks[kind] = max(self._peaks.get(kind, 0), peak)
         if attempt and attempt.cpu:
             self.cpus[f"{attempt.cpu}, MKL mode {attempt.mode or 'its own'}"] += 1
-        if end.code == DONE:
-            self._settle(name, state._replace(state="done"))
+        if end.code == DONE and state.state == "done":
+            self._settle(name, state)
             return
         own = attempt is not None and attempt.attempt == now.attempt  # else it died before its first word
         said = state.message if own and state.state in ("failed", "stopped") else ""
+        if end.code == DONE:  # as of os._exit(0) somewhere in the code that is run
+            said = "its process ended before its run did, with code 0"
         said = said or end.said or ("lost" if end.code is None else f"its process ended with code {end.code}")
         if end.code == FULL:
             said = said.partition(". ")[0]  # what to do about it is for the whole sweep to say

@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..process.places import shown
 from ..recipe import Recipe
 from ..runfolder.reader import Reader
-from ..sweep.folder import ABOUT, CELLS, PLAIN, is_sweep, open_sweep, state_of
+from ..sweep.folder import ABOUT, CELLS, FILE, PLAIN, is_sweep, open_sweep, state_of
 from ..sweep.index import CellState, Index
 from ..sweep.plan import Cell, digest
 from .prepare import Recipes
@@ -33,9 +33,10 @@ def check_folder(out: Path, cells: tuple[Cell, ...], name: str) -> None:
         raise UsageError(f"{shown(out)} is a file. Give a folder: --out DIR")
     inside = set(os.listdir(out))
     if not is_sweep(out):
-        if ABOUT not in inside and inside - {".lock", PLAIN}:
+        if ABOUT in inside or not inside - {".lock", PLAIN}:
+            return
+        if not {FILE, CELLS} <= inside:  # else a sweep that has lost a file, which is written anew
             raise UsageError(f"{shown(out)} holds other things than a sweep. Give another folder: --out DIR")
-        return
     there = set(os.listdir(out / CELLS)) if (out / CELLS).is_dir() else set()
     if there and not there & {cell.name for cell in cells}:
         before = open_sweep(out)

@@ -171,7 +171,10 @@ def run_sweep(plan: SweepPlan, onlooker: Onlooker, *, retries: int = 2, command_
 
 def _store_of(out: Path, store: str) -> str:
     """Where the run folders of the sweep in ``out`` are kept, if it is asked to be ``store``; "": below ``out``."""
-    about = open_sweep(out).about if is_sweep(out) else {}
+    try:
+        about = open_sweep(out).about if is_sweep(out) else {}
+    except RunFolderError:  # damaged: written anew
+        about = {}
     known = str(about.get("store") or "")
     address = checked_store(store or known) if store or known else ""
     if about and address != known and any((out / CELLS).glob("*")):

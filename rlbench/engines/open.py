@@ -42,4 +42,5 @@ def open_engine(name: str, place: Path, settings: Mapping[str, Any]) -> Engine:
 
         return Slurm(place, settings)
     close = difflib.get_close_matches(name, NAMES, 1)
-    raise UsageError(f"there is no engine {name!r}. {f'Did you mean {close[0]}?' if close else ', '.join(NAMES)}")
+    hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(NAMES)}."
+    raise UsageError(f"there is no engine {name!r}. {hint}")

@@ -190,7 +190,8 @@ def _scale(fig: Figure, x: float, y: float, tall: float, colours: Colormap, look
 
 def _caption(found: HeatMap) -> str:
     parts = [
-        f"Large figure and colour: normalised {found.score}.  Below: the returns themselves, with a 95 % interval."
+        f"Large figure and colour: normalised {found.score}.  "
+        "Below: the returns themselves, with a 95\N{NO-BREAK SPACE}% interval."
     ]
     missing = any(
         math.isnan(found.squares[key].value) if key in found.squares else True

@@ -59,7 +59,9 @@ def read_file(path: Path, name: str = "") -> SweepFile:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UsageError(f"there is no sweep file {name}.") from None
+        raise UsageError(f"there is no sweep file {name}. `rlbench sweep --help` shows what one looks like.") from None
+    except IsADirectoryError:
+        raise UsageError(f"{name} is a folder, and no sweep was begun in it. Give the sweep file.") from None
     except (OSError, ValueError) as e:
         raise UsageError(f"cannot read {name}: {first_line(e)}.") from e
     return parse_file(text, name)

@@ -83,8 +83,8 @@ class SweepFolder:
     def states(self) -> dict[str, CellState]:
         """How it stands with every cell, by name, in the file's order; of those at work, as they told last."""
         known = self._index.read()
-        if not known and not self._index.exists():
-            known = rebuilt(self.path, self.cells)
+        if unknown := tuple(cell for cell in self.cells if cell.name not in known):  # it is lost, or damaged
+            known = {**known, **rebuilt(self.path, unknown)}
         driven = bool(self.driver())
         states: dict[str, CellState] = {}
         for cell in self.cells:

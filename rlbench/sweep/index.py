@@ -66,9 +66,6 @@ class Index:
         self._at = self._inode = 0
         self._file: io.TextIOWrapper | None = None
 
-    def exists(self) -> bool:
-        return self.path.exists()
-
     def read(self) -> dict[str, CellState]:
         """The newest state of every cell that has a row; rows that are damaged count as not there."""
         try:

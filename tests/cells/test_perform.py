@@ -3,6 +3,7 @@
 import errno
 import json
 import math
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from rlbench.cells import perform as module
 from rlbench.cells.attempt import Attempt, parse_attempt, read_attempt, write_attempt
 from rlbench.cells.order import Order
 from rlbench.cells.perform import DONE, FAILED, FULL, REFUSED, perform
+from rlbench.cells.telling import Telling
 from rlbench.errors import AgentError, RunFolderError, UsageError
 from rlbench.recipe import Recipe
 from rlbench.rollout.signals import Interrupted
@@ -36,13 +38,14 @@ def test_a_cell_is_run_told_of_and_then_found_done(tmp_path: Path, capsys: pytes
     assert perform(order(folder)) == DONE
     attempt = told(folder)
     assert (attempt.state, attempt.env_steps, attempt.total_steps, attempt.attempt) == ("done", 60, 60, 1)
-    assert len(attempt.returns) == 2
-    assert all(map(math.isfinite, attempt.returns))
+    final = json.loads((folder / "summary.json").read_text())["final_eval_return"]
+    assert list(attempt.returns) == [final["0"], final["1"]]
     assert attempt.peak > 0
     episodes = (folder / "episodes.csv").stat()
     assert perform(order(folder, 2)) == DONE
     assert (folder / "episodes.csv").stat() == episodes  # nothing was trained
-    assert (told(folder).attempt, told(folder).env_steps) == (2, 60)
+    assert told(folder).attempt == 2
+    assert (told(folder).env_steps, told(folder).returns) == (60, attempt.returns)
     assert "Traceback" not in capsys.readouterr().out
 
 
@@ -51,6 +54,15 @@ def test_a_cell_goes_on_to_more_steps(tmp_path: Path) -> None:
     assert perform(order(tmp_path, 2, total_steps=120)) == DONE
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (summary["env_steps"], told(tmp_path).env_steps) == (120, 120)
+
+
+def test_one_that_was_stopped_ends_where_it_is_told_to_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Telling, "tick", lambda self, status: signal.raise_signal(signal.SIGINT))
+        assert perform(order(tmp_path, total_steps=10_000)) == 130
+    assert told(tmp_path).env_steps < 500
+    assert perform(order(tmp_path, 2, total_steps=600)) == DONE
+    assert json.loads((tmp_path / "summary.json").read_text())["env_steps"] == 600
 
 
 def test_one_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -> None:

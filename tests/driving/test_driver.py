@@ -16,7 +16,7 @@ from rlbench.engines.engine import CellEnd, Needs
 from rlbench.errors import RunFolderError, UsageError
 from rlbench.rollout.signals import Interrupted
 from rlbench.sweep.file import parse_file
-from rlbench.sweep.folder import open_sweep
+from rlbench.sweep.folder import CELLS, open_sweep
 from rlbench.sweep.index import CellState, Index
 
 TEXT = '[base]\nenv = "FrozenLake-v1"\nagent = "random"\nseeds = 1\ntotal_steps = 100\n[grid]\nseed = [0, 1, 2]\n'
@@ -28,14 +28,18 @@ class Scripted:
     name = "scripted"
 
     def __init__(
-        self, script: Callable[[Order], tuple[int | None, int]], taken: Mapping[str, int] | None = None
+        self,
+        script: Callable[[Order], tuple[int | None, int]],
+        taken: Mapping[str, int] | None = None,
+        out: Path | None = None,
     ) -> None:
-        self.script, self._taken = script, dict(taken or {})
+        self.script, self._taken, self.out = script, dict(taken or {}), out
         self.hand: list[Order] = []
         self.begun: list[tuple[str, int]] = []
         self.needs: list[Needs] = []
         self.stopped: list[bool] = []
         self.most = self.closed = 0
+        self.unsaid = False  # whether attempts end without a word
 
     def check(self, needs: Needs) -> list[str]:
         if needs.cpus > 2:
@@ -56,7 +60,10 @@ class Scripted:
 
     def wait(self, seconds: float) -> list[CellEnd]:
         if self._taken:
-            cell, _ = self._taken.popitem()
+            cell, attempt = self._taken.popitem()
+            if self.out:
+                (self.out / CELLS / cell).mkdir()
+                write_attempt(self.out / CELLS / cell, Attempt(attempt, "done"))
             return [CellEnd(cell, 0)]
         if not self.hand:
             return []
@@ -68,6 +75,8 @@ class Scripted:
         if code is not None and code > 128:
             stage = "stopped"
         said = {"failed": "it broke", "refused": "it cannot", "stopped": "stopped by SIGTERM"}.get(stage, "")
+        if self.unsaid:
+            stage = "running"
         told = Attempt(order.attempt, stage, said, env_steps=steps, total_steps=100, seconds=1.0)  # type: ignore[arg-type]
         write_attempt(folder, told)
         said = "killed by SIGKILL" if code == -9 else "its node is gone" if code is None else ""
@@ -134,6 +143,15 @@ def test_a_failure_is_tried_again_and_then_reported_while_the_others_go_on(tmp_p
     assert states["seed=1"].seconds == 3.0  # of all attempts
     assert {states["seed=0"].state, states["seed=2"].state} == {"done"}
     assert [cell.settings["seed"] for cell, _ in failed(end)] == [1]
+
+
+def test_a_process_that_ends_well_before_its_run_does_has_failed(tmp_path: Path) -> None:
+    """As where an agent, or a library that it takes, calls os._exit(0)."""
+    engine = Scripted(lambda order: (0, 50))
+    engine.unsaid = True
+    states, _, _ = drive(tmp_path, engine, retries=1)
+    assert {(state.state, state.attempt) for state in states.values()} == {("failed", 2)}
+    assert {state.message for state in states.values()} == {"its process ended before its run did, with code 0"}
 
 
 def test_a_wrong_request_is_not_tried_again(tmp_path: Path) -> None:
@@ -223,7 +241,9 @@ def test_a_signal_stops_all_cells_and_the_next_command_goes_on(tmp_path: Path) -
 
 
 def test_cells_that_an_engine_has_in_hand_already_are_not_begun_again(tmp_path: Path) -> None:
-    engine = Scripted(lambda order: (0, 100), taken={"FrozenLake-v1_random_seed=1": 3, "of another sweep": 1})
+    engine = Scripted(
+        lambda order: (0, 100), taken={"FrozenLake-v1_random_seed=1": 3, "of another sweep": 1}, out=tmp_path
+    )
     states, _, _ = drive(tmp_path, engine)
     assert sorted(engine.begun) == [("FrozenLake-v1_random_seed=0", 1), ("FrozenLake-v1_random_seed=2", 1)]
     assert (states["seed=1"].state, states["seed=1"].attempt) == ("done", 3)
@@ -266,3 +286,5 @@ def test_the_index_may_be_lost(tmp_path: Path) -> None:
     states = open_sweep(tmp_path).states()
     assert {n: s.state for n, s in states.items()} == {n: s.state for n, s in end.states.items()}
     assert [s.message for s in states.values()] == ["", "it broke", ""]
+    (tmp_path / "cells.csv").write_bytes(b"\x00\xff, of a disk\nthat is broken\n")
+    assert open_sweep(tmp_path).states() == states

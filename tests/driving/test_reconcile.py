@@ -8,10 +8,12 @@ from test_driver import TEXT, Scripted, drive
 from rlbench.cells.order import Order
 from rlbench.driving.prepare import Recipes, Trust
 from rlbench.driving.reconcile import check_folder
+from rlbench.driving.run import plan_sweep
 from rlbench.engines.engine import Needs
 from rlbench.errors import RunFolderError, UsageError
 from rlbench.recipe import Recipe
 from rlbench.sweep.file import parse_file
+from rlbench.sweep.folder import open_sweep
 from rlbench.sweep.plan import Cell
 
 
@@ -72,6 +74,14 @@ def test_a_cell_whose_folder_was_removed_is_run_again(done: Path) -> None:
 
     shutil.rmtree(done / "cells" / "FrozenLake-v1_random_seed=1")
     assert begun(done, TEXT) == ["seed=1"]
+
+
+def test_a_sweep_whose_own_file_is_lost_or_damaged_goes_on_with_its_sweep_file(done: Path) -> None:
+    for harm in (lambda: (done / "sweep.json").write_text("{"), (done / "sweep.json").unlink):
+        harm()
+        plan_sweep(parse_file(TEXT, "x.toml"), done)
+        assert begun(done, TEXT) == []
+        assert len(open_sweep(done).cells) == 3
 
 
 def test_the_folder_of_something_else_is_refused(done: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
