@@ -28,7 +28,7 @@ class ReinforceConfig(AgentConfig):
 
     hidden: tuple[int, ...] = Field((64,), description="widths of the hidden layers, of policy and baseline each")
     learning_rate: float = Field(3e-3, gt=0, description="Adam's step size")
-    max_grad_norm: float = Field(0.0, ge=0, description="gradient clipping; 0: none", json_schema_extra={"off": 0.0})
+    max_grad_norm: float = Field(0.0, ge=0, description="gradient clipping; 0: none")
     gamma: float = Field(0.99, ge=0, le=1, description="discount per step")
     baseline: bool = Field(True, description="measure returns against a value that is learned of each observation")
     unknown: float = Field(
