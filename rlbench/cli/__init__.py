@@ -35,6 +35,9 @@ from .tune import tune
 from .verify import verify
 from .watch import watch
 
+_CELLS = "; what the last checkpoints hold is kept, and the same command goes on"
+AT_ONCE = {"train": "; what the last checkpoint holds is kept", "sweep": _CELLS, "ablate": _CELLS, "tune": _CELLS}
+
 
 class Main(click.Group):
     """A group that prints a user's mistake as one line; RLBENCH_DEBUG=1 shows the traceback instead."""
@@ -86,8 +89,8 @@ class Main(click.Group):
             click.echo(f"Error: the card failed: {said}. Without it: --device cpu", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
-            trains = ctx.invoked_subcommand == "train"  # the others have nothing that goes on from here
-            click.echo(f"stopped at once{'; what the last checkpoint holds is kept' if trains else ''}", err=True)
+            kept = AT_ONCE.get(ctx.invoked_subcommand or "", "")  # the others have nothing that goes on from here
+            click.echo(f"stopped at once{kept}", err=True)
             ctx.exit(130)
 
 

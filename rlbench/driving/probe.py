@@ -45,7 +45,7 @@ def estimate(plan: SweepPlan) -> Iterator[str]:
     one = seconds * whole / known
     slots = max(min(plan.engine.free(plan.needs._replace(cpus=plan.needs.cpus or 1.0)), len(plan.cells)), 1)
     beside = f", about {duration(one / slots)} with {slots:,} at a time" if slots > 1 else ""
-    yield f"about {duration(one)} one after the other{beside}; measured for {SECONDS:g} s each, nothing was written"
+    yield f"about {duration(one)} one after the other{beside}; each was measured for {SECONDS:g} s at most"
 
 
 def _rate(plan: SweepPlan, cell: Cell) -> tuple[float, str]:
