@@ -29,8 +29,6 @@ final_eval_episodes = 2
 env = ["CartPole-v1", "rlbench/Catch-v0", "FrozenLake-v1"]
 agent = ["dqn", "pqn"]
 seed = [0, 100, 200, 300]
-[ray]
-address = "{address}"
 """
 CELLS = 24
 STORE = 80 * 2**20  # bytes of a node for objects: there are none
@@ -56,9 +54,9 @@ def ray(steps: int, seed: int, out: Path | None) -> None:
         cluster = stack.enter_context(three_nodes())
         click.echo(f"three nodes at {cluster.address}, up after {time.perf_counter() - began:.0f} s")
         file = place / "sweep.toml"
-        file.write_text(SWEEP.format(steps=steps, address=cluster.address))
+        file.write_text(SWEEP.format(steps=steps))
         began = time.perf_counter()
-        with (place / "sweep.out").open("w+") as printed, _sweeping(file, folder, printed) as sweep:
+        with (place / "sweep.out").open("w+") as printed, _sweeping(file, folder, cluster.address, printed) as sweep:
             wrong = harm(cluster, folder, sweep, random.Random(seed))
             code = sweep.wait()
             printed.seek(0)
@@ -88,9 +86,10 @@ def ray(steps: int, seed: int, out: Path | None) -> None:
 
 
 @contextlib.contextmanager
-def _sweeping(file: Path, folder: Path, printed: TextIO) -> "Iterator[subprocess.Popen[bytes]]":
+def _sweeping(file: Path, folder: Path, address: str, printed: TextIO) -> "Iterator[subprocess.Popen[bytes]]":
     """`rlbench sweep` on its way; it does not outlive the context."""
     command = [sys.executable, "-m", "rlbench", "sweep", str(file), "--out", str(folder), "--on", "ray"]
+    command += ["--with", f"address={address}"]
     with subprocess.Popen([*command, "--progress", "plain"], stdout=printed, stderr=subprocess.STDOUT) as sweep:
         try:
             yield sweep

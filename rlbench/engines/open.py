@@ -12,10 +12,13 @@ NAMES = ("local", "ray", "slurm")
 
 
 def brings_code(name: str, key: str) -> bool:
-    """Whether a setting of an engine could bring code along: it counts only where the user typed it."""
+    """Whether a setting of an engine could bring code along: it counts only where the user typed it.
+
+    What a Ray cluster answers is unpickled here, so its address is such a setting.
+    """
     from .sbatch import brings_code
 
-    return name == "slurm" and brings_code(key)
+    return (name, key) == ("ray", "address") or (name == "slurm" and brings_code(key))
 
 
 def open_engine(name: str, place: Path, settings: Mapping[str, Any]) -> Engine:

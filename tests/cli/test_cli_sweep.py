@@ -122,3 +122,10 @@ def test_an_engine_that_is_not_installed_names_its_extra(
     monkeypatch.setattr(importlib.util, "find_spec", without)
     monkeypatch.setitem(__import__("sys").modules, package, None)
     assert f"'rlbench[{engine}]'" in mistake("sweep", file, "--on", engine)
+
+
+def test_a_cluster_is_named_by_the_command_and_not_by_a_file(file: Path) -> None:
+    """What it answers is unpickled."""
+    file.write_text(f'{TWO}[ray]\naddress = "there:6379"\n')
+    said = mistake("sweep", file, "--on", "ray")
+    assert "two.toml: [ray] address can bring code along. If you trust it, say so: --with address=there:6379" in said
