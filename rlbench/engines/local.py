@@ -141,7 +141,9 @@ class Local:
                     self._send(f"signal {int(signal.SIGTERM)} {one.process}")
             elif "ended" in told:
                 self._hand.pop(told["ended"], None)
-                ended.append(CellEnd(told["ended"], told["code"], how_ended(told["code"]), told["peak"]))
+                ended.append(
+                    CellEnd(told["ended"], told["code"], told.get("said") or how_ended(told["code"]), told["peak"])
+                )
         return ended
 
     def _lost(self) -> list[CellEnd]:

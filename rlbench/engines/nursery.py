@@ -21,6 +21,7 @@ from typing import Any
 from ..cells.order import Order
 
 FORKS = sys.platform == "linux"
+NO_PROCESS = 71  # EX_OSERR of sysexits.h
 
 
 class Nursery:
@@ -68,7 +69,12 @@ class Nursery:
 
     def _begin(self, order: Order) -> None:
         parent = os.getpid()
-        process = os.fork() if FORKS else self._anew(order)
+        try:
+            process = os.fork() if FORKS else self._anew(order)
+        except OSError as e:  # as where a user may have no more processes; the others go on
+            said = f"no process could be made for it: {e.strerror or e}"
+            _tell({"ended": order.cell, "process": 0, "code": NO_PROCESS, "peak": 0, "said": said})
+            return
         if not process:
             code = 1
             try:
@@ -95,8 +101,9 @@ class Nursery:
     def _child(self, order: Order, parent: int) -> int:
         """In the process of a cell."""
         signal.set_wakeup_fd(-1)
-        for handle in (self._woken, self._wakes):
-            os.close(handle)
+        for handle in (self._woken, self._wakes, _TELL):  # the last: or the nursery's own end would not be seen
+            with contextlib.suppress(OSError):
+                os.close(handle)
         for number in (signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDWR)

@@ -1,5 +1,6 @@
 """Cells on this machine: forked, packed by cores and memory, stopped with checkpoints, killed, and outlived."""
 
+import errno
 import os
 import signal
 import time
@@ -111,6 +112,22 @@ def _has_stopped(folder: Path) -> None:
     while (attempt := read_attempt(folder)) is None or attempt.state != "stopped":
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_a_cell_without_a_process_ends_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+
+    def none_left() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(nursery, "_tell", told.append)
+    monkeypatch.setattr(nursery.os, "fork", none_left)
+    home = nursery.Nursery()
+    home._begin(order(tmp_path, "cell", SHORT))
+    assert told[0]["said"] == "no process could be made for it: Resource temporarily unavailable"
+    assert (told[0]["ended"], told[0]["code"], home.cells) == ("cell", 71, {})
+    for handle in (home._woken, home._wakes):
+        os.close(handle)
 
 
 class Resident:
