@@ -190,7 +190,7 @@ class At(Watcher):
         if session.env_steps >= self.step:
             if not isinstance(self.what, signal.Signals):
                 raise self.what
-            self.where = session.envs.state_dict()
+            self.where = getattr(session.envs, "ledger", session.envs).state_dict()  # on a device: as far as it is read
             os.kill(os.getpid(), self.what)
 
 

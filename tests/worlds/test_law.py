@@ -198,6 +198,7 @@ def test_forms_are_as_told(env_id: str) -> None:
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("env_id", [*IDS, "FrozenLake8x8-v1", "CliffWalkingSlippery-v1"])
 def test_on_a_card_the_bits_are_those_of_the_host(env_id: str) -> None:
     law, generator = world(env_id), torch.Generator().manual_seed(0)
@@ -208,8 +209,8 @@ def test_on_a_card_the_bits_are_those_of_the_host(env_id: str) -> None:
         draw = draws[:, t] if law.draws else None
         state, reward, terminated = law.step(state, action, draw)
         moved = action.cuda(), None if draw is None else draw.cuda()
-        torch.cuda.set_sync_debug_mode("error")
         try:
+            torch.cuda.set_sync_debug_mode("error")
             on_card, paid, ended = there.step(on_card, *moved)
             shown, said = there.obs(on_card), there.said(on_card)
         finally:
