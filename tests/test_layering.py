@@ -55,6 +55,7 @@ HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
     {"live": ("rlbench/live/*.py",), "report": ("rlbench/report/*.py",), "checks": ("rlbench/checks/*.py",)},
     {"cells": ("rlbench/cells/*.py",)},
     {"engines": ("rlbench/engines/*.py",)},
+    {"on_ray": ("rlbench/on_ray/*.py",), "on_slurm": ("rlbench/on_slurm/*.py",)},
     {"sweep": ("rlbench/sweep/*.py",)},
     {"driving": ("rlbench/driving/*.py",), "outcome": ("rlbench/outcome/*.py",)},
     {"tuning": ("rlbench/tuning/*.py",)},

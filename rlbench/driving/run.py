@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..engines.engine import Engine, Needs
-from ..engines.open import brings_code, open_engine
 from ..errors import RunFolderError, UsageError
 from ..files import unwritable, write_json, write_text
 from ..process.places import absolute, shown
@@ -21,6 +20,7 @@ from ..sweep.index import CellState, Index
 from ..sweep.plan import Cell
 from ..user_code.commands import command
 from .driver import Driver, Onlooker
+from .engines import brings_code, open_engine
 from .mirror import Mirror, checked_store
 from .prepare import Recipes, Trust
 from .reconcile import check_folder, reconciled

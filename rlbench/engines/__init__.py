@@ -1,4 +1,4 @@
-"""Where cells run: on this machine's cores, on Ray, on Slurm. None of them plans, judges or tries again.
+"""What runs cells: `engine` is the interface of all, `local` runs them on this machine's cores.
 
-Entered by whoever has cells to hand over; `engine` is the interface, `open` finds an engine by name.
+None plans, judges or tries again. Those of clusters have rooms of their own; `driving.engines` finds one by name.
 """

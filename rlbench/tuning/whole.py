@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ..engines.open import open_engine
+from ..driving.engines import open_engine
 from ..process.places import shown
 from ..recipe.shares import cores
 from ..rollout.signals import Interrupts

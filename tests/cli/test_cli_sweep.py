@@ -102,7 +102,7 @@ def test_what_would_run_on_nodes_counts_only_where_the_command_says_it(
     def nowhere() -> None:
         raise UsageError("no cluster here")
 
-    monkeypatch.setattr("rlbench.engines.queue.check_there", nowhere)
+    monkeypatch.setattr("rlbench.on_slurm.queue.check_there", nowhere)
     file.write_text(f"{TWO}[slurm]\n{line}\n")
     key = line.partition(" ")[0]
     said = mistake("sweep", file, "--on", "slurm")

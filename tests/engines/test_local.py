@@ -13,11 +13,11 @@ import pytest
 from rlbench.cells import life
 from rlbench.cells.attempt import read_attempt
 from rlbench.cells.order import Order
+from rlbench.driving.engines import open_engine
 from rlbench.engines import local as module
 from rlbench.engines import nursery
 from rlbench.engines.engine import CellEnd, Needs
 from rlbench.engines.local import Local
-from rlbench.engines.open import open_engine
 from rlbench.errors import UsageError
 from rlbench.recipe import Recipe
 

@@ -14,8 +14,8 @@ import pytest
 
 from rlbench.cells.attempt import Attempt, write_attempt
 from rlbench.cells.order import Order
-from rlbench.engines import task
-from rlbench.engines.task import carry_out
+from rlbench.on_ray import task
+from rlbench.on_ray.task import carry_out
 from rlbench.runfolder.lock import Lock
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")

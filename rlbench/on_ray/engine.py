@@ -20,19 +20,19 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..cells.order import Order
+from ..engines.engine import CellEnd, Needs
 from ..errors import RlbenchError, UsageError
 from ..files import write_text
 from ..process.places import shown
 from ..recipe.shares import cores
 from ..units import duration
-from .engine import CellEnd, Needs
 from .nodes import Node, too_small
 
 KEYS = ("address", "cores", "ahead")
 OPEN = 90.0  # seconds for a cluster to be connected to, or to be started here
 CLOSE = 90.0  # seconds for cells to save and end, and a cluster of our own with them
 QUICK = {"RAY_NUM_REDIS_GET_RETRIES": "4"}  # seconds for what listens at an address to answer as a cluster, 20 else
-COMMAND = (sys.executable, "-m", "rlbench.engines.cluster")
+COMMAND = (sys.executable, "-m", "rlbench.on_ray.cluster")
 LOG, MARK = "ray.log", "seen"  # in the engine's folder
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from rlbench.engines.cluster import _last_line, _told, reach
 from rlbench.errors import UsageError
+from rlbench.on_ray.cluster import _last_line, _told, reach
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_what_ray_says_becomes_one_line() -> None:
 def test_the_process_refuses_an_address_in_one_line_and_ends() -> None:
     pytest.importorskip("ray")
     ask = json.dumps({"connect": {"address": "127.0.0.1:1", "cores": 1}}) + "\n"
-    command = [sys.executable, "-m", "rlbench.engines.cluster"]
+    command = [sys.executable, "-m", "rlbench.on_ray.cluster"]
     done = subprocess.run(command, input=ask, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert json.loads(done.stdout)["refused"].startswith("no Ray cluster answers at 127.0.0.1:1")

@@ -5,11 +5,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..engines.engine import Needs
 from ..errors import UsageError
 from ..recipe.problems import value_text
 from ..units import SECONDS, byte_size, duration
 from . import queue
-from .engine import Needs
 from .job import WARNED
 from .queue import UNLIMITED, NoAnswer, Partition
 

@@ -1,4 +1,4 @@
-"""Stands between a driver and a Ray cluster: `python -m rlbench.engines.cluster`, a process of its own.
+"""Stands between a driver and a Ray cluster: `python -m rlbench.on_ray.cluster`, a process of its own.
 
 Ray writes to the terminal, takes over SIGTERM, and ends the process that speaks to it where its cluster is gone: none
 of this is to befall who runs a sweep. So that process is this one. It reads JSON lines from standard input, ``connect``

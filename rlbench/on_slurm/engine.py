@@ -14,10 +14,10 @@ from typing import Any
 
 from ..cells.order import Order
 from ..cells.perform import REFUSED
+from ..engines.engine import CellEnd, Needs
 from ..errors import RlbenchError, UsageError, first_line
 from . import queue, sbatch
 from .arrays import InSlurm, JobArrays
-from .engine import CellEnd, Needs
 from .job import ASKED, CellJob, read_end
 from .queue import NoAnswer
 from .submit import submit

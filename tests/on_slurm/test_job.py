@@ -10,7 +10,7 @@ import pytest
 
 from rlbench.cells.attempt import Attempt, write_attempt
 from rlbench.cells.order import Order
-from rlbench.engines.job import IDLE, WARNED, CellJob, read_end
+from rlbench.on_slurm.job import IDLE, WARNED, CellJob, read_end
 
 pytest.importorskip("submitit")
 SAVES = f"""

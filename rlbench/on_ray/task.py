@@ -17,10 +17,10 @@ from typing import IO, Any
 
 from ..cells.attempt import read_attempt
 from ..cells.order import Order
+from ..engines.engine import how_ended
 from ..process.orphans import PARENT
 from ..runfolder.lock import holder
 from ..units import duration
-from .engine import how_ended
 
 COMMAND = (sys.executable, "-m", "rlbench.cells")
 POLL = 0.2  # seconds between two looks at whether it is to stop

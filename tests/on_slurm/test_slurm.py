@@ -12,10 +12,11 @@ from conftest import slow
 from slurm_stand_in import until
 
 from rlbench.cells.order import Order
-from rlbench.engines import queue, slurm
 from rlbench.engines.engine import CellEnd, Needs
-from rlbench.engines.slurm import Slurm
 from rlbench.errors import RlbenchError, UsageError
+from rlbench.on_slurm import engine as slurm
+from rlbench.on_slurm import queue
+from rlbench.on_slurm.engine import Slurm
 from rlbench.process import mkl
 
 pytest.importorskip("submitit")

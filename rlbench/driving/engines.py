@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..engines.engine import Engine
 from ..errors import UsageError
-from .engine import Engine
 
 NAMES = ("local", "ray", "slurm")
 
@@ -16,7 +16,7 @@ def brings_code(name: str, key: str) -> bool:
 
     What a Ray cluster answers is unpickled here, so its address is such a setting.
     """
-    from .sbatch import brings_code
+    from ..on_slurm.sbatch import brings_code
 
     return (name, key) == ("ray", "address") or (name == "slurm" and brings_code(key))
 
@@ -33,15 +33,15 @@ def open_engine(name: str, place: Path, settings: Mapping[str, Any]) -> Engine:
         UsageError: there is no such engine or setting, or its package is not installed.
     """
     if name == "local":
-        from .local import Local
+        from ..engines.local import Local
 
         return Local(place, settings)
     if name == "ray":
-        from .ray import Ray
+        from ..on_ray.engine import Ray
 
         return Ray(place, settings)
     if name == "slurm":
-        from .slurm import Slurm
+        from ..on_slurm.engine import Slurm
 
         return Slurm(place, settings)
     close = difflib.get_close_matches(name, NAMES, 1)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..engines.engine import Needs
 from ..units import byte_size
-from .engine import Needs
 
 
 class Node(NamedTuple):

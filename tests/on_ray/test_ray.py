@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from rlbench.cells.order import Order
-from rlbench.engines import ray as engine_of_ray
+from rlbench.driving.engines import open_engine
 from rlbench.engines.engine import CellEnd, Needs
-from rlbench.engines.nodes import Node
-from rlbench.engines.open import open_engine
-from rlbench.engines.ray import Ray
 from rlbench.errors import RlbenchError, UsageError
+from rlbench.on_ray import engine as engine_of_ray
+from rlbench.on_ray.engine import Ray
+from rlbench.on_ray.nodes import Node
 
 GIB = 2**30
 NODES = [
