@@ -39,6 +39,24 @@ def _episode_seeds(seed: int, stream: str, env: int, block: int) -> list[int]:
     return [word & 0x7FFFFFFF for word in state.tolist()]
 
 
+def episode_seeds(seeds: Sequence[int], stream: str, envs: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """`episode_seed` of EPISODES episodes in a row, for many copies at once.
+
+    Args:
+        seeds: m of them.
+        stream: of all.
+        envs: (m,) int64.
+        blocks: (m,) int64, below 2**32: those of the episodes from ``blocks * EPISODES`` on.
+
+    Returns:
+        (m, EPISODES) int64.
+    """
+    of_seed = {seed: pcg.spawned(seed, zlib.crc32(stream.encode())) for seed in set(seeds)}
+    known = np.array([of_seed[seed] for seed in seeds], np.uint32)
+    words = np.concatenate([known, np.stack([envs, blocks], 1).astype(np.uint32)], 1)
+    return (pcg.generate_state(words, EPISODES) & np.uint32(0x7FFFFFFF)).astype(np.int64)
+
+
 def generator(seed: int, stream: str) -> np.random.Generator:
     """A NumPy generator of its own for (seed, stream), for code that is written for one learner."""
     return np.random.Generator(np.random.PCG64(_sequence(seed, stream)))

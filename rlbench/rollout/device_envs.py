@@ -85,8 +85,8 @@ class DeviceEnvs:
         n = len(self.seeds) * num_envs
         if world.draws:
             page = max(1, min(page, MOST // (16 * n * world.draws)))
-        self.ledger = Ledger(self.seeds, num_envs, stream, codec)
         ahead = 2 * page + 1  # steps that the device may be ahead of the host, and one
+        self.ledger = Ledger(self.seeds, num_envs, stream, codec, ahead)
         self._ready = Ready(self.world, n, ahead, self.ledger.reset_seeds)
         self._packs = self.spec.obs_dtype == torch.float32 and not self.spec.extras
         self._limit = maker.time_limit

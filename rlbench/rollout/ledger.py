@@ -21,6 +21,7 @@ class Ledger:
         num_envs: E.
         stream: names what the episodes are for.
         codec: of the actions.
+        ahead: episodes of one copy that are asked for at once, at most.
 
     Attributes:
         numbers: (n,) int64, of each copy's episode under way, as far as has been read.
@@ -29,11 +30,13 @@ class Ledger:
         began: (n,) int64, by that clock, when the episode under way did.
     """
 
-    def __init__(self, seeds: Sequence[int], num_envs: int, stream: str, codec: ActionCodec) -> None:
+    def __init__(self, seeds: Sequence[int], num_envs: int, stream: str, codec: ActionCodec, ahead: int) -> None:
         self.seeds, self.num_envs, self.stream, self._codec = tuple(seeds), num_envs, stream, codec
         n = len(self.seeds) * num_envs
         self.numbers, self.running = np.zeros(n, np.int64), np.ones(n, np.bool_)
         self.clock, self.began = 0, np.zeros(n, np.int64)
+        blocks = ahead // rng.EPISODES + 2  # of episodes whose seeds are known
+        self._block, self._hashed = np.full((n, blocks), -1), np.empty((n, blocks, rng.EPISODES), np.int64)
         self._read = 0  # steps that have been read
         # What was done in the newest of them, each copy's in a row, (n, room, *action_shape), from the clock _first on.
         self._done = np.empty((n, 0, *codec.shape), codec.packed)
@@ -51,11 +54,18 @@ class Ledger:
 
     def reset_seeds(self, copies: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """What resets episodes ``numbers`` of ``copies``, both (m,): (m,) int64."""
-        return np.array(list(map(self._reset_seed, copies.tolist(), numbers.tolist())), np.int64)
-
-    def _reset_seed(self, copy: int, number: int) -> int:
-        s, e = divmod(copy, self.num_envs)
-        return rng.episode_seed(self.seeds[s], self.stream, e, number)
+        block, within = np.divmod(numbers, rng.EPISODES)
+        slot = block % self._block.shape[1]
+        missing = self._block[copies, slot] != block
+        if missing.any():
+            i, b = np.unique(np.stack([copies[missing], block[missing]]), axis=1)
+            s, e = np.divmod(i, self.num_envs)
+            self._hashed[i, b % self._block.shape[1]] = rng.episode_seeds(
+                [self.seeds[k] for k in s.tolist()], self.stream, e, b
+            )
+            self._block[i, b % self._block.shape[1]] = b
+        found: np.ndarray = self._hashed[copies, slot, within]
+        return found
 
     def read(self, rows: np.ndarray) -> list[Episode]:
         """Take in a page, (steps, n, width + 2): what was done, what became of the episode, and its return then.
@@ -65,8 +75,31 @@ class Ledger:
         """
         first, self._read = self._read, self._read + len(rows)
         self._keep(rows[..., :-2].swapaxes(0, 1))
-        ends = np.argwhere(rows[..., -2] != 0).tolist()
-        return [self._episode(i, first + t + 1, *rows[t, i, -2:].tolist()) for t, i in ends]
+        t, i = np.nonzero(rows[..., -2])
+        if not len(t):
+            return []
+        how, total = rows[t, i, -2:].T
+        end = first + t + 1
+        number, began = self._which(i, end)
+        s, e = np.divmod(i, self.num_envs)
+        spans = zip(i.tolist(), (began - self._first).tolist(), (end - self._first).tolist(), strict=True)
+        taken = [self._done[copy, begin:over].copy() for copy, begin, over in spans]
+        columns = (s, e, number, total, end - began, how >= TERMINATED, self.reset_seeds(i, number))
+        return list(map(Episode, *(x.tolist() for x in columns), taken, (self.clock - end).tolist()))
+
+    def _which(self, i: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of episodes of copies ``i`` that ended when the clock stood at ``end``, both (m,), in the order in which they
+        did: their numbers, and when they began. The next ones are under way then."""
+        order = np.argsort(i, kind="stable")  # copy by copy
+        copies, ends = i[order], end[order]
+        first = np.append(True, copies[1:] != copies[:-1])  # of its copy
+        before = np.flatnonzero(first)[np.cumsum(first) - 1]
+        number, began = np.empty_like(i), np.empty_like(end)
+        number[order] = self.numbers[copies] + np.arange(len(i)) - before
+        began[order] = np.where(first, self.began[copies], np.roll(ends, 1))
+        last = np.append(first[1:], True)
+        self.numbers[copies[last]], self.began[copies[last]] = number[order][last] + 1, ends[last]
+        return number, began
 
     def _keep(self, taken: np.ndarray) -> None:
         """Add what was done in the steps that lead to ``_read``, (n, steps, width), as the agent gave it."""
@@ -82,16 +115,6 @@ class Ledger:
         start = self._codec.start if self._codec.discrete else 0
         place = self._done[:, before - self._first : self._read - self._first]
         place[:] = (taken + start).reshape(place.shape)
-
-    def _episode(self, i: int, end: int, how: float, total: float) -> Episode:
-        """The episode of copy ``i``, which ended when the clock stood at ``end``; its next one is under way then."""
-        began, number = int(self.began[i]), int(self.numbers[i])
-        taken = self._done[i, began - self._first : end - self._first].copy()
-        self.numbers[i], self.began[i] = number + 1, end
-        s, e = divmod(i, self.num_envs)
-        reset_seed = rng.episode_seed(self.seeds[s], self.stream, e, number)
-        over, late = how >= TERMINATED, self.clock - end
-        return Episode(s, e, number, total, end - began, over, reset_seed, taken, late)
 
     def under_way(self) -> list[np.ndarray]:
         """What each copy has done in its episode under way, (steps, *action_shape), as its environment takes it;

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rlbench import rng
 from rlbench.cuda import feed
-from rlbench.rng import BLOCK, Stream, Streams, episode_seed, generator, seeded_torch
+from rlbench.rng import BLOCK, EPISODES, Stream, Streams, episode_seed, episode_seeds, generator, seeded_torch
 
 LENGTH = 3 * BLOCK
 WHOLE = Stream([3, 8], "x").uniform(LENGTH).clone()
@@ -166,6 +166,17 @@ def test_derivations_are_those_of_the_journals_already_written() -> None:
     assert episode_seed(2**63 - 1, "env", 3, 1_000_000) == LAST_EPISODE_SEED
     assert WHOLE[:, [0, BLOCK, -1]].tolist() == UNIFORMS
     assert generator(3, "learner").integers(0, 2**62, 2).tolist() == GENERATED
+
+
+def test_episode_seeds_of_many_copies_are_those_of_each() -> None:
+    seeds, envs, blocks = (
+        [0, 7, 2**63 - 1, 2**32, 7],
+        np.array([0, 2, 3, 1, 70_000]),
+        np.array([0, 5, 31_250, 1, 2**31]),
+    )
+    many = episode_seeds(seeds, "env", envs, blocks)
+    for row, seed, env, block in zip(many.tolist(), seeds, envs.tolist(), blocks.tolist(), strict=True):
+        assert row == [episode_seed(seed, "env", env, EPISODES * block + k) for k in range(EPISODES)]
 
 
 def test_generator_is_its_own_for_every_seed_and_name() -> None:

@@ -20,6 +20,7 @@ from rlbench.play.recorded import pictures
 from rlbench.recipe import Recipe, build
 from rlbench.recipe.build import settled
 from rlbench.record.watcher import Watcher
+from rlbench.rng import episode_seed
 from rlbench.rollout import device_envs
 from rlbench.rollout.device_envs import DeviceEnvs
 from rlbench.rollout.env_batch import EnvBatch, Episode
@@ -287,7 +288,7 @@ def test_what_was_wrong_is_forgotten_when_all_begin_anew() -> None:
 
 
 def test_actions_are_written_down_as_the_environment_counts_them() -> None:
-    ledger = Ledger([0], 2, "env", action_codec(gymnasium.spaces.Discrete(3, start=5), "it"))
+    ledger = Ledger([0], 2, "env", action_codec(gymnasium.spaces.Discrete(3, start=5), "it"), ahead=1)
     ledger.begin_all(0)
     ledger.clock = 2
     page = np.zeros((2, 2, 3))
@@ -295,6 +296,32 @@ def test_actions_are_written_down_as_the_environment_counts_them() -> None:
     assert not ledger.read(page)
     assert [taken.tolist() for taken in ledger.under_way()] == [[5, 7], [6, 6]]
     assert ledger.aligned().tolist() == [[0, 1], [2, 1]]
+
+
+@pytest.mark.parametrize("pages", [[40], [3, 1, 20, 16]])
+def test_a_page_tells_of_every_episode_that_ended_in_it(pages: list[int]) -> None:
+    """Several of one copy among them; one that goes on over pages, and one that ends with a page."""
+    draw = np.random.default_rng(0)
+    ends = draw.random((40, 6)) < [0, 0.02, 0.1, 0.3, 1, 0.5]
+    codec = action_codec(gymnasium.spaces.Discrete(9), "it")
+    ledger, done, number = Ledger([4, 2**40, 0], 2, "env", codec, ahead=40), draw.integers(0, 9, (40, 6)), [30] * 6
+    ledger.begin_all(30)
+    told, since, t = [], [0] * 6, 0
+    for steps in pages:
+        rows = np.stack([done, np.where(ends, 2, 0), done / 2], -1)[t : t + steps]
+        t = ledger.clock = t + steps
+        told += ledger.read(rows)
+    for i, copy in zip(*np.nonzero(ends), strict=True):
+        episode = told.pop(0)
+        assert (episode.seed, episode.env, episode.episode) == (copy // 2, copy % 2, number[copy])
+        assert episode.actions.tolist() == done[since[copy] : i + 1, copy].tolist()
+        assert (episode.episode_length, episode.episode_return) == (len(episode.actions), done[i, copy] / 2)
+        assert episode.terminated
+        assert episode.reset_seed == episode_seed([4, 2**40, 0][copy // 2], "env", copy % 2, number[copy])
+        number[copy], since[copy] = number[copy] + 1, i + 1
+    assert not told
+    assert ledger.numbers.tolist() == number
+    assert [len(taken) for taken in ledger.under_way()] == [40 - begin for begin in since]
 
 
 def small(env: str, agent: str = "dqn", device: str = "cpu", **keys: Any) -> Recipe:

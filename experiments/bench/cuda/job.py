@@ -48,9 +48,13 @@ def named(device: str, where: dict[str, Any]) -> str:
 
 
 def classic(seeds: int, **keys: Any) -> Recipe:
-    """DQN on CartPole, 64/64, batches of 64, an update every 4 steps; a small buffer, for many seeds are to fit."""
+    """DQN on CartPole, 64/64, batches of 64, an update every 4 steps; a small buffer, for many seeds are to fit.
+
+    No seed stops before the others: where one may, with an episode, the host reads of every step what came of it.
+    """
     made = recipe(CLASSIC, seeds)
-    return made.replace(hyper={**made.hyper, "capacity": 10_000}, **keys)
+    whole = {"max_episodes": 0, "stop_when_solved": False}
+    return made.replace(hyper={**made.hyper, "capacity": 10_000}, **{**whole, **keys})
 
 
 def pixels(seeds: int, **keys: Any) -> Recipe:
