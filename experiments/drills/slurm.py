@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 
 import click
@@ -47,53 +46,37 @@ def slurm(steps: int, long_: int, cpus: int) -> None:
 
     A job that goes back into the queue is left alone by Slurm for two minutes; that wait is cut short.
     """
-    from rlbench.sweep.folder import open_sweep
-
-    from .at_home import differing
+    from .driven import Driven
     from .slurmd import slurm_here
 
     with tempfile.TemporaryDirectory() as scratch, slurm_here(cpus):
         file, out = Path(scratch) / "sweep.toml", Path(scratch) / "sweep"
         file.write_text(FILE.format(steps=steps, long=long_, cancelled=4 * steps))
-        driver, began = _drive(file, out), time.monotonic()
-        cancelled = drivers = 0
-        while driver.poll() is None:
+        settings = [word for key, value in WITH.items() for word in ("--with", f"{key}={value}")]
+        driver, cancelled = Driven(file, out, "--on", "slurm", *settings), 0
+        while driver.running():
             time.sleep(0.5)
             _hurry()
             if not cancelled and _steps(out, "cancelled") > steps // 2 and (job := _job(out, "cancelled")):
                 subprocess.run(["scancel", job], check=True)
                 cancelled += 1
-            if not drivers and cancelled and _steps(out, "long"):
+            if not driver.killed and cancelled and _steps(out, "long"):
                 driver.kill()
-                driver.wait()
-                drivers += 1
-                driver = _drive(file, out)
-        seconds = time.monotonic() - began
-        opened = open_sweep(out)
-        states = opened.states()
-        counts = Counter(state.state for state in states.values())
-        begun = {cell.name: _begun(opened.folder_of(cell) / "log.txt") for cell in opened.cells}
-        attempts = {name: state.attempt for name, state in states.items()}
+        end = driver.end()
+        begun = {cell.name: _begun(end.sweep.folder_of(cell) / "log.txt") for cell in end.sweep.cells}
+        attempts = {name: state.attempt for name, state in end.states.items()}
         requeued = {name: begun[name] - attempts[name] for name in begun if begun[name] > attempts[name]}
-        wrong = differing(out)
         click.echo(
-            f"{len(opened.cells)} cells, {drivers} driver killed, {seconds:.0f} s, exit code {driver.returncode}; "
-            f"{', '.join(f'{n} {state}' for state, n in counts.items())}\n"
+            f"{len(begun)} cells, {driver.killed} driver killed, {end.headline()}\n"
             f"saved at a time limit and put back into the queue: "
             f"{', '.join(f'{name} {times} times' for name, times in requeued.items()) or 'none'}\n"
             f"scancelled: {cancelled}; attempts: {', '.join(f'{k} {n}' for k, n in attempts.items() if n > 1)}\n"
-            f"cells that are not as at home: {len(wrong)}"
+            f"cells that are not as at home: {len(end.wrong)}"
         )
-        for line in wrong:
+        for line in end.wrong:
             click.echo(f"  {line}")
         shown = requeued.get("long", 0) and cancelled and attempts["cancelled"] == 2 and attempts["long"] == 1
-        sys.exit(bool(wrong or driver.returncode or counts["done"] != len(opened.cells) or not shown))
-
-
-def _drive(file: Path, out: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "rlbench", "sweep", str(file), "--out", str(out), "--on", "slurm"]
-    command += [word for key, value in WITH.items() for word in ("--with", f"{key}={value}")]
-    return subprocess.Popen([*command, "--progress", "none"], stdout=subprocess.DEVNULL, start_new_session=True)
+        sys.exit(bool(end.wrong or end.code or end.counts["done"] != len(begun) or not shown))
 
 
 def _job(out: Path, cell: str) -> str:

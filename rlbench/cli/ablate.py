@@ -1,6 +1,5 @@
 """`rlbench ablate`: what each switch of a recipe is worth."""
 
-import contextlib
 import json
 import re
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import click
 
-from . import options
+from . import options, sweeping
 
 
 @click.command()
@@ -30,19 +29,13 @@ from . import options
     "--agent", metavar="NAME", type=options.Word(), help="Agent, in place of the recipe's, or where its code is."
 )
 @options.imports
-@click.option(
-    "--on", metavar="ENGINE", default="local", show_default=True, help="Where cells run: as of `rlbench sweep`."
-)
-@click.option(
-    "--with", "settings", metavar="KEY=VALUE", multiple=True, help="Of a cell or an engine: as of `rlbench sweep`."
-)
-@click.option(
-    "--retries", metavar="N", type=click.IntRange(0), default=2, show_default=True, help="Of a cell that fails."
-)
+@sweeping.on
+@sweeping.settings
+@sweeping.retries
 @click.option("--confidence", default=0.95, show_default=True, help="Of all intervals, and of the verdicts.")
 @click.option("--dry-run", is_flag=True, help="Name the switches, tell how long it may take; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
-@click.option("--progress", type=click.Choice(["auto", "plain", "none"]), default="auto", help="As of `rlbench train`.")
+@sweeping.progress
 def ablate(
     recipe: str,
     out: Path | None,
@@ -145,18 +138,15 @@ def _carry_out(asked: Any, on: str, settings: tuple[str, ...], *, retries: int, 
     import shlex
     import sys
 
-    from rlbench.driving.run import failed, run_sweep
+    from rlbench.driving.run import failed
     from rlbench.driving.telling import closing_lines
     from rlbench.outcome.ablation import write_plain
-    from rlbench.process.places import shown
-    from rlbench.sweep.view import view_for
 
     write_plain(asked)
     plan = _planned(asked, on, settings)
     options.tell(plan.notes)
     again = shlex.join(["rlbench", *sys.argv[1:]])
-    with contextlib.closing(view_for("none" if quiet else progress, shown(asked.out), plan.cells)) as view:
-        end = run_sweep(plan, view, retries=retries, command_again=again)
+    end = sweeping.carry_out(plan, "none" if quiet else progress, retries=retries, again=again)
     options.tell(end.notes)
     if failed(end):
         options.tell(line for line in closing_lines(end) if line.startswith("failed"))

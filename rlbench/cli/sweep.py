@@ -1,32 +1,17 @@
 """`rlbench sweep`: many runs from one file."""
 
-import contextlib
 from pathlib import Path
 
 import click
 
-from . import options
-
-RETRIES = 2  # unless the command says otherwise
+from . import options, sweeping
 
 
 @click.command()
 @click.argument("file", metavar="FILE.toml|DIR", type=options.Place())
 @options.out("Sweep folder.  [default: runs/FILE]", metavar="DIR")
-@click.option(
-    "--on",
-    metavar="ENGINE",
-    default="local",
-    show_default=True,
-    help="Where cells run: local (the cores of this machine), ray or slurm.",
-)
-@click.option(
-    "--with",
-    "settings",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="What a cell takes (cpus, gpus, memory), or a setting of the engine, as address or partition.",
-)
+@sweeping.on
+@sweeping.settings
 @click.option(
     "--store",
     metavar="ADDRESS",
@@ -34,9 +19,7 @@ RETRIES = 2  # unless the command says otherwise
     default=None,
     help="Keep run folders there, for machines that share no disk: s3://bucket/path, or what else fsspec knows.",
 )
-@click.option(
-    "--retries", metavar="N", type=click.IntRange(0), default=RETRIES, show_default=True, help="Of a cell that fails."
-)
+@sweeping.retries
 @click.option("--dry-run", is_flag=True, help="Tell what would be run, and how long that may take; write nothing.")
 @click.option(
     "--agent", "agents", metavar="REF", type=options.Word(), multiple=True, help="Agent code that the file names."
@@ -45,7 +28,7 @@ RETRIES = 2  # unless the command says otherwise
     "--env", "envs", metavar="REF", type=options.Word(), multiple=True, help="Environment code that it names."
 )
 @options.imports
-@click.option("--progress", type=click.Choice(["auto", "plain", "none"]), default="auto", help="As of `rlbench train`.")
+@sweeping.progress
 def sweep(
     file: Path,
     out: Path | None,
@@ -78,12 +61,11 @@ def sweep(
     """
     from rlbench.driving.prepare import Trust
     from rlbench.driving.probe import estimate
-    from rlbench.driving.run import failed, plan_sweep, run_sweep
+    from rlbench.driving.run import failed, plan_sweep
     from rlbench.driving.telling import closing_lines, plan_lines
     from rlbench.process.places import absolute, shown
     from rlbench.sweep.file import read_file
     from rlbench.sweep.folder import FILE, is_sweep
-    from rlbench.sweep.view import view_for
     from rlbench.user_code.commands import command
 
     if out is None and is_sweep(file):  # its folder
@@ -102,12 +84,11 @@ def sweep(
     words = [word for key in ("on",) if on != "local" for word in ("--on", on)]
     words += ["--store", plan.store] if plan.store else []
     words += [word for text in settings for word in ("--with", text)]
-    words += ["--retries", str(retries)] if retries != RETRIES else []
+    words += ["--retries", str(retries)] if retries != sweeping.RETRIES else []
     for option, names in (("--agent", agents), ("--env", envs), ("--import", imports)):
         words += [word for name in names for word in (option, name)]
     again = command("sweep", file, "--out", out, *words)
-    with contextlib.closing(view_for(progress, shown(out), plan.cells)) as view:
-        end = run_sweep(plan, view, retries=retries, command_again=again)
+    end = sweeping.carry_out(plan, progress, retries=retries, again=again)
     for line in closing_lines(end):
         click.echo(line)
     options.tell(end.notes)
