@@ -14,7 +14,7 @@ from ..cells.attempt import read_attempt
 from ..cells.order import Order
 from ..cells.perform import DONE, FULL, REFUSED
 from ..engines.engine import CellEnd, Engine, Needs
-from ..errors import RlbenchError
+from ..errors import RlbenchError, StoreError
 from ..process.places import home
 from ..recipe import Recipe
 from ..rollout.signals import Interrupts
@@ -27,6 +27,8 @@ from .prepare import Recipes
 WAIT = 0.25  # seconds between two looks at cells, at most
 LOOK, SHARE = 0.5, 0.01  # seconds between two looks of whoever looks on, and of the time at most
 AHEAD = 4  # cells that are prepared before there is room for them
+ASK_AGAIN, SILENT = 10.0, 600.0  # seconds until a store that did not answer is asked again, and how long that goes on
+KILLS = 30  # attempts at a cell that may be killed for each that may fail, though each got a little further
 
 
 class Onlooker(Protocol):
@@ -81,11 +83,14 @@ class Driver:
         self.waiting = deque(cell for cell in recipes.cells if self.states[cell.name].state != "done")
         self.cpus: Counter[str] = Counter()  # kinds of CPU that cells ran on
         self.full = ""  # what was said of a disk without room
+        self.silent = ""  # and of a store that has not answered for long
         self._ready: deque[Prepared] = deque()
         self._hand: dict[str, CellState] = {}  # cells in hand, as they stood when they were handed over
         self._kinds: dict[str, tuple[str, str]] = {}
         self._peaks: dict[tuple[str, str], int] = {}
         self._failures: Counter[str] = Counter()
+        self._kills: Counter[str] = Counter()
+        self._silent_since = self._ask_at = 0.0  # the store
         self._stopping = False
 
     def run(self, interrupts: Interrupts) -> None:
@@ -98,7 +103,7 @@ class Driver:
         due = 0.0
         try:
             while self._hand or (not self._stopping and (self.waiting or self._ready)):
-                if (interrupts.signal or self.full) and not self._stopping:
+                if (interrupts.signal or self.full or self.silent) and not self._stopping:
                     self._stopping = True
                     self.engine.stop()
                 if not self._stopping:
@@ -115,7 +120,7 @@ class Driver:
 
     def _ended(self) -> list[CellEnd]:
         """Cells that have ended, with their run folders below ``out``."""
-        ended = self.engine.wait(WAIT if self._hand else 0.0)
+        ended = self.engine.wait(WAIT if self._hand or self._silent_since else 0.0)
         if self.mirror is None:
             return ended
         for end in ended:
@@ -146,16 +151,34 @@ class Driver:
         """See that there is a cell to hand over, or with ``more`` one more; False where none is left."""
         if self._ready and not more:
             return True
-        while self.waiting:
+        while self.waiting and time.monotonic() >= self._ask_at:
             cell = self.waiting.popleft()
             try:
-                recipe = self.recipes.recipe(cell)
+                ready = self._order(cell, self.recipes.recipe(cell))
+            except StoreError as e:
+                self.waiting.appendleft(cell)
+                self._unanswered(e)
+                return False
             except RlbenchError as e:  # a combination that does not go together
                 self._settle(cell.name, self.states[cell.name]._replace(state="failed", message=str(e)))
                 continue
-            self._ready.append(self._order(cell, recipe))
+            if self._silent_since:
+                self.onlooker.note("the store answers again")
+                self._silent_since = 0.0
+            self._ready.append(ready)
             return True
         return False
+
+    def _unanswered(self, e: StoreError) -> None:
+        """The store does not say which attempts there were: no cell begins until it does, and others go on."""
+        now = time.monotonic()
+        self._ask_at = now + ASK_AGAIN
+        said = str(e).rstrip(". ")
+        if not self._silent_since:
+            self._silent_since = now
+            self.onlooker.note(f"{said}. No further cell begins until it answers; those at work go on.")
+        elif now - self._silent_since > SILENT and not self._hand:
+            self.silent = said
 
     def _check(self, ready: Prepared) -> None:
         """Nothing is in hand, and the engine takes not even this one: it may never do."""
@@ -225,10 +248,16 @@ class Driver:
         """Try once more, if that is allowed still.
 
         An attempt that was killed, or whose machine is gone, counts as a failed one where it got no further than the
-        one before: on machines that die often a long cell would come to no end else.
+        one before: on machines that die often a long cell would come to no end else. That has an end too: of one that
+        gains a step each time.
         """
         killed = end.code is None or end.code < 0 or end.code > 128
         self._failures[name] += not (killed and further)
+        self._kills[name] += killed
+        if self._kills[name] >= KILLS * (self.retries + 1):
+            said = f"{state.message}, {self._kills[name]:,} times, each a little further than before"
+            self._settle(name, state._replace(state="failed", message=said))
+            return
         if self._failures[name] > self.retries:
             self._settle(name, state._replace(state="failed"))
             return

@@ -12,7 +12,7 @@ from ..cells.attempt import FILE, LOG, parse_attempt, read_attempt
 from ..cells.order import Order
 from ..cells.perform import DONE, FAILED, FULL, no_room
 from ..engines.engine import CellEnd
-from ..errors import RlbenchError, StoreError, UsageError
+from ..errors import RlbenchError, StoreError, UsageError, first_line
 from ..files import write_text
 from ..store.address import whole_address
 from ..store.manifest import generation_of_manifest
@@ -24,6 +24,7 @@ from ..sweep.folder import CELLS
 EVERY = 5.0  # seconds between two looks at what cells say
 AT_ONCE = 4  # run folders that come down together
 TRIED = 10.0  # seconds that a request is tried again for before anything has begun
+ASKED = 5.0  # and while a driver waits for its answer, who has others to look after
 
 
 class Mirror:
@@ -37,7 +38,9 @@ class Mirror:
 
     def __init__(self, address: str, out: Path, note: Callable[[str], object]) -> None:
         self.objects, self.out, self.note = Objects(address), out, note
+        self._asked = Objects(address, ASKED)
         self._followed: set[str] = set()
+        self._blind = False  # it was told that nothing is seen of cells at work
         self._lock, self._over = threading.Lock(), threading.Event()
         self._pool = ThreadPoolExecutor(AT_ONCE)
         self._coming: list[Future[CellEnd]] = []
@@ -53,7 +56,7 @@ class Mirror:
         Raises:
             StoreError: the store cannot be read.
         """
-        names = self.objects.sizes(f"{name}/{MANIFESTS}")
+        names = self._asked.sizes(f"{name}/{MANIFESTS}")
         return max((one.attempt for each in names if (one := generation_of_manifest(each))), default=0)
 
     def gather(self, names: Iterable[str]) -> None:
@@ -110,6 +113,9 @@ class Mirror:
                 self._told(end.cell)
         except (RlbenchError, OSError) as e:
             return end._replace(code=FULL if no_room(e) else FAILED, said=str(e))
+        except Exception as e:  # a defect, of ours or of what speaks to the store: it fails this cell alone
+            said = f"it did not come down from {self.address(end.cell)}: {type(e).__name__}: {first_line(e)}"
+            return end._replace(code=FAILED, said=said)
         return end
 
     def _told(self, name: str) -> None:
@@ -125,17 +131,25 @@ class Mirror:
 
     def _follow(self) -> None:
         while not self._over.wait(EVERY):
+            try:
+                self._look()
+            except StoreError:  # it is seen later
+                pass
+            except Exception as e:  # a defect, of ours or of what speaks to the store; cells do not depend on it
+                if not self._blind:
+                    why = f"{type(e).__name__}: {first_line(e)}"
+                    self.note(f"what cells at work say is not seen here: {why}. They go on; this is tried again.")
+                self._blind = True
+
+    def _look(self) -> None:
+        """Fetch what the cells at work say of themselves."""
+        with self._lock:
+            names = sorted(self._followed)
+        for name in names:
+            text = (self.objects.get(f"{name}/{FILE}") or b"").decode(errors="replace")
             with self._lock:
-                names = sorted(self._followed)
-            for name in names:
-                try:
-                    data = self.objects.get(f"{name}/{FILE}")
-                except StoreError:  # it is seen later
-                    break
-                text = (data or b"").decode(errors="replace")
-                with self._lock:
-                    if name in self._followed and parse_attempt(text):
-                        self._write(name, text)
+                if name in self._followed and parse_attempt(text):
+                    self._write(name, text)
 
     def _write(self, name: str, text: str) -> None:
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..engines.engine import Engine, Needs
-from ..errors import RunFolderError, UsageError
+from ..errors import RunFolderError, StoreError, UsageError
 from ..files import unwritable, write_json, write_text
 from ..process.places import absolute, shown
 from ..rollout.signals import Interrupted, Interrupts
@@ -159,6 +159,8 @@ def run_sweep(plan: SweepPlan, onlooker: Onlooker, *, retries: int = 2, command_
             index.end()
         if driver.full:
             raise RunFolderError(f"{driver.full.rstrip('.')}. All cells were stopped. Make room, then: {again}")
+        if driver.silent:
+            raise StoreError(f"{driver.silent}. All that was done is kept. Once it answers: {again}")
         _raise_if_stopped(interrupts, index.states, again)
     kinds = [f"{count} on {kind}" for kind, count in driver.cpus.most_common()]
     several = (

@@ -2,19 +2,22 @@
 
 import errno
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rlbench.cells.attempt import Attempt, write_attempt
 from rlbench.cells.order import Order
 from rlbench.driving import run as module
+from rlbench.driving.driver import Driver
 from rlbench.driving.prepare import Recipes, Trust
 from rlbench.driving.run import SweepPlan, failed, run_sweep
 from rlbench.engines.engine import CellEnd, Needs
-from rlbench.errors import RunFolderError, UsageError
-from rlbench.rollout.signals import Interrupted
+from rlbench.errors import RunFolderError, StoreError, UsageError
+from rlbench.rollout.signals import Interrupted, Interrupts
 from rlbench.sweep.file import parse_file
 from rlbench.sweep.folder import CELLS, open_sweep
 from rlbench.sweep.index import CellState, Index
@@ -288,3 +291,100 @@ def test_the_index_may_be_lost(tmp_path: Path) -> None:
     assert [s.message for s in states.values()] == ["", "it broke", ""]
     (tmp_path / "cells.csv").write_bytes(b"\x00\xff, of a disk\nthat is broken\n")
     assert open_sweep(tmp_path).states() == states
+
+
+def test_a_cell_that_is_killed_for_ever_ends_though_each_attempt_gains_a_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlbench.driving.driver.KILLS", 3)
+    engine = Scripted(lambda order: (-9, order.attempt))
+    states, _, end = drive(tmp_path, engine, TEXT.replace("[0, 1, 2]", "[0]"), retries=1)
+    assert (states["seed=0"].state, states["seed=0"].attempt) == ("failed", 6)
+    assert states["seed=0"].message == "killed by SIGKILL, 6 times, each a little further than before"
+    assert len(failed(end)) == 1
+
+
+class Moody:
+    """A `Mirror` whose store answers the questions for the numbers of attempts, or does not."""
+
+    def __init__(self, answers: Callable[[str], int]) -> None:
+        self.attempts = answers
+        self._ended: list[CellEnd] = []
+
+    def address(self, name: str) -> str:
+        return f"file:///nowhere/{name}"
+
+    def follow(self, name: str) -> None: ...
+
+    def end(self, end: CellEnd) -> None:
+        self._ended.append(end)
+
+    def ended(self) -> list[CellEnd]:
+        ended, self._ended = self._ended, []
+        return ended
+
+
+class Placed(Scripted):
+    """Its cells' folders come down at once."""
+
+    def begin(self, order: Order, needs: Needs) -> None:
+        assert self.out
+        super().begin(order._replace(folder=str(self.out / CELLS / order.cell)), needs)
+
+
+def driver_with(tmp_path: Path, engine: Placed, mirror: Moody, quiet: Quiet) -> Driver:
+    recipes = Recipes(parse_file(TEXT, "x.toml"), Trust())
+    index = Index(tmp_path)
+    index.begin({cell.name: CellState() for cell in recipes.cells})
+    how: Any = {"needs": Needs(0), "retries": 0, "mirror": mirror, "onlooker": quiet}
+    return Driver(recipes, tmp_path, engine, index, **how)
+
+
+def test_a_store_that_is_silent_for_a_while_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlbench.driving.driver.ASK_AGAIN", 0.01)
+    asked: Counter[str] = Counter()
+
+    def moody(name: str) -> int:
+        asked[name] += 1
+        if name.endswith("seed=1") and asked[name] < 4:
+            raise StoreError("cannot list s3://there: no answer within 5 s.")
+        return 4
+
+    engine, quiet = Placed(lambda order: (0, 100), out=tmp_path), Quiet()
+    with Interrupts() as interrupts:
+        driver = driver_with(tmp_path, engine, Moody(moody), quiet)
+        driver.run(interrupts)
+    driver.index.end()
+    assert {state.state for state in driver.states.values()} == {"done"}
+    assert [attempt for _, attempt in engine.begun] == [5, 5, 5]
+    assert quiet.notes == [
+        "cannot list s3://there: no answer within 5 s. No further cell begins until it answers; those at work go on.",
+        "the store answers again",
+    ]
+
+
+def test_a_store_that_stays_silent_ends_the_sweep_in_order_once_nothing_is_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ASK_AGAIN", "SILENT"):
+        monkeypatch.setattr(f"rlbench.driving.driver.{name}", 0.01)
+
+    def silent(name: str) -> int:
+        if name.endswith("seed=0"):
+            return 0
+        raise StoreError("cannot list s3://there: no answer within 5 s.")
+
+    def by_a_store(out: Path, address: str, note: object) -> Moody:
+        mirror: Any = Moody(silent)
+        mirror.gather, mirror.close = lambda names: None, lambda: None
+        return mirror  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(module, "Mirror", by_a_store)
+    recipes, quiet = Recipes(parse_file(TEXT, "x.toml"), Trust()), Quiet()
+    engine = Placed(lambda order: (0, 100), out=tmp_path)
+    with pytest.raises(StoreError, match=r"within 5 s\. All that was done is kept\. Once it answers: rlbench sweep"):
+        run_sweep(SweepPlan(recipes, tmp_path, engine, Needs(0), (), "s3://there"), quiet)
+    assert {name[-1]: state.state for name, state in open_sweep(tmp_path).states().items()} == {
+        "0": "done", "1": "waiting", "2": "waiting",
+    }  # fmt: skip
+    assert (engine.closed, len(quiet.notes)) == (1, 1)

@@ -122,6 +122,44 @@ def test_what_cells_say_is_seen_while_they_are_at_work_and_not_afterwards(
     assert not (mirror.out / "cells" / "c" / FILE).exists()
 
 
+def test_a_defect_of_who_looks_at_cells_is_told_once_and_it_looks_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "EVERY", 0.01)
+    said: list[str] = []
+    looks = []
+    with contextlib.closing(Mirror(f"file://{tmp_path}/store", tmp_path / "sweep", said.append)) as mirror:
+        get = mirror.objects.get
+
+        def broken(name: str) -> bytes | None:
+            looks.append(name)
+            if len(looks) < 3:
+                raise KeyError("ETag")
+            return get(name)
+
+        monkeypatch.setattr(mirror.objects, "get", broken)
+        write_attempt(tmp_path, Attempt(1, "running", env_steps=10))
+        Store(mirror.address("a")).write_note(FILE, (tmp_path / FILE).read_bytes())
+        mirror.follow("a")
+        until = time.monotonic() + 10
+        while read_attempt(mirror.out / "cells" / "a") is None and time.monotonic() < until:
+            time.sleep(0.01)
+        assert read_attempt(mirror.out / "cells" / "a") == Attempt(1, "running", env_steps=10)
+    why = "what cells at work say is not seen here: KeyError: 'ETag'. They go on; this is tried again."
+    assert said == [why]
+
+
+def test_a_defect_where_a_folder_comes_down_fails_its_cell_alone(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Store, folder: Path) -> bool:
+        raise KeyError("ETag")
+
+    monkeypatch.setattr(Store, "down", broken)
+    end = brought(mirror, CellEnd("a", DONE))
+    assert (end.code, end.said) == (FAILED, f"it did not come down from {mirror.address('a')}: KeyError: 'ETag'")
+
+
 def test_a_store_is_tried_before_anything_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert checked_store(str(tmp_path / "store")) == f"file://{tmp_path}/store"
     with pytest.raises(UsageError, match=r"memory://a lies in the memory of one process"):
