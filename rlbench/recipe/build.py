@@ -23,7 +23,7 @@ from ..rollout.device_envs import PAGE, DeviceEnvs
 from ..rollout.env_batch import EnvBatch
 from ..types import Spec
 from ..worlds.known import why_none, world_of
-from .device import SMALL, check_compiler, listed, resolve_device, settle, worth_a_card
+from .device import COSTS, SMALL, THERE, Costs, check_compiler, listed, resolve_device, settle, worth_a_card
 from .memory import Need, check_memory, within_memory
 from .recipe import Recipe, validate_hyper
 from .registry import AgentEntry, agent_code, find_agent
@@ -114,7 +114,7 @@ def build(
 
     made, notes = _builder(entry, config, recipe, spec), []
     if place.type != "cpu":
-        if str(device) == "auto" and not _worth_a_card(made, seeds, spec):
+        if str(device) == "auto" and not _worth_a_card(made, seeds, spec, _costs(recipe, maker)):
             place, notes = _CPU, [SMALL]
         else:
             made = _builder(entry, config, recipe, _on(spec, place))
@@ -150,15 +150,23 @@ def trains_on_cpu(recipe: Recipe, processes: int) -> bool:
     if recipe.device != "auto":
         return False
     parts = build(recipe, recipe.seed_numbers[:1], "cpu")
-    return not worth_a_card(parts.agent, parts.spec, recipe.seeds, processes)
+    return not worth_a_card(parts.agent, parts.spec, recipe.seeds, processes, _costs(recipe, parts.maker))
 
 
-def _worth_a_card(made: Callable[[Sequence[int]], tuple[Agent, Streams]], seeds: Sequence[int], spec: Spec) -> bool:
+def _worth_a_card(
+    made: Callable[[Sequence[int]], tuple[Agent, Streams]], seeds: Sequence[int], spec: Spec, costs: Costs
+) -> bool:
     try:
         agent, _ = made(seeds[:1])
     except (MemoryError, RuntimeError, RlbenchError):  # will be raised again, and told as it should be
         return False
-    return worth_a_card(agent, spec, len(seeds))
+    return worth_a_card(agent, spec, len(seeds), costs=costs)
+
+
+def _costs(recipe: Recipe, maker: EnvMaker) -> Costs:
+    """Of a step, if a card were taken."""
+    there = recipe.envs_on != "host" and not recipe.fresh_envs and not _by_episode(recipe)
+    return THERE if there and world_of(maker) is not None else COSTS
 
 
 def _builder(
@@ -207,14 +215,18 @@ def settled(recipe: Recipe, maker: EnvMaker, *, on_card: bool) -> Recipe:
     return recipe
 
 
+def _by_episode(recipe: Recipe) -> bool:
+    """Whether a seed may stop with an episode, and is to do no step more: of every step is known what came of it."""
+    return bool(recipe.max_episodes or (recipe.stop_when_solved and recipe.solved_by == "training"))
+
+
 def make_envs(parts: Parts, recipe: Recipe) -> EnvBatch | DeviceEnvs:
     """The training environments of a `settled` recipe; of another one, those of Gymnasium."""
     seeds = recipe.seed_numbers
     if recipe.envs_on == "device":
         world = world_of(parts.maker)
         assert world is not None
-        by_episode = recipe.max_episodes or (recipe.stop_when_solved and recipe.solved_by == "training")
-        page = 1 if by_episode else PAGE  # a seed that stops with an episode is to do no step more
+        page = 1 if _by_episode(recipe) else PAGE
         lends = recipe.agent in KEEP_COPIES
         return DeviceEnvs(world, parts.maker, seeds, recipe.num_envs, device=parts.device, page=page, lends=lends)
     keep_going = recipe.on_nan == "skip-seed"

@@ -47,9 +47,12 @@ def test_a_few_small_networks_stay_on_the_cpu_and_that_is_said(card: None) -> No
     [
         ({"seeds": 1}, 1, False),  # 2 networks of 4,610 parameters each
         ({"seeds": 2}, 1, True),
-        ({"seeds": 10}, 1, True),
         ({"seeds": 10}, 16, False),  # a core for each
-        ({"seeds": 1000}, 16, False),  # as many cores are as good as a card
+        ({"seeds": 100}, 16, True),
+        ({"seeds": 5, "envs_on": "host"}, 1, False),
+        ({"seeds": 10, "envs_on": "host"}, 1, True),
+        ({"seeds": 1000, "envs_on": "host"}, 16, False),  # as many cores are as good as a card
+        ({"seeds": 2, "max_episodes": 50}, 1, False),  # the host reads of every step what came of it
         ({"seeds": 1000, "hyper": {"hidden": (256, 256)}}, 16, True),
         ({"seeds": 1, "hyper": {"hidden": (256, 256)}}, 1, True),
         ({"agent": "random", "seeds": 1000, "hyper": {}}, 1, False),
@@ -58,8 +61,6 @@ def test_a_few_small_networks_stay_on_the_cpu_and_that_is_said(card: None) -> No
 )
 def test_what_is_worth_a_card(changes: dict[str, Any], processes: int, worth: bool, card: None) -> None:
     made = recipe(**changes)
-    parts = build.build(made, [0], "cpu")
-    assert device.worth_a_card(parts.agent, parts.spec, made.seeds, processes) is worth
     assert build.trains_on_cpu(made, processes) is not worth
     assert build.trains_on_cpu(made.replace(device="cpu"), processes)
     assert not build.trains_on_cpu(made.replace(device="cuda"), processes)
