@@ -11,9 +11,16 @@ MOST_SAID = 500  # letters of somebody else's error
 
 
 class RlbenchError(Exception):
-    """Something that the user, and not rlbench, has to mend. ``exit_code`` is what the command line exits with."""
+    """Something that the user, and not rlbench, has to mend.
+
+    Attributes:
+        exit_code: what the command line exits with.
+        short: what went wrong, without what to do about it: for whoever knows of a better command to go on, as a sweep
+            does of its cells; "": the whole message.
+    """
 
     exit_code = 1
+    short = ""
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook prints in place of a traceback through our code; RLBENCH_DEBUG=1 brings that back."""

@@ -58,23 +58,23 @@ def perform(order: Order, again: Callable[[str], object] = lambda mode: None) ->
             telling.keeping.end()
         return DONE
     except Interrupted as e:
-        return _ended(telling, e.exit_code, str(e))
+        return _ended(telling, e.exit_code, str(e), e.short)
     except KeyboardInterrupt:
         return _ended(telling, 130, "stopped at once")
     except (RlbenchError, OSError) as e:
         if no_room(e):
             return _ended(telling, FULL, str(e))
-        return _ended(telling, REFUSED if isinstance(e, UsageError) else FAILED, str(e))
+        return _ended(telling, REFUSED if isinstance(e, UsageError) else FAILED, str(e), getattr(e, "short", ""))
     except Exception as e:  # a defect, of ours or of a card
         traceback.print_exc()
         return _ended(telling, FAILED, card_failure(e) or f"{type(e).__name__}: {first_line(e)}")
 
 
-def _ended(telling: Telling | None, code: int, message: str) -> int:
-    """Say how it ended, in the log and for the driver."""
+def _ended(telling: Telling | None, code: int, message: str, short: str = "") -> int:
+    """Say how it ended, in the log and for the driver, who knows of a better command to go on: ``short`` names none."""
     print(message, flush=True)
     if telling is not None:
-        telling.end("refused" if code == REFUSED else "stopped" if code > 128 else "failed", message)
+        telling.end("refused" if code == REFUSED else "stopped" if code > 128 else "failed", short or message)
         if telling.keeping:
             try:
                 telling.keeping.end()

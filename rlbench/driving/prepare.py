@@ -7,11 +7,13 @@ recipe, environment and agent that it goes with; what is wrong with a combinatio
 import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import RlbenchError, UsageError
+from ..process.places import home
 from ..recipe import Recipe
 from ..recipe.build import maker_of
 from ..recipe.problems import first_problem, value_text
@@ -19,7 +21,7 @@ from ..recipe.registry import agent_names, find_agent, table_name
 from ..sweep.file import SettingPath, SweepFile, dotted
 from ..sweep.plan import SOURCE, Cell, Names, cells_of, combinations, source_key
 from ..user_code.commands import ref as shown_ref
-from ..user_code.refs import confirmed, is_env_class, runs_user_code
+from ..user_code.refs import confirmed, is_env_class, placed, runs_user_code
 from ..user_code.wrapping import wrapper_code
 
 FEW = 500  # cells whose recipes are all built beforehand
@@ -36,6 +38,11 @@ class Trust:
 
     def __init__(self, agents: Sequence[str] = (), envs: Sequence[str] = (), imports: Sequence[str] = ()) -> None:
         self.agents, self.envs, self.imports = tuple(agents), tuple(envs), tuple(imports)
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """All of it."""
+        return tuple(map(placed, (*self.agents, *self.envs, *self.imports)))
 
     def agent(self, named: str, where: str) -> str:
         """The agent to run for the one that a file names."""
@@ -54,10 +61,17 @@ def _trusted(named: str, given: Sequence[str], what: str, where: str) -> str:
 
 
 class Recipes:
-    """Recipes of a sweep's cells."""
+    """Recipes of a sweep's cells.
 
-    def __init__(self, file: SweepFile, trust: Trust) -> None:
-        self.file, self.trust = file, trust
+    Args:
+        file: the sweep file.
+        trust: code that the command names.
+        begun: where recipe files are that the user does not have where he stands: the folder that the sweep began in.
+    """
+
+    def __init__(self, file: SweepFile, trust: Trust, begun: str = "") -> None:
+        self.file, self.trust, self._begun = file, trust, begun
+        self.stands = str(home())  # where its recipe files are
         self.names = self._look_up()
         self.cells = cells_of(file, self.names)
         self._check_tables()
@@ -106,7 +120,7 @@ class Recipes:
             raise UsageError(f"{where} names code to import. If you trust it, say so: --import {shown_ref(missing[0])}")
         try:
             recipe = Recipe.load(
-                source,
+                source and self._found(source),
                 env=None if env is None else self.trust.env(env, where),
                 agent=None if agent is None else self.trust.agent(agent, where),
                 imports=self.trust.imports,
@@ -117,6 +131,14 @@ class Recipes:
             raise UsageError(said if said.startswith(where) else f"{where}: {said}") from e
         recipe = recipe if recipe.workers else recipe.replace(workers=1)
         return recipe.placed()
+
+    def _found(self, source: str) -> str:
+        """A recipe's name, or its file where that is."""
+        begun = Path(self._begun, source) if self._begun and source.endswith(".toml") else None
+        if begun is None or Path(source).is_file() or not begun.is_file():
+            return source
+        self.stands = self._begun
+        return str(begun)
 
     def _check_env(self, cell: Cell) -> None:
         """See that there is such an environment."""

@@ -22,6 +22,8 @@ SECONDS = 8.0  # of a probe, with what it takes to begin
 MOST = 12  # probes: one for each environment and agent, of the first of them
 PATIENCE = 30.0  # seconds that a probe may take until its first word
 LOOK = 0.2
+#: A process that has imported all that runs need before it begins, as that of a cell has.
+_READY = "from rlbench.engines.ready import ready; kept = ready(); from rlbench.cells.__main__ import main; main()"
 
 
 def estimate(plan: SweepPlan) -> Iterator[str]:
@@ -55,7 +57,7 @@ def _rate(plan: SweepPlan, cell: Cell) -> tuple[float, str]:
         recipe = plan.recipes.recipe(cell)
         order = Order(cell.name, str(folder), recipe.content(), stands=str(home()))
         process = subprocess.Popen(
-            [sys.executable, "-m", "rlbench.cells"], stdin=subprocess.PIPE, env={**os.environ, "TMPDIR": place}
+            [sys.executable, "-c", _READY], stdin=subprocess.PIPE, env={**os.environ, "TMPDIR": place}
         )
         assert process.stdin is not None
         process.stdin.write(order.to_json().encode())

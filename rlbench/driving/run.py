@@ -1,5 +1,6 @@
 """`run_sweep`: from a sweep file to finished cells."""
 
+import contextlib
 import datetime
 import json
 import re
@@ -8,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..cells.attempt import ORDER
+from ..cells.order import Order
 from ..engines.engine import Engine, Needs
 from ..errors import RunFolderError, StoreError, UsageError
 from ..files import unwritable, write_json, write_text
@@ -19,6 +22,7 @@ from ..sweep.folder import ABOUT, CELLS, ENGINE, FILE, FORMAT, is_sweep, open_sw
 from ..sweep.index import CellState, Index
 from ..sweep.plan import Cell
 from ..user_code.commands import command
+from ..user_code.user_files import changed, facts
 from .driver import Driver, Onlooker
 from .engines import brings_code, open_engine
 from .mirror import Mirror, checked_store
@@ -61,12 +65,14 @@ class SweepEnd(NamedTuple):
         cells: of the file.
         states: by name.
         notes: what the user should know of the results.
+        again: the command that goes on, and tries again what failed.
     """
 
     out: Path
     cells: tuple[Cell, ...]
     states: dict[str, CellState]
     notes: tuple[str, ...]
+    again: str = ""
 
 
 def plan_sweep(
@@ -94,7 +100,8 @@ def plan_sweep(
         StoreError: nothing can be put into the store.
     """
     out = absolute(out)
-    recipes = Recipes(file, trust or Trust())
+    before = _about(out)
+    recipes = Recipes(file, trust or Trust(), str(before.get("stands") or ""))
     recipes.check()
     check_folder(out, recipes.cells, file.name)
     given = dict(settings or {})
@@ -108,7 +115,7 @@ def plan_sweep(
             raise UsageError(f"{file.name}: [{on}] {key} can bring code along. If you trust it, say so: {typed}")
     engine = open_engine(on, out / ENGINE, {**named, **given})
     notes = engine.check(needs._replace(cpus=needs.cpus or 1.0))
-    return SweepPlan(recipes, out, engine, needs, tuple(notes), _store_of(out, store))
+    return SweepPlan(recipes, out, engine, needs, tuple(notes), _store_of(out, before, store))
 
 
 def run_sweep(plan: SweepPlan, onlooker: Onlooker, *, retries: int = 2, command_again: str = "") -> SweepEnd:
@@ -139,6 +146,13 @@ def run_sweep(plan: SweepPlan, onlooker: Onlooker, *, retries: int = 2, command_
         states, notes = reconciled(out, index, recipes)
         try:
             about = {"format": FORMAT, "names": recipes.names._asdict(), "engine": plan.engine.name}
+            code = recipes.trust.code
+            for one in changed(_about(out), code):
+                notes.append(
+                    f"{one} has changed since this sweep was last run: what is done stays as it is, and cells that go "
+                    "on are of both"
+                )
+            about |= {"stands": recipes.stands, "code": facts(code)}
             written = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
             write_text(out / FILE, recipes.file.text)
             write_json(out / ABOUT, {**about, "written": written, "store": plan.store})
@@ -168,15 +182,24 @@ def run_sweep(plan: SweepPlan, onlooker: Onlooker, *, retries: int = 2, command_
         if len(kinds) > 1
         else []
     )
-    return SweepEnd(out, recipes.cells, index.states, tuple(several))
+    return SweepEnd(out, recipes.cells, index.states, tuple(several), again)
 
 
-def _store_of(out: Path, store: str) -> str:
-    """Where the run folders of the sweep in ``out`` are kept, if it is asked to be ``store``; "": below ``out``."""
+def _about(out: Path) -> dict[str, Any]:
+    """What sweep.json in ``out`` says; {} where there is none, or it is damaged: it is written anew."""
     try:
-        about = open_sweep(out).about if is_sweep(out) else {}
-    except RunFolderError:  # damaged: written anew
-        about = {}
+        return open_sweep(out).about if is_sweep(out) else {}
+    except RunFolderError:
+        return {}
+
+
+def _store_of(out: Path, about: Mapping[str, Any], store: str) -> str:
+    """Where the run folders of the sweep in ``out`` are kept, if it is asked to be ``store``; "": below ``out``."""
+    if not about and not store and (forgotten := _kept_at(out)):
+        raise UsageError(
+            f"{shown(out / ABOUT)} is {'damaged' if is_sweep(out) else 'missing'}, and its runs were kept at "
+            f"{forgotten}. Say so, and it goes on: --store {shlex.quote(forgotten)}"
+        )
     known = str(about.get("store") or "")
     address = checked_store(store or known) if store or known else ""
     if about and address != known and any((out / CELLS).glob("*")):
@@ -185,6 +208,15 @@ def _store_of(out: Path, store: str) -> str:
             "another folder: --out DIR"
         )
     return address
+
+
+def _kept_at(out: Path) -> str:
+    """The store that run folders in ``out`` came down from, by the orders of their cells; "" where none did."""
+    for path in sorted((out / CELLS).glob(f"*/{ORDER}")):
+        with contextlib.suppress(OSError, UsageError):
+            order = Order.from_json(path.read_text(encoding="utf-8", errors="replace"))
+            return str(order.store).removesuffix(f"/{order.cell}")
+    return ""
 
 
 def needs_of(resources: Mapping[str, Any], name: str) -> Needs:

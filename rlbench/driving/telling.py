@@ -53,7 +53,8 @@ def closing_lines(end: SweepEnd) -> Iterator[str]:
     if len(wrong) > MOST_FAILED:
         yield f"... and {len(wrong) - MOST_FAILED:,} more that failed"
     if wrong:
-        yield f"What each said is in {shown(end.out / 'cells')}/CELL/log.txt; the same command tries them again."
+        again = f"Try again, from their checkpoints: {end.again}" if end.again else "The same command tries them again."
+        yield f"What each said is in {shown(end.out / 'cells')}/CELL/log.txt. {again}"
     yield f"Everything is in {shown(end.out)}"
     if counts["done"] and len({cell.label for cell in end.cells}) > 1:
         yield f"Which is better:  {command('compare', end.out)}"

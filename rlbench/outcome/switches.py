@@ -14,8 +14,9 @@ the same, with what to compare it with.
 import difflib
 import typing
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from ..errors import UsageError
@@ -23,6 +24,8 @@ from ..numbers import exact
 from ..recipe import Recipe
 from ..recipe.build import maker_of
 from ..recipe.overrides import Bare, read
+from ..recipe.problems import first_problem
+from ..recipe.problems import value_text as given_text
 from ..recipe.registry import AgentEntry, find_agent
 
 
@@ -181,7 +184,14 @@ def _read(key: str, text: str, field: FieldInfo) -> Any:
     if text.strip() in ("unset", "none") and _default(field) is None:
         return None
     ((_, value),) = read([f"{key}={text}"]).items()
-    return value.meant(field.annotation) if isinstance(value, Bare) else value
+    value = value.meant(field.annotation) if isinstance(value, Bare) else value
+    checked: Any = Annotated[field.annotation, field]
+    try:
+        TypeAdapter(checked).validate_python(value)
+    except ValidationError as e:
+        fields = {key.rpartition(".")[2]: field}
+        raise UsageError(f"{first_problem(e, '--keys', fields, f'{key}: ')}, got {given_text(value)}") from e
+    return value
 
 
 def _found(key: str, entry: AgentEntry) -> tuple[str, dict[str, FieldInfo]]:

@@ -104,6 +104,7 @@ class Interrupts:
                 f"stopped{how}; everything is saved. Go on with: {resume_command(folder, recipe, *more)}", self.signal
             )
             error.exit_code = outputs.code(self.lost) if self.lost else error.exit_code
+            error.short = f"stopped{how}; everything is saved"
             raise error
 
 

@@ -90,6 +90,8 @@ def parse_file(text: str, name: str) -> SweepFile:
                 raise UsageError(f"{name}: [{key}] {dotted(at)}: must be a list of values; [base] has single ones.")
             if not values:
                 raise UsageError(f"{name}: [{key}] {dotted(at)}: the list is empty, which leaves no cell.")
+            if key == "grid" and (two := _one_value(values)):
+                raise UsageError(f"{name}: [grid] {dotted(at)}: {two[0]} and {two[1]} are one value. Leave one out.")
     lengths = {dotted(at): len(values) for at, values in lists["zip"].items()}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{key} has {count}" for key, count in lengths.items())
@@ -141,6 +143,17 @@ def _flat(table: Mapping[str, Any], above: SettingPath = ()) -> dict[SettingPath
         else:
             found[path] = value
     return found
+
+
+def _one_value(values: list[Any]) -> tuple[Any, Any] | None:
+    """Two numbers of a list that are the same, written differently: 1 and 1.0."""
+    known: dict[float, Any] = {}
+    for value in values:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            before = known.setdefault(value, value)
+            if type(before) is not type(value):
+                return before, value
+    return None
 
 
 def _tables() -> str:

@@ -36,7 +36,7 @@ def rescued(run: Underway, e: EnvError | AgentError) -> RlbenchError:
         until = f"Everything until step {run.env_steps:,} is saved" if saved else "The last checkpoint is kept"
         do = f" {until}. Go on, when it is mended, with: {resume_command(whole, recipe)}"
     error = type(e)(text + "." + held + do) if type(e) in (EnvError, AgentError) else _like(e, text + "." + held + do)
-    error.exit_code = e.exit_code
+    error.exit_code, error.short = e.exit_code, text
     return error
 
 
@@ -52,11 +52,16 @@ def without_card(run: Underway, said: CardFailure) -> RlbenchError:
     text = f"the card {run.parts.device} failed after step {run.env_steps:,}: {said}."
     if (saved := _newest_step(run)) is None:
         least = " With fewer seeds, or --device cpu, begin" if said.full else " Begin"
-        return RlbenchError(f"{text} No checkpoint was written yet.{least} again with: {begin_command(whole, recipe)}")
+        do = f"No checkpoint was written yet.{least} again with: {begin_command(whole, recipe)}"
+        return _short(RlbenchError(f"{text} {do}"), text)
     go = "With more of its memory free, or elsewhere by --device, go on" if said.full else "Go on"
-    return RlbenchError(
-        f"{text} The newest checkpoint holds step {saved:,} and is whole. {go} with: {resume_command(whole, recipe)}"
-    )
+    do = f"The newest checkpoint holds step {saved:,} and is whole. {go} with: {resume_command(whole, recipe)}"
+    return _short(RlbenchError(f"{text} {do}"), text)
+
+
+def _short(error: RlbenchError, text: str) -> RlbenchError:
+    error.short = text
+    return error
 
 
 def _newest_step(run: Underway) -> int | None:

@@ -87,16 +87,21 @@ def changes(about: Mapping[str, Any], folder: Path, refs: Sequence[str]) -> list
         folder: the run folder.
         refs: the code that the run is opened with; it has been imported.
     """
+    return [f"{one} has changed since the run in {shown(folder)} began with it." for one in changed(about, refs)]
+
+
+def changed(about: Mapping[str, Any], refs: Sequence[str]) -> list[str]:
+    """The files and modules among ``refs`` whose content is not what ``about["code"]`` recorded by `facts`."""
     try:
         recorded = {str(text): str(one["sha256"]) for text, one in about["code"].items()}
     except (KeyError, TypeError, AttributeError):
         return []
-    notes = []
+    found = []
     for text, now in facts(refs).items():
         was = [content for old, content in recorded.items() if not confirmed([old], [text]).missing]
         if was and now["sha256"] not in was:
-            notes.append(f"{shown_ref(parse(text).where)} has changed since the run in {shown(folder)} began with it.")
-    return list(dict.fromkeys(notes))
+            found.append(shown_ref(parse(text).where))
+    return list(dict.fromkeys(found))
 
 
 def _load_file(where: str, option: str) -> ModuleType:

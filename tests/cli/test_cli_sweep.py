@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from command import mistake, rlbench, succeeds
 
+from rlbench.cells.order import Order
 from rlbench.errors import UsageError
 
 TWO = """
@@ -129,3 +130,77 @@ def test_a_cluster_is_named_by_the_command_and_not_by_a_file(file: Path) -> None
     file.write_text(f'{TWO}[ray]\naddress = "there:6379"\n')
     said = mistake("sweep", file, "--on", "ray")
     assert "two.toml: [ray] address can bring code along. If you trust it, say so: --with address=there:6379" in said
+
+
+FAILS = """
+from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
+
+class Fails(FrozenLakeEnv):
+    steps = 0
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps > 150:
+            raise ValueError("the ice is thin")
+        return super().step(action)
+"""
+TWO_FAIL = TWO.replace("FrozenLake-v1", "lake.py:Fails").replace("[grid]", "checkpoint_every = 100\n[grid]")
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_says_why_in_short_and_the_sweep_how_to_go_on(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "lake.py").write_text(FAILS)
+    file.write_text(TWO_FAIL)
+    words = ("sweep", file, "--env", "lake.py:Fails", "--out", "out", "--retries", "0", "--progress", "none")
+    first = rlbench(*words)
+    failures = [line for line in first.stdout.splitlines() if line.startswith("failed at once: ")]
+    assert [line.rpartition(": ")[2] for line in failures] == ["the ice is thin"] * 2
+    assert "train --resume" not in first.stdout
+    again = "Try again, from their checkpoints: rlbench sweep two.toml --out out --retries 0 --env lake.py:Fails\n"
+    assert again in first.stdout
+    log = next((tmp_path / "out" / "cells").glob("*seed=0/log.txt")).read_text()
+    assert "What the agent held is in" in log
+    assert "has changed" not in first.stderr
+    (tmp_path / "lake.py").write_text(FAILS.replace("150", "10_000"))
+    second = rlbench(*words)
+    assert second.exit_code == 0
+    assert "2 cells: 2 done" in second.stdout
+    assert "note: lake.py has changed since this sweep was last run: what is done stays as it is" in second.stderr
+    assert "has changed" not in rlbench(*words).stderr
+
+
+def test_a_recipe_file_is_found_from_wherever_a_sweep_folder_is_named(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(self: object, interrupts: object) -> None: ...
+
+    monkeypatch.setattr("rlbench.driving.driver.Driver.run", nothing)
+    (tmp_path / "mine.toml").write_text('agent = "random"\nenv = "FrozenLake-v1"\n')
+    file.write_text(TWO.replace('agent = "random"', 'recipe = "mine.toml"'))
+    succeeds("sweep", file, "--out", "out", "--progress", "none")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for _ in range(2):  # it does not forget
+        assert "2 cells (2 x seed)" in succeeds("sweep", "../out", "--progress", "none")
+    (tmp_path / "elsewhere" / "mine.toml").write_text("agent = 7\n")  # what lies where the user stands comes first
+    assert "agent" in mistake("sweep", "../out")
+
+
+def test_a_damaged_sweep_does_not_forget_its_store(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(self: object, interrupts: object) -> None: ...
+
+    monkeypatch.setattr("rlbench.driving.driver.Driver.run", nothing)
+    words = ("sweep", file, "--out", "out", "--progress", "none")
+    succeeds(*words, "--store", "kept")
+    cell = "FrozenLake-v1_random_seed=0"
+    (tmp_path / "out" / "cells" / cell).mkdir()
+    order = Order(cell, "", {}, store=f"file://{tmp_path}/kept/{cell}")
+    (tmp_path / "out" / "cells" / cell / "order.json").write_text(order.to_json())
+    about = tmp_path / "out" / "sweep.json"
+    for broken in ("{", None):
+        about.write_text(broken) if broken else about.unlink()
+        said = mistake(*words)
+        what = "damaged" if broken else "missing"
+        assert f"out/sweep.json is {what}, and its runs were kept at file://{tmp_path}/kept. Say so" in said
+        succeeds(*words, *shlex.split(said.rpartition("goes on: ")[2]))
+        assert f'"store": "file://{tmp_path}/kept"' in about.read_text()

@@ -104,6 +104,8 @@ def test_keys_by_name_and_by_what_to_compare_with() -> None:
         ("ppo.clip", "unknown key 'ppo.clip'"),
         ("env=Taxi-v4", "unknown key 'env'"),
         ("gamma", "Give the value to compare with: --keys gamma=VALUE"),
+        ("double=7", "--keys: dqn.double: Input should be a valid boolean, unable to interpret input, got 7"),
+        ("learning_rate=-1", "--keys: dqn.learning_rate: Input should be greater than 0, got -1"),
         ("double=true", "the recipe has that value already"),
     ],
 )

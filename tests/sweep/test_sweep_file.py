@@ -26,6 +26,7 @@ def test_a_list_is_one_value_of_a_list_of_lists() -> None:
         ("[gird]\nx = [1]", "x.toml: unknown table 'gird'. Did you mean [grid]?"),
         ('env = "CartPole-v1"\n' + GRID, "x.toml: unknown table 'env'. A key of all runs goes into [base]"),
         ("[grid]\nseed = 3", "x.toml: [grid] seed: must be a list of values"),
+        ("[grid]\nseed = [1, 2, 1.0]", "x.toml: [grid] seed: 1 and 1.0 are one value. Leave one out."),
         ("[grid]\nseed = []", "x.toml: [grid] seed: the list is empty"),
         ("[zip]\nseed = [1, 2]\nseeds = [1]", "side by side, and they differ in length: seed has 2, seeds has 1."),
         ("[grid]\nseed = [1]\n[zip]\nseed = [1]", "x.toml: seed varies in [grid] and in [zip]"),
@@ -52,3 +53,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"# caf\xe9\n")
     with pytest.raises(UsageError, match="cannot read"):
         read_file(tmp_path / "latin.toml")
+
+
+def test_true_is_not_one_and_side_by_side_a_value_may_stand_twice() -> None:
+    assert parse_file("[grid]\nx = [1, true]\n[zip]\ny = [1, 1.0]\nz = [1, 2]", "x").zip["y",] == [1, 1.0]
