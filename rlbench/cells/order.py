@@ -21,6 +21,7 @@ class Order(NamedTuple):
         attempt: 1, 2, ...
         stands: the folder that the user stands in, from which paths are told.
         store: where the run folder is kept, an fsspec address; "": ``folder`` is where everyone finds it.
+        time_limit: seconds that one attempt may take; 0: as long as it likes.
     """
 
     cell: str
@@ -29,6 +30,7 @@ class Order(NamedTuple):
     attempt: int = 1
     stands: str = ""
     store: str = ""
+    time_limit: float = 0.0
 
     def placed(self) -> Self:
         """With a folder of this machine, if it has none: the same one for the same store each time."""

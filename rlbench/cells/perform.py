@@ -23,8 +23,10 @@ from ..runfolder.layout import worker_folders
 from ..runfolder.lock import holder
 from ..runfolder.reader import Reader
 from ..training import train as training
+from ..units import duration
 from ..user_code.refs import runs_user_code
 from .keeping import Keeping
+from .limit import TimeLimit
 from .order import Order
 from .telling import Telling
 
@@ -42,6 +44,7 @@ def perform(order: Order, again: Callable[[str], object] = lambda mode: None) ->
     stand(order.stands or None)
     folder = Path(order.folder)
     telling: Telling | None = None
+    limit = TimeLimit(order.time_limit)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         recipe = Recipe.from_content(order.recipe, order.cell)
@@ -52,12 +55,16 @@ def perform(order: Order, again: Callable[[str], object] = lambda mode: None) ->
             keeping = Keeping(order)
             keeping.down()
             telling.keeping = keeping
-        summary = _go(folder, recipe, telling, again)
+        with limit.kept():
+            summary = _go(folder, recipe, telling, again)
         telling.end("done", env_steps=int(summary["env_steps"]), returns=final_returns(summary))
         if telling.keeping:
             telling.keeping.end()
         return DONE
     except Interrupted as e:
+        if limit.passed:
+            said = f"its time limit of {duration(limit.seconds)} came before its end; everything is saved"
+            return _ended(telling, FAILED, f"{said}. To give it more: [resources] time_limit", said)
         return _ended(telling, e.exit_code, str(e), e.short)
     except KeyboardInterrupt:
         return _ended(telling, 130, "stopped at once")

@@ -22,7 +22,7 @@ settings = click.option(
     "settings",
     metavar="KEY=VALUE",
     multiple=True,
-    help="What a cell takes (cpus, gpus, memory), or a setting of the engine, as address or partition.",
+    help="What a cell takes (cpus, gpus, memory, time_limit), or a setting of the engine, as address or partition.",
 )
 retries = click.option(
     "--retries", metavar="N", type=click.IntRange(0), default=RETRIES, show_default=True, help="Of a cell that fails."

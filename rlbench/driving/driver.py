@@ -4,6 +4,7 @@ What it knows lies in the folder at every moment, so that it may be killed, and 
 """
 
 import contextlib
+import signal
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ..cells.attempt import read_attempt
+from ..cells.limit import GRACE
 from ..cells.order import Order
 from ..cells.perform import DONE, FULL, REFUSED
 from ..engines.engine import CellEnd, Engine, Needs
@@ -21,9 +23,11 @@ from ..rollout.signals import Interrupts
 from ..sweep.folder import CELLS, state_of
 from ..sweep.index import CellState, Index
 from ..sweep.plan import Cell
+from ..units import duration
 from .mirror import Mirror
 from .prepare import Recipes
 
+HUNG = -signal.SIGALRM  # exit code of a cell that its time limit had to kill
 WAIT = 0.25  # seconds between two looks at cells, at most
 LOOK, SHARE = 0.5, 0.01  # seconds between two looks of whoever looks on, and of the time at most
 AHEAD = 4  # cells that are prepared before there is room for them
@@ -62,6 +66,7 @@ class Driver:
         retries: how often an attempt that failed is followed by another.
         mirror: of the store that run folders are kept in; None: they lie below ``out``.
         onlooker: told what happens.
+        time_limit: seconds that an attempt may take before it counts as failed; 0: as long as it likes.
     """
 
     def __init__(
@@ -75,9 +80,11 @@ class Driver:
         retries: int,
         mirror: Mirror | None,
         onlooker: Onlooker,
+        time_limit: float = 0.0,
     ) -> None:
         self.recipes, self.out, self.engine, self.index = recipes, out, engine, index
         self.needs, self.retries, self.mirror, self.onlooker = needs, retries, mirror, onlooker
+        self.time_limit = time_limit
         self.states = index.states
         self.cells = {cell.name: cell for cell in recipes.cells}
         self.waiting = deque(cell for cell in recipes.cells if self.states[cell.name].state != "done")
@@ -199,6 +206,7 @@ class Driver:
             attempt=max(self.states[cell.name].attempt, self.mirror.attempts(cell.name) if self.mirror else 0) + 1,
             stands=str(home()),
             store=self.mirror.address(cell.name) if self.mirror else "",
+            time_limit=self.time_limit,
         )
         return Prepared(cell, order, needs, kind)
 
@@ -230,6 +238,9 @@ class Driver:
         if end.code == DONE:  # as of os._exit(0) somewhere in the code that is run
             said = "its process ended before its run did, with code 0"
         said = said or end.said or ("lost" if end.code is None else f"its process ended with code {end.code}")
+        if end.code == HUNG:
+            limit = duration(self.time_limit)
+            said = f"its time limit of {limit} came, and it did not save: killed {GRACE:.0f} s later"
         if end.code == FULL:
             said = said.partition(". ")[0]  # what to do about it is for the whole sweep to say
             self.full = self.full or said
@@ -251,7 +262,7 @@ class Driver:
         one before: on machines that die often a long cell would come to no end else. That has an end too: of one that
         gains a step each time.
         """
-        killed = end.code is None or end.code < 0 or end.code > 128
+        killed = end.code is None or (end.code < 0 and end.code != HUNG) or end.code > 128
         self._failures[name] += not (killed and further)
         self._kills[name] += killed
         if self._kills[name] >= KILLS * (self.retries + 1):

@@ -15,12 +15,14 @@ from ..engines.engine import Engine, Needs
 from ..errors import RunFolderError, StoreError, UsageError
 from ..files import unwritable, write_json, write_text
 from ..process.places import absolute, shown
+from ..recipe.problems import value_text
 from ..rollout.signals import Interrupted, Interrupts
 from ..runfolder.lock import Lock
 from ..sweep.file import RESOURCES, SweepFile
 from ..sweep.folder import ABOUT, CELLS, ENGINE, FILE, FORMAT, is_sweep, open_sweep
 from ..sweep.index import CellState, Index
 from ..sweep.plan import Cell
+from ..units import SECONDS
 from ..user_code.commands import command
 from ..user_code.user_files import changed, facts
 from .driver import Driver, Onlooker
@@ -30,6 +32,7 @@ from .prepare import Recipes, Trust
 from .reconcile import check_folder, reconciled
 
 GLANCE = 0.5  # seconds that another driver of the sweep is waited for
+_TIME = re.compile(rf"(\d+(?:\.\d+)?)([{''.join(SECONDS)}])")
 _SIZE = re.compile(r"\s*([\d.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 
 
@@ -43,6 +46,7 @@ class SweepPlan(NamedTuple):
         needs: what every cell takes.
         notes: what the user should know before.
         store: where run folders are kept, an fsspec address; "": below the sweep folder, which every machine finds.
+        time_limit: seconds of an attempt at a cell; 0: as long as it likes.
     """
 
     recipes: Recipes
@@ -51,6 +55,7 @@ class SweepPlan(NamedTuple):
     needs: Needs
     notes: tuple[str, ...]
     store: str = ""
+    time_limit: float = 0.0
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -107,7 +112,7 @@ def plan_sweep(
     given = dict(settings or {})
     resources = dict(file.resources)
     resources.update({key: given.pop(key) for key in RESOURCES if key in given})
-    needs = needs_of(resources, file.name)
+    needs, limit = needs_of(resources, file.name), time_limit_of(resources, file.name)
     named = file.engines.get(on, {})
     for key, value in named.items():
         if brings_code(on, key) and key not in given:
@@ -115,7 +120,7 @@ def plan_sweep(
             raise UsageError(f"{file.name}: [{on}] {key} can bring code along. If you trust it, say so: {typed}")
     engine = open_engine(on, out / ENGINE, {**named, **given})
     notes = engine.check(needs._replace(cpus=needs.cpus or 1.0))
-    return SweepPlan(recipes, out, engine, needs, tuple(notes), _store_of(out, before, store))
+    return SweepPlan(recipes, out, engine, needs, tuple(notes), _store_of(out, before, store), limit)
 
 
 def run_sweep(plan: SweepPlan, onlooker: Onlooker, *, retries: int = 2, command_again: str = "") -> SweepEnd:
@@ -162,7 +167,15 @@ def run_sweep(plan: SweepPlan, onlooker: Onlooker, *, retries: int = 2, command_
         for note in notes:
             onlooker.note(note)
         driver = Driver(
-            recipes, out, plan.engine, index, needs=plan.needs, retries=retries, mirror=mirror, onlooker=onlooker
+            recipes,
+            out,
+            plan.engine,
+            index,
+            needs=plan.needs,
+            retries=retries,
+            mirror=mirror,
+            onlooker=onlooker,
+            time_limit=plan.time_limit,
         )
         try:
             driver.run(interrupts)
@@ -237,6 +250,20 @@ def needs_of(resources: Mapping[str, Any], name: str) -> Needs:
     if isinstance(memory, bool) or not isinstance(memory, int) or memory < 0:
         raise UsageError(f'{name}: [resources] memory: must be bytes, or a text such as "4 GiB", got {memory!r}')
     return Needs(numbers["cpus"], numbers["gpus"], memory)
+
+
+def time_limit_of(resources: Mapping[str, Any], name: str) -> float:
+    """Seconds that an attempt at a cell may take, from [resources] and --with; 0: as long as it likes.
+
+    Raises:
+        UsageError: it is no time with a unit.
+    """
+    text = resources.get("time_limit", "0s")
+    found = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        said = value_text(text)
+        raise UsageError(f'{name}: [resources] time_limit: must be a time such as "90m", "12h" or "2d", got {said}')
+    return float(found[1]) * SECONDS[found[2]]
 
 
 class _locked:

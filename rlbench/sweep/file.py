@@ -20,7 +20,7 @@ from ..errors import UsageError, first_line
 
 SettingPath = tuple[str, ...]  # ("dqn", "gamma")
 TABLES = ("base", "grid", "zip", "cell", "resources", "local", "ray", "slurm")
-RESOURCES = ("cpus", "gpus", "memory")
+RESOURCES = ("cpus", "gpus", "memory", "time_limit")
 
 
 class SweepFile(NamedTuple):
@@ -34,7 +34,7 @@ class SweepFile(NamedTuple):
         zip: lists of one length, which go side by side.
         cells: further cells.
         named: their names, "" where the file gives none.
-        resources: what a cell takes: cpus, gpus, memory (bytes, or a text such as "4 GiB").
+        resources: what a cell takes: cpus, gpus, memory (bytes, or a text such as "4 GiB"), time_limit ("2h").
         engines: settings by the name of the engine.
     """
 

@@ -388,3 +388,20 @@ def test_a_store_that_stays_silent_ends_the_sweep_in_order_once_nothing_is_at_wo
         "0": "done", "1": "waiting", "2": "waiting",
     }  # fmt: skip
     assert (engine.closed, len(quiet.notes)) == (1, 1)
+
+
+def test_a_cell_whose_time_limit_had_to_kill_it_has_failed_however_far_it_got(tmp_path: Path) -> None:
+    engine = Scripted(lambda order: (-signal.SIGALRM, 10 * order.attempt))
+    recipes = Recipes(parse_file(TEXT.replace("[0, 1, 2]", "[0]"), "x.toml"), Trust())
+    end = run_sweep(SweepPlan(recipes, tmp_path, engine, Needs(0), (), time_limit=90.0), Quiet(), retries=1)
+    ((_, state),) = failed(end)
+    assert state.attempt == 2
+    assert state.message == "its time limit of 1m30s came, and it did not save: killed 60 s later"
+
+
+def test_a_time_limit_has_a_unit() -> None:
+    assert [module.time_limit_of({"time_limit": text}, "x") for text in ("90s", "1.5h", "2d")] == [90, 5400, 172800]
+    assert module.time_limit_of({}, "x") == 0
+    for wrong in (90, True, "90", "2 weeks", "-1h"):
+        with pytest.raises(UsageError, match=r'x: \[resources\] time_limit: must be a time such as "90m"'):
+            module.time_limit_of({"time_limit": wrong}, "x")
