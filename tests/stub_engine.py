@@ -37,6 +37,9 @@ class StubEngine:
     def taken(self) -> dict[str, int]:
         return {}
 
+    def queued(self) -> set[str]:
+        return set()
+
     def free(self, needs: Needs) -> int:
         return 1
 

@@ -21,7 +21,7 @@ from ..process.places import home
 from ..recipe import Recipe
 from ..rollout.signals import Interrupts
 from ..sweep.folder import CELLS, state_of
-from ..sweep.index import CellState, Index
+from ..sweep.index import CellState, Index, Phase
 from ..sweep.plan import Cell
 from ..units import duration
 from .mirror import Mirror
@@ -118,6 +118,7 @@ class Driver:
                 for end in self._ended():
                     self._end(end)
                 if (began := time.monotonic()) >= due:
+                    self._see_queue()
                     self.onlooker.look(self._seen())
                     due = time.monotonic() + max(LOOK, (time.monotonic() - began) / SHARE)
             self.onlooker.look(self._seen())
@@ -148,7 +149,9 @@ class Driver:
             self._kinds[name] = ready.kind
             self._hand[name] = before
             begun.append((name, before._replace(state="running", attempt=ready.order.attempt, total_steps=total)))
-        self._put(begun)
+        if begun:
+            queued = self.engine.queued()
+            self._put([(name, state._replace(state="queued") if name in queued else state) for name, state in begun])
         if not self._hand and self._ready:
             self._check(self._ready[0])
         while len(self._ready) < AHEAD and self._prepare(more=True):
@@ -288,6 +291,20 @@ class Driver:
                 self.index.put(rows)
         except OSError as e:
             self.full = self.full or f"cannot write {self.index.path}: {e.strerror or e}"
+
+    def _see_queue(self) -> None:
+        """Note which cells wait in a queue of the engine's own, and which have left it."""
+        queued, rows = self.engine.queued(), []
+        for name in self._hand:
+            row = self.states[name]
+            phase: Phase = "running"
+            if name in queued:
+                said = read_attempt(self.out / CELLS / name)
+                at_work = said is not None and said.attempt == row.attempt and said.state == "running"
+                phase = "running" if at_work else "queued"
+            if row.state != phase:
+                rows.append((name, row._replace(state=phase)))
+        self._put(rows)
 
     def _seen(self) -> dict[str, CellState]:
         """The states, with what the cells in hand say of themselves."""

@@ -55,6 +55,9 @@ class Engine(Protocol):
     def taken(self) -> dict[str, int]:
         """Cells that are in hand already, from a driver that has died: cell -> attempt. `wait` will tell their end."""
 
+    def queued(self) -> set[str]:
+        """Cells in hand that may wait in a queue of its own; one that has said something since has left it."""
+
     def free(self, needs: Needs) -> int:
         """How many more cells with these needs may be handed over now."""
 

@@ -69,6 +69,10 @@ class Local:
         """None: cells end with the driver that began them, saved."""
         return {}
 
+    def queued(self) -> set[str]:
+        """None: every cell begins as soon as it is handed over."""
+        return set()
+
     def free(self, needs: Needs) -> int:
         """As of an `Engine`: by cores, and by the memory that cells in hand may still come to take."""
         left = int((self.cores - sum(one.needs.cpus for one in self._hand.values())) / max(needs.cpus, 1e-9))

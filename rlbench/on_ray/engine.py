@@ -96,6 +96,10 @@ class Ray:
         """None: cells end with the driver that began them, saved."""
         return {}
 
+    def queued(self) -> set[str]:
+        """As of an `Engine`: any, as Ray tells of a task when it has ended."""
+        return set(self._hand)
+
     def free(self, needs: Needs) -> int:
         """As of an `Engine`: by what the nodes have; where others use them too, cells wait there for their turn."""
         return max(0, sum(node.fits(needs) for node in self.nodes) + self.ahead - len(self._hand))

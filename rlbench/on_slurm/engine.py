@@ -80,6 +80,15 @@ class Slurm:
         self._hand.update((one.cell, one) for one in self._arrays.all())
         return {one.cell: one.attempt for one in self._hand.values()}
 
+    def queued(self) -> set[str]:
+        """As of an `Engine`: what is not handed in yet, and what Slurm said when it was asked last."""
+        pending = {
+            one.cell
+            for one in self._hand.values()
+            if (job := _of(one, self._jobs)) is None or job.state in queue.BEFORE
+        }
+        return pending | {order.cell for order, _ in self._waiting}
+
     def free(self, needs: Needs) -> int:
         """As of an `Engine`: the queue takes all, up to ``max_jobs``."""
         return max(0, self.settings.most - len(self._hand) - len(self._waiting))

@@ -24,6 +24,10 @@ OVER = {
     "OUT_OF_MEMORY": "killed by Slurm: out of memory", "PREEMPTED": "another job took its place",
     "REVOKED": "another cluster took it", "TIMEOUT": "killed at its time limit",
 }  # fmt: skip
+#: And of one that has not begun, or waits to go on.
+BEFORE = {
+    "CONFIGURING", "PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT",
+}  # fmt: skip
 
 
 class NoAnswer(RlbenchError):

@@ -37,7 +37,7 @@ STYLE = """
 .heat { overflow-x: auto; margin: 0 0 8px; } .heat svg { display: block; height: auto; }
 .heat text { font-family: inherit; } .heat figcaption { font-size: 13.5px; color: var(--soft); }
 td.done { color: var(--good); } td.failed { color: var(--bad); font-weight: 700; } td.running { color: var(--accent); }
-td.stopped { color: var(--open); } td.waiting { color: var(--soft); }
+td.stopped { color: var(--open); } td.queued, td.waiting { color: var(--soft); }
 """
 
 

@@ -91,7 +91,7 @@ class SweepFolder:
             state = known.get(cell.name)
             if state is None:
                 state = CellState()
-            elif state.state == "running":
+            elif state.state in ("running", "queued"):
                 state = _live(self.folder_of(cell), state, driven=driven)
             states[cell.name] = state
         return states
@@ -116,7 +116,8 @@ def state_of(folder: Path, before: CellState | None = None) -> CellState:
     if attempt is None:
         summary = Reader(folder).summary.value
         if not ended(summary):
-            return (before or CellState())._replace(state="stopped")
+            queued = before is not None and before.state == "queued"
+            return (before or CellState())._replace(state="waiting" if queued else "stopped")
         steps = int(summary.get("env_steps") or 0)
         return (before or CellState())._replace(state="done", env_steps=steps, total_steps=steps)
     state = _taken(attempt, before or CellState())
@@ -127,16 +128,20 @@ def state_of(folder: Path, before: CellState | None = None) -> CellState:
 
 
 def _live(folder: Path, state: CellState, *, driven: bool) -> CellState:
-    """Of a cell that the index calls running: what it says itself."""
+    """Of a cell that the index calls running or queued: what it says itself."""
     if not driven:
         return state_of(folder, state)
     attempt = read_attempt(folder)
-    return _taken(attempt, state)._replace(state="running") if attempt else state
+    if attempt is None:
+        return state
+    if state.state == "queued" and (attempt.attempt, attempt.state) != (state.attempt, "running"):  # of before
+        return state
+    return _taken(attempt, state)._replace(state="running")
 
 
 def _taken(attempt: Attempt, before: CellState) -> CellState:
     """A state, with what an attempt says of itself; ``before`` is of the attempts before it."""
-    included = before.attempt >= attempt.attempt and before.state != "running"
+    included = before.attempt >= attempt.attempt and before.state not in ("running", "queued")
     state = "failed" if attempt.state == "refused" else attempt.state
     return before._replace(
         state=state,

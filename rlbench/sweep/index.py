@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, cast, get_args
 from ..files import write_text
 
 FILE = "cells.csv"
-Phase = Literal["waiting", "running", "done", "failed", "stopped"]
+Phase = Literal["waiting", "queued", "running", "done", "failed", "stopped"]
 _PHASES = frozenset(get_args(Phase))
 
 
@@ -23,7 +23,8 @@ class CellState(NamedTuple):
     """How it stands with a cell.
 
     Attributes:
-        state: "waiting": it has not begun; "stopped": it goes on with the next `rlbench sweep`.
+        state: "waiting": it has not begun; "queued": it waits in the engine's own queue; "stopped": it goes on with the
+            next `rlbench sweep`.
         attempt: 1, 2, ...; 0: none yet.
         env_steps: per seed, so far.
         total_steps: per seed.

@@ -25,7 +25,7 @@ WIDTH = 130  # at most, in characters
 LABEL = 7  # the first column above the table
 EDGE = 6  # corners and blanks beside the words on the frame
 SHORTEST_NAME = 14  # of a cell: before it gets shorter, columns go
-COLOURS = {"running": "cyan", "failed": "red", "stopped": "yellow", "waiting": "dim", "done": "green"}
+COLOURS = {"running": "cyan", "failed": "red", "stopped": "yellow", "queued": "blue", "waiting": "dim", "done": "green"}
 COLUMNS = ("cell", "state", "steps", "rate", "return", "time")
 SPARED = ("rate", "interval", "time", "steps", "return")  # left out in this order where a terminal is narrow
 
@@ -87,7 +87,7 @@ def shortened(text: str, width: int, *, plain: bool = False) -> str:
 
 def chosen(cells: Sequence[Cell], states: Mapping[str, CellState], room: int) -> list[Cell]:
     """The cells that get a line: all, in the order of the plan, where there is room; else running and failed ones
-    first, then stopped ones, the last that are done, and the next that wait."""
+    first, then stopped ones, the last that are done, and the next that are queued or wait."""
     if len(cells) <= room:
         return list(cells)
     by_state: dict[str, list[Cell]] = {state: [] for state in STATES}
@@ -98,9 +98,10 @@ def chosen(cells: Sequence[Cell], states: Mapping[str, CellState], room: int) ->
     shown = [*running, *failed]
     shown += by_state["stopped"][: room - len(shown)]
     left = room - len(shown)
-    done = max(left - len(by_state["waiting"]), left // 2)
+    coming = [*by_state["queued"], *by_state["waiting"]]
+    done = max(left - len(coming), left // 2)
     shown += by_state["done"][-done:] if done else []
-    return shown + by_state["waiting"][: room - len(shown)]
+    return shown + coming[: room - len(shown)]
 
 
 def percent(share: float) -> str:
@@ -187,7 +188,9 @@ def _table(shown: Sequence[Cell], states: Mapping[str, CellState], size: Size) -
         if state.state in ("failed", "stopped") and state.message:
             line.append((f"  {' '.join(state.message.split())}", COLOURS[state.state]))
         else:
-            line += [(f"  {row[c]:>{wide[c]}}", "dim" if state.state == "waiting" else "") for c in columns[2:]]
+            line += [
+                (f"  {row[c]:>{wide[c]}}", "dim" if state.state in ("queued", "waiting") else "") for c in columns[2:]
+            ]
         lines.append(line)
     return lines
 

@@ -9,7 +9,7 @@ from ..units import SECONDS
 from .index import CellState
 from .plan import Cell
 
-STATES = ("running", "failed", "stopped", "waiting", "done")  # in the order of what wants looking at
+STATES = ("running", "failed", "stopped", "queued", "waiting", "done")  # in the order of what wants looking at
 OVER = ("done", "failed")  # nothing is left to do
 SEEDS = 10  # of a cell whose file says nothing, as of a recipe
 MEASURED = 60.0, 3  # seconds and cells ended, from which on the pace is counted and not derived

@@ -57,7 +57,7 @@ def watch_sweep(folder: Path, *, once: bool = False) -> int:
 
 def _under_way(sweep: SweepFolder, states: Mapping[str, CellState]) -> bool:
     """Whether somebody drives it, be it on another machine: then only the cells tell."""
-    return bool(sweep.driver()) or any(state.state == "running" for state in states.values())
+    return bool(sweep.driver()) or any(state.state in ("running", "queued") for state in states.values())
 
 
 def _leave(sweep: SweepFolder, states: Mapping[str, CellState], view: CellPanel) -> None:

@@ -52,6 +52,9 @@ class Scripted:
     def taken(self) -> dict[str, int]:
         return self._taken
 
+    def queued(self) -> set[str]:
+        return set()
+
     def free(self, needs: Needs) -> int:
         return int(2 - len(self.hand)) if needs.cpus <= 2 else 0
 
@@ -405,3 +408,37 @@ def test_a_time_limit_has_a_unit() -> None:
     for wrong in (90, True, "90", "2 weeks", "-1h"):
         with pytest.raises(UsageError, match=r'x: \[resources\] time_limit: must be a time such as "90m"'):
             module.time_limit_of({"time_limit": wrong}, "x")
+
+
+def test_cells_in_a_queue_of_the_engines_own_are_told_as_queued_until_they_speak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("LOOK", 0.0), ("SHARE", 1e9)):  # looks at every turn
+        monkeypatch.setattr(f"rlbench.driving.driver.{name}", value)
+    name = "FrozenLake-v1_random_seed=0"
+
+    class Queueing(Scripted):
+        """Its one cell waits, begins, is put back into the queue, goes on and ends."""
+
+        turns = 0
+
+        def queued(self) -> set[str]:
+            return {order.cell for order in self.hand} if self.turns not in (4, 5) else set()
+
+        def wait(self, seconds: float) -> list[CellEnd]:
+            self.turns += 1
+            folder = tmp_path / CELLS / name
+            folder.mkdir(exist_ok=True)
+            if self.turns == 2:
+                write_attempt(folder, Attempt(1, "running", env_steps=5))
+            if self.turns == 6:
+                write_attempt(folder, Attempt(1, "stopped", env_steps=9))
+            return super().wait(seconds) if self.turns == 8 else []
+
+    _, quiet, _ = drive(tmp_path, Queueing(lambda order: (0, 100)), TEXT.replace("[0, 1, 2]", "[0]"))
+    seen = [look[name].state for look in quiet.looks]
+    assert [state for i, state in enumerate(seen) if state not in seen[max(i - 1, 0) : i]] == [
+        "queued", "running", "queued", "done",
+    ]  # fmt: skip
+    rows = [line.split(",")[1] for line in (tmp_path / "cells.csv").read_text().splitlines()[1:]]
+    assert rows == ["waiting", "queued", "running", "queued", "done"]

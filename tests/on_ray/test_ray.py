@@ -112,6 +112,7 @@ def test_nothing_is_written_before_a_cell_begins(engine: Ray) -> None:
     assert not engine.place.exists()
     engine.begin(order("done"), Needs())
     assert (engine.place / "seen").read_text().strip()
+    assert engine.queued() == {"done"}  # as far as Ray tells
 
 
 def test_the_address_comes_from_the_environment_too(

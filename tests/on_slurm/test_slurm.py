@@ -87,6 +87,22 @@ def test_a_time_limit_puts_the_job_back_and_is_no_end(state: Path, tmp_path: Pat
     assert (tmp_path / "long" / "saved").read_text() == "40"
 
 
+def test_what_slurm_has_not_begun_is_queued(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Slurm(tmp_path / "engine", {**SETTINGS, "poll": 1})
+    for cell in ("one", "other"):
+        engine.begin(order(tmp_path, cell, steps=40, each=0.05), Needs())
+    assert engine.queued() == {"one", "other"}  # not handed in yet
+    known = {("1", 0): queue.Job("RUNNING", "", "n1"), ("1", 1): queue.Job("PENDING", "Resources", "")}
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "jobs", lambda: known)
+        engine.wait(0.1)
+        engine._due = 0.0
+        engine.wait(0.1)
+        assert engine.queued() == {"other"}
+    assert ends(engine) == {cell: ends_like(cell, 0) for cell in ("one", "other")}
+    assert engine.queued() == set()
+
+
 @pytest.mark.slow
 def test_time_limits_without_an_env_step_end_it(state: Path, tmp_path: Path) -> None:
     """A cell that no limit is long enough for is not begun for ever."""

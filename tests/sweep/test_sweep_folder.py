@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rlbench.cells.attempt import FILE, Attempt, write_attempt
 from rlbench.runfolder.lock import Lock
-from rlbench.sweep.folder import SILENT, state_of
+from rlbench.sweep.folder import SILENT, _live, state_of
 from rlbench.sweep.index import CellState
 
 
@@ -43,3 +43,16 @@ def test_a_run_without_an_attempt_is_done_where_it_has_ended(tmp_path: Path) -> 
     assert state_of(tmp_path).state == "stopped"
     (tmp_path / "summary.json").write_text(json.dumps({"env_steps": 50, "stopped_because": "total_steps"}))
     assert state_of(tmp_path) == CellState("done", env_steps=50, total_steps=50)
+
+
+def test_one_that_is_queued_is_at_work_once_its_own_attempt_says_so(tmp_path: Path) -> None:
+    queued = CellState("queued", 2, 40, 100)
+    assert _live(tmp_path, queued, driven=True) == queued
+    write_attempt(tmp_path, Attempt(1, "failed", "it broke", env_steps=40))
+    assert _live(tmp_path, queued, driven=True) == queued  # that was the attempt before
+    write_attempt(tmp_path, Attempt(2, "running", env_steps=60))
+    assert _live(tmp_path, queued, driven=True)[:3] == ("running", 2, 60)
+
+
+def test_one_that_was_queued_waits_once_nobody_drives_it(tmp_path: Path) -> None:
+    assert _live(tmp_path, CellState("queued", 1), driven=False).state == "waiting"

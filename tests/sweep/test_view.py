@@ -89,6 +89,13 @@ def test_of_many_cells_those_that_run_and_failed_come_first() -> None:
     assert text.count("running") == 5  # a line each, and their number
 
 
+def test_queued_cells_come_before_those_that_wait() -> None:
+    queued = CellState("queued", 1, total_steps=1000)
+    cells, states = made(*[WAITS] * 100, *[queued] * 3)
+    assert [states[cell.name].state for cell in chosen(cells, states, 5)] == ["queued"] * 3 + ["waiting"] * 2
+    assert "3 queued" in "\n".join(drawn(cells, states, 110, 24))
+
+
 def test_failed_cells_keep_room_beside_many_that_run() -> None:
     cells, states = made(*[RUNS] * 100, *[FAILED] * 100)
     shown = [states[cell.name].state for cell in chosen(cells, states, 15)]
