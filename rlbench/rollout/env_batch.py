@@ -126,14 +126,22 @@ class EnvBatch:
         self.episodes.obs[:] = 0
         self._settle()
 
-    def begin(self, seed: int, env: int, episode: int) -> None:
-        """Let a copy that stands still begin its episode number ``episode``."""
-        i, episodes = seed * self.num_envs + env, self.episodes
+    def begin(self, starts: Sequence[tuple[int, int, int]]) -> None:
+        """Let copies that stand still begin an episode each.
+
+        Args:
+            starts: the position of a seed, its copy, and the number of the episode. No more copies of a seed begin
+                once one of them breaks.
+        """
+        episodes = self.episodes
         stood = self._turn()
         episodes.obs[:] = stood
-        episodes.numbers[i] = episode - 1
-        episodes.running = sorted({*episodes.running, i})
-        episodes.next(i)
+        copies = [seed * self.num_envs + env for seed, env, _ in starts]
+        episodes.running = sorted({*episodes.running, *copies})
+        for i, (seed, _, episode) in zip(copies, starts, strict=True):
+            if seed not in episodes.broken:
+                episodes.numbers[i] = episode - 1
+                episodes.next(i)
         self._settle()
 
     @property

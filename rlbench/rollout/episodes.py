@@ -154,7 +154,12 @@ class Episodes:
             rewards, ended = self.copies.step(actions, self.running, after)
         except CopyError as e:
             raise self.failed(e.i, self.clock - self.began[e.i] + 1, e.__cause__) from e.__cause__
-        self.returns = [total + reward for total, reward in zip(self.returns, rewards, strict=True)]
+        if 2 * len(self.running) > len(self.numbers):
+            self.returns = [total + reward for total, reward in zip(self.returns, rewards, strict=True)]
+        else:  # stragglers of an evaluation
+            self.returns = self.returns.copy()
+            for i in self.running:
+                self.returns[i] += rewards[i]
         self.log.append(actions)
         self.clock += 1
         self.fresh = []
