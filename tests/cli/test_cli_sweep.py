@@ -204,3 +204,17 @@ def test_a_damaged_sweep_does_not_forget_its_store(file: Path, tmp_path: Path, m
         assert f"out/sweep.json is {what}, and its runs were kept at file://{tmp_path}/kept. Say so" in said
         succeeds(*words, *shlex.split(said.rpartition("goes on: ")[2]))
         assert f'"store": "file://{tmp_path}/kept"' in about.read_text()
+
+
+def test_a_sweep_is_kept_in_one_store(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(self: object, interrupts: object) -> None: ...
+
+    monkeypatch.setattr("rlbench.driving.driver.Driver.run", nothing)
+    succeeds("sweep", file, "--out", "out", "--store", "other", "--progress", "none")
+    succeeds("sweep", file, "--out", "out", "--store", "kept", "--progress", "none")  # nothing was run yet
+    succeeds("sweep", file, "--out", "home", "--progress", "none")
+    for out, at in (("out", f"file://{tmp_path}/kept"), ("home", "home/cells")):
+        (tmp_path / out / "cells" / "FrozenLake-v1_random_seed=0").mkdir()
+        said = mistake("sweep", file, "--out", out, "--store", "other")
+        assert f"{out} keeps its runs at {at}. Leave --store out, or give the sweep another folder: --out DIR" in said
+        succeeds("sweep", file, "--out", out, "--progress", "none")
