@@ -165,6 +165,8 @@ def _load_module(where: str, option: str) -> ModuleType:
     if not re.fullmatch(r"\w+(\.\w+)*", where):
         file = f" There is a file {where}.py here." if absolute(f"{where}.py").is_file() else ""
         raise UsageError(f"{option}: {where!r} is no module, as package.module, and no file, which ends in .py.{file}")
+    if sys.modules.get(where) is not None:  # of a sweep's cells each asks for its agent
+        return importlib.import_module(where)
     with Restoring(), _looking_beside(str(home())), _failing(option, where), _waiting(where):
         return importlib.import_module(where)
 

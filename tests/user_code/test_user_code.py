@@ -198,6 +198,18 @@ def test_a_file_that_ends_the_program_is_one_line(how: str, text: str | None, wo
     assert not Path("run").exists()
 
 
+def test_a_module_that_is_imported_already_is_given_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = user_files.load("rlbench.agents.random", "--agent random")
+
+    def none(*_: object) -> None:
+        raise AssertionError("a thread for an import that takes no time")
+
+    monkeypatch.setattr(threading, "Timer", none)
+    assert user_files.load("rlbench.agents.random", "--agent random") is first is sys.modules["rlbench.agents.random"]
+    with pytest.raises(UsageError, match="a thread for an import"):
+        user_files.load("rlbench.no_such_module", "--agent x")
+
+
 def test_a_file_that_takes_long_to_import_is_told_of(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
