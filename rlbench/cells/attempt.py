@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -55,6 +56,16 @@ def write_attempt(folder: Path, attempt: Attempt, *, sync: bool = False) -> None
     """Write attempt.json in one piece."""
     returns = [x if math.isfinite(x) else None for x in attempt.returns]  # JSON knows no NaN
     write_json(folder / FILE, {**attempt._asdict(), "returns": returns}, sync=sync)
+
+
+def final_returns(summary: Mapping[str, Any]) -> tuple[float, ...]:
+    """Greedy returns of the final weights, per seed, as comparisons take them; () where there are none.
+
+    Args:
+        summary: what summary.json of the run folder holds.
+    """
+    found = summary.get("final_eval_return")
+    return tuple(x for x in found.values() if isinstance(x, int | float)) if isinstance(found, dict) else ()
 
 
 def read_attempt(folder: Path) -> Attempt | None:

@@ -7,7 +7,7 @@ Exit codes: 0 done; 1 failed; 2 refused, as a wrong request that no other attemp
 import errno
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from ..runfolder.reader import Reader
 from ..training import train as training
 from ..units import duration
 from ..user_code.refs import runs_user_code
+from .attempt import final_returns
 from .keeping import Keeping
 from .limit import TimeLimit
 from .order import Order
@@ -112,12 +113,6 @@ def _go(folder: Path, recipe: Recipe, telling: Telling, again: Callable[[str], o
 
     run = training.train(recipe=recipe, out=folder, watcher=telling, width_lost=width_lost)
     return run.summary
-
-
-def final_returns(summary: Mapping[str, Any]) -> tuple[float, ...]:
-    """Greedy returns of the final weights, per seed, as comparisons take them; () where there are none."""
-    found = summary.get("final_eval_return")
-    return tuple(x for x in found.values() if isinstance(x, int | float)) if isinstance(found, dict) else ()
 
 
 def _wait_for(folder: Path) -> None:

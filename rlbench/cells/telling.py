@@ -77,12 +77,15 @@ class Telling(PlainLines):
     def end(
         self, stage: Stage, message: str = "", *, env_steps: int | None = None, returns: tuple[float, ...] = ()
     ) -> None:
-        """Tell how it ended; of a failure, with the last lines of the log; of a run that is over, with its scores."""
+        """Tell how it ended; of a failure, with the last lines of the log; of a run that is over, with its scores.
+
+        Of one that is done, this is in summary.json too, which is on the disk by now: nothing is waited for.
+        """
         lines = last_lines(self.folder / LOG) if stage == "failed" else ()
         steps = self.now.env_steps if env_steps is None else env_steps
         self.now = self.now._replace(state=stage, message=message, lines=lines, env_steps=steps)
         self.now = self.now._replace(returns=returns or self.now.returns)
-        self._write(sync=True)
+        self._write(sync=stage != "done")
 
     def _take(self, status: Status) -> None:
         at = (status.train_seconds, status.env_steps)

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..cells.attempt import Attempt, read_attempt
+from ..cells.attempt import Attempt, final_returns, read_attempt
 from ..errors import RunFolderError, UsageError
 from ..process.places import shown
 from ..runfolder.documents import ended
@@ -119,7 +119,8 @@ def state_of(folder: Path, before: CellState | None = None) -> CellState:
             queued = before is not None and before.state == "queued"
             return (before or CellState())._replace(state="waiting" if queued else "stopped")
         steps = int(summary.get("env_steps") or 0)
-        return (before or CellState())._replace(state="done", env_steps=steps, total_steps=steps)
+        returns = final_returns(summary)
+        return (before or CellState())._replace(state="done", env_steps=steps, total_steps=steps, returns=returns)
     state = _taken(attempt, before or CellState())
     if attempt.state != "running":
         return state

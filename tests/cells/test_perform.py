@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rlbench.cells import perform as module
-from rlbench.cells.attempt import Attempt, parse_attempt, read_attempt, write_attempt
+from rlbench.cells.attempt import Attempt, Stage, parse_attempt, read_attempt, write_attempt
 from rlbench.cells.order import Order
 from rlbench.cells.perform import DONE, FAILED, FULL, REFUSED, perform
 from rlbench.cells.telling import Telling
@@ -148,3 +148,13 @@ def test_an_order_is_json_both_ways() -> None:
     for text in ("", "[1]", '{"cell": "a"}', '{"cell": "a", "folder": "b", "recipe": {}, "x": 1}'):
         with pytest.raises(UsageError, match="this is no order of a cell"):
             Order.from_json(text)
+
+
+@pytest.mark.parametrize(("stage", "waits"), [("done", False), ("failed", True), ("stopped", True)])
+def test_only_an_end_that_no_summary_tells_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage, waits: bool
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("rlbench.files.os.fsync", synced.append)
+    Telling(tmp_path, 1, 60).end(stage)
+    assert (told(tmp_path).state, bool(synced)) == (stage, waits)
