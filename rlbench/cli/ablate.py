@@ -67,27 +67,33 @@ def ablate(
     rlbench ablate dqn/CartPole-v1 --seeds 10 --out runs/switches
     rlbench ablate dqn/CartPole-v1 --in --keys double,n_step --out runs/two
     """
+    from rlbench.engines import early
     from rlbench.errors import UsageError
-    from rlbench.outcome.ablation import Ablation
-    from rlbench.outcome.switches import switches_of
+    from rlbench.process.garbage import end_quickly
     from rlbench.process.places import absolute
-    from rlbench.recipe import Recipe
+    from rlbench.sweep.index import all_done
 
     if not 0.5 <= confidence < 1:
         raise UsageError(f"--confidence must be at least 0.5 and below 1, not {confidence:g}.")
+    end_quickly()
     overrides = [*sets]
     overrides += [f"seeds={seeds}"] if seeds is not None else []
     overrides += [f"total_steps={total_steps}"] if total_steps is not None else []
-    read = Recipe.load(recipe, env=env, agent=agent, imports=imports, overrides=overrides).placed()
-    read = read.replace(workers=1) if not read.workers else read
-    switches, notes = switches_of(read, _keys(keys))
-    options.tell(notes)
     out = absolute(out or Path("runs") / f"ablate-{re.sub(r'[^A-Za-z0-9_.-]+', '-', recipe.removesuffix('.toml'))}")
-    asked = Ablation(read, tuple(switches), put_in, out)
-    if dry_run:
-        _plan(asked, on, settings)
-        return
-    _carry_out(asked, on, settings, retries=retries, progress=progress, quiet=as_json)
+    with early.nursery(on == "local" and not dry_run and not all_done(out)):  # before what is slow to import here
+        from rlbench.outcome.ablation import Ablation
+        from rlbench.outcome.switches import switches_of
+        from rlbench.recipe import Recipe
+
+        read = Recipe.load(recipe, env=env, agent=agent, imports=imports, overrides=overrides).placed()
+        read = read.replace(workers=1) if not read.workers else read
+        switches, notes = switches_of(read, _keys(keys))
+        options.tell(notes)
+        asked = Ablation(read, tuple(switches), put_in, out)
+        if dry_run:
+            _plan(asked, on, settings)
+            return
+        _carry_out(asked, on, settings, retries=retries, progress=progress, quiet=as_json)
     _say(asked, confidence, as_json=as_json)
 
 

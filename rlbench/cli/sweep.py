@@ -59,36 +59,42 @@ def sweep(
     rlbench watch runs/sweep
     rlbench compare runs/sweep
     """
-    from rlbench.driving.prepare import Trust
-    from rlbench.driving.probe import estimate
-    from rlbench.driving.run import failed, plan_sweep
-    from rlbench.driving.telling import closing_lines, plan_lines
+    from rlbench.engines import early
+    from rlbench.process.garbage import end_quickly
     from rlbench.process.places import absolute, shown
     from rlbench.sweep.file import read_file
     from rlbench.sweep.folder import FILE, is_sweep
+    from rlbench.sweep.index import all_done
     from rlbench.user_code.commands import command
 
     if out is None and is_sweep(file):  # its folder
         file, out = file / FILE, file
     out = absolute(Path("runs") / file.stem if out is None else out)
-    given = options.given_settings(settings)
-    trust = Trust(agents, envs, imports)
-    plan = plan_sweep(read_file(file, shown(file)), out, on=on, settings=given, trust=trust, store=store or "")
-    for line in plan_lines(plan):
-        click.echo(line)
-    options.tell(plan.notes)
-    if dry_run:
-        for line in estimate(plan):
+    read = read_file(file, shown(file))
+    end_quickly()
+    with early.nursery(on == "local" and not dry_run and not all_done(out)):  # before what is slow to import here
+        from rlbench.driving.prepare import Trust
+        from rlbench.driving.probe import estimate
+        from rlbench.driving.run import failed, plan_sweep
+        from rlbench.driving.telling import closing_lines, plan_lines
+
+        given, trust = options.given_settings(settings), Trust(agents, envs, imports)
+        plan = plan_sweep(read, out, on=on, settings=given, trust=trust, store=store or "")
+        for line in plan_lines(plan):
             click.echo(line)
-        return
-    words = [word for key in ("on",) if on != "local" for word in ("--on", on)]
-    words += ["--store", plan.store] if plan.store else []
-    words += [word for text in settings for word in ("--with", text)]
-    words += ["--retries", str(retries)] if retries != sweeping.RETRIES else []
-    for option, names in (("--agent", agents), ("--env", envs), ("--import", imports)):
-        words += [word for name in names for word in (option, name)]
-    again = command("sweep", file, "--out", out, *words)
-    end = sweeping.carry_out(plan, progress, retries=retries, again=again)
+        options.tell(plan.notes)
+        if dry_run:
+            for line in estimate(plan):
+                click.echo(line)
+            return
+        words = [word for key in ("on",) if on != "local" for word in ("--on", on)]
+        words += ["--store", plan.store] if plan.store else []
+        words += [word for text in settings for word in ("--with", text)]
+        words += ["--retries", str(retries)] if retries != sweeping.RETRIES else []
+        for option, names in (("--agent", agents), ("--env", envs), ("--import", imports)):
+            words += [word for name in names for word in (option, name)]
+        again = command("sweep", file, "--out", out, *words)
+        end = sweeping.carry_out(plan, progress, retries=retries, again=again)
     for line in closing_lines(end):
         click.echo(line)
     options.tell(end.notes)

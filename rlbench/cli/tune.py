@@ -66,35 +66,40 @@ def tune(
       trials = 40
       seeds = 3
     """
+    from ..engines import early
     from ..errors import UsageError
+    from ..process.garbage import end_quickly
     from ..process.places import shown
-    from ..tuning.space import ready_space
 
     if space is not None:
+        from ..tuning.space import ready_space
+
         if file is not None or out is not None:
             raise UsageError("--space prints a search space, and takes neither a file nor --out.")
         click.echo(ready_space(space).rstrip("\n"))
         return
     if file is None:
         raise UsageError("name the file of a search: rlbench tune FILE.toml --out DIR. `rlbench tune --help` has one.")
-    from ..driving.prepare import Trust
-    from ..tuning.file import read_tune_file
-
     agents, envs = (() if one is None else (one,) for one in (agent, env))
-    asked = read_tune_file(file, Trust(agents, envs, imports), trials=trials)
-    if out is None:
-        raise UsageError(f"say where the search is kept: rlbench tune {shown(file)} --out DIR")
-    from ..rollout.signals import Interrupted
-    from ..tuning.whole import carry_out
-
     quiet = progress == "none" or as_json
 
     def tell(line: str) -> None:
         if not quiet:
             click.echo(line)
 
-    report, lines, signal = carry_out(asked, out, jobs, tell)
+    end_quickly()
+    with early.nursery(out is not None and file.is_file()):  # before what is slow to import here
+        from ..driving.prepare import Trust
+        from ..tuning.file import read_tune_file
+
+        asked = read_tune_file(file, Trust(agents, envs, imports), trials=trials)
+        if out is None:
+            raise UsageError(f"say where the search is kept: rlbench tune {shown(file)} --out DIR")
+        from ..tuning.whole import carry_out
+
+        report, lines, signal = carry_out(asked, out, jobs, tell)
     if report is None:
+        from ..rollout.signals import Interrupted
         from ..user_code.commands import command
 
         named = (("--agent", agents), ("--env", envs), ("--import", imports))

@@ -6,7 +6,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from ..errors import UsageError
 from ..process.resources import free_memory
 from ..recipe.shares import cores
 from ..units import byte_size
+from . import early
 from .engine import CellEnd, Needs, how_ended
 
 GUESS = 512 * 2**20  # bytes of a cell of which nothing is known yet
@@ -163,12 +163,7 @@ class Local:
 
     def _send(self, line: str) -> None:
         if self._nursery is None:
-            self._nursery = subprocess.Popen(
-                [sys.executable, "-m", "rlbench.engines.nursery"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=True,  # a Ctrl-C in the terminal is for the driver to hand on
-            )
+            self._nursery = early.take()
         assert self._nursery.stdin is not None
         with contextlib.suppress(OSError):  # it was killed, which is told where its answers are read
             self._nursery.stdin.write(line.encode() + b"\n")

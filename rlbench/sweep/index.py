@@ -123,6 +123,12 @@ class Index:
             self._file = None
 
 
+def all_done(folder: Path) -> bool:
+    """Whether every cell in the index of a sweep folder is done; False where there is none."""
+    states = Index(folder).read()
+    return bool(states) and all(state.state == "done" for state in states.values())
+
+
 def _cut(line: str) -> list[str]:
     """The parts of a row, each of which is one line: a quotation mark in a damaged one takes no other with it."""
     if '"' not in line:

@@ -1,6 +1,8 @@
 """What existed before a run is not looked through for garbage while it trains, and afterwards it is again."""
 
 import gc
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +60,13 @@ def test_an_error_gives_it_back() -> None:
         fail()
     assert found[0] > 10_000
     assert gc.get_freeze_count() == 0
+
+
+def test_at_the_end_of_a_command_nothing_is_looked_through() -> None:
+    code = (
+        "import atexit, gc; from rlbench.process.garbage import end_quickly\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 1000))\n"  # called after what is registered later
+        "end_quickly(); end_quickly(); print(gc.get_freeze_count())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\nTrue\n"
