@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -29,7 +29,7 @@ seed = [{seeds}]
 
 @click.command()
 @click.option("--cells", default=1000, show_default=True, help="Of the sweep that is timed; 0: none.")
-@click.option("--seconds", default=1.0, show_default=True, help="That a cell takes by itself.")
+@click.option("--seconds", default=1.0, show_default=True, help="That a cell takes, with all cores at work.")
 @click.option("--plan", default=100_000, show_default=True, help="Cells of the plan that is listed, and read.")
 def sweep(cells: int, seconds: float, plan: int) -> None:
     """Time a sweep beside a bare loop that trains the same runs, one after the other, in as many processes."""
@@ -40,34 +40,77 @@ def sweep(cells: int, seconds: float, plan: int) -> None:
             _listing(Path(scratch), plan)
 
 
+class Took(NamedTuple):
+    """What a sweep took, in seconds.
+
+    Attributes:
+        whole: from the command to its end.
+        start: until the first cell began.
+        end: after the last one had ended.
+        own: of its cells, as they say, all together.
+    """
+
+    whole: float
+    start: float
+    end: float
+    own: float
+
+
 def _overhead(scratch: Path, cells: int, seconds: float) -> None:
     cores = len(os.sched_getaffinity(0))
-    steps = 2000
-    for _ in range(3):  # so many steps that a run takes as long as asked
-        took = _bare(scratch, 2 * cores, steps, cores) / 2
-        steps = max(round(steps * seconds / took), 100)
-    file, out = scratch / "sweep.toml", scratch / "sweep"
+    steps = _steps_for(scratch, seconds, cores)
+    half = cells // 2  # bare loops before and after: a machine is not equally quick all the time
+    bare = _bare(scratch, half, steps, cores)
+    ours = _sweep(scratch / "sweep", cells, steps)
+    bare += _bare(scratch, cells - half, steps, cores)
+    own = ours.own / cores
+    between = (ours.whole - ours.start - ours.end) * cores - ours.own
+    click.echo(
+        f"{cells:,} cells of {ours.own / cells:.2f} s ({steps:,} steps) on {cores} cores: {ours.whole:.1f} s by a "
+        f"sweep, {bare:.1f} s by bare loops, so {100 * (ours.whole / bare - 1):+.1f} %; over the cells' own time, "
+        f"{own:.1f} s, {100 * (ours.whole / own - 1):+.1f} %"
+    )
+    click.echo(
+        f"of these, the start {ours.start:.1f} s ({100 * ours.start / own:.1f} %), the end {ours.end:.1f} s "
+        f"({100 * ours.end / own:.1f} %), between two cells of a core {1000 * between / cells:.0f} ms "
+        f"({100 * between / ours.own:.1f} %)"
+    )
+
+
+def _steps_for(scratch: Path, seconds: float, cores: int) -> int:
+    """So many steps that a cell of a sweep says it took ``seconds``, with all cores at work.
+
+    By a line through two short sweeps, as a cell takes some time whatever its steps; then once more from where it led.
+    """
+    few, low, high = 4 * cores, 300, 1000
+
+    def takes(steps: int) -> float:
+        return _sweep(scratch / f"short-{steps}", few, steps).own / few
+
+    base = takes(low)
+    for _ in range(2):
+        each = max((takes(high) - base) / (high - low), 1e-6)
+        high = max(round(low + (seconds - base) / each), low + 100)
+    return high
+
+
+def _sweep(out: Path, cells: int, steps: int) -> Took:
+    """Run a sweep into ``out`` by the command, as users do."""
+    from rlbench.cells.attempt import read_attempt
+    from rlbench.sweep.folder import CELLS
+
+    file = out.with_suffix(".toml")
     base = "\n".join(f"{key} = {value!r}" for key, value in CELL.items())
     file.write_text(f"[base]\n{base}\ntotal_steps = {steps}\n[grid]\nseed = {list(range(cells))}\n")
-    bare, ours = 0.0, 0.0
-    half = cells // 2  # interleaved: a machine is not equally quick all the time
-    for part in (half, cells):
-        bare += _bare(scratch, part if part == half else cells - half, steps, cores)
-        text = file.read_text().partition("[grid]")[0] + f"[grid]\nseed = {list(range(part))}\n"
-        file.write_text(text)
-        began = time.perf_counter()
-        command = [sys.executable, "-m", "rlbench", "sweep", str(file), "--out", str(out), "--progress", "none"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        ours += time.perf_counter() - began
-    from rlbench.sweep.folder import open_sweep
-
-    states = open_sweep(out).states().values()
-    own = sum(state.seconds for state in states) / cores
-    click.echo(
-        f"{cells:,} cells of {own * cores / cells:.2f} s ({steps:,} steps) on {cores} cores: {ours:.0f} s by two "
-        f"sweeps, {bare:.0f} s by bare loops, so {100 * (ours / bare - 1):+.1f} %; over the cells' own time, "
-        f"{own:.0f} s, {100 * (ours / own - 1):+.1f} %"
-    )
+    command = [sys.executable, "-m", "rlbench", "sweep", str(file), "--out", str(out), "--progress", "none"]
+    began = time.time()  # by which cells tell when they began, too
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    ended = time.time()
+    told = [attempt for folder in (out / CELLS).iterdir() if (attempt := read_attempt(folder))]
+    if len(told) != cells or any((one.state, one.attempt) != ("done", 1) for one in told):
+        raise click.ClickException("not every cell was done at its first attempt: this is no measurement")
+    first, last = min(one.started for one in told), max(one.started + one.seconds for one in told)
+    return Took(ended - began, first - began, ended - last, sum(one.seconds for one in told))
 
 
 def _bare(scratch: Path, runs: int, steps: int, cores: int) -> float:
