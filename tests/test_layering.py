@@ -58,6 +58,7 @@ HOUSE: tuple[dict[str, tuple[str, ...]], ...] = (
     {"on_ray": ("rlbench/on_ray/*.py",), "on_slurm": ("rlbench/on_slurm/*.py",)},
     {"sweep": ("rlbench/sweep/*.py",)},
     {"driving": ("rlbench/driving/*.py",), "outcome": ("rlbench/outcome/*.py",)},
+    {"tunefile": ("rlbench/tunefile/*.py",)},
     {"tuning": ("rlbench/tuning/*.py",)},
     {"cli": ("rlbench/cli/*.py",), "api": ("rlbench/api/*.py",)},
     # The face gives away what lies in the house, and nothing in the house goes by way of it; agents are found by name.

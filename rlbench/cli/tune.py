@@ -72,7 +72,7 @@ def tune(
     from ..process.places import shown
 
     if space is not None:
-        from ..tuning.space import ready_space
+        from ..tunefile.space import ready_space
 
         if file is not None or out is not None:
             raise UsageError("--space prints a search space, and takes neither a file nor --out.")
@@ -90,7 +90,7 @@ def tune(
     end_quickly()
     with early.nursery(out is not None and file.is_file()):  # before what is slow to import here
         from ..driving.prepare import Trust
-        from ..tuning.file import read_tune_file
+        from ..tunefile.file import read_tune_file
 
         asked = read_tune_file(file, Trust(agents, envs, imports), trials=trials)
         if out is None:

@@ -10,10 +10,10 @@ from ..files import write_text
 from ..numbers import exact
 from ..plots.learning import save
 from ..plots.tuning import KeyAxis, KeyBar, TrialLine, draw_importance, draw_parallel
+from ..tunefile.space import Dimension
 from .courses import estimate
 from .finish import is_base, scores_of
 from .report import SearchReport, recipe_text
-from .space import Dimension
 from .study import SharedStudy
 
 BEST, RESULTS, TRIALS_CSV = "best.toml", "results.json", "trials.csv"

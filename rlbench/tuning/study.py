@@ -22,10 +22,10 @@ from ..errors import RunFolderError, UsageError, first_line
 from ..files import write_json
 from ..process.places import shown
 from ..runfolder.lock import Lock, holder
-from .file import TuneFile
-from .same import base_values, first_difference, what_is_searched
-from .samplers import open_sampler, optuna
-from .space import Dimension
+from ..tunefile.file import TuneFile
+from ..tunefile.same import base_values, first_difference, what_is_searched
+from ..tunefile.samplers import open_sampler, optuna
+from ..tunefile.space import Dimension
 
 if TYPE_CHECKING:
     from optuna import Study, Trial

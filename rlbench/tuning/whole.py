@@ -7,15 +7,15 @@ from ..driving.engines import open_engine
 from ..process.places import shown
 from ..recipe.shares import cores
 from ..rollout.signals import Interrupts
+from ..tunefile.file import TuneFile
+from ..tunefile.same import value_in
+from ..tunefile.space import Dimension
 from .courses import AT_LEAST
 from .crew import NEEDS, Crew
-from .file import TuneFile
 from .files import write_files
 from .finish import train_finals
 from .report import SearchReport, make_report, report_lines
-from .same import value_in
 from .search import TrialLoop
-from .space import Dimension
 from .study import SharedStudy
 
 ENGINE = "local"

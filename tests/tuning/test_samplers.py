@@ -9,10 +9,10 @@ import optuna
 import pytest
 
 from rlbench.errors import RunFolderError, UsageError
-from rlbench.tuning.cma import CmaEs
+from rlbench.tunefile.cma import CmaEs
+from rlbench.tunefile.samplers import check_sampler, open_sampler, sampler_names
 from rlbench.tuning.importance import importance
 from rlbench.tuning.journal import open_journal
-from rlbench.tuning.samplers import check_sampler, open_sampler, sampler_names
 
 NAMES = ["bruteforce", "cmaes", "nsgaii", "qmc", "random", "tpe"]  # gp takes seconds to begin
 

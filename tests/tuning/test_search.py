@@ -12,10 +12,10 @@ from rlbench.errors import RunFolderError, UsageError
 from rlbench.files import write_text
 from rlbench.recipe import Recipe
 from rlbench.rollout.signals import Interrupts
+from rlbench.tunefile.file import read_tune_file
 from rlbench.tuning import whole
 from rlbench.tuning.courses import estimate
 from rlbench.tuning.crew import Crew
-from rlbench.tuning.file import read_tune_file
 from rlbench.tuning.files import trials_text
 from rlbench.tuning.finish import best_trial
 from rlbench.tuning.report import SearchReport, key_importance

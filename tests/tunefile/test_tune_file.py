@@ -8,9 +8,9 @@ import pytest
 from rlbench.errors import UsageError
 from rlbench.recipe import Recipe
 from rlbench.recipe.find import recipe_names
-from rlbench.tuning.file import TuneFile, read_tune_file
-from rlbench.tuning.same import base_values
-from rlbench.tuning.space import Dimension, read_space, ready_space, space_names
+from rlbench.tunefile.file import TuneFile, read_tune_file
+from rlbench.tunefile.same import base_values
+from rlbench.tunefile.space import Dimension, read_space, ready_space, space_names
 
 BASE = '[base]\nenv = "CartPole-v1"\n'
 
