@@ -73,6 +73,27 @@ def by_hand(seed: int, episodes: int, round: int) -> list[float]:
     return lengths
 
 
+def test_a_seed_that_breaks_as_its_episodes_begin_is_left_out_and_begins_no_more() -> None:
+    begun: list[int] = []
+
+    class Breaks(Lottery):
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            obs, info = super().reset(seed=seed)
+            begun.append(seed or 0)
+            return np.full(1, np.nan) if seed == episode_seed(7, "evaluate", 0, 0) else obs, info
+
+    gymnasium.register("test/Breaks-v0", entry_point=Breaks)
+    seeds = [3, 7, 9]
+    made = Evaluator(env_maker("test/Breaks-v0", max_episode_steps=100), seeds, keep_going=True)
+    returns, _ = made(dqn(EnvBatch(maker(), seeds, 1), seeds)[0], 25)
+    made.close()
+    del gymnasium.registry["test/Breaks-v0"]
+    assert list(made.broken) == [1]
+    assert np.isnan(returns[1]).all()
+    assert [returns[0].tolist(), returns[2].tolist()] == [by_hand(seed, 25, 0) for seed in (3, 9)]
+    assert not {episode_seed(7, "evaluate", e, 0) for e in range(1, 10)} & set(begun)
+
+
 @pytest.mark.parametrize("episodes", [1, 7, 10, 33])
 @pytest.mark.parametrize("round", [0, 500_000])
 def test_exactly_the_episodes_fixed_beforehand_count(evaluator: Evaluator, episodes: int, round: int) -> None:
