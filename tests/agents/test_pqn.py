@@ -278,6 +278,7 @@ def test_it_learns_the_values_that_are_known(env: str, tmp_path: Path) -> None:
     torch.testing.assert_close(learned.double(), torch.from_numpy(q).expand_as(learned), atol=0.15, rtol=0)
 
 
+@pytest.mark.slow
 def test_it_takes_no_action_that_a_mask_forbids(tmp_path: Path) -> None:
     keys: dict[str, Any] = {"seeds": 3, "num_envs": 4, "final_eval_episodes": 20}
     hyper = {**QUICK, "epsilon_end": 0.3, "epsilon_steps": 2_000}

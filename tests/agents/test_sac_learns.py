@@ -7,7 +7,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from conftest import registering
+from conftest import registering, slow
 from gymnasium import spaces
 from riddles import Doors, Follow
 
@@ -70,7 +70,7 @@ RUNS: dict[str, tuple[str, int, dict[str, Any]]] = {  # environment, E, hyper-pa
 }
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", ["pendulum", "cartpole", slow("three envs"), slow("masked")])
 def test_whole_runs_keep_the_promises_of_width_observers_and_resume(name: str, tmp_path: Path) -> None:
     env, num_envs, hyper = RUNS[name]
     keys: dict[str, Any] = {"num_envs": num_envs, "eval_every": 100, "eval_episodes": 2}

@@ -233,6 +233,7 @@ def test_the_recipes_of_q_learning_come_to_the_optimum(env: str, least: float, t
     assert_optimal(run.folder, Model(env), least)
 
 
+@pytest.mark.slow
 def test_sarsa_values_what_it_does(tmp_path: Path) -> None:
     """Sutton & Barto, example 6.6: who explores, and counts on it, keeps away from the edge."""
     hyper = {"learning_rate": 0.5, "learning_rate_end": 0.0, "epsilon_start": 0.1, "epsilon_end": 0.1, "gamma": 0.99}

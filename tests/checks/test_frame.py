@@ -185,6 +185,7 @@ def test_where_it_raised_on_a_later_course_other_rows_do_not_look() -> None:
     assert found.misfits["indices"] == "it raised there, in actions"
 
 
+@pytest.mark.slow
 def test_once_a_row_has_hung_the_others_are_given_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suite, "PATIENCE", 0.1)
     monkeypatch.setattr(suite, "NO_PATIENCE", 0.5)

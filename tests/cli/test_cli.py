@@ -190,6 +190,7 @@ def test_version() -> None:
     assert re.fullmatch(r"rlbench, version \d+\.\d+\.\d+\n", succeeds("--version"))
 
 
+@pytest.mark.slow
 def test_as_a_module_into_a_closed_pipe(tmp_path: Path) -> None:
     """`python -m rlbench list envs | head -0` says nothing about the pipe, which is closed before there is a word."""
     listing = process("list", "envs", cwd=tmp_path)

@@ -107,6 +107,7 @@ def test_a_method_that_cannot_be_called_is_named_with_file_and_line(
     assert re.search(words, mistake(*train(agent, tmp_path / "run")))
 
 
+@pytest.mark.slow
 def test_code_that_raises_with_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLBENCH_DEBUG", "1")
     error = rlbench(*train(broken(AGENT, ACT, "        return 1 / 0", tmp_path), tmp_path / "run")).exception

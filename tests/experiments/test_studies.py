@@ -25,6 +25,7 @@ def test_coverage_sees_that_plain_percentiles_are_too_narrow() -> None:
     assert 0.91 < found["difference of IQMs"].ours < 0.99
 
 
+@pytest.mark.slow
 def test_experiments_find_what_is_planted() -> None:
     rng = np.random.default_rng(0)
     pool = {"A": rng.normal(0, 1, 100), "B": rng.normal(5, 1, 100)}

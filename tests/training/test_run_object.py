@@ -87,6 +87,7 @@ def test_a_damaged_table_is_told(run: rlbench.Run, tmp_path: Path) -> None:
         rlbench.Run.open(tmp_path).episodes()
 
 
+@pytest.mark.slow
 def test_to_pandas(run: rlbench.Run) -> None:
     pandas = pytest.importorskip("pandas")
     frame = run.evaluations().to_pandas()

@@ -89,6 +89,7 @@ def test_one_card_is_named_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert device.resolve_device("cuda") == torch.device("cuda")
 
 
+@pytest.mark.slow
 def test_a_run_over_two_cards_and_where_it_goes_on(two_cards: None, tmp_path: Path) -> None:
     run, plain = tmp_path / "run", tmp_path / "plain"
     succeeds(*MANY, "--device", TWO, "--out", run)

@@ -179,6 +179,7 @@ def test_the_test_beside_an_agent_passes(kind: str) -> None:
     assert "1 passed" in ran("pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "test_mine.py")
 
 
+@pytest.mark.slow
 def test_the_test_beside_an_environment_passes() -> None:
     succeeds("new", "env", "my_field")
     assert "1 passed" in ran("pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "test_my_field.py")
@@ -204,6 +205,7 @@ def test_an_environment_is_trained_on_to_its_optimum_and_played() -> None:
     assert "mean return" in said
 
 
+@pytest.mark.slow
 def test_the_environment_by_its_registered_name() -> None:
     succeeds("new", "env", "my_field")
     done = process(
