@@ -39,7 +39,7 @@ WITH = {"time": 1, "signal_delay": 20, "poll": 2}
 
 @click.command()
 @click.option("--steps", default=3000, show_default=True, help="Env steps per seed of a small cell.")
-@click.option("--long", "long_", default=20_000, show_default=True, help="Of the one that meets its time limit.")
+@click.option("--long", "long_", default=60_000, show_default=True, help="Of the one that meets its time limit.")
 @click.option("--cpus", default=3, show_default=True, help="Cores of the node: how many jobs run at once.")
 def slurm(steps: int, long_: int, cpus: int) -> None:
     """Start Slurm here, run 8 cells on it, scancel one, kill the driver once; compare every cell with one at home.

@@ -300,8 +300,8 @@ class Driver:
             phase: Phase = "running"
             if name in queued:
                 said = read_attempt(self.out / CELLS / name)
-                at_work = said is not None and said.attempt == row.attempt and said.state == "running"
-                phase = "running" if at_work else "queued"
+                begun = said is not None and said.attempt == row.attempt and said.state != "stopped"
+                phase = "running" if begun else "queued"  # one that has saved may be back in the queue
             if row.state != phase:
                 rows.append((name, row._replace(state=phase)))
         self._put(rows)

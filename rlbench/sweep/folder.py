@@ -135,7 +135,7 @@ def _live(folder: Path, state: CellState, *, driven: bool) -> CellState:
     attempt = read_attempt(folder)
     if attempt is None:
         return state
-    if state.state == "queued" and (attempt.attempt, attempt.state) != (state.attempt, "running"):  # of before
+    if state.state == "queued" and (attempt.attempt != state.attempt or attempt.state == "stopped"):  # of before
         return state
     return _taken(attempt, state)._replace(state="running")
 

@@ -433,12 +433,14 @@ def test_cells_in_a_queue_of_the_engines_own_are_told_as_queued_until_they_speak
                 write_attempt(folder, Attempt(1, "running", env_steps=5))
             if self.turns == 6:
                 write_attempt(folder, Attempt(1, "stopped", env_steps=9))
-            return super().wait(seconds) if self.turns == 8 else []
+            if self.turns == 8:
+                write_attempt(folder, Attempt(1, "done", env_steps=100))  # of which the engine knows nothing yet
+            return super().wait(seconds) if self.turns == 10 else []
 
     _, quiet, _ = drive(tmp_path, Queueing(lambda order: (0, 100)), TEXT.replace("[0, 1, 2]", "[0]"))
     seen = [look[name].state for look in quiet.looks]
     assert [state for i, state in enumerate(seen) if state not in seen[max(i - 1, 0) : i]] == [
-        "queued", "running", "queued", "done",
+        "queued", "running", "queued", "running", "done",
     ]  # fmt: skip
     rows = [line.split(",")[1] for line in (tmp_path / "cells.csv").read_text().splitlines()[1:]]
-    assert rows == ["waiting", "queued", "running", "queued", "done"]
+    assert rows == ["waiting", "queued", "running", "queued", "running", "done"]

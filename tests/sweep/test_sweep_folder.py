@@ -56,6 +56,8 @@ def test_one_that_is_queued_is_at_work_once_its_own_attempt_says_so(tmp_path: Pa
     assert _live(tmp_path, queued, driven=True) == queued  # that was the attempt before
     write_attempt(tmp_path, Attempt(2, "running", env_steps=60))
     assert _live(tmp_path, queued, driven=True)[:3] == ("running", 2, 60)
+    write_attempt(tmp_path, Attempt(2, "stopped", env_steps=60))
+    assert _live(tmp_path, queued, driven=True) == queued  # it was put back
 
 
 def test_one_that_was_queued_waits_once_nobody_drives_it(tmp_path: Path) -> None:
