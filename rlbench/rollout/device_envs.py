@@ -19,7 +19,7 @@ from ..border.spaces import action_codec, spec_of
 from ..cuda.feed import sent
 from ..cuda.graphs import Graph
 from ..errors import AgentError
-from ..replay.packing import Packed
+from ..replay.packing import Packed, layout
 from ..types import NO_EXTRAS, Extras, Spec, Transition
 from ..worlds.card import world_on
 from ..worlds.world import World
@@ -88,7 +88,8 @@ class DeviceEnvs:
         ahead = 2 * page + 1  # steps that the device may be ahead of the host, and one
         self.ledger = Ledger(self.seeds, num_envs, stream, codec, ahead)
         self._ready = Ready(self.world, n, ahead, self.ledger.reset_seeds)
-        self._packs = self.spec.obs_dtype == torch.float32 and not self.spec.extras
+        packs = self.spec.obs_dtype == torch.float32 and not self.spec.extras
+        self._row = layout(self.spec) if packs else None
         self._limit = maker.time_limit
         self._lead = (len(self.seeds), num_envs)
         self._action_shape = (*self._lead, *self.spec.action_shape)
@@ -167,14 +168,18 @@ class DeviceEnvs:
         if action.requires_grad:
             action = action.detach()
         step = self._all if self.ledger.running.all() else self._some
-        row, obs, reward, next_obs, terminated, truncated, *told = map(self._given, step(action))
-        leaves = (obs, action, reward, next_obs, terminated, truncated)
+        terminated, truncated, *made = map(self._given, step(action))
         transition: Transition
-        if self._packs:
-            transition = packed = Packed._make(leaves)
+        if self._row is not None:
+            row, told = made[0], []
+            at, shape = self._row, (*self._lead, *self.spec.obs_shape)
+            obs, next_obs = (row[..., i : i + at.width - at.next_obs].view(shape) for i in (at.obs, at.next_obs))
+            reward = row[..., at.reward]
+            transition = packed = Packed(obs, action, reward, next_obs, terminated, truncated)
             packed.there = row
         else:
-            transition = Transition._make(leaves)
+            obs, reward, next_obs, *told = made
+            transition = Transition(obs, action, reward, next_obs, terminated, truncated)
         if told or said:
             names, half = tuple(self._told), len(told) // 2
             transition.extras = {**dict(zip(names, told[:half], strict=True)), **said}
@@ -194,9 +199,8 @@ class DeviceEnvs:
 
     def _advance(self, action: Tensor, moving: Tensor | None) -> tuple[Tensor, ...]:
         """A step of all copies, or of those that are ``moving``, (n,) bool; operations on tensors alone."""
-        action = action.reshape(-1, *self.spec.action_shape)
-        before, seen, told = self._state.clone(), self._obs.clone(), [x.clone() for x in self._told.values()]
-        self._log.wrong |= self._are_wrong(action)
+        action, before = action.reshape(-1, *self.spec.action_shape), self._state
+        told = [x.clone() for x in self._told.values()]
         state, reward, terminated = self.world.step(before, action, self._ready.draw(self._clock))
         clock = self._clock + 1
         truncated = torch.zeros_like(terminated) if self._limit is None else clock >= self._limit
@@ -205,36 +209,28 @@ class DeviceEnvs:
             reward = reward.masked_fill(~moving, 0.0)
             terminated, truncated = terminated & moving, truncated & moving
         next_obs, next_said = self.world.obs(state), self._said(state)
-        ended, total = terminated | truncated, self._returns + reward
-        how = ended * ENDED + terminated * TERMINATED
-        parts = (action.reshape(-1, self._width).double(), how.double().unsqueeze(1), total.unsqueeze(1))
-        self._log.write(torch.cat(parts, 1))
+        ended, total, paid = terminated | truncated, self._returns + reward, reward.float()
+        how = ended.double().masked_fill_(terminated, ENDED + TERMINATED)
+        self._log.write(torch.cat([action.reshape(-1, self._width).double(), how.unsqueeze(1), total.unsqueeze(1)], 1))
+        parts: tuple[Tensor, ...]
+        if self._row is not None:
+            columns = (action, paid, terminated, truncated, self._obs, next_obs)
+            parts = (torch.cat([x.reshape(len(x), -1).float() for x in columns], 1).view(*self._lead, -1),)
+        else:
+            parts = (self._seen(self._obs.clone()), paid.view(self._lead), self._seen(next_obs))
         self._ready.next(ended)
-        self._state.copy_(torch.where(ended.unsqueeze(1), self._ready.state(), state))
-        self._clock.copy_(clock * ~ended)
+        torch.where(ended.unsqueeze(1), self._ready.state(), state, out=self._state)
+        torch.mul(clock, ~ended, out=self._clock)
         self._returns.copy_(total.masked_fill(ended, 0.0))
         self._fresh.copy_(ended)
         self._look()
-        paid = reward.float()
-        row = self._row(action, paid, terminated, truncated, seen, next_obs) if self._packs else paid
-        paid, *ends = (x.view(self._lead) for x in (paid, terminated, truncated))
-        return row, self._seen(seen), paid, self._seen(next_obs), *ends, *told, *next_said.values()
-
-    def _row(self, *parts: Tensor) -> Tensor:
-        """What `Replay` keeps of a step, (S, E, width): as `packing` has it."""
-        return torch.cat([x.reshape(len(x), -1).float() for x in parts], 1).view(*self._lead, -1)
+        return terminated.view(self._lead), truncated.view(self._lead), *parts, *told, *next_said.values()
 
     def _look(self) -> None:
         """What is seen and said of all copies where they stand."""
         self._obs.copy_(self.world.obs(self._state))
         for name, x in self._said(self._state).items():
             self._told[name].copy_(x)
-
-    def _are_wrong(self, action: Tensor) -> Tensor:
-        """Whether any is no action of the environment's."""
-        if self.spec.num_actions is not None:
-            return ((action < 0) | (action >= self.spec.num_actions)).any()
-        return ~torch.isfinite(action).all()
 
     def _said(self, state: Tensor) -> dict[str, Tensor]:
         """What the agent wants to be told of copies in these states, (S, E, ...) each."""
@@ -257,20 +253,26 @@ class DeviceEnvs:
     def _read(self, but: int) -> list[Episode]:
         """What stands in the pages that were sent, but for the newest ``but``."""
         finished: list[Episode] = []
-        for rows, wrong in self._log.read(but):
-            if wrong:
-                raise self._no_action(rows[..., : self._width])
+        for rows in self._log.read(but):
+            self._check(rows[..., : self._width])
             finished += self.ledger.read(rows)
         self._ready.prepare(self.ledger.numbers)
         return finished
 
-    def _no_action(self, actions: np.ndarray) -> AgentError:
+    def _check(self, actions: np.ndarray) -> None:
+        """See that the environment has them all.
+
+        Raises:
+            AgentError: it does not.
+        """
         n = self.spec.num_actions
         if n is None:
-            shown = actions[~np.isfinite(actions).all(-1)].ravel()[:8].tolist()
-            return AgentError(f"the agent gave an action that is not finite: {shown}")
-        shown = actions[(actions < 0) | (actions >= n)].ravel()[:8].astype(int).tolist()
-        return AgentError(f"the agent gave the actions {shown}, expected integers from 0 to {n - 1}")
+            if not np.isfinite(actions).all():
+                shown = actions[~np.isfinite(actions).all(-1)].ravel()[:8].tolist()
+                raise AgentError(f"the agent gave an action that is not finite: {shown}")
+        elif not (actions.min() >= 0 and actions.max() < n):
+            shown = actions[(actions < 0) | (actions >= n)].ravel()[:8].astype(int).tolist()
+            raise AgentError(f"the agent gave the actions {shown}, expected integers from 0 to {n - 1}")
 
     def _stand(self) -> None:
         """All copies at the beginning of the episodes that the ledger names."""

@@ -17,7 +17,6 @@ class Logbook:
         device: where it is written.
 
     Attributes:
-        wrong: () bool on the device, for whoever writes to it; whether it was True is sent with every page.
         written: lines that are on the page.
     """
 
@@ -25,7 +24,6 @@ class Logbook:
         self.lines, self._device = lines, device
         self._log = torch.zeros(lines, n, width, dtype=torch.float64, device=device)
         self._line = torch.zeros(1, dtype=torch.int64, device=device)
-        self.wrong = torch.zeros((), dtype=torch.bool, device=device)
         self.written = 0
         self._sent: list[tuple[Tensor, torch.cuda.Event | None]] = []
 
@@ -48,9 +46,9 @@ class Logbook:
         """Send what has been written on its way, and begin another page."""
         if not self.written:
             return
-        there = torch.cat([self._log[: self.written].flatten(), self.wrong.double().view(1)])
-        here, arrived = memory(there.shape, there.dtype, self._device), None
-        here.copy_(there, non_blocking=True)
+        page = self._log[: self.written]
+        here, arrived = memory(page.shape, page.dtype, self._device), None
+        here.copy_(page, non_blocking=True)
         if self._device.type == "cuda":
             arrived = torch.cuda.Event()
             arrived.record(torch.cuda.current_stream(self._device))
@@ -58,24 +56,22 @@ class Logbook:
         self._line.zero_()
         self.written = 0
 
-    def read(self, but: int) -> list[tuple[np.ndarray, bool]]:
+    def read(self, but: int) -> list[np.ndarray]:
         """The pages that were sent, but for the newest ``but``, once they have arrived; each is read once.
 
         Returns:
-            (lines, n, width), and whether something had been wrong by then.
+            (lines, n, width) each.
         """
         found = []
         while len(self._sent) > but:
             here, arrived = self._sent.pop(0)
             if arrived is not None:
                 arrived.synchronize()
-            rows = here[:-1].numpy().reshape(-1, *self._log.shape[1:])
-            found.append((rows, bool(here[-1])))
+            found.append(here.numpy())
         return found
 
     def clear(self) -> None:
         """Nothing has happened."""
         self._sent.clear()
         self._line.zero_()
-        self.wrong.zero_()
         self.written = 0

@@ -63,7 +63,7 @@ class Ready:
 
     def next(self, ended: Tensor) -> None:
         """Where ``ended``, (n,) bool, the next episode is under way."""
-        self._slot.copy_((self._slot + ended) % self.episodes)
+        torch.remainder(self._slot + ended, self.episodes, out=self._slot)
 
     def draw(self, steps: Tensor) -> Tensor | None:
         """(n,) the random numbers of the episodes under way after so many ``steps`` of them, where they take any."""
