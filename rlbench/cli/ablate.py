@@ -155,7 +155,7 @@ def _carry_out(asked: Any, on: str, settings: tuple[str, ...], *, retries: int, 
     end = sweeping.carry_out(plan, "none" if quiet else progress, retries=retries, again=again)
     options.tell(end.notes)
     if failed(end):
-        options.tell(line for line in closing_lines(end) if line.startswith("failed"))
+        options.tell(line for line in closing_lines(end) if line.startswith(("failed", "What each said")))
 
 
 def _say(asked: Any, confidence: float, *, as_json: bool) -> None:

@@ -1,39 +1,33 @@
 """`run_sweep`: from a sweep file to finished cells."""
 
-import contextlib
 import datetime
 import json
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..cells.attempt import ORDER
-from ..cells.order import Order
 from ..engines.engine import Engine, Needs
 from ..errors import RunFolderError, StoreError, UsageError
 from ..files import unwritable, write_json, write_text
 from ..process.places import absolute, shown
-from ..recipe.problems import value_text
 from ..rollout.signals import Interrupted, Interrupts
 from ..runfolder.lock import Lock
 from ..sweep.file import RESOURCES, SweepFile
-from ..sweep.folder import ABOUT, CELLS, ENGINE, FILE, FORMAT, is_sweep, open_sweep
+from ..sweep.folder import ABOUT, CELLS, ENGINE, FILE, FORMAT
 from ..sweep.index import CellState, Index
 from ..sweep.plan import Cell
-from ..units import SECONDS
 from ..user_code.commands import command
 from ..user_code.user_files import changed, facts
 from .driver import Driver, Onlooker
 from .engines import brings_code, open_engine
-from .mirror import Mirror, checked_store
+from .kept import known_of, store_of
+from .mirror import Mirror
 from .prepare import Recipes, Trust
 from .reconcile import check_folder, reconciled
+from .resources import needs_of, time_limit_of
 
 GLANCE = 0.5  # seconds that another driver of the sweep is waited for
-_TIME = re.compile(rf"(\d+(?:\.\d+)?)([{''.join(SECONDS)}])")
-_SIZE = re.compile(r"\s*([\d.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 
 
 class SweepPlan(NamedTuple):
@@ -105,7 +99,7 @@ def plan_sweep(
         StoreError: nothing can be put into the store.
     """
     out = absolute(out)
-    before = _about(out)
+    before = known_of(out)
     recipes = Recipes(file, trust or Trust(), str(before.get("stands") or ""))
     recipes.check()
     check_folder(out, recipes.cells, file.name)
@@ -120,7 +114,7 @@ def plan_sweep(
             raise UsageError(f"{file.name}: [{on}] {key} can bring code along. If you trust it, say so: {typed}")
     engine = open_engine(on, out / ENGINE, {**named, **given})
     notes = engine.check(needs._replace(cpus=needs.cpus or 1.0))
-    return SweepPlan(recipes, out, engine, needs, tuple(notes), _store_of(out, before, store), limit)
+    return SweepPlan(recipes, out, engine, needs, tuple(notes), store_of(out, before, store), limit)
 
 
 def run_sweep(plan: SweepPlan, onlooker: Onlooker, *, retries: int = 2, command_again: str = "") -> SweepEnd:
@@ -152,7 +146,7 @@ def run_sweep(plan: SweepPlan, onlooker: Onlooker, *, retries: int = 2, command_
         try:
             about = {"format": FORMAT, "names": recipes.names._asdict(), "engine": plan.engine.name}
             code = recipes.trust.code
-            for one in changed(_about(out), code):
+            for one in changed(known_of(out), code):
                 notes.append(
                     f"{one} has changed since this sweep was last run: what is done stays as it is, and cells that go "
                     "on are of both"
@@ -196,74 +190,6 @@ def run_sweep(plan: SweepPlan, onlooker: Onlooker, *, retries: int = 2, command_
         else []
     )
     return SweepEnd(out, recipes.cells, index.states, tuple(several), again)
-
-
-def _about(out: Path) -> dict[str, Any]:
-    """What sweep.json in ``out`` says; {} where there is none, or it is damaged: it is written anew."""
-    try:
-        return open_sweep(out).about if is_sweep(out) else {}
-    except RunFolderError:
-        return {}
-
-
-def _store_of(out: Path, about: Mapping[str, Any], store: str) -> str:
-    """Where the run folders of the sweep in ``out`` are kept, if it is asked to be ``store``; "": below ``out``."""
-    if not about and not store and (forgotten := _kept_at(out)):
-        raise UsageError(
-            f"{shown(out / ABOUT)} is {'damaged' if is_sweep(out) else 'missing'}, and its runs were kept at "
-            f"{forgotten}. Say so, and it goes on: --store {shlex.quote(forgotten)}"
-        )
-    known = str(about.get("store") or "")
-    address = checked_store(store or known) if store or known else ""
-    if about and address != known and any((out / CELLS).glob("*")):
-        raise UsageError(
-            f"{shown(out)} keeps its runs at {known or shown(out / CELLS)}. Leave --store out, or give the sweep "
-            "another folder: --out DIR"
-        )
-    return address
-
-
-def _kept_at(out: Path) -> str:
-    """The store that run folders in ``out`` came down from, by the orders of their cells; "" where none did."""
-    for path in sorted((out / CELLS).glob(f"*/{ORDER}")):
-        with contextlib.suppress(OSError, UsageError):
-            order = Order.from_json(path.read_text(encoding="utf-8", errors="replace"))
-            return str(order.store).removesuffix(f"/{order.cell}")
-    return ""
-
-
-def needs_of(resources: Mapping[str, Any], name: str) -> Needs:
-    """What a cell takes, from [resources] and --with.
-
-    Raises:
-        UsageError: a number is none, or below zero.
-    """
-    numbers = {}
-    for key in ("cpus", "gpus"):
-        value = resources.get(key, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 10_000:
-            raise UsageError(f"{name}: [resources] {key}: must be a number, got {value!r}")
-        numbers[key] = float(value)
-    memory = resources.get("memory", 0)
-    if isinstance(memory, str) and (found := _SIZE.fullmatch(memory)):
-        memory = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
-    if isinstance(memory, bool) or not isinstance(memory, int) or memory < 0:
-        raise UsageError(f'{name}: [resources] memory: must be bytes, or a text such as "4 GiB", got {memory!r}')
-    return Needs(numbers["cpus"], numbers["gpus"], memory)
-
-
-def time_limit_of(resources: Mapping[str, Any], name: str) -> float:
-    """Seconds that an attempt at a cell may take, from [resources] and --with; 0: as long as it likes.
-
-    Raises:
-        UsageError: it is no time with a unit.
-    """
-    text = resources.get("time_limit", "0s")
-    found = _TIME.fullmatch(text) if isinstance(text, str) else None
-    if found is None:
-        said = value_text(text)
-        raise UsageError(f'{name}: [resources] time_limit: must be a time such as "90m", "12h" or "2d", got {said}')
-    return float(found[1]) * SECONDS[found[2]]
 
 
 class _locked:

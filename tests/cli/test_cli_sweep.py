@@ -68,6 +68,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(file: Path, tmp_path: 
     assert "is a folder, and no sweep was begun in it" in mistake("sweep", tmp_path)
     assert "[local] knows no 'partition'. Known: cores." in mistake("sweep", file, "--with", "partition=gpu")
     assert "a cell takes 4,000 GiB of memory" in mistake("sweep", file, "--with", "memory=4000 GiB").replace(".0", "")
+    assert 'time_limit: must be a time such as "90m"' in mistake("sweep", file, "--with", "time_limit=90")
     assert "Lower [resources] cpus" in mistake("sweep", file, "--with", "cpus=5000")
     file.write_text(TWO.replace("total_steps", "totl_steps"))
     assert "two.toml: unknown key 'totl_steps'. Did you mean total_steps?" in mistake("sweep", file)

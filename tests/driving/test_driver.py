@@ -14,6 +14,7 @@ from rlbench.cells.order import Order
 from rlbench.driving import run as module
 from rlbench.driving.driver import Driver
 from rlbench.driving.prepare import Recipes, Trust
+from rlbench.driving.resources import time_limit_of
 from rlbench.driving.run import SweepPlan, failed, run_sweep
 from rlbench.engines.engine import CellEnd, Needs
 from rlbench.errors import RunFolderError, StoreError, UsageError
@@ -403,11 +404,11 @@ def test_a_cell_whose_time_limit_had_to_kill_it_has_failed_however_far_it_got(tm
 
 
 def test_a_time_limit_has_a_unit() -> None:
-    assert [module.time_limit_of({"time_limit": text}, "x") for text in ("90s", "1.5h", "2d")] == [90, 5400, 172800]
-    assert module.time_limit_of({}, "x") == 0
+    assert [time_limit_of({"time_limit": text}, "x") for text in ("90s", "1.5h", "2d")] == [90, 5400, 172800]
+    assert time_limit_of({}, "x") == 0
     for wrong in (90, True, "90", "2 weeks", "-1h"):
         with pytest.raises(UsageError, match=r'x: \[resources\] time_limit: must be a time such as "90m"'):
-            module.time_limit_of({"time_limit": wrong}, "x")
+            time_limit_of({"time_limit": wrong}, "x")
 
 
 def test_cells_in_a_queue_of_the_engines_own_are_told_as_queued_until_they_speak(
