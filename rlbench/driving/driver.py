@@ -9,29 +9,24 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from ..cells.attempt import read_attempt
 from ..cells.limit import GRACE
-from ..cells.order import Order
 from ..cells.perform import DONE, FULL, REFUSED
 from ..engines.engine import CellEnd, Engine, Needs
-from ..errors import RlbenchError, StoreError
-from ..process.places import home
-from ..recipe import Recipe
+from ..errors import RlbenchError
 from ..rollout.signals import Interrupts
 from ..sweep.folder import CELLS, state_of
 from ..sweep.index import CellState, Index, Phase
-from ..sweep.plan import Cell
 from ..units import duration
+from .line import Prepared, WaitingLine
 from .mirror import Mirror
 from .prepare import Recipes
 
 HUNG = -signal.SIGALRM  # exit code of a cell that its time limit had to kill
 WAIT = 0.25  # seconds between two looks at cells, at most
 LOOK, SHARE = 0.5, 0.01  # seconds between two looks of whoever looks on, and of the time at most
-AHEAD = 4  # cells that are prepared before there is room for them
-ASK_AGAIN, SILENT = 10.0, 600.0  # seconds until a store that did not answer is asked again, and how long that goes on
 KILLS = 30  # attempts at a cell that may be killed for each that may fail, though each got a little further
 
 
@@ -43,15 +38,6 @@ class Onlooker(Protocol):
 
     def look(self, states: Mapping[str, CellState]) -> None:
         """How it stands now; called a few times a second."""
-
-
-class Prepared(NamedTuple):
-    """A cell that can be handed over."""
-
-    cell: Cell
-    order: Order
-    needs: Needs
-    kind: tuple[str, str]  # cells of one kind take about the same memory
 
 
 class Driver:
@@ -83,21 +69,26 @@ class Driver:
         time_limit: float = 0.0,
     ) -> None:
         self.recipes, self.out, self.engine, self.index = recipes, out, engine, index
-        self.needs, self.retries, self.mirror, self.onlooker = needs, retries, mirror, onlooker
-        self.time_limit = time_limit
+        self.retries, self.mirror, self.onlooker, self.time_limit = retries, mirror, onlooker, time_limit
         self.states = index.states
         self.cells = {cell.name: cell for cell in recipes.cells}
-        self.waiting = deque(cell for cell in recipes.cells if self.states[cell.name].state != "done")
+        self.line = WaitingLine(
+            recipes,
+            self.states,
+            out,
+            needs=needs,
+            time_limit=time_limit,
+            mirror=mirror,
+            note=onlooker.note,
+            refuse=self._refuse,
+        )
         self.cpus: Counter[str] = Counter()  # kinds of CPU that cells ran on
         self.full = ""  # what was said of a disk without room
         self.silent = ""  # and of a store that has not answered for long
-        self._ready: deque[Prepared] = deque()
         self._hand: dict[str, CellState] = {}  # cells in hand, as they stood when they were handed over
         self._kinds: dict[str, tuple[str, str]] = {}
-        self._peaks: dict[tuple[str, str], int] = {}
         self._failures: Counter[str] = Counter()
         self._kills: Counter[str] = Counter()
-        self._silent_since = self._ask_at = 0.0  # the store
         self._stopping = False
 
     def run(self, interrupts: Interrupts) -> None:
@@ -106,10 +97,11 @@ class Driver:
         for name, attempt in taken.items():
             if name in self.cells and self.states[name].state != "done":
                 self._take(name, self.states[name]._replace(state="running", attempt=attempt))
-        self.waiting = deque(cell for cell in self.waiting if cell.name not in self._hand)
+        self.line.cells = deque(cell for cell in self.line.cells if cell.name not in self._hand)
         due = 0.0
         try:
-            while self._hand or (not self._stopping and (self.waiting or self._ready)):
+            while self._hand or (not self._stopping and self.line):
+                self.silent = self.silent or ("" if self._hand else self.line.silent_for_long)
                 if (interrupts.signal or self.full or self.silent) and not self._stopping:
                     self._stopping = True
                     self.engine.stop()
@@ -128,7 +120,7 @@ class Driver:
 
     def _ended(self) -> list[CellEnd]:
         """Cells that have ended, with their run folders below ``out``."""
-        ended = self.engine.wait(WAIT if self._hand or self._silent_since else 0.0)
+        ended = self.engine.wait(WAIT if self._hand or self.line.silent_since else 0.0)
         if self.mirror is None:
             return ended
         for end in ended:
@@ -138,8 +130,9 @@ class Driver:
     def _hand_over(self) -> None:
         """Give the engine all that it has room for."""
         begun = []
-        while self._prepare() and self.engine.free(self._ready[0].needs) > 0:
-            ready = self._ready.popleft()
+        line = self.line
+        while line.prepare() and self.engine.free(line.ready[0].needs) > 0:
+            ready = line.ready.popleft()
             self.engine.begin(ready.order, ready.needs)
             name = ready.cell.name
             if self.mirror:
@@ -152,66 +145,20 @@ class Driver:
         if begun:
             queued = self.engine.queued()
             self._put([(name, state._replace(state="queued") if name in queued else state) for name, state in begun])
-        if not self._hand and self._ready:
-            self._check(self._ready[0])
-        while len(self._ready) < AHEAD and self._prepare(more=True):
-            pass
-
-    def _prepare(self, *, more: bool = False) -> bool:
-        """See that there is a cell to hand over, or with ``more`` one more; False where none is left."""
-        if self._ready and not more:
-            return True
-        while self.waiting and time.monotonic() >= self._ask_at:
-            cell = self.waiting.popleft()
-            try:
-                ready = self._order(cell, self.recipes.recipe(cell))
-            except StoreError as e:
-                self.waiting.appendleft(cell)
-                self._unanswered(e)
-                return False
-            except RlbenchError as e:  # a combination that does not go together
-                self._settle(cell.name, self.states[cell.name]._replace(state="failed", message=str(e)))
-                continue
-            if self._silent_since:
-                self.onlooker.note("the store answers again")
-                self._silent_since = 0.0
-            self._ready.append(ready)
-            return True
-        return False
-
-    def _unanswered(self, e: StoreError) -> None:
-        """The store does not say which attempts there were: no cell begins until it does, and others go on."""
-        now = time.monotonic()
-        self._ask_at = now + ASK_AGAIN
-        said = str(e).rstrip(". ")
-        if not self._silent_since:
-            self._silent_since = now
-            self.onlooker.note(f"{said}. No further cell begins until it answers; those at work go on.")
-        elif now - self._silent_since > SILENT and not self._hand:
-            self.silent = said
+        if not self._hand and line.ready:
+            self._check(line.ready[0])
+        line.fill()
 
     def _check(self, ready: Prepared) -> None:
         """Nothing is in hand, and the engine takes not even this one: it may never do."""
         try:
             self.engine.check(ready.needs)
         except RlbenchError as e:
-            self._ready.popleft()
-            self._settle(ready.cell.name, self.states[ready.cell.name]._replace(state="failed", message=str(e)))
+            self.line.ready.popleft()
+            self._refuse(ready.cell.name, str(e))
 
-    def _order(self, cell: Cell, recipe: Recipe) -> Prepared:
-        kind = (cell.env, cell.label)
-        cpus = self.needs.cpus or max(recipe.workers, 1) * recipe.threads
-        needs = Needs(cpus, self.needs.gpus, self.needs.memory or self._peaks.get(kind, 0))
-        order = Order(
-            cell=cell.name,
-            folder="" if self.mirror else str(self.out / CELLS / cell.name),
-            recipe=recipe.content(),
-            attempt=max(self.states[cell.name].attempt, self.mirror.attempts(cell.name) if self.mirror else 0) + 1,
-            stands=str(home()),
-            store=self.mirror.address(cell.name) if self.mirror else "",
-            time_limit=self.time_limit,
-        )
-        return Prepared(cell, order, needs, kind)
+    def _refuse(self, name: str, why: str) -> None:
+        self._settle(name, self.states[name]._replace(state="failed", message=why))
 
     def _take(self, name: str, state: CellState) -> None:
         self._hand[name] = state
@@ -230,7 +177,7 @@ class Driver:
         state = state._replace(attempt=now.attempt, digest=now.digest, where=end.where or state.where)
         peak = max(end.peak, state.peak)
         if peak and (kind := self._kinds.get(name)):
-            self._peaks[kind] = max(self._peaks.get(kind, 0), peak)
+            self.line.peaks[kind] = max(self.line.peaks.get(kind, 0), peak)
         if attempt and attempt.cpu:
             self.cpus[f"{attempt.cpu}, MKL mode {attempt.mode or 'its own'}"] += 1
         if end.code == DONE and state.state == "done":
@@ -275,11 +222,11 @@ class Driver:
         if self._failures[name] > self.retries:
             self._settle(name, state._replace(state="failed"))
             return
-        if end.code is not None and end.code == -9 and (kind := self._kinds.get(name)):
-            self._peaks[kind] = 2 * max(self._peaks.get(kind, 0), state.peak)  # it may have been short of memory
+        if end.code == -9 and (kind := self._kinds.get(name)):  # it may have been short of memory
+            self.line.peaks[kind] = 2 * max(self.line.peaks.get(kind, 0), state.peak)
         state = state._replace(state="waiting")
         self._settle(name, state)
-        self.waiting.appendleft(self.cells[name])
+        self.line.cells.appendleft(self.cells[name])
 
     def _settle(self, name: str, state: CellState) -> None:
         self._put([(name, state)])

@@ -345,7 +345,7 @@ def driver_with(tmp_path: Path, engine: Placed, mirror: Moody, quiet: Quiet) -> 
 
 
 def test_a_store_that_is_silent_for_a_while_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlbench.driving.driver.ASK_AGAIN", 0.01)
+    monkeypatch.setattr("rlbench.driving.line.ASK_AGAIN", 0.01)
     asked: Counter[str] = Counter()
 
     def moody(name: str) -> int:
@@ -371,7 +371,7 @@ def test_a_store_that_stays_silent_ends_the_sweep_in_order_once_nothing_is_at_wo
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("ASK_AGAIN", "SILENT"):
-        monkeypatch.setattr(f"rlbench.driving.driver.{name}", 0.01)
+        monkeypatch.setattr(f"rlbench.driving.line.{name}", 0.01)
 
     def silent(name: str) -> int:
         if name.endswith("seed=0"):
