@@ -44,4 +44,5 @@ class TimeLimit:
 
     def _up(self) -> None:
         self.passed = True
-        os.kill(os.getpid(), signal.SIGTERM)
+        listens = callable(signal.getsignal(signal.SIGTERM))  # else there is nothing to save yet
+        os.kill(os.getpid(), signal.SIGTERM if listens else signal.SIGALRM)

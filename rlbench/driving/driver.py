@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Protocol
 
 from ..cells.attempt import read_attempt
-from ..cells.limit import GRACE
 from ..cells.perform import DONE, FULL, REFUSED
 from ..engines.engine import CellEnd, Engine, Needs
 from ..errors import RlbenchError
@@ -189,8 +188,7 @@ class Driver:
             said = "its process ended before its run did, with code 0"
         said = said or end.said or ("lost" if end.code is None else f"its process ended with code {end.code}")
         if end.code == HUNG:
-            limit = duration(self.time_limit)
-            said = f"its time limit of {limit} came, and it did not save: killed {GRACE:.0f} s later"
+            said = f"its time limit of {duration(self.time_limit)} came, and it could not save: killed"
         if end.code == FULL:
             said = said.partition(". ")[0]  # what to do about it is for the whole sweep to say
             self.full = self.full or said

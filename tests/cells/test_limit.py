@@ -19,7 +19,7 @@ import time
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 
 class Hangs(FrozenLakeEnv):
-    def step(self, action):
+    def {method}(self, *args, **options):
         while True:
             pass
 """
@@ -47,10 +47,17 @@ def test_one_whose_time_is_up_saves_has_failed_and_goes_on_exactly(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_one_that_hangs_is_killed_by_the_system(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(HANGS)
+@pytest.mark.parametrize(("method", "grace"), [("step", 0.5), ("__init__", 600.0)])
+def test_one_that_hangs_is_killed_by_the_system(tmp_path: Path, method: str, grace: float) -> None:
+    """As it steps it may save still; as its environment is made there is nothing to save, and no need to wait."""
+    (tmp_path / "mine.py").write_text(HANGS.format(method=method))
     recipe = Recipe.load(env=f"{tmp_path}/mine.py:Hangs", agent="random", overrides=["seeds=1", "total_steps=100"])
     asked = Order("a", str(tmp_path / "a"), recipe.placed().content(), time_limit=0.5)
-    command = "from rlbench.cells import __main__ as cells, limit; limit.GRACE = 0.5; raise SystemExit(cells.main())"
+    command = f"""
+from rlbench.cells import limit
+from rlbench.cells.__main__ import main
+limit.GRACE = {grace}
+raise SystemExit(main())
+"""
     done = subprocess.run([sys.executable, "-c", command], input=asked.to_json(), text=True, timeout=60)
     assert done.returncode == -signal.SIGALRM
