@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..cells.attempt import Attempt, read_attempt
 from ..cells.order import Order
+from ..process.orphans import PARENT
 from ..process.places import home
 from ..sweep.plan import Cell
 from ..units import duration
@@ -23,7 +24,15 @@ MOST = 12  # probes: one for each environment and agent, of the first of them
 PATIENCE = 30.0  # seconds that a probe may take until its first word
 LOOK = 0.2
 #: A process that has imported all that runs need before it begins, as that of a cell has.
-_READY = "from rlbench.engines.ready import ready; kept = ready(); from rlbench.cells.__main__ import main; main()"
+_READY = """
+import signal
+from rlbench.process.orphans import named_parent, when_the_parent_dies
+when_the_parent_dies(signal.SIGTERM, named_parent())  # at once: importing takes seconds
+from rlbench.engines.ready import ready
+kept = ready()
+from rlbench.cells.__main__ import main
+main()
+"""
 
 
 def estimate(plan: SweepPlan) -> Iterator[str]:
@@ -56,9 +65,8 @@ def _rate(plan: SweepPlan, cell: Cell) -> tuple[float, str]:
         folder = Path(place) / "cell"
         recipe = plan.recipes.recipe(cell)
         order = Order(cell.name, str(folder), recipe.content(), stands=str(home()))
-        process = subprocess.Popen(
-            [sys.executable, "-c", _READY], stdin=subprocess.PIPE, env={**os.environ, "TMPDIR": place}
-        )
+        environment = {**os.environ, "TMPDIR": place, PARENT: str(os.getpid())}
+        process = subprocess.Popen([sys.executable, "-c", _READY], stdin=subprocess.PIPE, env=environment)
         assert process.stdin is not None
         process.stdin.write(order.to_json().encode())
         process.stdin.close()
