@@ -38,7 +38,7 @@ def live(order: Order, parent: int = 0) -> int:
     let_through()
     with contextlib.suppress(OSError):  # told by the run, in words
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / ORDER, order.to_json() + "\n")  # for who wants to know; nothing reads it
+        write_text(folder / ORDER, order.to_json() + "\n")  # read where sweep.json is lost
         _log(folder / LOG)
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     print(f"== attempt {order.attempt}, {now}, {platform.node()}, process {os.getpid()}", flush=True)

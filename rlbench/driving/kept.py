@@ -24,14 +24,15 @@ def known_of(out: Path) -> dict[str, Any]:
 
 def store_of(out: Path, about: Mapping[str, Any], store: str) -> str:
     """Where the run folders of the sweep in ``out`` are kept, if it is asked to be ``store``; "": below ``out``."""
-    if not about and not store and (forgotten := _kept_at(out)):
+    forgotten = "" if about else _kept_at(out)
+    if forgotten and not store:
         raise UsageError(
             f"{shown(out / ABOUT)} is {'damaged' if is_sweep(out) else 'missing'}, and its runs were kept at "
             f"{forgotten}. Say so, and it goes on: --store {shlex.quote(forgotten)}"
         )
-    known = str(about.get("store") or "")
+    known = str(about.get("store") or forgotten)
     address = checked_store(store or known) if store or known else ""
-    if about and address != known and any((out / CELLS).glob("*")):
+    if (about or forgotten) and address != known and any((out / CELLS).glob("*")):
         raise UsageError(
             f"{shown(out)} keeps its runs at {known or shown(out / CELLS)}. Leave --store out, or give the sweep "
             "another folder: --out DIR"

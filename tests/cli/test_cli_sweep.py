@@ -8,6 +8,7 @@ import pytest
 from command import mistake, rlbench, succeeds
 
 from rlbench.cells.order import Order
+from rlbench.driving.run import SweepPlan
 from rlbench.errors import UsageError
 
 TWO = """
@@ -88,6 +89,20 @@ def test_the_command_that_goes_on_asks_for_the_same(file: Path, monkeypatch: pyt
     assert said == [
         "rlbench sweep two.toml --out out --with cores=1 --retries 0", "rlbench sweep two.toml --out out",
     ]  # fmt: skip
+
+
+def test_a_time_limit_is_that_of_the_command_or_else_of_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float] = []
+
+    def stopped(plan: SweepPlan, view: object, *, retries: int, command_again: str) -> None:
+        limits.append(plan.time_limit)
+        raise UsageError("enough")
+
+    monkeypatch.setattr("rlbench.driving.run.run_sweep", stopped)
+    file.write_text(f'{TWO}[resources]\ntime_limit = "90s"\n')
+    rlbench("sweep", file)
+    rlbench("sweep", file, "--with", "time_limit=2h")
+    assert limits == [90, 7200]
 
 
 @pytest.mark.parametrize(
@@ -203,6 +218,7 @@ def test_a_damaged_sweep_does_not_forget_its_store(file: Path, tmp_path: Path, m
         said = mistake(*words)
         what = "damaged" if broken else "missing"
         assert f"out/sweep.json is {what}, and its runs were kept at file://{tmp_path}/kept. Say so" in said
+        assert f"out keeps its runs at file://{tmp_path}/kept" in mistake(*words, "--store", "other")
         succeeds(*words, *shlex.split(said.rpartition("goes on: ")[2]))
         assert f'"store": "file://{tmp_path}/kept"' in about.read_text()
 
