@@ -23,7 +23,6 @@ from .line import Prepared, WaitingLine
 from .mirror import Mirror
 from .prepare import Recipes
 
-HUNG = -signal.SIGALRM  # exit code of a cell that its time limit had to kill
 WAIT = 0.25  # seconds between two looks at cells, at most
 LOOK, SHARE = 0.5, 0.01  # seconds between two looks of whoever looks on, and of the time at most
 KILLS = 30  # attempts at a cell that may be killed for each that may fail, though each got a little further
@@ -69,6 +68,7 @@ class Driver:
     ) -> None:
         self.recipes, self.out, self.engine, self.index = recipes, out, engine, index
         self.retries, self.mirror, self.onlooker, self.time_limit = retries, mirror, onlooker, time_limit
+        self.hung = -signal.SIGALRM if time_limit else None  # exit code of a cell that its time limit had to kill
         self.states = index.states
         self.cells = {cell.name: cell for cell in recipes.cells}
         self.line = WaitingLine(
@@ -187,7 +187,7 @@ class Driver:
         if end.code == DONE:  # as of os._exit(0) somewhere in the code that is run
             said = "its process ended before its run did, with code 0"
         said = said or end.said or ("lost" if end.code is None else f"its process ended with code {end.code}")
-        if end.code == HUNG:
+        if end.code is not None and end.code == self.hung:
             said = f"its time limit of {duration(self.time_limit)} came, and it could not save: killed"
         if end.code == FULL:
             said = said.partition(". ")[0]  # what to do about it is for the whole sweep to say
@@ -210,7 +210,7 @@ class Driver:
         one before: on machines that die often a long cell would come to no end else. That has an end too: of one that
         gains a step each time.
         """
-        killed = end.code is None or (end.code < 0 and end.code != HUNG) or end.code > 128
+        killed = end.code is None or (end.code < 0 and end.code != self.hung) or end.code > 128
         self._failures[name] += not (killed and further)
         self._kills[name] += killed
         if self._kills[name] >= KILLS * (self.retries + 1):

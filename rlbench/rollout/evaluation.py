@@ -235,12 +235,11 @@ class Evaluator:
         envs.rest()
         look(plan)
         while plan.ready or envs.running:
-            while plan.ready:  # once; again where others have the place of a seed that broke
-                taken = []
-                while plan.ready:
-                    taken.append(plan.take())
-                envs.begin([(s, k % EVAL_COPIES, round * ROUND + k // EVAL_COPIES) for s, k in taken])
-                self._drop_broken(envs, plan)
+            taken = []
+            while plan.ready:
+                taken.append(plan.take())
+            envs.begin([(s, k % EVAL_COPIES, round * ROUND + k // EVAL_COPIES) for s, k in taken])
+            self._drop_broken(envs, plan)
             for step in run(actor, envs, explore=False, learn=False, obs=envs.obs):
                 for done in step.finished:
                     plan.count(done.seed, self._number(done, round), done.episode_return, done.episode_length)

@@ -142,7 +142,8 @@ def _live(folder: Path, state: CellState, *, driven: bool) -> CellState:
 
 def _taken(attempt: Attempt, before: CellState) -> CellState:
     """A state, with what an attempt says of itself; ``before`` is of the attempts before it."""
-    included = before.attempt >= attempt.attempt and before.state not in ("running", "queued")
+    ahead = before.state in ("running", "queued")  # of the attempt that is counted: its time is not in there yet
+    included = before.attempt - ahead >= attempt.attempt
     state = "failed" if attempt.state == "refused" else attempt.state
     return before._replace(
         state=state,

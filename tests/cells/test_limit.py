@@ -4,14 +4,20 @@ import csv
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from rlbench.cells import limit
 from rlbench.cells.attempt import read_attempt
 from rlbench.cells.order import Order
 from rlbench.cells.perform import DONE, FAILED, perform
+from rlbench.cells.telling import Telling
 from rlbench.recipe import Recipe
+from rlbench.record.watcher import Status
+from rlbench.training import session
 
 KEYS = {"env": "CartPole-v1", "agent": "random", "seeds": 1, "eval_every": 0, "final_eval_episodes": 0, "track": "none"}
 HANGS = """
@@ -25,7 +31,7 @@ class Hangs(FrozenLakeEnv):
 """
 
 
-def order(folder: Path, attempt: int = 1, steps: int = 40_000, **how: float) -> Order:
+def order(folder: Path, attempt: int = 1, steps: int = 2000, **how: float) -> Order:
     return Order("a", str(folder), Recipe(**KEYS, total_steps=steps).content(), attempt, **how)  # type: ignore[arg-type]
 
 
@@ -34,13 +40,44 @@ def episodes(folder: Path) -> list[dict[str, str]]:
         return [{key: value for key, value in row.items() if key != "wall_seconds"} for row in csv.DictReader(file)]
 
 
-def test_one_whose_time_is_up_saves_has_failed_and_goes_on_exactly(tmp_path: Path) -> None:
-    assert perform(order(tmp_path / "a", time_limit=0.4)) == FAILED
+@pytest.fixture
+def timers(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    """What the timers that run will do, of which a first attempt's is up at step 500, however quick the machine is."""
+    waiting: list[Callable[[], object]] = []
+
+    class Timer:
+        daemon = False
+
+        def __init__(self, seconds: float, up: Callable[[], object]) -> None:
+            self.up = up
+
+        def start(self) -> None:
+            waiting.append(self.up)
+
+        def cancel(self) -> None:
+            if self.up in waiting:
+                waiting.remove(self.up)
+
+    def tick(self: Telling, status: Status) -> None:
+        if self.now.attempt == 1 and status.env_steps >= 500 and waiting:
+            waiting.pop()()
+
+    monkeypatch.setattr(limit, "threading", SimpleNamespace(Timer=Timer))
+    monkeypatch.setattr(session, "TICK_SECONDS", -1.0)
+    monkeypatch.setattr(Telling, "tick", tick)
+    return waiting
+
+
+def test_one_whose_time_is_up_saves_has_failed_and_goes_on_exactly(
+    tmp_path: Path, timers: list[Callable[[], object]]
+) -> None:
+    assert perform(order(tmp_path / "a", time_limit=90)) == FAILED
     told = read_attempt(tmp_path / "a")
     assert told is not None
-    assert (told.state, told.message) == ("failed", "its time limit of 0s came before its end; everything is saved")
-    assert 0 < told.env_steps < 40_000
+    assert (told.state, told.message) == ("failed", "its time limit of 1m30s came before its end; everything is saved")
+    assert told.env_steps == 500
     assert perform(order(tmp_path / "a", 2, time_limit=300)) == DONE
+    assert timers == []
     assert perform(order(tmp_path / "b")) == DONE
     assert episodes(tmp_path / "a") == episodes(tmp_path / "b")
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)  # nothing is left of the limit

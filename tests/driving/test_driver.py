@@ -41,6 +41,7 @@ class Scripted:
         self.hand: list[Order] = []
         self.begun: list[tuple[str, int]] = []
         self.needs: list[Needs] = []
+        self.waited: list[float] = []
         self.stopped: list[bool] = []
         self.most = self.closed = 0
         self.unsaid = False  # whether attempts end without a word
@@ -66,6 +67,7 @@ class Scripted:
         self.most = max(self.most, len(self.hand))
 
     def wait(self, seconds: float) -> list[CellEnd]:
+        self.waited.append(seconds)
         if self._taken:
             cell, attempt = self._taken.popitem()
             if self.out:
@@ -308,6 +310,14 @@ def test_a_cell_that_is_killed_for_ever_ends_though_each_attempt_gains_a_step(
     assert len(failed(end)) == 1
 
 
+def test_an_attempt_that_failed_is_none_that_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlbench.driving.driver.KILLS", 1)
+    codes = {1: 1, 2: -9, 3: 0}
+    engine = Scripted(lambda order: (codes[order.attempt], 10 * order.attempt))
+    states, _, _ = drive(tmp_path, engine, TEXT.replace("[0, 1, 2]", "[0]"), retries=1)
+    assert (states["seed=0"].state, states["seed=0"].attempt) == ("done", 3)
+
+
 class Moody:
     """A `Mirror` whose store answers the questions for the numbers of attempts, or does not."""
 
@@ -392,15 +402,30 @@ def test_a_store_that_stays_silent_ends_the_sweep_in_order_once_nothing_is_at_wo
         "0": "done", "1": "waiting", "2": "waiting",
     }  # fmt: skip
     assert (engine.closed, len(quiet.notes)) == (1, 1)
+    assert 0 not in engine.waited  # it does not keep a core busy meanwhile
 
 
 def test_a_cell_whose_time_limit_had_to_kill_it_has_failed_however_far_it_got(tmp_path: Path) -> None:
-    engine = Scripted(lambda order: (-signal.SIGALRM, 10 * order.attempt))
+    limits: list[float] = []
+
+    def hangs(order: Order) -> tuple[int, int]:
+        limits.append(order.time_limit)
+        return -signal.SIGALRM, 10 * order.attempt
+
+    engine = Scripted(hangs)
     recipes = Recipes(parse_file(TEXT.replace("[0, 1, 2]", "[0]"), "x.toml"), Trust())
     end = run_sweep(SweepPlan(recipes, tmp_path, engine, Needs(0), (), time_limit=90.0), Quiet(), retries=1)
     ((_, state),) = failed(end)
     assert state.attempt == 2
     assert state.message == "its time limit of 1m30s came, and it could not save: killed"
+    assert limits == [90, 90]
+
+
+def test_an_alarm_of_a_cell_without_a_time_limit_is_its_own(tmp_path: Path) -> None:
+    engine = Scripted(lambda order: (-signal.SIGALRM, 10 * order.attempt) if order.attempt < 4 else (0, 100))
+    states, quiet, _ = drive(tmp_path, engine, TEXT.replace("[0, 1, 2]", "[0]"), retries=1)
+    assert (states["seed=0"].state, states["seed=0"].attempt) == ("done", 4)  # each got further
+    assert not any("time limit" in state.message for look in quiet.looks for state in look.values())
 
 
 def test_a_time_limit_has_a_unit() -> None:
@@ -445,3 +470,27 @@ def test_cells_in_a_queue_of_the_engines_own_are_told_as_queued_until_they_speak
     ]  # fmt: skip
     rows = [line.split(",")[1] for line in (tmp_path / "cells.csv").read_text().splitlines()[1:]]
     assert rows == ["waiting", "queued", "running", "queued", "running", "done"]
+
+
+def test_what_the_attempt_before_said_takes_none_out_of_the_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("LOOK", 0.0), ("SHARE", 1e9)):  # looks at every turn
+        monkeypatch.setattr(f"rlbench.driving.driver.{name}", value)
+
+    class Queueing(Scripted):
+        """Its second attempt waits for some turns."""
+
+        turns = 0
+
+        def queued(self) -> set[str]:
+            return {order.cell for order in self.hand if order.attempt == 2}
+
+        def wait(self, seconds: float) -> list[CellEnd]:
+            self.turns += bool(self.queued())
+            return [] if 0 < self.turns < 4 else super().wait(seconds)
+
+    engine = Queueing(lambda order: (order.attempt % 2, 5 * order.attempt))
+    _, quiet, _ = drive(tmp_path, engine, TEXT.replace("[0, 1, 2]", "[0]"))
+    seen = [state.state for look in quiet.looks for state in look.values() if state.attempt == 2]
+    assert seen == ["queued", "queued", "queued", "done", "done"]

@@ -23,6 +23,7 @@ from rlbench.driving.mirror import Mirror, checked_store
 from rlbench.engines.engine import CellEnd
 from rlbench.errors import StoreError, UsageError
 from rlbench.recipe import Recipe
+from rlbench.store.objects import Objects
 from rlbench.store.store import Store
 
 
@@ -147,6 +148,35 @@ def test_a_defect_of_who_looks_at_cells_is_told_once_and_it_looks_again(
         assert read_attempt(mirror.out / "cells" / "a") == Attempt(1, "running", env_steps=10)
     why = "what cells at work say is not seen here: KeyError: 'ETag'. They go on; this is tried again."
     assert said == [why]
+
+
+def test_what_a_cell_said_that_has_ended_meanwhile_is_not_written(
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_attempt(tmp_path, Attempt(1, "running", env_steps=10))
+
+    def late(name: str) -> bytes:
+        mirror._followed.discard("a")
+        return (tmp_path / FILE).read_bytes()
+
+    monkeypatch.setattr(mirror.objects, "get", late)
+    mirror._followed.add("a")
+    mirror._look()
+    assert read_attempt(mirror.out / "cells" / "a") is None
+
+
+def test_a_driver_that_has_others_to_look_after_waits_but_a_few_seconds_for_an_answer(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience: list[float] = []
+
+    def sizes(self: Objects, folder: str) -> dict[str, int]:
+        patience.append(self.patience)
+        return {}
+
+    monkeypatch.setattr(Objects, "sizes", sizes)
+    assert mirror.attempts("a") == 0
+    assert patience == [module.ASKED]
 
 
 def test_a_defect_where_a_folder_comes_down_fails_its_cell_alone(

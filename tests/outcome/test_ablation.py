@@ -1,6 +1,8 @@
 """`rlbench ablate`: what is a switch, what its cells are, and that the table says what they found."""
 
+import contextlib
 import json
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 from command import mistake, one_line, rlbench
 
 from rlbench.driving.prepare import Recipes, Trust
+from rlbench.driving.run import SweepEnd, SweepPlan
 from rlbench.errors import UsageError
 from rlbench.judge.comparison import Comparison
 from rlbench.outcome import ablation
@@ -27,6 +30,7 @@ from rlbench.recipe import Recipe
 from rlbench.recipe.registry import BUILT_IN, find_agent
 from rlbench.stats.estimates import Estimate
 from rlbench.sweep.folder import open_sweep
+from rlbench.sweep.index import CellState
 
 RECIPE: dict[str, Any] = {
     "seeds": 5, "total_steps": 120, "eval_every": 60, "eval_episodes": 2, "final_eval_episodes": 2, "device": "cpu",
@@ -208,6 +212,21 @@ def test_an_ablation_from_the_command_line(tmp_path: Path) -> None:
     (other / "thesis.tex").write_text("")
     assert "holds other things than a sweep" in mistake(*words[:-1], other)
     assert "--confidence must be" in mistake(*words, "--confidence", "2")
+
+
+def test_cells_that_failed_are_told_of_with_the_command_that_tries_them_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(plan: SweepPlan, view: object, *, retries: int, command_again: str) -> SweepEnd:
+        states = {cell.name: CellState("failed", retries + 1, message="it broke") for cell in plan.cells}
+        return SweepEnd(plan.out, plan.cells, states, (), command_again)
+
+    monkeypatch.setattr("rlbench.driving.run.run_sweep", fail)
+    monkeypatch.setattr("rlbench.engines.early.nursery", lambda wanted: contextlib.nullcontext())
+    monkeypatch.setattr(sys.modules["rlbench.cli.ablate"], "_say", lambda *asked, **how: None)
+    said = rlbench("ablate", "dqn/CartPole-v1", "--keys", "double", "--out", tmp_path / "out", "--json").stderr
+    assert said.count("note: failed 3 times: ") == 2
+    assert "CELL/log.txt. Try again, from their checkpoints: rlbench " in said
 
 
 def test_what_has_not_finished_is_said(tmp_path: Path) -> None:

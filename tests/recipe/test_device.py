@@ -42,6 +42,16 @@ def test_a_few_small_networks_stay_on_the_cpu_and_that_is_said(card: None) -> No
     assert build.trains_on_cpu(recipe(), 8)
 
 
+def test_what_is_built_is_reckoned_by_where_its_environments_would_be(
+    card: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[device.Costs] = []
+    monkeypatch.setattr(build, "worth_a_card", lambda *asked, costs: said.append(costs))
+    for made in (recipe(), recipe(envs_on="host")):
+        build.build(made, [0], "auto")
+    assert said == [device.THERE, device.COSTS]
+
+
 @pytest.mark.parametrize(
     ("changes", "processes", "worth"),
     [
@@ -53,6 +63,7 @@ def test_a_few_small_networks_stay_on_the_cpu_and_that_is_said(card: None) -> No
         ({"seeds": 10, "envs_on": "host"}, 1, True),
         ({"seeds": 1000, "envs_on": "host"}, 16, False),  # as many cores are as good as a card
         ({"seeds": 2, "max_episodes": 50}, 1, False),  # the host reads of every step what came of it
+        ({"seeds": 2, "fresh_envs": True}, 1, False),  # on the host, then
         ({"seeds": 1000, "hyper": {"hidden": (256, 256)}}, 16, True),
         ({"seeds": 1, "hyper": {"hidden": (256, 256)}}, 1, True),
         ({"agent": "random", "seeds": 1000, "hyper": {}}, 1, False),

@@ -8,7 +8,7 @@ from pathlib import Path
 from rlbench.cells.attempt import FILE, Attempt, write_attempt
 from rlbench.runfolder.lock import Lock
 from rlbench.sweep.folder import SILENT, _live, state_of
-from rlbench.sweep.index import CellState
+from rlbench.sweep.index import CellState, Phase
 
 
 def aged(folder: Path) -> None:
@@ -37,6 +37,9 @@ def test_the_time_of_earlier_attempts_counts_once(tmp_path: Path) -> None:
     assert state_of(tmp_path, CellState("failed", 2, seconds=10.0)).seconds == 14.0
     assert state_of(tmp_path, CellState("failed", 3, seconds=14.0)).seconds == 14.0  # that includes it
     assert state_of(tmp_path, CellState("running", 3, seconds=10.0)).seconds == 14.0  # and that does not
+    phases: tuple[Phase, ...] = ("queued", "running")
+    for state in phases:  # the next one has said nothing yet
+        assert state_of(tmp_path, CellState(state, 4, seconds=14.0)).seconds == 14.0
 
 
 def test_a_run_without_an_attempt_is_done_where_it_has_ended(tmp_path: Path) -> None:
