@@ -6,6 +6,8 @@ import signal
 import threading
 from collections.abc import Iterator
 
+from ..rollout.signals import noted
+
 GRACE = 60.0  # seconds to save and end
 
 
@@ -43,6 +45,8 @@ class TimeLimit:
             signal.signal(signal.SIGALRM, before)
 
     def _up(self) -> None:
+        if noted():  # it is saving: a second signal would end it at once
+            return
         self.passed = True
         listens = callable(signal.getsignal(signal.SIGTERM))  # else there is nothing to save yet
         os.kill(os.getpid(), signal.SIGTERM if listens else signal.SIGALRM)

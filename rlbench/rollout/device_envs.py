@@ -175,6 +175,8 @@ class DeviceEnvs:
             at, shape = self._row, (*self._lead, *self.spec.obs_shape)
             obs, next_obs = (row[..., i : i + at.width - at.next_obs].view(shape) for i in (at.obs, at.next_obs))
             reward = row[..., at.reward]
+            if not self._lends:  # to code that may ask for other views
+                obs, next_obs, reward = obs.contiguous(), next_obs.contiguous(), reward.contiguous()
             transition = packed = Packed(obs, action, reward, next_obs, terminated, truncated)
             packed.there = row
         else:

@@ -108,6 +108,11 @@ class Interrupts:
             raise error
 
 
+def noted() -> bool:
+    """Whether a signal has come that this process is about to end by."""
+    return any(one.signal for one in _listening)
+
+
 @contextlib.contextmanager
 def held() -> Iterator[None]:
     """While a worker is started: it begins with signals held back, until it listens and says `let_through`."""

@@ -17,6 +17,7 @@ from rlbench.cells.perform import DONE, FAILED, perform
 from rlbench.cells.telling import Telling
 from rlbench.recipe import Recipe
 from rlbench.record.watcher import Status
+from rlbench.rollout.signals import Interrupts
 from rlbench.training import session
 
 KEYS = {"env": "CartPole-v1", "agent": "random", "seeds": 1, "eval_every": 0, "final_eval_episodes": 0, "track": "none"}
@@ -98,3 +99,16 @@ raise SystemExit(main())
 """
     done = subprocess.run([sys.executable, "-c", command], input=asked.to_json(), text=True, timeout=60)
     assert done.returncode == -signal.SIGALRM
+
+
+def test_a_cell_that_is_saving_already_is_not_hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(limit.os, "kill", lambda process, number: sent.append(number))
+    with Interrupts() as interrupts:
+        kept = limit.TimeLimit(1.0)
+        interrupts.signal = signal.SIGINT
+        kept._up()
+        assert (sent, kept.passed) == ([], False)
+        interrupts.signal = 0
+        kept._up()
+        assert (sent, kept.passed) == ([signal.SIGTERM], True)

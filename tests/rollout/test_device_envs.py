@@ -278,6 +278,15 @@ def test_whose_episode_begins_is_said_after_time_limits_and_resumes_too() -> Non
             assert begun.any() == (t == 13)
 
 
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1", "FrozenLake-v1", "rlbench/Catch-v0"])
+def test_agents_of_others_may_view_what_they_are_given_as_they_like(env: str) -> None:
+    envs = made_envs(env)
+    envs.reset()
+    transition, obs = envs.step(actions(envs, 1)[0])
+    for leaf in (*transition, obs):
+        leaf.view(2, -1)
+
+
 def test_what_was_wrong_is_forgotten_when_all_begin_anew() -> None:
     envs = made_envs("CartPole-v1", page=2)
     envs.reset()
