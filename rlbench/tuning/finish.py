@@ -20,6 +20,7 @@ from ..runfolder.documents import ended
 from ..runfolder.lock import Lock, holder
 from ..runfolder.reader import Reader
 from .crew import Crew, Retry
+from .same import check_same
 from .study import FINAL, SharedStudy
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def best_trial(shared: SharedStudy) -> "FrozenTrial":
         said = [trial.user_attrs.get("why") for trial in trials if trial.user_attrs.get("why")]
         last = f" The last said: {said[-1]}." if said else ""
         raise RunFolderError(
-            f"none of the {len(trials)} trials of {shown(shared.out)} has a score.{last} See log.txt in its folders."
+            f"none of the {len(trials)} trials of {shown(shared.out)} has a score.{last} See log.txt in its folders. "
+            f"What has failed is not tried again: once that is mended, ask for more, with --trials {2 * len(trials)}"
         )
     return max(done, key=lambda trial: (float(trial.value or 0.0), statistics.mean(scores_of(trial)), -trial.number))
 
@@ -82,7 +84,9 @@ def train_finals(shared: SharedStudy, crew: Crew, interrupts: Interrupts, tell: 
     """
     runs = final_runs(shared)
     for folder, recipe in runs.values():
-        _check_same(folder, recipe)
+        _check_seeds(folder, recipe)
+        if not holder(folder):  # of a run that has just begun elsewhere, files are still missing
+            check_same(folder, recipe)
     mine: dict[str, Lock] = {}
     told = False
     try:
@@ -129,7 +133,7 @@ def _claim(shared: SharedStudy, name: str) -> Lock | None:
         return shared.claim(f"{FINAL}-{name}")
 
 
-def _check_same(folder: Path, recipe: Recipe) -> None:
+def _check_seeds(folder: Path, recipe: Recipe) -> None:
     """Refuse a run of other seeds, as of a report that was made before final_seeds was changed."""
     plan = Reader(folder).plan.value
     if plan.seeds and (plan.seed, plan.seeds) != (recipe.seed, recipe.seeds):

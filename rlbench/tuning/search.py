@@ -16,6 +16,7 @@ from ..stats.estimates import Estimate
 from ..units import duration
 from .courses import TrialCourse, course, estimate, final_scores, hopeless
 from .crew import Crew, Retry, RunOutcome
+from .same import check_same
 from .study import AskedTrial, SharedStudy
 
 GIVE_UP = 10  # trials in a row that fail, with none that ends: something is wrong with all
@@ -44,7 +45,7 @@ class TrialLoop:
         """Until no trial is left, here or elsewhere, or a signal came, in which case all is saved.
 
         Raises:
-            RlbenchError: all trials fail, a disk is full, the storage is lost.
+            RlbenchError: all trials fail, a disk is full, the storage is lost, a trial's folder has another's run.
         """
         waiting = False
         try:
@@ -81,6 +82,7 @@ class TrialLoop:
                 continue
             name = f"trial {asked.number}"
             self._asked[name] = asked
+            check_same(asked.folder, recipe)
             if asked.taken_over:
                 said = read_attempt(asked.folder)
                 at = f", at step {said.env_steps:,}" if said and said.env_steps else ""

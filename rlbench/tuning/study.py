@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ABOUT, JOURNAL, TRIALS, CLAIMS, FINAL = "study.json", "study.log", "trials", ".claims", "final"
 PATIENCE = 120.0  # seconds that others may take to ask for a trial
 _ATTR = "rlbench"
+_WHOLE = "The runs beside it are whole; put it back from a copy, or search anew in another --out."
 
 
 class AskedTrial(NamedTuple):
@@ -68,7 +69,7 @@ class SharedStudy:
         begins_with: the base recipe's values, with which trial 0 begins; None where they are not in the space.
 
     Raises:
-        UsageError: the folder, or the study in the storage, is another search's.
+        UsageError: the folder, or the study in the storage, is another search's, or the study of its runs is lost.
     """
 
     def __init__(self, out: Path, file: TuneFile) -> None:
@@ -173,8 +174,14 @@ class SharedStudy:
         if about is not None and (differs := first_difference(about, wanted)):
             raise UsageError(f"{shown(self.out)} searches something else: {differs}. Choose another --out.")
         identity = secrets.token_hex(8) if about is None else str(about.get("id"))
+        # A crash may have come before there was a study, but not after a run has begun.
+        begun = about is not None and any(any((self.out / name).glob("*")) for name in (TRIALS, FINAL))
+        if begun and self.file.settings.storage == "journal" and not (self.out / JOURNAL).exists():
+            raise self._gone(f"its {JOURNAL}")
         study = self._open()
         known = study.user_attrs.get(_ATTR)
+        if begun and known is None:
+            raise self._gone(f"its study {study.study_name!r} in the storage")
         if known is not None and known.get("id") != identity:
             name = study.study_name
             raise UsageError(
@@ -188,6 +195,13 @@ class SharedStudy:
                 study.enqueue_trial(self.begins_with)
             study.set_user_attr(_ATTR, {"id": identity, **wanted})
         return study
+
+    def _gone(self, what: str) -> UsageError:
+        """That a study is lost, whose runs are still there: which of them had which values only it can tell."""
+        return UsageError(
+            f"{shown(self.out)} holds the runs of a search, and {what}, which says what they were, is gone. Put it "
+            "back, or search anew in another --out."
+        )
 
     def _open(self) -> "Study":
         settings = self.file.settings
@@ -234,7 +248,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as e:
-        raise RunFolderError(f"{shown(path)} is damaged: {first_line(e)}.") from e
+        raise RunFolderError(f"{shown(path)} is damaged: {first_line(e)}. {_WHOLE}") from e
     if not isinstance(found, dict):
-        raise RunFolderError(f"{shown(path)} is damaged: it is no table.")
+        raise RunFolderError(f"{shown(path)} is damaged: it is no table. {_WHOLE}")
     return found

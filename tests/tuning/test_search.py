@@ -2,11 +2,12 @@
 
 import csv
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from stub_engine import Score, StubEngine
+from stub_engine import Score, StubEngine, write_run
 
 from rlbench.errors import RunFolderError, UsageError
 from rlbench.files import write_text
@@ -191,9 +192,11 @@ def test_a_failed_trial_is_tried_again_and_then_left(tmp_path: Path, monkeypatch
 def test_all_trials_failing_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = {f"trial {k}": [2] for k in range(99)}
     with pytest.raises(
-        RunFolderError, match=r"none of the 5 trials of .* has a score. The last said: code 2 was asked"
+        RunFolderError, match=r"none of the 5 trials .* has a score. The last said: code 2 was asked.* --trials 10$"
     ):
         search(tmp_path, monkeypatch, engine=StubEngine(good, dict(codes)), trials=5)
+    mended, _, _ = search(tmp_path, monkeypatch, trials=10)  # as it says
+    assert mended.counts == {"COMPLETE": 5, "FAIL": 5}
     with pytest.raises(RunFolderError, match="10 trials failed and none ended; the last: code 2 was asked for"):
         search(tmp_path, monkeypatch, engine=StubEngine(good, {k: [2] for k in codes}), trials=90, out="b")
 
@@ -205,6 +208,63 @@ def test_values_that_do_not_go_together_fail_that_trial_alone(tmp_path: Path) ->
     assert states(shared)["FAIL"] > 0
     assert states(shared)["COMPLETE"] > 3
     assert any("capacity 100 is smaller than batch_size 512" in line for line in told)
+
+
+@pytest.mark.parametrize("left", [None, b""])  # an empty one, as a copy that was cut short leaves, tells nothing
+def test_a_search_that_lost_its_study_books_no_score_under_other_values(
+    left: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(tmp_path, monkeypatch, trials=4)
+    (tmp_path / "out" / "study.log").unlink()
+    if left is not None:
+        (tmp_path / "out" / "study.log").write_bytes(left)
+    before = (tmp_path / "out" / "trials.csv").read_bytes()
+    for _ in range(2):
+        engine = StubEngine(good)
+        with pytest.raises(UsageError, match=r"which says what they were, is gone. Put it back, or .* --out") as e:
+            search(tmp_path, monkeypatch, SEARCH.replace("[search]", "[search]\nsampler = 'qmc'"), engine, trials=4)
+        assert "\n" not in str(e.value)
+        assert engine.orders == []
+    assert (tmp_path / "out" / "trials.csv").read_bytes() == before
+
+
+def test_a_crash_before_the_first_run_loses_no_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined(tmp_path)
+    (tmp_path / "out" / "study.log").unlink()
+    report, _, _ = search(tmp_path, monkeypatch, trials=2)
+    assert report.counts == {"COMPLETE": 2}
+
+
+def test_what_a_run_chose_by_itself_is_no_other_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search(tmp_path, monkeypatch, trials=3)
+    path = tmp_path / "out" / "final" / "default" / "recipe.toml"
+    text = path.read_text().replace('envs_on = "auto"', 'envs_on = "host"').replace("workers = 1", "workers = 2")
+    assert text != path.read_text()
+    path.write_text(text.replace('agent = "dqn"', 'agent = "/place/of/its/own.py:dqn"'))
+    report, _, _ = search(tmp_path, monkeypatch, trials=4)
+    assert report.counts == {"COMPLETE": 4}
+
+
+@pytest.mark.parametrize("place", ["trials/3", "final/default"])
+def test_the_run_of_another_recipe_is_not_taken_for_this_one(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(tmp_path, monkeypatch, trials=3)
+    folder = tmp_path / "out" / place
+    other = read_tune_file(tmp_path / "search.toml")
+    if place == "trials/3":  # nobody has asked for it yet: it comes from elsewhere
+        write_run(folder, other.trial_recipe({"dqn.n_step": 7}), good)
+        said = r"trials/3 holds a run with dqn.\w+ = .*, and the one asked for is with dqn"
+    else:
+        write_run(folder, other.base.replace(hyper={**other.base.hyper, "n_step": 7}), good)
+        said = r"final/default holds a run with dqn.n_step = 7, and the one asked for is with dqn.n_step = 3"
+    with pytest.raises(RunFolderError, match=said) as e:
+        search(tmp_path, monkeypatch, trials=4)
+    assert "Choose another --out, or move" in str(e.value)
+    assert "\n" not in str(e.value)
+    shutil.rmtree(folder)
+    report, _, _ = search(tmp_path, monkeypatch, trials=4)
+    assert report.counts == {"COMPLETE": 4}
 
 
 @pytest.mark.parametrize(
@@ -235,6 +295,14 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
     for out, said in (("file", "is a file"), ("run", "is a run folder"), ("notes", "holds no search, but mine.txt")):
         with pytest.raises(UsageError, match=said):
             joined(tmp_path, out=out)
+
+
+def test_a_damaged_study_json_says_what_to_do(tmp_path: Path) -> None:
+    joined(tmp_path)
+    for text in ("", "[]"):
+        (tmp_path / "out" / "study.json").write_text(text)
+        with pytest.raises(RunFolderError, match=r"study.json is damaged: .* search anew in another --out\.$"):
+            joined(tmp_path)
 
 
 def test_a_database_holds_a_study_and_knows_whose_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
