@@ -17,6 +17,7 @@ from .attempt import FILE, LOG, ORDER
 from .order import Order
 
 AT_CHECKPOINTS, AT_ENDS = 15.0, 120.0  # seconds that a request is tried again for
+OF_A_RUN, OF_ITS_END = ("recipe.toml", "run.json"), ("summary.json", "episodes.csv")  # files of every run
 NOTES = 10.0  # seconds between two of what is told beside the folder
 
 
@@ -55,7 +56,9 @@ class Keeping:
 
         Raises:
             Overtaken: a later attempt is at work.
+            StoreError: somebody has removed files of the folder, which is not brought up.
         """
+        self._see_whole(done=False)
         try:
             done = self.store.up(self.folder)
         except Overtaken:
@@ -75,16 +78,20 @@ class Keeping:
                 f"{duration(done.seconds, tenths=True)}"
             )
 
-    def end(self) -> None:
+    def end(self, *, done: bool = False) -> None:
         """Bring the folder up, as it stays; unless another attempt has it.
 
+        Args:
+            done: the run has come to its end.
+
         Raises:
-            StoreError: it cannot be written; or a later attempt is at work.
+            StoreError: it cannot be written; or a later attempt is at work; or somebody has removed files of it.
         """
         if self._over:
             return
         self._telling.wait(AT_ENDS)
         self.store.objects.patience = AT_ENDS
+        self._see_whole(done=done)
         self.store.up(self.folder)
         if (self.folder / FILE).is_file():
             self.store.write_note(FILE, (self.folder / FILE).read_bytes())
@@ -105,6 +112,21 @@ class Keeping:
                 self._telling.set()
 
         threading.Thread(target=put, daemon=True).start()
+
+    def _see_whole(self, *, done: bool) -> None:
+        """See that the folder is a run's still: what is brought up takes the place of what was there."""
+        names = (*OF_A_RUN, *OF_ITS_END) if done else OF_A_RUN
+        lost = [name for name in names if not (self.folder / name).is_file()]
+        if not lost:
+            return
+        if not done:  # one that never came to its run has none of them, and a log that tells why
+            state = self.store.newest()
+            if state is None or lost[0] not in state.files:
+                return
+        raise StoreError(
+            f"{self.folder} has lost {lost[0]} while this run was at work, and is not brought up: what "
+            f"{self.store.address} holds stays."
+        )
 
     def _join_logs(self) -> None:
         """Put the log of earlier attempts before this one's, into the file that is being written to."""

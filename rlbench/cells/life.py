@@ -18,8 +18,9 @@ from ..process import mkl
 from ..process.orphans import when_the_parent_dies
 from ..rollout.signals import let_through
 from .attempt import LOG, ORDER
+from .claim import Claim
 from .order import Order
-from .perform import perform
+from .perform import FAILED, perform
 
 
 def live(order: Order, parent: int = 0) -> int:
@@ -36,6 +37,10 @@ def live(order: Order, parent: int = 0) -> int:
             os.setpgrp()  # a Ctrl-C in the terminal is for the driver to hand on
     when_the_parent_dies(signal.SIGTERM, parent)  # save and end
     let_through()
+    claim = Claim(order) if order.store else None
+    if claim and claim.left:  # by a worker of before that does not end: its log is no place for words of ours
+        print(claim.refused, file=sys.stderr, flush=True)
+        return FAILED
     with contextlib.suppress(OSError):  # told by the run, in words
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / ORDER, order.to_json() + "\n")  # read where sweep.json is lost
@@ -53,13 +58,15 @@ def live(order: Order, parent: int = 0) -> int:
         os.execve(sys.executable, [sys.executable, "-m", __package__], {**os.environ, **chosen})
 
     try:
-        code = perform(order, again)
+        code = perform(order, again, claim.refused if claim else "")
         if not code and order == order._replace(folder="").placed():  # all of it is in the store
             shutil.rmtree(folder, ignore_errors=True)
         return code
     finally:
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
+        if claim:
+            claim.release()
 
 
 def _log(path: Path) -> None:

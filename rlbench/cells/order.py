@@ -22,6 +22,7 @@ class Order(NamedTuple):
         stands: the folder that the user stands in, from which paths are told.
         store: where the run folder is kept, an fsspec address; "": ``folder`` is where everyone finds it.
         time_limit: seconds that one attempt may take; 0: as long as it likes.
+        sweep: the sweep folder of who gave the order, absolute: among several with one store it tells whose this is.
     """
 
     cell: str
@@ -31,12 +32,13 @@ class Order(NamedTuple):
     stands: str = ""
     store: str = ""
     time_limit: float = 0.0
+    sweep: str = ""
 
     def placed(self) -> Self:
-        """With a folder of this machine, if it has none: the same one for the same store each time."""
+        """With a folder of this machine, if it has none: the same one for the same store and sweep each time."""
         if self.folder or not self.store:
             return self
-        known = hashlib.sha256(self.store.encode()).hexdigest()[:16]
+        known = hashlib.sha256(f"{self.store}\n{self.sweep}".encode()).hexdigest()[:16]
         return self._replace(folder=str(Path(tempfile.gettempdir()) / f"rlbench-{getpass.getuser()}" / known))
 
     def to_json(self) -> str:

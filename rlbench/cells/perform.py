@@ -35,12 +35,13 @@ DONE, FAILED, REFUSED, FULL = 0, 1, 2, 74  # 74: EX_IOERR of sysexits.h
 PATIENCE = 60.0  # seconds
 
 
-def perform(order: Order, again: Callable[[str], object] = lambda mode: None) -> int:
+def perform(order: Order, again: Callable[[str], object] = lambda mode: None, elsewhere: str = "") -> int:
     """Carry ``order`` out; gives the exit code.
 
     Args:
         order: what to do.
         again: begins this process again in another mode of MKL, in which seeds are exact; does not return.
+        elsewhere: who else is at work at this cell, in words: then this says so, and no more; "": nobody.
     """
     stand(order.stands or None)
     folder = Path(order.folder)
@@ -50,6 +51,8 @@ def perform(order: Order, again: Callable[[str], object] = lambda mode: None) ->
         folder.mkdir(parents=True, exist_ok=True)
         recipe = Recipe.from_content(order.recipe, order.cell)
         telling = Telling(folder, order.attempt, recipe.total_steps)
+        if elsewhere:
+            raise UsageError(elsewhere)
         if order.store:
             if recipe.workers > 1:
                 telling.note(f"{order.store}: a run of several processes is brought up at its end alone")
@@ -60,7 +63,7 @@ def perform(order: Order, again: Callable[[str], object] = lambda mode: None) ->
             summary = _go(folder, recipe, telling, again)
         telling.end("done", env_steps=int(summary["env_steps"]), returns=final_returns(summary))
         if telling.keeping:
-            telling.keeping.end()
+            telling.keeping.end(done=True)
         return DONE
     except Interrupted as e:
         if limit.passed:

@@ -125,5 +125,6 @@ class WaitingLine:
             stands=str(home()),
             store=self._mirror.address(cell.name) if self._mirror else "",
             time_limit=self._time_limit,
+            sweep=str(self._out) if self._mirror else "",
         )
         return Prepared(cell, order, needs, kind)

@@ -106,7 +106,7 @@ class Mirror:
             store = Store(self.address(end.cell), note=self.note)
             found = store.down(folder)
             if end.code == DONE:
-                if not found:
+                if not found or not (folder / "recipe.toml").is_file():
                     raise StoreError(f"{store.address} holds no run, though its cell has ended well.")
                 store.tidy()
             else:
@@ -121,7 +121,7 @@ class Mirror:
     def _told(self, name: str) -> None:
         """Take over what an attempt said at its end that did not come to its store; on this machine, it lies here."""
         folder = self._folder(name)
-        place = Path(Order(name, "", {}, store=self.address(name)).placed().folder)
+        place = Path(Order(name, "", {}, store=self.address(name), sweep=str(self.out)).placed().folder)
         last, known = read_attempt(place), read_attempt(folder)
         if last is not None and (known is None or known.attempt < last.attempt or known.state == "running"):
             folder.mkdir(parents=True, exist_ok=True)

@@ -171,6 +171,27 @@ def test_who_is_overtaken_ends_and_touches_nothing(
         Keeping(order(tmp_path / "late")).down()
 
 
+def test_a_folder_that_somebody_has_emptied_takes_the_place_of_no_state(tmp_path: Path) -> None:
+    assert perform(order(tmp_path / "run")) == 0
+    store = Store(f"file://{tmp_path}/store")
+    state = store.newest()
+    assert state is not None
+    keeping = Keeping(order(tmp_path / "run", 2))
+    keeping.down()
+    state = store.newest()
+    (tmp_path / "run" / "recipe.toml").unlink()
+    for bring_up in (keeping.saved, keeping.end, lambda: keeping.end(done=True)):
+        with pytest.raises(StoreError, match=r"has lost recipe\.toml while this run was at work"):
+            bring_up()
+    assert store.newest() == state
+    fresh = Keeping(order(tmp_path / "fresh")._replace(store=f"file://{tmp_path}/new"))
+    (tmp_path / "fresh").mkdir()
+    with pytest.raises(StoreError, match="has lost"):
+        fresh.end(done=True)
+    fresh.end()  # it never came to its run, and its log tells why
+    assert Store(f"file://{tmp_path}/new").newest() is not None
+
+
 def test_logs_of_all_attempts_stay_together(tmp_path: Path) -> None:
     for attempt in (1, 2, 3):
         folder = tmp_path / f"machine {attempt % 2}"  # the third is on the first's again

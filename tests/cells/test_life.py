@@ -19,7 +19,7 @@ def exec_(path, words, environment):
     os._exit(0)
 
 os.execve = exec_
-life.perform = lambda order, again: again("AVX2")
+life.perform = lambda order, again, elsewhere: again("AVX2")
 life.live(Order.from_json(sys.argv[1]))
 """
 

@@ -71,11 +71,18 @@ def test_a_cell_of_which_nothing_is_found_has_not_ended_well(mirror: Mirror) -> 
     assert brought(mirror, CellEnd("a", None, "lost")) == CellEnd("a", None, "lost")
 
 
+def test_a_state_without_a_run_is_not_called_done(mirror: Mirror, tmp_path: Path) -> None:
+    (tmp_path / "gutted").mkdir()
+    write_attempt(tmp_path / "gutted", Attempt(1, "done"))
+    Store(mirror.address("a"), 1).up(tmp_path / "gutted")
+    assert brought(mirror, CellEnd("a", DONE)).code == FAILED
+
+
 def test_what_a_worker_on_this_machine_could_not_put_is_taken_from_its_folder(
     mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
-    place = Path(Order("a", "", {}, store=mirror.address("a")).placed().folder)
+    place = Path(Order("a", "", {}, store=mirror.address("a"), sweep=str(mirror.out)).placed().folder)
     place.mkdir(parents=True)
     write_attempt(place, Attempt(1, "failed", "no permission"))
     (place / "log.txt").write_text("no permission\n", encoding="utf-8")
@@ -88,7 +95,7 @@ def test_a_folder_that_cannot_be_written_fails_its_cell_alone(
     mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
-    place = Path(Order("a", "", {}, store=mirror.address("a")).placed().folder)
+    place = Path(Order("a", "", {}, store=mirror.address("a"), sweep=str(mirror.out)).placed().folder)
     place.mkdir(parents=True)
     write_attempt(place, Attempt(1, "failed", "no permission"))
 
