@@ -20,6 +20,7 @@ from rlbench.play.recorded import pictures
 from rlbench.recipe import Recipe, build
 from rlbench.recipe.build import settled
 from rlbench.record.watcher import Watcher
+from rlbench.replay.packing import layout
 from rlbench.rng import episode_seed
 from rlbench.rollout import device_envs
 from rlbench.rollout.device_envs import DeviceEnvs
@@ -285,6 +286,37 @@ def test_agents_of_others_may_view_what_they_are_given_as_they_like(env: str) ->
     transition, obs = envs.step(actions(envs, 1)[0])
     for leaf in (*transition, obs):
         leaf.view(2, -1)
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+def test_the_row_that_a_buffer_keeps_is_the_transition(env: str) -> None:
+    envs, ends = made_envs(env, limit=12), torch.zeros(2)
+    at = layout(envs.spec)
+    envs.reset()
+    for action in actions(envs, 40):
+        step, _ = envs.step(action)
+        row = step.there
+        parts = [
+            row[..., : at.reward], row[..., at.reward], row[..., at.flags], row[..., at.flags + 1],
+            row[..., at.obs : at.next_obs], row[..., at.next_obs :],
+        ]  # fmt: skip
+        want = [action, step.reward, step.terminated, step.truncated, step.obs, step.next_obs]
+        for part, leaf in zip(parts, want, strict=True):
+            assert torch.equal(part.flatten(), leaf.float().flatten())
+        ends += torch.stack([step.terminated.sum(), step.truncated.sum()])
+    assert ends[1] > 0
+    assert env == "Pendulum-v1" or ends[0] > 0
+
+
+def test_begun_anew_in_the_middle_of_a_page_all_is_told_as_at_first() -> None:
+    envs = made_envs("CartPole-v1")
+    taken = actions(envs, 30)
+    envs.reset()
+    first = plain(played(envs, taken)[1])
+    assert len(first) > 2
+    envs.step(taken[0])
+    envs.reset()
+    assert plain(played(envs, taken)[1]) == first
 
 
 def test_what_was_wrong_is_forgotten_when_all_begin_anew() -> None:

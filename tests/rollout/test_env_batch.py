@@ -270,3 +270,19 @@ def test_actions_reach_the_environment_as_its_space_has_them() -> None:
     envs.step(torch.tensor([[[0.5, 3.0]], [[0.25, 4.0]]], requires_grad=True))
     got = [env.unwrapped.got[0] for env in envs.envs]  # type: ignore[attr-defined]
     assert [(g.tolist(), g.dtype) for g in got] == [([0.5, 3.0], np.float64), ([0.25, 4.0], np.float64)]
+
+
+@pytest.mark.parametrize("stopped", [0, 1, 3])
+def test_a_step_that_fails_leaves_returns_as_they_were(stopped: int) -> None:
+    """Also where most copies stand still, whose returns are not gone through."""
+    envs = batch(num_envs=4, reward=lambda n: 1.0 if n < 3 else np.nan)
+    envs.reset()
+    for env in range(stopped):
+        envs.stop(0, env)
+    envs.step(idle(envs))
+    envs.step(idle(envs))
+    before = envs.episodes.returns
+    assert before == [0.0] * stopped + [2.0] * (4 - stopped)
+    with pytest.raises(EnvError):
+        envs.step(idle(envs))
+    assert envs.episodes.returns == before == [0.0] * stopped + [2.0] * (4 - stopped)
