@@ -125,8 +125,8 @@ def _plan(asked: Any, on: str, settings: tuple[str, ...]) -> None:
         plan = _planned(asked, on, settings)
         count, steps = len(plan.cells), asked.recipe.seeds * asked.recipe.total_steps
         click.echo(f"{count} cells of {asked.recipe.seeds} seeds, {count * steps:,} env steps in all")
-        for line in estimate(plan):
-            click.echo(line)
+        for line in estimate(plan):  # which tells agents and environments apart: here it is one of each, and cells
+            click.echo(line.replace(f" on {asked.recipe.env}: ", ": ", 1).removesuffix(" for 1 of them"))
 
 
 def _planned(asked: Any, on: str, settings: tuple[str, ...]) -> Any:
@@ -147,9 +147,16 @@ def _carry_out(asked: Any, on: str, settings: tuple[str, ...], *, retries: int, 
     from rlbench.driving.run import failed
     from rlbench.driving.telling import closing_lines
     from rlbench.outcome.ablation import write_plain
+    from rlbench.sweep.folder import PLAIN
 
+    there = (asked.out / PLAIN).exists()
     write_plain(asked)
-    plan = _planned(asked, on, settings)
+    try:
+        plan = _planned(asked, on, settings)
+    except BaseException:  # nothing has begun, and another recipe may be meant the next time
+        if not there:
+            (asked.out / PLAIN).unlink(missing_ok=True)
+        raise
     options.tell(plan.notes)
     again = shlex.join(["rlbench", *sys.argv[1:]])
     end = sweeping.carry_out(plan, "none" if quiet else progress, retries=retries, again=again)
@@ -172,6 +179,7 @@ def _say(asked: Any, confidence: float, *, as_json: bool) -> None:
             "baseline": asked.baseline,
             "score": None if found.baseline is None else found.baseline._asdict(),
             "seeds": found.seeds,
+            "confidence": found.confidence,
             "switches": [one.to_dict() for one in found.worths],
             "warnings": list(found.warnings),
         }

@@ -219,5 +219,5 @@ def _sources(file: SweepFile) -> list[dict[SettingPath, Any]]:
 
 def _text(value: Any, key: str, where: str) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise UsageError(f"{where}: {key}: must be a text, got {value!r}")
+        raise UsageError(f"{where}: {key}: must be a text, got {value_text(value)}")
     return value

@@ -105,8 +105,9 @@ def plan_sweep(
     check_folder(out, recipes.cells, file.name)
     given = dict(settings or {})
     resources = dict(file.resources)
-    resources.update({key: given.pop(key) for key in RESOURCES if key in given})
-    needs, limit = needs_of(resources, file.name), time_limit_of(resources, file.name)
+    with_ = {key: given.pop(key) for key in RESOURCES if key in given}
+    resources.update(with_)
+    needs, limit = needs_of(resources, file.name, with_), time_limit_of(resources, file.name, with_)
     named = file.engines.get(on, {})
     for key, value in named.items():
         if brings_code(on, key) and key not in given:

@@ -17,7 +17,7 @@ from ..process.places import shown
 from ..recipe import Recipe
 from ..stats.estimates import Estimate
 from ..sweep.file import SweepFile, parse_file
-from ..sweep.folder import FILE, PLAIN, SweepFolder, is_sweep
+from ..sweep.folder import CELLS, FILE, PLAIN, SweepFolder, is_sweep
 from .contest import contest_of, judge_contest
 from .switches import Switch, value_word
 
@@ -98,6 +98,7 @@ class AblationResult(NamedTuple):
         seeds: of the baseline.
         warnings: what weakens it.
         comparison: that it rests on.
+        confidence: of all intervals.
     """
 
     baseline: Estimate | None
@@ -105,6 +106,7 @@ class AblationResult(NamedTuple):
     seeds: int
     warnings: tuple[str, ...]
     comparison: Comparison | None
+    confidence: float = 0.95
 
 
 def file_of(ablation: Ablation) -> SweepFile:
@@ -130,13 +132,16 @@ def write_plain(ablation: Ablation) -> None:
     keys = [*(switch.key for switch in ablation.switches), "seeds", "total_steps"]
     text = ablation.recipe.to_toml(without=keys)
     if out.is_dir() and (inside := set(os.listdir(out))):
-        mine = PLAIN in inside
-        if not mine and (is_sweep(out) or inside - {".lock"}):
-            what = "another sweep" if is_sweep(out) else "other things than a sweep"
+        mine, begun = PLAIN in inside, is_sweep(out)
+        rest = inside - {".lock", PLAIN}
+        if (begun and not mine) or (not begun and rest and not {FILE, CELLS} <= rest):  # else one that lost its index
+            what = "another sweep" if begun else "other things than a sweep"
             raise UsageError(f"{shown(out)} holds {what}. Give another folder: --out DIR")
-        if mine and (out / PLAIN).read_text(encoding="utf-8", errors="replace") != text and is_sweep(out):
+        if mine and (out / PLAIN).read_text(encoding="utf-8", errors="replace") != text:
             raise UsageError(
                 f"{shown(out)} is the ablation of another recipe or of other switches. Give another folder: --out DIR"
+                if begun
+                else f"there is a {shown(out / PLAIN)} already, and of another recipe. Give another folder: --out DIR"
             )
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -152,7 +157,9 @@ def found_in(ablation: Ablation, sweep: SweepFolder, confidence: float = 0.95) -
         contest = contest_of(sweep, baseline=ablation.baseline)
         comparison = judge_contest(contest, confidence=confidence).comparison
     except RlbenchError as e:
-        return AblationResult(None, tuple(map(Worth, ablation.switches)), 0, (*contest.missing, str(e)), None)
+        return AblationResult(
+            None, tuple(map(Worth, ablation.switches)), 0, (*contest.missing, str(e)), None, confidence
+        )
     table = comparison.tables[0]
     scores = {agent.label: agent.aggregates.iqm for agent in table.agents}
     contrasts = {contrast.label: contrast for contrast in table.contrasts}
@@ -167,7 +174,7 @@ def found_in(ablation: Ablation, sweep: SweepFolder, confidence: float = 0.95) -
     few = f"{min(seeds)} seeds each: {UNRELIABLE}" if min(seeds) < FEW else ""
     others = [text for text in comparison.warnings if UNRELIABLE not in text]
     warnings = (*comparison.differences, *others, *filter(None, [few]))
-    return AblationResult(table.agents[0].aggregates.iqm, tuple(worths), seeds[0], warnings, comparison)
+    return AblationResult(table.agents[0].aggregates.iqm, tuple(worths), seeds[0], warnings, comparison, confidence)
 
 
 def worth_table(ablation: Ablation, found: AblationResult) -> list[str]:
@@ -195,7 +202,7 @@ def worth_table(ablation: Ablation, found: AblationResult) -> list[str]:
     score = "-" if found.baseline is None else interval(found.baseline)
     return [
         f"{ablation.recipe.agent.rpartition(':')[2]} on {ablation.recipe.env}, {what}: IQM of final greedy returns, "
-        "95 % intervals",
+        f"{100 * found.confidence:g} % intervals",
         f"{ablation.baseline}: {score}, {found.seeds} seeds",
         *lines,
     ]

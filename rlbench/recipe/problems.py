@@ -1,5 +1,6 @@
 """What is wrong with a recipe, in one line that names the file and the key."""
 
+import datetime
 import difflib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -45,6 +46,8 @@ def first_problem(
 
 def value_text(value: Any) -> str:
     """A short text of ``value``, which may be anything that a file can hold."""
+    if isinstance(value, datetime.date | datetime.time):  # as TOML writes it
+        return value.isoformat()
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested too deeply, or an integer of thousands of digits

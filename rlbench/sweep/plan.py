@@ -53,7 +53,7 @@ class Cell(NamedTuple):
 
 def source_key(settings: Mapping[SettingPath, Any]) -> str:
     """Of `Names.recipes`: the recipe, environment and agent that a cell names, as far as it does."""
-    return json.dumps([settings.get(key) for key in SOURCE])
+    return json.dumps([settings.get(key) for key in SOURCE], default=str)  # TOML has dates, which none of these is
 
 
 def combinations(file: SweepFile) -> Iterator[tuple[str, dict[SettingPath, Any], dict[SettingPath, Any]]]:

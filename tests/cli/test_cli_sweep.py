@@ -62,14 +62,15 @@ def test_a_dry_run_tells_how_long_it_may_take_and_writes_nothing(file: Path, tmp
 
 
 def test_what_is_wrong_is_one_line_and_nothing_is_written(file: Path, tmp_path: Path) -> None:
-    assert "two.toml: [resources] memory: must be bytes, or a text" in mistake("sweep", file, "--with", "memory=many")
+    assert "Error: --with memory: must be bytes, or a text" in mistake("sweep", file, "--with", "memory=many")
+    assert "Error: --with cpus: must be a number, 0 or more" in mistake("sweep", file, "--with", "cpus=-1")
     assert "there is no engine 'locl'. Did you mean local?" in mistake("sweep", file, "--on", "locl")
     assert "there is no engine 'moon'. Known: local, ray, slurm." in mistake("sweep", file, "--on", "moon")
     assert "--with 'cores' is not of the form key=value, such as cpus=2" in mistake("sweep", file, "--with", "cores")
     assert "is a folder, and no sweep was begun in it" in mistake("sweep", tmp_path)
     assert "[local] knows no 'partition'. Known: cores." in mistake("sweep", file, "--with", "partition=gpu")
     assert "a cell takes 4,000 GiB of memory" in mistake("sweep", file, "--with", "memory=4000 GiB").replace(".0", "")
-    assert 'time_limit: must be a time such as "90m"' in mistake("sweep", file, "--with", "time_limit=90")
+    assert '--with time_limit: must be a time such as "90m"' in mistake("sweep", file, "--with", "time_limit=90")
     assert "Lower [resources] cpus" in mistake("sweep", file, "--with", "cpus=5000")
     file.write_text(TWO.replace("total_steps", "totl_steps"))
     assert "two.toml: unknown key 'totl_steps'. Did you mean total_steps?" in mistake("sweep", file)

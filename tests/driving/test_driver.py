@@ -14,7 +14,7 @@ from rlbench.cells.order import Order
 from rlbench.driving import run as module
 from rlbench.driving.driver import Driver
 from rlbench.driving.prepare import Recipes, Trust
-from rlbench.driving.resources import time_limit_of
+from rlbench.driving.resources import needs_of, time_limit_of
 from rlbench.driving.run import SweepPlan, failed, run_sweep
 from rlbench.engines.engine import CellEnd, Needs
 from rlbench.errors import RunFolderError, StoreError, UsageError
@@ -403,6 +403,23 @@ def test_a_store_that_stays_silent_ends_the_sweep_in_order_once_nothing_is_at_wo
     }  # fmt: skip
     assert (engine.closed, len(quiet.notes)) == (1, 1)
     assert 0 not in engine.waited  # it does not keep a core busy meanwhile
+
+
+@pytest.mark.parametrize("memory", ["1.2.3 GiB", ".", "GiB", "4 PiB", "-1", "9999999999 TiB", -1, True, []])
+def test_memory_that_is_none_is_one_line(memory: object) -> None:
+    with pytest.raises(UsageError, match=r"^x.toml: \[resources\] memory: must be bytes, or a text such as") as e:
+        needs_of({"memory": memory}, "x.toml")
+    assert str(memory) in str(e.value)
+
+
+def test_memory_with_its_unit_in_any_letters() -> None:
+    found = [needs_of({"memory": text}, "x").memory for text in ("1.5 KiB", "2g", "3.M", ".5K", "7", 8)]
+    assert found == [1536, 2 << 30, 3 << 20, 512, 7, 8]
+    for wrong in (-1, 10_000, float("nan"), "two"):
+        with pytest.raises(
+            UsageError, match=r"x: \[resources\] cpus: must be a number, 0 or more and below 10,000, got"
+        ):
+            needs_of({"cpus": wrong}, "x")
 
 
 def test_a_cell_whose_time_limit_had_to_kill_it_has_failed_however_far_it_got(tmp_path: Path) -> None:

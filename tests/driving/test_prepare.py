@@ -38,6 +38,9 @@ def count(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         ('[base]\nenv = "Nowhere-v9"\n[grid]\nseed = [1]', "Nowhere-v9"),
         (BASE + '[grid]\nagent = ["dqn", "dqm"]', "dqm"),
         (BASE + "[grid]\nagent = [3]", "x.toml: agent: must be a text, got 3"),
+        (BASE + "[grid]\nagent = [2024-01-01]", "x.toml: agent: must be a text, got 2024-01-01"),
+        ("[base]\nenv = 2024-01-01\n[grid]\nseed = [1]", "x.toml: env: must be a text, got 2024-01-01"),
+        (BASE + "recipe = 07:32:00\n[grid]\nseed = [1]", "x.toml: recipe: must be a text, got 07:32:00"),
         ("[grid]\nseed = [1]", "x.toml: name an environment"),
     ],
 )

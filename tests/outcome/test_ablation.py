@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -229,15 +231,74 @@ def test_cells_that_failed_are_told_of_with_the_command_that_tries_them_again(
     assert "CELL/log.txt. Try again, from their checkpoints: rlbench " in said
 
 
-def test_what_has_not_finished_is_said(tmp_path: Path) -> None:
+def test_a_dry_run_names_cells_as_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlbench.driving.probe._rate", lambda *_: (100.0, ""))
+    said = rlbench("ablate", "dqn/CartPole-v1", *WORDS, "--keys", "double", "--dry-run").stdout
+    assert "\n  everything: 100 env steps/s, 6s\n  without-double: 100 env steps/s, 6s\n" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("mine = 1\n", r"there is a .*mine/plain.toml already, and of another recipe. Give another folder: --out DIR"),
+        (None, r"mine holds other things than a sweep. Give another folder: --out DIR"),
+    ],
+)
+def test_a_folder_of_the_users_own_is_left_as_it_is(
+    text: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlbench.engines.early.begin", lambda: subprocess.Popen(["true"], stdin=-1, stdout=-1))
+    out = tmp_path / "mine"
+    out.mkdir()
+    words = ["ablate", "dqn/CartPole-v1", *WORDS, "--keys", "double", "--out", out]
+    if text is None:  # an ablation's plain.toml, in a folder that has become the user's since
+        whole = recipe().placed()
+        write_plain(Ablation(whole, tuple(switches_of(whole, ["double"])[0]), False, out))
+        (out / "notes.txt").write_text("mine")
+    else:
+        (out / "plain.toml").write_text(text)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert re.search(said, mistake(*words))
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_what_did_not_begin_leaves_no_recipe_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlbench.engines.early.begin", lambda: subprocess.Popen(["true"], stdin=-1, stdout=-1))
+    words = ["ablate", "dqn/CartPole-v1", *WORDS, "--out", tmp_path / "out", "--with", "cpus=-1"]
+    assert "cpus" in mistake(*words, "--keys", "double")
+    assert not (tmp_path / "out" / "plain.toml").exists()
+    assert "cpus" in mistake(*words, "--keys", "n_step")
+
+
+def test_intervals_are_called_what_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of what chance gives is no 95 %; in JSON the number stands beside them."""
+    asked = Ablation(recipe(), (Switch("dqn.double", True, False),), False, tmp_path)
+    found = AblationResult(None, (Worth(asked.switches[0]),), 0, (), None, 0.5)
+    assert worth_table(asked, found)[0].endswith("IQM of final greedy returns, 50 % intervals")
     whole = recipe().placed()
     asked = Ablation(whole, tuple(switches_of(whole, ["double"])[0]), False, tmp_path / "out")
+    begun(asked)
+    monkeypatch.setattr(sys.modules["rlbench.cli.ablate"], "_carry_out", lambda *_, **__: None)
+    monkeypatch.setattr("rlbench.engines.early.begin", lambda: subprocess.Popen(["true"], stdin=-1, stdout=-1))
+    words = ["ablate", "dqn/CartPole-v1", *WORDS, "--keys", "double", "--out", asked.out, "--confidence", "0.8"]
+    assert json.loads(rlbench(*words, "--json").stdout)["confidence"] == 0.8
+    assert "80 % intervals" in rlbench(*words).stdout
+
+
+def begun(asked: Ablation) -> None:
+    """Write what a sweep is that has no finished cell."""
     write_plain(asked)
     file = file_of(asked)
     (asked.out / "sweep.toml").write_text(file.text)
-    names = Recipes(file, Trust((whole.agent,), (), whole.imports)).names
+    names = Recipes(file, Trust((asked.recipe.agent,), (), asked.recipe.imports)).names
     kept = {"recipes": names.recipes, "envs": names.envs, "agents": names.agents}
     (asked.out / "sweep.json").write_text(json.dumps({"format": 1, "names": kept}))
+
+
+def test_what_has_not_finished_is_said(tmp_path: Path) -> None:
+    whole = recipe().placed()
+    asked = Ablation(whole, tuple(switches_of(whole, ["double"])[0]), False, tmp_path / "out")
+    begun(asked)
     found = found_in(asked, open_sweep(asked.out))
     assert found.baseline is None
     assert [one.verdict for one in found.worths] == ["not finished"]
