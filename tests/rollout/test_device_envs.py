@@ -323,7 +323,7 @@ def test_what_was_wrong_is_forgotten_when_all_begin_anew() -> None:
     envs = made_envs("CartPole-v1", page=2)
     envs.reset()
     with pytest.raises(AgentError, match="expected integers"):
-        played(envs, [torch.full((2, 2), 7)] * 4)
+        played(envs, [torch.full((2, 2), 2)] * 4)  # there are 0 and 1
     envs.reset()
     played(envs, [torch.zeros(2, 2, dtype=torch.int64)] * 6)
 
