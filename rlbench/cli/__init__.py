@@ -21,6 +21,7 @@ from .compare import compare
 from .eval import evaluate
 from .export import export
 from .inspect import inspect_
+from .interrupting import ending
 from .latency import latency
 from .list import list_
 from .new import new
@@ -43,7 +44,7 @@ class Main(click.Group):
     """A group that prints a user's mistake as one line; RLBENCH_DEBUG=1 shows the traceback instead."""
 
     def main(self, *args: Any, **how: Any) -> Any:
-        with outputs.kept():
+        with ending(), outputs.kept():
             try:
                 return super().main(*args, **how)
             except outputs.OutputLost as e:  # help and version are told before a command is invoked

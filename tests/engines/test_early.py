@@ -2,8 +2,10 @@
 
 import os
 import select
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -168,3 +170,32 @@ def test_a_nursery_whose_driver_is_killed_while_it_imports_ends() -> None:
             assert ready == [handle]
         finally:
             os.close(handle)
+
+
+SLOW = """
+import os, pathlib, time
+(pathlib.Path(__file__).parent / f"pid-{os.getpid()}").touch()
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    raise ImportError("cannot load module more than once per process")
+"""
+
+
+def test_ctrl_c_while_numpy_is_imported_is_one_line_and_leaves_nobody(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text(SLOW)
+    (tmp_path / "two.toml").write_text(SWEEP)
+    command = [sys.executable, "-m", "rlbench", "sweep", "two.toml", "--out", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    one = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + SECONDS
+    while len(found := list(tmp_path.glob("pid-*"))) < 2 and time.monotonic() < until:  # the driver, and its nursery
+        time.sleep(0.05)
+    one.send_signal(signal.SIGINT)
+    assert one.communicate(timeout=SECONDS)[1] == "interrupted\n"
+    assert one.returncode == 130
+    (other,) = {int(path.name[4:]) for path in found} - {one.pid}
+    while os.path.exists(f"/proc/{other}") and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not os.path.exists(f"/proc/{other}")
+    assert not (tmp_path / "out").exists()
