@@ -3,6 +3,7 @@
 import copy
 import difflib
 import inspect
+import shlex
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -80,7 +81,7 @@ def find_wraps(texts: Sequence[str], imports: Sequence[str]) -> tuple[Wrap, ...]
         one = parse_wrapper(text)
         shown = f"wrapper {shown_ref(str(one.code))}"
         if one.is_own and one.code.where not in named:
-            say = " ".join(code_words(None, [one.code.where]))
+            say = shlex.join(code_words(None, [one.code.where]))
             raise UsageError(f"{shown} is code of your own. If you trust it, say so: {say}")
         wrap = Wrap(text, one.code, _class(one.code, shown), one.kwargs)
         _check_arguments(wrap, shown)

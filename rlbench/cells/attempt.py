@@ -59,13 +59,16 @@ def write_attempt(folder: Path, attempt: Attempt, *, sync: bool = False) -> None
 
 
 def final_returns(summary: Mapping[str, Any]) -> tuple[float, ...]:
-    """Greedy returns of the final weights, per seed, as comparisons take them; () where there are none.
+    """Greedy returns of the final weights, per seed, NaN of one that was lost; () where there are none.
 
     Args:
         summary: what summary.json of the run folder holds.
     """
     found = summary.get("final_eval_return")
-    return tuple(x for x in found.values() if isinstance(x, int | float)) if isinstance(found, dict) else ()
+    if not isinstance(found, dict):
+        return ()
+    returns = tuple(float(x) if isinstance(x, int | float) else math.nan for x in found.values())
+    return returns if any(map(math.isfinite, returns)) else ()
 
 
 def read_attempt(folder: Path) -> Attempt | None:

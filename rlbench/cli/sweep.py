@@ -60,15 +60,20 @@ def sweep(
     rlbench compare runs/sweep
     """
     from rlbench.engines import early
+    from rlbench.errors import UsageError
     from rlbench.process.garbage import end_quickly
     from rlbench.process.places import absolute, shown
     from rlbench.sweep.file import read_file
-    from rlbench.sweep.folder import FILE, is_sweep
+    from rlbench.sweep.folder import FILE, is_sweep, what_is_lost
     from rlbench.sweep.index import all_done
     from rlbench.user_code.commands import command
 
+    if out is None and (lost := what_is_lost(file)):
+        raise UsageError(lost)
     if out is None and is_sweep(file):  # its folder
         file, out = file / FILE, file
+    if out is None and file.name == FILE and (is_sweep(file.parent) or what_is_lost(file.parent)):
+        out = file.parent  # it is that folder's own
     out = absolute(Path("runs") / file.stem if out is None else out)
     read = read_file(file, shown(file))
     end_quickly()

@@ -18,10 +18,10 @@ def watch(ctx: click.Context, run: Path, once: bool) -> None:
 
     It only reads the folder, once a second, and leaves when the run or the sweep has ended, or with q.
     """
-    from rlbench.sweep.folder import is_sweep
+    from rlbench.sweep.folder import is_sweep, what_is_lost
 
     try:
-        if is_sweep(run):
+        if is_sweep(run) or what_is_lost(run):
             from rlbench.sweep.watch import watch_sweep
 
             came = watch_sweep(run, once=once)

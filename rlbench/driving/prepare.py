@@ -5,7 +5,9 @@ recipe, environment and agent that it goes with; what is wrong with a combinatio
 """
 
 import contextlib
+import hashlib
 import itertools
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,9 +21,10 @@ from ..recipe.build import maker_of
 from ..recipe.problems import first_problem, value_text
 from ..recipe.registry import agent_names, find_agent, table_name
 from ..sweep.file import SettingPath, SweepFile, dotted
-from ..sweep.plan import SOURCE, Cell, Names, cells_of, combinations, source_key
+from ..sweep.plan import SOURCE, Cell, Names, cells_of, combinations, digest, source_key
 from ..user_code.commands import ref as shown_ref
 from ..user_code.refs import confirmed, is_env_class, placed, runs_user_code
+from ..user_code.refs import digest as content_of
 from ..user_code.wrapping import wrapper_code
 
 FEW = 500  # cells whose recipes are all built beforehand
@@ -57,7 +60,8 @@ def _trusted(named: str, given: Sequence[str], what: str, where: str) -> str:
     for one in given:
         if not confirmed([named], [one]).missing:
             return one
-    raise UsageError(f"{where} names {what} code to run. If you trust it, say so: --{what} {shown_ref(named)}")
+    say = shlex.join([f"--{what}", shown_ref(named)])
+    raise UsageError(f"{where} names {what} code to run. If you trust it, say so: {say}")
 
 
 class Recipes:
@@ -71,6 +75,7 @@ class Recipes:
 
     def __init__(self, file: SweepFile, trust: Trust, begun: str = "") -> None:
         self.file, self.trust, self._begun = file, trust, begun
+        self._contents: dict[str, str] = {}  # of recipe files: digests
         self.stands = str(home())  # where its recipe files are
         self.names = self._look_up()
         self.cells = cells_of(file, self.names)
@@ -104,6 +109,15 @@ class Recipes:
         """What is run for a cell: in one process, unless the file says otherwise."""
         return self._load(paths_of(cell.settings))
 
+    def mark(self, cell: Cell) -> str:
+        """What a cell is: its settings, and what the recipe file holds that they name."""
+        source, own = cell.settings.get("recipe"), digest(cell)
+        if not isinstance(source, str) or not source.endswith(".toml"):
+            return own
+        if source not in self._contents:
+            self._contents[source] = content_of(Path(self._found(source))) or ""
+        return hashlib.sha256(f"{own} {self._contents[source]}".encode()).hexdigest()[:16]
+
     def _load(self, settings: Mapping[SettingPath, Any]) -> Recipe:
         where = self.file.name
         rest = {path: value for path, value in settings.items() if path not in SOURCE and path != ("imports",)}
@@ -117,7 +131,8 @@ class Recipes:
             with contextlib.suppress(ValueError):  # no wrapper: told where the recipe is loaded
                 named = [*named, *wrapper_code(texts)]
         if named and (missing := confirmed(named, self.trust.imports).missing):
-            raise UsageError(f"{where} names code to import. If you trust it, say so: --import {shown_ref(missing[0])}")
+            say = shlex.join(["--import", shown_ref(missing[0])])
+            raise UsageError(f"{where} names code to import. If you trust it, say so: {say}")
         try:
             recipe = Recipe.load(
                 source and self._found(source),

@@ -12,7 +12,7 @@ from ..recipe import Recipe
 from ..runfolder.reader import Reader
 from ..sweep.folder import ABOUT, CELLS, FILE, PLAIN, is_sweep, open_sweep, state_of
 from ..sweep.index import CellState, Index
-from ..sweep.plan import Cell, digest
+from ..sweep.plan import Cell
 from .prepare import Recipes
 
 #: Keys of a recipe that change no result, and may be others from one attempt to the next.
@@ -61,7 +61,7 @@ def reconciled(out: Path, index: Index, recipes: Recipes) -> tuple[dict[str, Cel
     notes: list[str] = []
     for cell in recipes.cells:
         state = known.get(cell.name, CellState())
-        mark = digest(cell)
+        mark = recipes.mark(cell)
         if cell.name not in there:
             state = CellState()
         else:
@@ -71,12 +71,18 @@ def reconciled(out: Path, index: Index, recipes: Recipes) -> tuple[dict[str, Cel
             # Of one that was to go on, and never did, the folder says that it is done.
             unsure = state.digest != mark or state.state == "done" != before.state
             if unsure and (folder / "recipe.toml").is_file():
-                state = _compared(state, folder, recipes.recipe(cell), recipes.file.name, notes)
+                state = _compared(state, folder, recipes.recipe(cell), _files(recipes, cell), notes)
         states[cell.name] = state._replace(digest=mark)
     if dropped := there - states.keys():
         count = "1 run" if len(dropped) == 1 else f"{len(dropped):,} runs"
         notes.append(f"{count} in {shown(out / CELLS)} no longer in {recipes.file.name}: left as they are")
     return states, notes
+
+
+def _files(recipes: Recipes, cell: Cell) -> str:
+    """The files that say what a cell is."""
+    source = str(cell.settings.get("recipe", ""))
+    return f"{recipes.file.name} with {source}" if source.endswith(".toml") else recipes.file.name
 
 
 def _compared(state: CellState, folder: Path, recipe: Recipe, name: str, notes: list[str]) -> CellState:

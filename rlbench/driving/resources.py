@@ -12,6 +12,7 @@ from ..units import SECONDS
 MOST = 1 << 60  # bytes
 _TIME = re.compile(rf"(\d+(?:\.\d+)?)([{''.join(SECONDS)}])")
 _SIZE = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
+LONGEST = 3650 * SECONDS["d"]  # of a time limit: timers take not much more
 
 
 def needs_of(resources: Mapping[str, Any], name: str, typed: Collection[str] = ()) -> Needs:
@@ -48,15 +49,18 @@ def time_limit_of(resources: Mapping[str, Any], name: str, typed: Collection[str
     Arguments are as of `needs_of`.
 
     Raises:
-        UsageError: it is no time with a unit.
+        UsageError: it is no time with a unit, or of more than ten years.
     """
     text = resources.get("time_limit", "0s")
     found = _TIME.fullmatch(text) if isinstance(text, str) else None
+    where = _where("time_limit", name, typed)
     if found is None:
-        said = value_text(text)
-        where = _where("time_limit", name, typed)
-        raise UsageError(f'{where}: must be a time such as "90m", "12h" or "2d", got {said}')
-    return float(found[1]) * SECONDS[found[2]]
+        raise UsageError(f'{where}: must be a time such as "90m", "12h" or "2d", got {value_text(text)}')
+    seconds = float(found[1]) * SECONDS[found[2]]
+    if seconds > LONGEST:
+        most = f"{LONGEST // SECONDS['d']:g}d"
+        raise UsageError(f"{where}: {value_text(text)} is longer than {most}, which is the most; 0s is none")
+    return seconds
 
 
 def _where(key: str, name: str, typed: Collection[str]) -> str:

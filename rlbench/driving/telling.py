@@ -28,11 +28,15 @@ def plan_lines(plan: SweepPlan) -> Iterator[str]:
 
 
 def steps_of(plan: SweepPlan) -> list[int]:
-    """Env steps of every cell, over all its seeds. A recipe is loaded for each environment and agent alone."""
-    known: dict[str, tuple[int, int]] = {}
+    """Env steps of every cell, over all its seeds. A recipe is loaded for each environment and agent alone.
+
+    And for each of those by itself that say how long and how often they run: what one says is no other's default.
+    """
+    known: dict[tuple[object, ...], tuple[int, int]] = {}
     found = []
     for cell in plan.cells:
-        mark = f"{cell.env} {cell.settings.get('agent')} {cell.settings.get('recipe')}"
+        said = [key for key in ("total_steps", "seeds") if key in cell.settings]
+        mark = (cell.env, cell.settings.get("agent"), cell.settings.get("recipe"), *said)
         if mark not in known:
             recipe = plan.recipes.recipe(cell)
             known[mark] = recipe.total_steps, recipe.seeds

@@ -20,7 +20,7 @@ class Lock:
     taken as they are.
 
     Raises:
-        RunFolderError: another process is at work in the folder.
+        RunFolderError: another process is at work in the folder; or it cannot be written.
     """
 
     def __init__(self, folder: Path, patience: float | None = None) -> None:
@@ -50,8 +50,12 @@ class Lock:
                 ) from None
             except OSError:  # a file system without locks
                 break
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        try:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+        except OSError as e:  # a full disk
+            os.close(handle)
+            raise unwritable(folder, e) from e
         self._file = handle
 
     def release(self) -> None:

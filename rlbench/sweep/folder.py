@@ -20,6 +20,7 @@ from ..process.places import shown
 from ..runfolder.documents import ended
 from ..runfolder.lock import holder
 from ..runfolder.reader import Reader
+from ..user_code.commands import command
 from .file import SweepFile, parse_file
 from .index import CellState, Index
 from .plan import Cell, Names, cells_of
@@ -35,6 +36,16 @@ def is_sweep(path: str | Path) -> bool:
     return (Path(path) / ABOUT).is_file()
 
 
+def what_is_lost(path: Path) -> str:
+    """Of a sweep's folder that has lost the file by which it is known: that, and how it goes on; "": of no such one."""
+    if is_sweep(path) or not ((path / FILE).is_file() and (path / CELLS).is_dir()):
+        return ""
+    again = command("sweep", path / FILE, "--out", path)
+    return (
+        f"{shown(path / ABOUT)} is missing; the runs are there. It is written anew, and the sweep goes on, by: {again}"
+    )
+
+
 def open_sweep(path: str | Path) -> "SweepFolder":
     """The sweep in a folder, to look at.
 
@@ -43,6 +54,8 @@ def open_sweep(path: str | Path) -> "SweepFolder":
         RunFolderError: its files are damaged.
     """
     path = Path(path)
+    if lost := what_is_lost(path):
+        raise UsageError(lost)
     if not is_sweep(path):
         raise UsageError(f"{shown(path)} holds no sweep. Begin one with: rlbench sweep FILE.toml --out DIR")
     try:

@@ -109,6 +109,12 @@ def percent(share: float) -> str:
     return f"{100 if share >= 1 else min(round(100 * share), 99)} %"
 
 
+def of_seeds(returns: Sequence[float]) -> str:
+    """On how many seeds a return rests, where that is not all of them: the others were lost to losses that are none."""
+    known = sum(map(math.isfinite, returns))
+    return f" ({known} of {len(returns)} seeds)" if 0 < known < len(returns) else ""
+
+
 def pace_words(standing: SweepStanding) -> list[str]:
     """Time left, cells an hour, env steps a second: as far as they are known."""
     running = "running" in standing.counts
@@ -171,7 +177,9 @@ def _table(shown: Sequence[Cell], states: Mapping[str, CellState], size: Size) -
             break
         if spared == "interval":
             for row in rows:
-                row["return"] = row["return"].partition(" ")[0]
+                first, _, rest = row["return"].partition(" ")
+                _, lost, seeds = rest.partition("(")
+                row["return"] = f"{first} ({seeds}" if lost else first
         elif spared == "steps":
             for row in rows:
                 row["steps"] = row["steps"].rpartition("(")[2].rstrip(")")
@@ -199,13 +207,14 @@ def _row(cell: Cell, state: CellState) -> dict[str, str]:
     """The texts of one line, without the cell's name; "-" for what there is nothing to say of."""
     done = state.env_steps / state.total_steps if state.total_steps else 0.0
     returns = np.array(state.returns, np.float64)
+    lost = of_seeds(state.returns) if state.state == "done" else ""
     left = time_left(cell, state)
     when = "" if math.isnan(left) else f"{duration(left)} left"
     return {
         "state": state.state + (f" ({state.attempt})" if state.attempt > 1 and state.state != "done" else ""),
         "steps": f"{state.env_steps:,} ({percent(done)})" if state.env_steps else "-",
         "rate": f"{state.rate:,.0f}/s" if state.state == "running" and state.rate else "-",
-        "return": mean_text(returns) if np.isfinite(returns).any() else "-",
+        "return": mean_text(returns) + lost if np.isfinite(returns).any() else "-",
         "time": when if state.state == "running" else duration(state.seconds) if state.seconds else "-",
     }
 

@@ -15,7 +15,7 @@ from ..live.words import mean_text
 from ..process.outputs import err, out
 from ..units import duration
 from .index import CellState
-from .panel import pace_words, percent, sweep_panel
+from .panel import of_seeds, pace_words, percent, sweep_panel
 from .plan import Cell
 from .standing import SweepPace, SweepStanding
 
@@ -135,7 +135,7 @@ class CellPanel:
 def ended_line(name: str, state: CellState) -> str:
     """What to say of a cell that has come to an end, or to a stop."""
     if state.state == "done":
-        said = f"return {mean_text(np.array(state.returns))}, " if state.returns else ""
+        said = f"return {mean_text(np.array(state.returns))}{of_seeds(state.returns)}, " if state.returns else ""
         return f"done     {name}: {said}{state.env_steps:,} env steps, {duration(state.seconds)}"
     why = f": {' '.join(state.message.split())}" if state.message else ""
     again = f", attempt {state.attempt}" if state.attempt > 1 else ""

@@ -1,5 +1,6 @@
 """`rlbench sweep` as it is typed."""
 
+import contextlib
 import importlib.util
 import shlex
 from pathlib import Path
@@ -71,10 +72,34 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(file: Path, tmp_path: 
     assert "[local] knows no 'partition'. Known: cores." in mistake("sweep", file, "--with", "partition=gpu")
     assert "a cell takes 4,000 GiB of memory" in mistake("sweep", file, "--with", "memory=4000 GiB").replace(".0", "")
     assert '--with time_limit: must be a time such as "90m"' in mistake("sweep", file, "--with", "time_limit=90")
+    long = mistake("sweep", file, "--with", "time_limit=99999999999999d")
+    assert "time_limit: '99999999999999d' is longer than 3650d, which is the most" in long
     assert "Lower [resources] cpus" in mistake("sweep", file, "--with", "cpus=5000")
     file.write_text(TWO.replace("total_steps", "totl_steps"))
     assert "two.toml: unknown key 'totl_steps'. Did you mean total_steps?" in mistake("sweep", file)
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_sweep_folder_is_known_by_what_is_left_of_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+
+    def planned(read: object, out: Path, **how: object) -> None:
+        asked.append(out)
+        raise UsageError("enough")
+
+    (file.parent / "o ut" / "cells").mkdir(parents=True)
+    file.rename(file.parent / "o ut" / "sweep.toml")
+    again = "o ut/sweep.json is missing; the runs are there. It is written anew, and the sweep goes on, by: "
+    again += "rlbench sweep 'o ut/sweep.toml' --out 'o ut'"
+    assert again in mistake("sweep", "o ut")
+    assert again in mistake("watch", "o ut")
+    monkeypatch.setattr("rlbench.driving.run.plan_sweep", planned)
+    monkeypatch.setattr("rlbench.engines.early.nursery", lambda wanted: contextlib.nullcontext())
+    mistake("sweep", "o ut/sweep.toml")
+    (file.parent / "o ut" / "sweep.json").touch()
+    mistake("sweep", "o ut/sweep.toml")
+    mistake("sweep", "o ut/sweep.toml", "--out", "other")
+    assert asked == [file.parent / "o ut", file.parent / "o ut", file.parent / "other"]
 
 
 def test_the_command_that_goes_on_asks_for_the_same(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

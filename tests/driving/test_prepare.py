@@ -1,11 +1,15 @@
 """Every value of a sweep file is checked before a cell begins, few cells or many."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 
 from rlbench.driving import prepare
 from rlbench.driving.prepare import Recipes, Trust
+from rlbench.driving.run import SweepPlan
+from rlbench.driving.telling import steps_of
+from rlbench.engines.engine import Needs
 from rlbench.errors import UsageError
 from rlbench.sweep.file import parse_file
 
@@ -56,6 +60,30 @@ def test_a_value_is_refused_that_only_a_late_one_of_many_cells_has(monkeypatch: 
     monkeypatch.setattr(prepare, "FEW", 3)
     with pytest.raises(UsageError, match=r"x.toml: .*num_envs.*got 0"):
         checked(BASE + f"[grid]\nseed = {list(range(50))}\n[[cell]]\nnum_envs = 0")
+
+
+def test_code_to_name_is_told_as_a_shell_takes_it() -> None:
+    for key, option, named in (
+        ("agent", "--agent", "a b/ag.py:MyAgent"),
+        ("env", "--env", "my cödé/my ënv.py:MyEnv"),
+        ("imports", "--import", "a b/ag.py"),
+    ):
+        value = f'["{named}"]' if key == "imports" else f'"{named}"'
+        env = "" if key == "env" else 'env = "FrozenLake-v1"\n'
+        with pytest.raises(UsageError) as raised:
+            checked(f"[base]\n{env}{key} = {value}\n[grid]\nseed = [1]")
+        _, found, said = str(raised.value).partition("say so: ")
+        assert found
+        assert shlex.split(said) == [option, named]
+
+
+def test_steps_are_each_cells_own_whatever_the_first_one_says() -> None:
+    text = BASE + "[[cell]]\ntotal_steps = 100\nseeds = 2\n[[cell]]\nname = 'b'\n[[cell]]\nname = 'c'\nseeds = 3\n"
+    recipes = checked(text)
+    plan = SweepPlan(recipes, Path("x"), None, Needs(0), ())  # type: ignore[arg-type]
+    own = [recipes.recipe(cell) for cell in recipes.cells]
+    assert steps_of(plan) == [recipe.total_steps * recipe.seeds for recipe in own]
+    assert steps_of(plan)[0] == 200 < steps_of(plan)[1]
 
 
 def test_a_recipe_is_what_the_file_says_over_the_agents_own() -> None:

@@ -62,6 +62,23 @@ def test_what_changes_no_result_may_change(done: Path) -> None:
     assert begun(done, TEXT.replace("seeds = 1\n", 'seeds = 1\ntrack = "none"\ncheckpoint_every = 5\n')) == []
 
 
+def test_a_recipe_file_that_has_changed_is_told_with_its_key(tmp_path: Path) -> None:
+    base, out = tmp_path / "base.toml", tmp_path / "out"
+    text = f'[base]\nrecipe = "{base}"\n[grid]\nseed = [0]\n'
+    settings = 'env = "FrozenLake-v1"\nagent = "dqn"\ntotal_steps = 100\n'
+    base.write_text(settings + "[dqn]\ngamma = 0.5\n")
+    _, _, end = drive(out, Scripted(lambda order: (0, 100)), text)
+    recipes = Recipes(parse_file(text, "x.toml"), Trust())
+    for cell in end.cells:
+        (out / "cells" / cell.name / "recipe.toml").write_text(recipes.recipe(cell).to_toml())
+    more = text.replace("[0]", "[0, 1]")
+    base.write_text(settings + "# the same\n[dqn]\ngamma = 0.5\n")
+    assert [name[-6:] for name in begun(out, more)] == ["seed=1"]
+    base.write_text(settings + "[dqn]\ngamma = 0.7\n")
+    with pytest.raises(UsageError, match=r"x\.toml with .*base\.toml: cell .*dqn\.gamma = 0\.5, .* says 0\.7\. Give"):
+        begun(out, more)
+
+
 def test_what_changes_a_result_is_refused(done: Path) -> None:
     with pytest.raises(
         UsageError, match=r"seed=0 was run with num_envs = \d+, and the file now says 7. Give the sweep"

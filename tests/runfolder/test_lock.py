@@ -1,5 +1,6 @@
 """Tests of rlbench.runfolder.lock: one process at a time in a run folder."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -74,3 +75,14 @@ def test_who_asks_in_the_moment_it_begins_does_not_stop_a_run(tmp_path: Path) ->
     run = training.train("CartPole-v1", out=tmp_path / "run", seeds=1, total_steps=20, eval_every=0, track="none")
     assert run.summary["env_steps"] == 20
     goes.join()
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(RunFolderError, match=r"cannot write .*: No space left on device\.$"):
+        Lock(tmp_path)
+    monkeypatch.undo()
+    Lock(tmp_path, patience=0).release()  # nobody holds it

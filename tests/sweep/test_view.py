@@ -7,6 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
+from rlbench.cells.attempt import final_returns
 from rlbench.live.panel import Size
 from rlbench.live.progress import Screen
 from rlbench.live.words import mean_text
@@ -32,6 +33,19 @@ def made(*states: CellState) -> tuple[list[Cell], dict[str, CellState]]:
         for i in range(len(states))
     ]
     return cells, {cell.name: state for cell, state in zip(cells, states, strict=True)}
+
+
+def test_a_return_that_rests_on_some_of_the_seeds_says_so() -> None:
+    lost = DONE._replace(returns=(math.nan, 5.0, math.nan, math.nan))
+    assert ended_line("a", lost) == "done     a: return 5 (1 of 4 seeds), 1,000 env steps, 30s"
+    assert "seeds" not in ended_line("a", DONE)
+    cells, states = made(lost, DONE, RUNS)
+    console = Console(width=110, file=io.StringIO(), record=True)
+    console.print(sweep_panel("s", cells, states, standing(cells, states), Size(110, 28)))
+    assert console.export_text().count("5 (1 of 4 seeds)") == 1
+    assert final_returns({"final_eval_return": {"0": None, "1": 5.0}})[1:] == (5.0,)
+    assert math.isnan(final_returns({"final_eval_return": {"0": None, "1": 5.0}})[0])
+    assert final_returns({"final_eval_return": {"0": None}}) == ()
 
 
 def standing(cells: list[Cell], states: dict[str, CellState]) -> SweepStanding:
