@@ -1,8 +1,9 @@
 """Numbers that are not finite: finding them, and keeping what the agent held for a look."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -13,14 +14,24 @@ from ..runfolder.layout import FAULTS
 
 
 def diverged(
-    metrics: dict[str, Tensor], training: Sequence[int], *, nan_is_silence: bool = False
+    metrics: dict[str, Tensor],
+    training: Sequence[int],
+    *,
+    nan_is_silence: bool = False,
+    infinite: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> dict[int, tuple[str, float]]:
     """Of the seeds at positions ``training``, those with a loss that is not finite: its name, and what it is.
 
     A loss is a metric whose name ends so, as "loss" and "critic_loss" do; other metrics may be NaN for good reasons,
-    and with ``nan_is_silence`` losses too: see `rlbench.Agent`.
+    and with ``nan_is_silence`` losses too: see `rlbench.Agent`. None may be infinite.
+
+    Args:
+        metrics: of the newest update, (S,) each.
+        training: positions of seeds that train.
+        nan_is_silence: whether NaN is no fault.
+        infinite: of updates before: names of metrics -> (S,), for which seeds they were infinite.
     """
-    found: dict[int, tuple[str, float]] = {}
+    found = {s: (name, math.inf) for name, wild in infinite.items() for s in training if wild[s]}
     for name, values in metrics.items():
         if name.endswith("loss") and not torch.isfinite(values).all():
             wrong = math.isinf if nan_is_silence else _not_finite

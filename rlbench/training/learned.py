@@ -17,6 +17,7 @@ class Learned:
         self._names: tuple[str, ...] = ()
         self._aside: list[Tensor] = []  # (M, S) each, of these names
         self._sums: dict[str, tuple[Tensor, Tensor]] = {}  # (S,) float64, and of how many
+        self._infinite: dict[str, Tensor] = {}  # (S,) bool
 
     def __bool__(self) -> bool:
         return bool(self._aside or self._sums)
@@ -38,6 +39,11 @@ class Learned:
         self._add_up()
         return {name: sums / counts for name, (sums, counts) in self._sums.items()}
 
+    def infinite(self) -> dict[str, Tensor]:
+        """Names of what was infinite, (S,): for which seeds, in any update so far, also one that is written down."""
+        self._add_up()
+        return dict(self._infinite)
+
     def clear(self) -> None:
         """They have been written down."""
         self._aside, self._sums = [], {}
@@ -48,6 +54,7 @@ class Learned:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.clear()
+        self._infinite = {}  # what the sums hold of them is found with the next update
         self._sums = {name: (sums.clone(), counts.clone()) for name, (sums, counts) in state.items()}
 
     def _add_up(self) -> None:
@@ -69,3 +76,7 @@ class Learned:
         sums = torch.cat((so_far, torch.where(known, values, 0.0))).cumsum(0)[-1]
         for m, name in enumerate(self._names):
             self._sums[name] = sums[m], counts[m]
+        wild = ~sums.isfinite()  # NaN is left out, so that an infinity made it so; of both signs they sum to NaN
+        for m in wild.any(1).nonzero().flatten().tolist():
+            before = self._infinite.get(self._names[m])
+            self._infinite[self._names[m]] = wild[m] if before is None else wild[m] | before

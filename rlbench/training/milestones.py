@@ -96,7 +96,7 @@ def stop(run: Underway, reasons: dict[int, str]) -> None:
 
 
 def check_numbers(run: Underway) -> None:
-    """Deal with seeds whose loss, rewards or observations are not finite any more, as ``on_nan`` says.
+    """Deal with seeds whose metrics, rewards or observations are not finite any more, as ``on_nan`` says.
 
     What the agent holds is written to a dump first, and the user told where.
 
@@ -106,7 +106,8 @@ def check_numbers(run: Underway) -> None:
     """
     check_metrics(run)
     state, numbers = run.state, run.recipe.seed_numbers
-    found = diverged(state.metrics, state.training, nan_is_silence=run.agent.nan_is_silence)
+    silence, infinite = run.agent.nan_is_silence, state.learned.infinite()
+    found = diverged(state.metrics, state.training, nan_is_silence=silence, infinite=infinite)
     bad = {s: f"the {name} of seed {numbers[s]} is {value}" for s, (name, value) in found.items()}
     bad |= {s: what for s, what in run.envs.broken.items() if s in state.training}
     if not bad:

@@ -86,6 +86,8 @@ def test_which_metrics_are_losses() -> None:
     assert found.keys() == {2, 3}  # seed 1 has stopped
     assert found[2] == ("critic_loss", math.inf)
     assert diverged({"loss": nan}, [0, 1, 2, 3], nan_is_silence=True) == {2: ("loss", math.inf)}
+    wild = {"success": torch.tensor([True, False, True, True])}
+    assert diverged({}, [0, 1, 2], infinite=wild) == {0: ("success", math.inf), 2: ("success", math.inf)}
 
 
 class Now(rlbench.Learner):
@@ -127,6 +129,23 @@ def test_a_learner_that_has_nothing_to_say_has_not_gone_wrong(tmp_path: Path, mo
     monkeypatch.setattr(Now, "fails", True)
     with pytest.raises(AgentError, match=r"the loss of seed \d is inf, at step [67]\d"):
         rlbench.train("CartPole-v1", agent=Now, out=tmp_path / "fails", **keys)
+
+
+class Overflows(Now):
+    """Its error is infinite in one update, between two rows, and NaN from then on, as of a table that overflowed."""
+
+    def update(self) -> dict[str, float]:
+        self.updates += 1
+        return {"td_error": 1.0 if self.steps < 55 else math.inf if self.steps == 55 else math.nan}
+
+
+def test_an_infinity_in_any_metric_stops_the_run_though_it_has_passed(tmp_path: Path) -> None:
+    keys = {"seeds": 2, "total_steps": 200, "log_every": 20, "eval_every": 0, "final_eval_episodes": 0, "workers": 1}
+    with pytest.raises(AgentError, match=r"the td_error of seed 0 is inf; .* seed 1 is inf, at step 60\. .*skip-seed"):
+        rlbench.train("CartPole-v1", agent=Overflows, out=tmp_path / "run", **keys)
+    with pytest.warns(RunWarning, match="the td_error of seed 0 is inf"):
+        run = rlbench.train("CartPole-v1", agent=Overflows, out=tmp_path / "skip", on_nan="skip-seed", **keys)
+    assert run.summary["env_steps_of_seed"] == {"0": 60, "1": 60}
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_a_dump(

@@ -47,6 +47,19 @@ def test_means_are_those_of_a_naive_loop(count: int) -> None:
             assert float(means[name][s]) == pytest.approx(wanted, rel=1e-12, nan_ok=True)
 
 
+def test_what_was_infinite_is_remembered_once_it_is_written_down() -> None:
+    signs = [torch.tensor([1.0, math.inf, math.inf, math.nan]), torch.tensor([1.0, -math.inf, 1.0, math.nan])]
+    learned = collected([{"a": one, "b": torch.ones(4)} for one in signs])
+    assert {name: wild.tolist() for name, wild in learned.infinite().items()} == {"a": [False, True, True, False]}
+    saved = learned.state_dict()
+    learned.clear()
+    learned.add({"a": torch.tensor([math.inf, 0.0, 0.0, 0.0]), "b": torch.ones(4)})
+    assert learned.infinite()["a"].tolist() == [True, True, True, False]
+    learned.load_state_dict(saved)
+    learned.add({"a": torch.zeros(4), "b": torch.ones(4)})
+    assert learned.infinite()["a"].tolist() == [False, True, True, False]
+
+
 def test_a_seed_has_the_same_bits_alone_and_among_others() -> None:
     count = 2 * CHUNK + 5
     wide, alone = collected(random_metrics(count, 5)).means(), collected(random_metrics(count, 1)).means()
