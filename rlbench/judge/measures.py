@@ -58,7 +58,7 @@ def measure(
     for group, x, y in zip(contestants, scores, scaled, strict=True):
         one = result_of(group, env, x, y, horizon, level, confidence, reps)
         agents.append(one._replace(episodes=() if score == "auc" else _episodes(group, env, score)))
-    notes += [f"{env}: score {scale.words()}", *remarks]
+    notes += [f"{env}: {scale.words()}", *remarks]
     return EnvMeasure(EnvTable(env, scale, tuple(agents), ()), scaled, tuple(notes))
 
 

@@ -31,18 +31,25 @@ class Reference(NamedTuple):
     high: float
     source: str  # "given", "known" or "range"
 
+    @property
+    def known(self) -> bool:
+        """Whether there is a scale at all: scores say something of how much is missing."""
+        return self.high > self.low
+
     def normalise(self, scores: np.ndarray) -> np.ndarray:
         """(n,) raw -> (n,), 0 at ``low`` and 1 at ``high``; all 1 where these are one: nobody misses anything."""
-        return (scores - self.low) / (self.high - self.low) if self.high > self.low else np.ones_like(scores)
+        return (scores - self.low) / (self.high - self.low) if self.known else np.ones_like(scores)
 
     def words(self) -> str:
+        if not self.known:
+            return f"all seeds score {number(self.low)}, which makes no scale: nothing is normalised"
         source = {
             "given": "given",
             "known": "random actions, and what counts as solved",
             "range": "lowest and highest seed compared",
         }[self.source]
         shown = number if self.source == "range" else exact
-        return f"{shown(self.low)} is 0 and {shown(self.high)} is 1 ({source})"
+        return f"score {shown(self.low)} is 0 and {shown(self.high)} is 1 ({source})"
 
 
 def reference(env: str, given: tuple[float, float] | None, changed: bool, scores: Iterable[np.ndarray]) -> Reference:

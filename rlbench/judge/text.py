@@ -92,7 +92,7 @@ def blocks(comparison: Compared, table: EnvTable) -> list[Block]:
         ["IQM", *(interval(agent.aggregates.iqm) for agent in table.agents)],
         ["mean", *(interval(agent.aggregates.mean) for agent in table.agents)],
         ["median", *(interval(agent.aggregates.median) for agent in table.agents)],
-        ["optimality gap", *(interval(agent.optimality_gap, digits=2) for agent in table.agents)],
+        ["optimality gap", *(_gap(agent, table) for agent in table.agents)],
     ]
     if table.reference:
         rows.append(["area under curve", *(_or_dash(agent.auc) for agent in table.agents)])
@@ -146,6 +146,11 @@ def _steps(steps: float) -> str:
 
 def _p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _gap(agent: AgentResult, table: EnvTable) -> str:
+    """What is missing to 1; nothing can be told of it where there is no scale."""
+    return interval(agent.optimality_gap, digits=2) if table.reference is None or table.reference.known else "-"
 
 
 def _or_dash(e: Estimate | None) -> str:

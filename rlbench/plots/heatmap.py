@@ -28,6 +28,7 @@ SHADES = 50  # of the bar that says what the colours mean
 WIDEST = 1.7  # inches of a square, for the sake of a name above it
 NAMES = 2.6  # inches, at most, for the names at the left
 LIGHT, DARK, HATCH = "#fdfdfe", "#0b0b0c", "#8c8c90"  # of letters on dark and on light squares, and of what is missing
+NO_SCALE = "no scale"  # the word of a square whose score cannot be normalised
 
 
 class Square(NamedTuple):
@@ -36,7 +37,8 @@ class Square(NamedTuple):
     Attributes:
         value: the normalised score, 0 to 1 or beyond; NaN: there is none.
         raw: the score and its interval, as (value, low, high); None where only the normalised one means something.
-        word: what stands below in small letters: how many seeds where they are few; without a value, why.
+        word: what stands below in small letters: how many seeds where they are few; without a value, why. Below
+            `NO_SCALE`, the score stands all the same.
     """
 
     value: float
@@ -142,7 +144,7 @@ def _square(ax: Axes, x: float, y: float, square: Square, colours: Colormap, siz
         ax.add_patch(Rectangle(corner, *sides, facecolor="none", edgecolor=HATCH, hatch="////", linewidth=0.6))
         if square.word:
             box = {"facecolor": LIGHT, "edgecolor": "none", "boxstyle": "round,pad=0.25"}
-            text = as_typed(square.word)
+            text = as_typed("\n".join(_small(square)))
             ax.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=size - 2.5, color=DARK, bbox=box)
         return
     colour = colours(min(max(square.value, 0.0), 1.0))
@@ -158,9 +160,9 @@ def _square(ax: Axes, x: float, y: float, square: Square, colours: Colormap, siz
 
 def _small(square: Square) -> list[str]:
     """What stands below the normalised score."""
-    if math.isnan(square.value):
-        return [square.word] if square.word else []
     lines = [] if square.raw is None else [interval(*square.raw).replace("-", "−").replace(" (no interval)", "")]
+    if math.isnan(square.value):
+        return [square.word, *lines] if square.word else []
     return [*lines, *([square.word] if square.word else [])]
 
 
@@ -193,12 +195,15 @@ def _caption(found: HeatMap) -> str:
         f"Large figure and colour: normalised {found.score}.  "
         "Below: the returns themselves, with a 95\N{NO-BREAK SPACE}% interval."
     ]
+    unscaled = any(one.word == NO_SCALE for one in found.squares.values())
     missing = any(
-        math.isnan(found.squares[key].value) if key in found.squares else True
+        math.isnan(found.squares[key].value) and found.squares[key].word != NO_SCALE if key in found.squares else True
         for key in ((c, e) for c in found.contestants for e in found.envs)
     )
     if missing:
         parts.append("Hatched: no run has come to its end.")
+    if unscaled:
+        parts.append("No scale: every seed has the same score, and none is known that counts as solved.")
     return "  ".join(parts)
 
 

@@ -132,7 +132,7 @@ def findings_of(contestants: Sequence[ContestantRuns], comparison: Comparison | 
             warnings += find_differences(found, envs)
         warnings += [text for group in found for text in find_warnings([group], list(group.seeds), {}, "final")]
         notes = [note for group in found for note in (*group.mixed, *group.notes)]
-        notes += [f"{table.env}: score {table.reference.words()}" for table in tables if table.reference]
+        notes += [f"{table.env}: {table.reference.words()}" for table in tables if table.reference]
     unfinished = [_unfinished(folder, c.scored) for c in contestants for folder in c.folders]
     return Findings(
         tuple(contestants),

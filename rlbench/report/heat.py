@@ -7,7 +7,7 @@ import numpy as np
 
 from ..judge.evidence import Score
 from ..judge.results import EnvTable
-from ..plots.heatmap import HeatMap, Square
+from ..plots.heatmap import NO_SCALE, HeatMap, Square
 
 SCORES = {
     "final": "IQM of final greedy returns",
@@ -42,12 +42,15 @@ def heat_map(
         assert table.reference is not None
         for agent in table.agents:
             found = agent.aggregates.iqm
+            if not table.reference.known:
+                squares[agent.label, table.env] = Square(np.nan, found, NO_SCALE)
+                continue
             value = float(table.reference.normalise(np.array([found.value]))[0])  # an IQM moves with its scale
             squares[agent.label, table.env] = Square(value, found, words.get((agent.label, table.env), ""))
     whole = {}
     over = "all environments"
     if overall is not None:
-        count = sum(1 for env in envs if all(not np.isnan(squares[a.label, env].value) for a in overall.agents))
+        count = sum(1 for env in envs if all(squares[a.label, env].raw is not None for a in overall.agents))
         over = "all environments" if count == len(envs) else f"{count} of {len(envs)} environments"
         for agent in overall.agents:
             found = agent.aggregates.iqm

@@ -1,6 +1,7 @@
 """`compare`: what is said of runs made by hand, whose truth is known, and of runs that are broken, few or unlike."""
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from rlbench.errors import UsageError
 from rlbench.judge.comparison import Comparison, compare
 from rlbench.judge.evidence import read_run, score_of, time_to
 from rlbench.judge.text import latex, text
+from rlbench.report.heat import heat_map
 
 BUDGET = 1000
 GOOD = [410.0, 455, 470, 480, 430, 490, 465, 440, 475, 460]
@@ -169,6 +171,14 @@ def test_ties_on_an_environment_without_a_known_scale(tmp_path: Path) -> None:
     c = compare({"a": runs[:2], "b": runs[2:]})
     assert c.tables[0].agents[0].optimality_gap.value == 0
     assert outcome(c) == "worse"
+    gaps = [line.split() for line in text(c).splitlines() if "optimality gap" in line]
+    assert [gap[2:] == ["-", "-"] for gap in gaps].count(True) == 1  # what is missing to a score that nobody knows
+    assert "One-v0: all seeds score 5, which makes no scale" in text(c)
+    heat = heat_map(c.tables, c.overall, labels=c.labels, envs=("One-v0", "Two-v0"))
+    assert [heat.squares[name, "One-v0"].word for name in "ab"] == ["no scale"] * 2
+    assert all(math.isnan(heat.squares[name, "One-v0"].value) for name in "ab")
+    assert not any(math.isnan(heat.squares[name, "Two-v0"].value) for name in "ab")
+    assert heat.over == "all environments"  # where it counts the same for all
 
 
 def test_the_same_run_twice(tmp_path: Path) -> None:

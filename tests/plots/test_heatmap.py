@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from rlbench.errors import UsageError
-from rlbench.plots.heatmap import DARK, LIGHT, HeatMap, Square, draw_heat_map
+from rlbench.plots.heatmap import DARK, LIGHT, NO_SCALE, HeatMap, Square, draw_heat_map
 
 NAMES = ("dqn", "dqn n_step=3", "dqn double_q=false learning_rate=0.0003", *(f"agent{i}" for i in range(7)))
 ENVS = ("CartPole-v1", "LunarLander-v3", "rlbench/Catch-v0", *(f"ALE/Game{i}-v5" for i in range(17)))
@@ -86,6 +86,16 @@ def test_colours_go_from_0_to_1_and_lightness_with_them() -> None:
     assert greys[0] == greys[1]
     assert greys[4] == greys[5]
     assert greys[1] < greys[2] - 0.1 < greys[3] - 0.2 < greys[4] - 0.3
+
+
+def test_a_score_without_a_scale_is_hatched_and_stands_there() -> None:
+    fig = draw_heat_map(HeatMap(("dqn",), ("A",), {("dqn", "A"): Square(math.nan, (0.0, 0.0, 0.0), NO_SCALE)}, {}))
+    said = texts(fig)
+    assert any(text.startswith("no scale0") for text in said)
+    assert not any("1.00" in text for text in said)
+    assert any("No scale: " in text for text in said)
+    assert not any("Hatched" in text for text in said)
+    assert sum(p.get_hatch() is not None for p in fig.axes[0].patches) == 1
 
 
 def test_a_pair_that_nobody_ran_is_hatched_too() -> None:
