@@ -1,5 +1,6 @@
 """The recipe that [base] makes: one by name or file, with its other keys over it, and no code that was not named."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,4 +62,6 @@ def _confirm(texts: Any, key: str, where: str, trust: Trust) -> None:
     except ValueError as e:
         raise UsageError(f"{where}: [base] {key}: {e}") from e
     if code and (missing := confirmed(code, trust.imports).missing):
-        raise UsageError(f"{where} names code to import. If you trust it, say so: --import {ref(missing[0])}")
+        raise UsageError(
+            f"{where} names code to import. If you trust it, say so: {shlex.join(['--import', ref(missing[0])])}"
+        )
