@@ -99,7 +99,7 @@ def test_what_slurm_has_not_begun_is_queued(state: Path, tmp_path: Path, monkeyp
         engine._due = 0.0
         engine.wait(0.1)
         assert engine.queued() == {"other"}
-    assert ends(engine) == {cell: ends_like(cell, 0) for cell in ("one", "other")}
+    assert ends(engine, 2) == {cell: ends_like(cell, 0) for cell in ("one", "other")}
     assert engine.queued() == set()
 
 

@@ -226,9 +226,10 @@ def test_cells_that_failed_are_told_of_with_the_command_that_tries_them_again(
     monkeypatch.setattr("rlbench.driving.run.run_sweep", fail)
     monkeypatch.setattr("rlbench.engines.early.nursery", lambda wanted: contextlib.nullcontext())
     monkeypatch.setattr(sys.modules["rlbench.cli.ablate"], "_say", lambda *asked, **how: None)
+    monkeypatch.setattr(sys, "argv", ["rlbench", "ablate", "dqn/CartPole-v1"])
     said = rlbench("ablate", "dqn/CartPole-v1", "--keys", "double", "--out", tmp_path / "out", "--json").stderr
     assert said.count("note: failed 3 times: ") == 2
-    assert "CELL/log.txt. Try again, from their checkpoints: rlbench " in said
+    assert "CELL/log.txt. Try again, from their checkpoints: rlbench ablate dqn/CartPole-v1" in said
 
 
 def test_a_dry_run_names_cells_as_cells(monkeypatch: pytest.MonkeyPatch) -> None:
