@@ -86,6 +86,8 @@ class Lasting(io.TextIOBase):
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         self._try(lambda inner: inner.write(text))
+        if self.write_through:  # the program's own has no buffer below it, as PYTHONUNBUFFERED asks; ours has
+            self.flush()
         return len(text)
 
     def flush(self) -> None:
@@ -141,6 +143,10 @@ class Lasting(io.TextIOBase):
     @property
     def line_buffering(self) -> bool:
         return bool(getattr(self._stream, "line_buffering", False))
+
+    @property
+    def write_through(self) -> bool:
+        return bool(getattr(self._stream, "write_through", False))
 
     def reconfigure(self, **how: Any) -> None:
         """As of a text file."""

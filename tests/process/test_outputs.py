@@ -238,6 +238,22 @@ def test_a_stream_knows_what_it_stands_for(pipe: tuple[io.TextIOWrapper, io.Text
     assert sorted(reader.read().split()) == ["one", "three", "two"]
 
 
+@pytest.mark.parametrize("how", ["write_through", "line_buffering"])
+def test_what_is_written_at_once_by_the_program_is_by_a_command_too(
+    how: str, pipe: tuple[io.TextIOWrapper, io.TextIOWrapper]
+) -> None:
+    """``PYTHONUNBUFFERED`` asks for the first, standard error has the second: nothing waits for a process that is killed."""
+    reader, writer = pipe
+    writer.reconfigure(write_through=how == "write_through", line_buffering=how == "line_buffering")
+    inner = outputs.Lasting(writer, matters=True)
+    lasting = outputs.Lasting(inner, matters=True)  # type: ignore[arg-type]  # a command within a command
+    for each in (inner, lasting):
+        print("said", file=each)
+        os.set_blocking(reader.fileno(), False)
+        assert os.read(reader.fileno(), 100) == b"said\n"
+        each.end()
+
+
 def test_somebody_is_told_of_a_loss_once(pipe: tuple[io.TextIOWrapper, io.TextIOWrapper]) -> None:
     reader, writer = pipe
     reader.close()
