@@ -29,7 +29,7 @@ from .recipe import Recipe, validate_hyper
 from .registry import AgentEntry, agent_code, find_agent
 
 _CPU = torch.device("cpu")
-KEEP_COPIES = ("dqn", "ppo", "pqn", "sac")  # of what they are given; anybody else may keep the very tensors
+KEEP_COPIES = ("dqn", "ppo", "pqn", "sac")  # of what they are given, and give what stays as it is
 MANY_OBS = 10_000  # distinct ones, of which a layer has a column each
 
 

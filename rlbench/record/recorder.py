@@ -24,6 +24,7 @@ from ..runfolder.tables import COLUMNS
 from ..track.tracker import Tracker
 
 FLUSH_SECONDS = 1.0
+CHUNK = 256  # episodes that wait to be written together
 TORN = 4096  # bytes; far more than a line
 
 
@@ -56,6 +57,7 @@ class Recorder:
         self._writers: dict[str, Any] = {}
         self._metric_names: list[str] | None = None
         self._debug_names: list[str] | None = None
+        self._waiting: list[tuple[Episode, int, float]] = []  # with env steps and wall seconds
         self.journal = Journal(folder, seeds, codec)
         try:
             if resume is not None:
@@ -75,9 +77,17 @@ class Recorder:
         return time.perf_counter() - self._began
 
     def episode(self, episode: Episode, env_steps: int) -> None:
-        """One finished training episode."""
-        self.journal.add(episode, env_steps)
-        self._writers["episodes.csv"].writerow(
+        """One finished training episode; it is on the disk after the next `flush`."""
+        self._waiting.append((episode, env_steps, self.wall_seconds))
+        if len(self._waiting) >= CHUNK:
+            self._write_episodes()
+
+    def _write_episodes(self) -> None:
+        """Those that wait, one after the other: each by itself, between two steps of a run, takes twice as long."""
+        waiting, self._waiting = self._waiting, []
+        for episode, env_steps, _ in waiting:
+            self.journal.add(episode, env_steps)
+        self._writers["episodes.csv"].writerows(
             (
                 self.seeds[episode.seed],
                 episode.env,
@@ -85,8 +95,9 @@ class Recorder:
                 env_steps,
                 f"{episode.episode_return:.10g}",
                 episode.episode_length,
-                f"{self.wall_seconds:.3f}",
+                f"{wall_seconds:.3f}",
             )
+            for episode, env_steps, wall_seconds in waiting
         )
 
     def evaluation(self, env_steps: int, returns: np.ndarray, lengths: np.ndarray) -> None:
@@ -146,6 +157,7 @@ class Recorder:
     def flush(self) -> None:
         """Bring all rows to the files."""
         try:
+            self._write_episodes()
             for file in self._files.values():
                 file.flush()
             self.journal.flush()
@@ -164,6 +176,7 @@ class Recorder:
         """The end; ``summary`` is what summary.json holds, None where the run failed."""
         end_of_tracker = functools.partial(self.tracker.close, summary)
         ends: list[Callable[[], Any]] = [
+            self._write_episodes,
             self.journal.flush,
             *(file.close for file in self._files.values()),
             end_of_tracker,

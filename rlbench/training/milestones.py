@@ -74,10 +74,15 @@ def film(run: Underway) -> None:
 def stop_rules(run: Underway, evaluations: Evaluations) -> None:
     """Stop the seeds that have solved the environment, if asked, or had all their episodes."""
     r, state, reasons = run.recipe, run.state, {}
-    for s in state.training:
-        if r.stop_when_solved and state.scores.solved[s] is not None:
+    if not (r.stop_when_solved or r.max_episodes):
+        return
+    scores = state.scores
+    for s, why in enumerate(scores.stopped):
+        if why is not None:
+            continue
+        if r.stop_when_solved and scores.solved[s] is not None:
             reasons[s] = "solved"
-        elif 0 < r.max_episodes <= state.scores.episodes[s]:
+        elif 0 < r.max_episodes <= scores.episodes[s]:
             reasons[s] = "max_episodes"
     if reasons and state.evaluated_at != state.env_steps:
         evaluate(run, evaluations, only=[s in reasons for s in range(r.seeds)])

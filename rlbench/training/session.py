@@ -226,7 +226,8 @@ class Session:
             aside += time.perf_counter() - paused
             if interrupts.signal or last:
                 break
-            busy = self._next_due()
+            if state.env_steps >= busy:
+                busy = self._next_due()
         self._record(run.envs.drain(), state.env_steps)  # a signal may have come in the middle of a page
         run.save()
 

@@ -13,7 +13,7 @@ from ..agent_state import UnlikeError, merge, snapshot
 from ..errors import AgentError
 from ..play.clips import Clips
 from ..recipe import Recipe
-from ..recipe.build import build, make_envs, settled
+from ..recipe.build import KEEP_COPIES, build, make_envs, settled
 from ..recipe.width import mkl_mode, name_of
 from ..record.recorder import Recorder
 from ..record.scoreboard import Scoreboard
@@ -22,6 +22,7 @@ from ..rollout.evaluation import Evaluator
 from ..rollout.signals import Interrupts
 from ..runfolder.checkpoints import Keeper, Pace
 from ..seed_axis import Axes, late
+from .learned import Learned
 from .state import RunState
 
 
@@ -65,7 +66,8 @@ class Underway:
         self.evaluator = Evaluator(maker, seeds, device, keep_going=recipe.on_nan == "skip-seed")
         self.clips = Clips(maker, seeds, device) if recipe.video_every else None
         solved_at = maker.reward_threshold if recipe.solved_at is None else recipe.solved_at
-        self.state = RunState(Scoreboard(seeds, solved_at, recipe.solved_by))
+        learned = Learned(lasting=recipe.agent in KEEP_COPIES)
+        self.state = RunState(Scoreboard(seeds, solved_at, recipe.solved_by), learned=learned)
         self.axes: Axes = None
         self.inside: Saveable | None = None
         self.interrupts: Interrupts | None = None

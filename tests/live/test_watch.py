@@ -223,7 +223,7 @@ def test_an_agent_of_ones_own_is_not_imported(runs: dict[str, Path]) -> None:
 @pytest.mark.parametrize("how", ["end", "q", "kill -9"])
 def test_watch_a_run_in_another_process(how: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    long = ("--total-steps", "40000" if how == "end" else "1000000", "--seeds", "2", "--workers", "2")
+    long = ("--total-steps", "15000" if how == "end" else "1000000", "--seeds", "2", "--workers", "2")
     trainer = process("train", "--env", "CartPole-v1", *long, "--out", folder, "--progress", "none")
     ours, theirs = pty.openpty()
     try:
@@ -259,7 +259,7 @@ def test_watch_a_run_in_another_process(how: str, tmp_path: Path) -> None:
     ending = {"end": "stopped because of total_steps", "q": "goes on with it", "kill -9": "left it no time"}
     assert ending.get(how, "") in text
     if how == "end":
-        assert json.loads((folder / "summary.json").read_text())["env_steps"] == 40_000
+        assert json.loads((folder / "summary.json").read_text())["env_steps"] == 15_000
 
 
 @pytest.mark.parametrize(

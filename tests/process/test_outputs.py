@@ -242,7 +242,7 @@ def test_a_stream_knows_what_it_stands_for(pipe: tuple[io.TextIOWrapper, io.Text
 def test_what_is_written_at_once_by_the_program_is_by_a_command_too(
     how: str, pipe: tuple[io.TextIOWrapper, io.TextIOWrapper]
 ) -> None:
-    """``PYTHONUNBUFFERED`` asks for the first, standard error has the second: nothing waits for a process that is killed."""
+    """``PYTHONUNBUFFERED`` asks for the first, standard error has the second: nothing waits, to be lost in a kill."""
     reader, writer = pipe
     writer.reconfigure(write_through=how == "write_through", line_buffering=how == "line_buffering")
     inner = outputs.Lasting(writer, matters=True)

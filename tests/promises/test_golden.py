@@ -24,7 +24,7 @@ def area(rows: list[dict[str, str]]) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("agent", "env", "slack"),
-    [("dqn", "CartPole-v1", 25.0), ("dqn", "rlbench/Catch-v0", 0.05), ("dqn", "FrozenLake-v1", 0.05)],
+    [("dqn", "CartPole-v1", 25.0), ("dqn", "rlbench/Catch-v0", 0.05), ("q_learning", "CliffWalking-v1", 1.0)],
 )
 def test_a_recipe_learns_as_its_golden_curve_says(agent: str, env: str, slack: float, tmp_path: Path) -> None:
     name = env.replace("/", "-")

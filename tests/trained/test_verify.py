@@ -371,6 +371,7 @@ def test_a_run_that_is_writing(run: Path) -> None:
     try:
         recorder.episode(Episode(0, 0, 99, 1.0, 1, True, entry.reset_seed, [0]), 700)
         assert tables(recording) == ["same", "same"]
+        recorder._write_episodes()
         recorder._files["episodes.csv"].flush()
         assert tables(recording) == ["1 ahead", "same"]
         recorder.flush()

@@ -12,6 +12,9 @@ from test_promises import rows
 from torch import Tensor
 
 import rlbench
+from rlbench.recipe import Recipe
+from rlbench.recipe.build import KEEP_COPIES, build, make_envs
+from rlbench.rollout.loop import run
 from rlbench.training import session
 from rlbench.training import train as training
 from rlbench.training.learned import CHUNK, Learned
@@ -29,17 +32,18 @@ def random_metrics(count: int, seeds: int, missing: float = 0.0) -> list[dict[st
     return found
 
 
-def collected(metrics: list[dict[str, Tensor]]) -> Learned:
-    learned = Learned()
+def collected(metrics: list[dict[str, Tensor]], lasting: bool = False) -> Learned:
+    learned = Learned(lasting=lasting)
     for one in metrics:
         learned.add(one)
     return learned
 
 
+@pytest.mark.parametrize("lasting", [False, True])
 @pytest.mark.parametrize("count", [1, CHUNK, CHUNK + 1, 3 * CHUNK + 7])
-def test_means_are_those_of_a_naive_loop(count: int) -> None:
+def test_means_are_those_of_a_naive_loop(count: int, lasting: bool) -> None:
     metrics = random_metrics(count, 3, missing=0.2)
-    means = collected(metrics).means()
+    means = collected(metrics, lasting).means()
     for name in "ab":
         for s in range(3):
             known = [float(one[name][s]) for one in metrics if not math.isnan(one[name][s])]
@@ -85,6 +89,30 @@ def test_an_agent_may_give_the_same_tensors_every_time() -> None:
         mine.fill_(value)
         learned.add({"loss": mine})
     assert learned.means()["loss"].tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("agent", "env", "keys"),
+    [("dqn", "CartPole-v1", {"learning_starts": 20, "batch_size": 8, "train_every": 1}),
+     ("sac", "Pendulum-v1", {"learning_starts": 20, "batch_size": 8}),
+     ("ppo", "CartPole-v1", {"rollout_steps": 8, "batch_size": 16}),
+     ("pqn", "CartPole-v1", {"rollout_steps": 8, "batch_size": 16})],
+)  # fmt: skip
+def test_agents_that_are_said_to_write_to_no_metric_again_do_not(agent: str, env: str, keys: dict[str, int]) -> None:
+    hyper = {f"{agent}.{key}": value for key, value in {"hidden": (8,), **keys}.items()}
+    recipe = Recipe.load(agent=agent, env=env, overrides={"num_envs": 2, "seeds": 2, **hyper})
+    parts = build(recipe, [0, 1], "cpu")
+    envs = make_envs(parts, recipe)
+    given, copied = [], []
+    for step, _ in zip(run(parts.agent, envs), range(60), strict=False):
+        given.append(step.metrics)
+        copied.append({name: x.clone() for name, x in step.metrics.items()})
+    envs.close()
+    assert agent in KEEP_COPIES
+    assert sum(map(bool, given)) >= 3
+    for one, other in zip(given, copied, strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in other)
+        assert not any(x.requires_grad for x in one.values())
 
 
 def test_no_graph_is_kept_of_a_loss_that_has_one() -> None:
