@@ -169,6 +169,7 @@ def test_the_target_by_hand(mask: list[bool] | None, value: float) -> None:
     assert metrics["loss"].item() == pytest.approx(sum((2 - y) ** 2 for y in targets) / 3)
 
 
+@pytest.mark.slow
 def test_values_are_those_of_a_memory_that_the_steps_before_brought_up_to_date() -> None:
     agent = made(make_spec((2,), num_actions=2), (0,), sequence_length=3, burn_in=2, batch_size=4)
     no, one, drawn = torch.zeros(1, 1, dtype=torch.bool), torch.ones(1, 1), torch.Generator().manual_seed(0)

@@ -948,6 +948,7 @@ def test_a_sound_agent_passes_every_row(cls: Any) -> None:
     assert sum(row.status == HOLDS for row in found.rows) > 20
 
 
+@pytest.mark.slow
 def test_a_sound_agent_passes_what_takes_little() -> None:
     found = check(Sound, without=["cost", "values"], seed=3, quick=True)
     assert found.ok, found.text()

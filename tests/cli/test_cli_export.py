@@ -99,6 +99,7 @@ def test_ctrl_c_leaves_nothing(run: Path, tmp_path: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--quantize", "int8")])
 def test_ctrl_c_says_what_has_become_of_the_file(
     more: tuple[str, ...], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -117,6 +118,7 @@ def test_ctrl_c_says_what_has_become_of_the_file(
         assert (out.read_bytes() if out.exists() else None) == before
 
 
+@pytest.mark.slow
 def test_a_run_without_its_best_checkpoint_is_noted(run: Path, tmp_path: Path) -> None:
     last = Path(shutil.copytree(run, tmp_path / "last"))
     (last / "best.pth").unlink()

@@ -37,6 +37,7 @@ def test_a_ready_space_is_printed_to_be_copied(tmp_path: Path) -> None:
     assert "takes neither a file nor --out" in mistake("tune", file, "--space", "ppo")
 
 
+@pytest.mark.slow
 def test_a_search_is_carried_out_in_processes_of_its_own(tmp_path: Path) -> None:
     """A real one, as small as can be; a second time nothing is left to do."""
     file, out = tmp_path / "catch.toml", tmp_path / "out"

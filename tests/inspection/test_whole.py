@@ -66,6 +66,7 @@ def trained(folder: Path, env: str, agent: str, hyper: dict[str, Any], **more: A
     return train(env, agent=agent, out=folder, **{**SMALL, **more, **({agent: hyper} if hyper else {})}).folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", AGENTS)
 def test_every_kind_of_agent_is_looked_into_without_a_trace(kind: str, tmp_path: Path) -> None:
     env, agent, hyper, networks, layers = AGENTS[kind]

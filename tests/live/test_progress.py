@@ -402,12 +402,13 @@ def in_a_terminal(*command: str, width: int = 90, height: int = 28, **env: str) 
     return text.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "env",
     [
         {},
-        pytest.param({"PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow),
-        pytest.param({"TERM": "dumb"}, marks=pytest.mark.slow),
+        {"PYTHONIOENCODING": "ascii"},
+        {"TERM": "dumb"},
     ],
 )
 def test_train_in_a_terminal(env: dict[str, str], tmp_path: Path) -> None:

@@ -120,9 +120,8 @@ def test_whatever_becomes_of_the_streams_the_run_is_told_of(where: str, what: st
     assert re.search(r"(?m)^ +120/120 steps .*\n120 env steps per seed, (.*\n)+Everything is in ", said)
 
 
-@pytest.mark.parametrize(
-    "what", ["handles", *(pytest.param(w, marks=pytest.mark.slow) for w in WHAT if w != "handles")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("what", WHAT)
 def test_in_a_process_of_its_own(what: str, place: Path) -> None:
     (place / "what").write_text(f"step 5 {WHAT[what]}")
     run = process(*words(place))

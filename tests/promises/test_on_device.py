@@ -112,6 +112,7 @@ def step(agent: Any, transition: Transition) -> list[torch.Tensor]:
     return [action, *agent.update().values()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind", "hyper"), STEPS)
 def test_a_step_can_be_recorded_and_nobody_waits(
     name: str, kind: str, hyper: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -131,6 +131,7 @@ CASES = [(command, False) for command in COMMANDS if command != "report"]
 CASES += [(command, True) for command in ("report", "compare", "plot of scores", "runs", "watch", "verify", "resume")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "under_way"), CASES)
 def test_each_file_is_opened_once(command: str, under_way: bool, run: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(run, tmp_path / "runs" / "b"))

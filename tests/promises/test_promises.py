@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import slow
 from torch import Tensor
 
 import rlbench
@@ -199,7 +200,7 @@ MORE = {"double": True, "n_step": 3, "epsilon_decay": 0.95, "tau": 1.0, "target_
 
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "FrozenLake-v1", "rlbench/Catch-v0"])
-@pytest.mark.parametrize("at", [30, 346])  # before the first update, and long after the buffer (of 200) is full
+@pytest.mark.parametrize("at", [slow(30), 346])  # before the first update, and long after the buffer (of 200) is full
 def test_resume_after_a_signal(env: str, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "TICK_SECONDS", -1.0)
     whole = rlbench.train(recipe=recipe(env, MORE, **FULL), out=tmp_path / "whole")

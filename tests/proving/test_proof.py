@@ -86,6 +86,7 @@ def odd(tmp_path: Path) -> Callable[[Callable[[np.ndarray], bool]], None]:
     return compare
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 7, 256])
 def test_batches_of_all_sizes_are_compared(odd: Any, size: int) -> None:
     odd(lambda obs: False)
@@ -124,6 +125,7 @@ def test_other_returns_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     caught(opened(tmp_path, "CartPole-v1", **SMALL), tmp_path, r"in episode \d of the evaluation, .* agreed at every")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["graph", "metadata"])
 def test_a_file_that_changes_as_its_proof_is_written_is_caught(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

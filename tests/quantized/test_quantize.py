@@ -221,6 +221,7 @@ def ruined(balancing: Trained) -> Trained:
     return balancing
 
 
+@pytest.mark.slow
 def test_a_file_plays_alone_as_the_agent_does(balancing: Trained, tmp_path: Path) -> None:
     done = exporting.export(balancing, "onnx", tmp_path / "a.onnx", episodes=3)
     played = play_alone(open_policy(done.path), balancing, 3)
@@ -250,6 +251,7 @@ def test_what_costs_return_is_refused_and_nothing_kept(ruined: Trained, tmp_path
     assert (tmp_path / "a.onnx").read_bytes() == b"what was there"
 
 
+@pytest.mark.slow
 def test_with_force_it_is_kept_and_says_so(
     ruined: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint: Path
 ) -> None:

@@ -121,6 +121,7 @@ def no_buffer(run: Path) -> None:
     (run / "replay.pth").unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("harm", "says"),
     [

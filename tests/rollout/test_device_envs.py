@@ -458,6 +458,7 @@ def test_two_processes_write_the_same(tmp_path: Path) -> None:
     assert sorted(map(str, rows(two))) == sorted(map(str, rows(one)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("env", "agent"), [("Pendulum-v1", "ppo"), ("CartPole-v1", "dqn"), ("Taxi-v4", "dqn")])
 def test_its_episodes_run_again_and_are_filmed(env: str, agent: str, tmp_path: Path) -> None:
     """To the bit, which Gymnasium's own steps would not give."""

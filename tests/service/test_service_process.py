@@ -72,6 +72,7 @@ def test_half_closed_is_still_answered(service: Running) -> None:
     assert service.ask("/healthz")[0] == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parts", "code"),
     [
@@ -147,6 +148,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         assert time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0.0, 0.4, 0.9])
 def test_a_terminal_may_interrupt_all_processes_at_any_moment(after: float, tmp_path: Path) -> None:
     """It sends SIGINT to workers, too, which may only just have begun."""

@@ -43,7 +43,7 @@ CASES: list[Any] = [
     slow("rlbench/Catch-v0", "dqn", SMALL, "onnx"),
     slow("rlbench/Catch-v0", "ppo", SMALL, "torchscript"),
     slow("rlbench/Catch-v0", "dqn", SMALL, "pt2"),
-    ("FrozenLake-v1", "q_learning", {}, "onnx"),
+    slow("FrozenLake-v1", "q_learning", {}, "onnx"),
     slow("FrozenLake-v1", "sarsa", {}, "torchscript"),
     slow("FrozenLake-v1", "q_learning", {}, "pt2"),
     slow("FrozenLake-v1", "dqn", SMALL, "onnx"),
@@ -55,10 +55,10 @@ CASES: list[Any] = [
     slow("rlbench/TMaze-v0", "dqn", GRU, "pt2"),
     slow("rlbench/TMaze-v0", "ppo", GRU, "pt2"),
     slow("rlbench/TMaze-v0", "ppo", GRU, "onnx"),
-    ("ship/Everything-v0", "ppo", SMALL, "onnx"),
+    slow("ship/Everything-v0", "ppo", SMALL, "onnx"),
     slow("ship/Everything-v0", "ppo", GRU, "torchscript"),
     slow("ship/Everything-v0", "ppo", SMALL, "pt2"),
-    ("ship/Masked-v0", "dqn", SMALL, "onnx"),
+    slow("ship/Masked-v0", "dqn", SMALL, "onnx"),
     slow("ship/Masked-v0", "ppo", SMALL, "pt2"),
     slow("ship/Masked-v0", "dqn", GRU, "torchscript"),
     slow("ship/Whole-v0", "ppo", SMALL, "onnx"),
@@ -244,6 +244,7 @@ def test_a_wrong_request_is_said_before_anything_is_done(tmp_path: Path) -> None
             export(trained, "onnx", place)
 
 
+@pytest.mark.slow
 def test_what_an_environment_was_made_with_is_told(tmp_path: Path) -> None:
     slides = opened(tmp_path, "FrozenLake-v1", "q_learning", env_kwargs={"is_slippery": False})
     done, file = exported(slides, tmp_path / "a.onnx", episodes=1)

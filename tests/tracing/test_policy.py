@@ -70,6 +70,7 @@ def test_an_agent_that_is_told_more_than_a_mask_is_refused(tmp_path: Path) -> No
         export(trained, "onnx", tmp_path / "a.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.onnx", "a.ts", "a.pt2"])
 def test_a_file_tells_nothing_of_the_machine_that_wrote_it(name: str, tmp_path: Path) -> None:
     """No place of code, and none of its lines, as the libraries note them for those who look for a mistake."""

@@ -104,6 +104,7 @@ def test_tensorboard_of_a_resumed_run(how: Any, tmp_path: Path, monkeypatch: pyt
     assert len(scalars(whole)) > 300
 
 
+@pytest.mark.slow
 def test_tensorboard_of_workers_that_are_resumed(tmp_path: Path) -> None:
     whole = rlbench.train(recipe=recipe(hyper=MORE, **FULL, workers=2), out=tmp_path / "whole").folder
     cut = rlbench.train(

@@ -254,6 +254,7 @@ def test_a_resumed_run_goes_on_looking_and_repeats_nothing(sick: str, tmp_path: 
     assert not any("Q-values" in note for note in ears.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dqn", "memory", "pixels"])
 def test_a_run_that_was_stopped_between_two_looks_sees_what_it_would_have_seen(kind: str, tmp_path: Path) -> None:
     env, agent, more = KINDS[kind]

@@ -58,6 +58,7 @@ def killed() -> None:
     raise Killed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["interrupt", "kill"])
 @pytest.mark.parametrize("cut", [3, 20, 60, 100])
 def test_cut_off_anywhere_the_result_is_the_same(

@@ -72,13 +72,14 @@ def assert_resumes(folder: Path, whole: Path, command: str | None = None) -> Non
     assert_same(rows_of_seeds(ours, 2), rows_of_seeds(theirs, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code", "workers"),
     [
-        pytest.param(signal.SIGINT, 130, 1, marks=pytest.mark.slow),
+        (signal.SIGINT, 130, 1),
         (signal.SIGINT, 130, 2),
-        pytest.param(signal.SIGTERM, 143, 1, marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, 143, 2, marks=pytest.mark.slow),
+        (signal.SIGTERM, 143, 1),
+        (signal.SIGTERM, 143, 2),
     ],
 )
 def test_a_signal_saves_everything(
