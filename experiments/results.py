@@ -49,6 +49,7 @@ ROWS = (
     Row("Pendulum-v1", "sac", peers="RL Zoo SAC -157, TQC -151 (one run each)"),
     Row("MountainCarContinuous-v0", "sac", peers="RL Zoo 94.7 (one run)"),
     Row("LunarLanderContinuous-v3", "ppo", peers="RL Zoo SAC 260 at 500k (v2, one run)"),
+    Row("LunarLanderContinuous-v3", "sac", peers="RL Zoo SAC 260 at 500k (v2, one run)"),
     Row("FrozenLake-v1", "dqn", peers="optimal 0.744"),
     Row("FrozenLake-v1", "q_learning", peers="optimal 0.744"),
     Row("FrozenLake-v1", "sarsa", peers="optimal 0.744"),

@@ -14,8 +14,10 @@ from ..cells.attempt import Attempt, read_attempt
 from ..cells.order import Order
 from ..process.orphans import PARENT
 from ..process.places import home
+from ..sweep.index import Index
 from ..sweep.plan import Cell
 from ..units import duration
+from .reconcile import reconciled
 from .run import SweepPlan
 from .telling import steps_of
 
@@ -36,12 +38,20 @@ main()
 
 
 def estimate(plan: SweepPlan) -> Iterator[str]:
-    """Lines on how long the sweep may take; measured here, whatever the engine."""
+    """Lines on how long what is left of the sweep may take; measured here, whatever the engine."""
+    states, notes = reconciled(plan.out, Index(plan.out), plan.recipes)
+    yield from notes
+    left = [k for k, cell in enumerate(plan.cells) if states[cell.name].state != "done"]
+    if len(left) < len(plan.cells):
+        yield f"{len(plan.cells) - len(left):,} of them are done already"
     kinds: dict[tuple[str, str], list[int]] = {}
-    for k, cell in enumerate(plan.cells):
+    for k in left:
+        cell = plan.cells[k]
         kinds.setdefault((cell.env, cell.label.partition(" ")[0]), []).append(k)
     steps = steps_of(plan)
-    seconds, known, whole = 0.0, 0, sum(steps)
+    seconds, known, whole = 0.0, 0, sum(steps[k] for k in left)
+    if not left:
+        return
     for (env, agent), places in list(kinds.items())[:MOST]:
         rate, said = _rate(plan, plan.cells[places[0]])
         of_kind = sum(steps[k] for k in places)
@@ -54,7 +64,7 @@ def estimate(plan: SweepPlan) -> Iterator[str]:
         yield "how long it may take is not known: no probe got anywhere"
         return
     one = seconds * whole / known
-    slots = max(min(plan.engine.free(plan.needs._replace(cpus=plan.needs.cpus or 1.0)), len(plan.cells)), 1)
+    slots = max(min(plan.engine.free(plan.needs._replace(cpus=plan.needs.cpus or 1.0)), len(left)), 1)
     beside = f", about {duration(one / slots)} with {slots:,} at a time" if slots > 1 else ""
     yield f"about {duration(one)} one after the other{beside}; each was measured for {SECONDS:g} s at most"
 

@@ -57,7 +57,9 @@ def measure(
     agents = []
     for group, x, y in zip(contestants, scores, scaled, strict=True):
         one = result_of(group, env, x, y, horizon, level, confidence, reps)
-        agents.append(one._replace(episodes=() if score == "auc" else _episodes(group, env, score)))
+        gap = one.optimality_gap if scale.known else None
+        rests = () if score == "auc" else _episodes(group, env, score)
+        agents.append(one._replace(optimality_gap=gap, episodes=rests))
     notes += [f"{env}: {scale.words()}", *remarks]
     return EnvMeasure(EnvTable(env, scale, tuple(agents), ()), scaled, tuple(notes))
 

@@ -25,7 +25,7 @@ class AgentResult(NamedTuple):
     seeds: int
     scores: tuple[float, ...]  # of the seeds; normalised where the table is over several environments
     aggregates: Aggregates  # of ``scores``
-    optimality_gap: Estimate  # of the normalised scores
+    optimality_gap: Estimate | None  # of the normalised scores; None where there is no scale
     auc: Estimate | None  # IQM over seeds of the mean return while learning; None over all
     attainment: Attainment | None  # None over all, or where no return counts as solved
     episodes: tuple[int, ...] = ()  # greedy ones that the score of each seed rests on; () where that is not known

@@ -92,7 +92,7 @@ def blocks(comparison: Compared, table: EnvTable) -> list[Block]:
         ["IQM", *(interval(agent.aggregates.iqm) for agent in table.agents)],
         ["mean", *(interval(agent.aggregates.mean) for agent in table.agents)],
         ["median", *(interval(agent.aggregates.median) for agent in table.agents)],
-        ["optimality gap", *(_gap(agent, table) for agent in table.agents)],
+        ["optimality gap", *(_gap(agent) for agent in table.agents)],
     ]
     if table.reference:
         rows.append(["area under curve", *(_or_dash(agent.auc) for agent in table.agents)])
@@ -148,9 +148,9 @@ def _p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _gap(agent: AgentResult, table: EnvTable) -> str:
+def _gap(agent: AgentResult) -> str:
     """What is missing to 1; nothing can be told of it where there is no scale."""
-    return interval(agent.optimality_gap, digits=2) if table.reference is None or table.reference.known else "-"
+    return "-" if agent.optimality_gap is None else interval(agent.optimality_gap, digits=2)
 
 
 def _or_dash(e: Estimate | None) -> str:

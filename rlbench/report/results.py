@@ -117,13 +117,13 @@ def _alone(table: EnvTable, agent: AgentResult, name: str, *, compared: bool = F
 def _numbers(found: Findings, of: EnvTable) -> str:
     """Agents side by side, then each against the first."""
     unit = "return" if of.reference else "normalised score"
-    agents, scaled = of.agents, of.reference is None or of.reference.known
+    agents = of.agents
     rows = [
         ("seeds", [f"<b>{a.seeds}</b>" for a in agents]),
         (f"IQM of the final {unit}", [estimate(a.aggregates.iqm) for a in agents]),
         ("mean", [estimate(a.aggregates.mean) for a in agents]),
         ("median", [estimate(a.aggregates.median) for a in agents]),
-        ("optimality gap", [estimate(a.optimality_gap if scaled else None, digits=2) for a in agents]),
+        ("optimality gap", [estimate(a.optimality_gap, digits=2) for a in agents]),
     ]
     if of.reference:
         rows.append(("area under the curve", [estimate(a.auc) for a in agents]))

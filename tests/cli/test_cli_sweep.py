@@ -42,6 +42,7 @@ def test_a_sweep_is_run_found_done_gone_on_with_and_fails_alone(file: Path, tmp_
     assert said.endswith("Everything is in out\nLook at it:       rlbench watch out\n")
     runs = [out / "cells" / f"FrozenLake-v1_random_seed={k}" / "episodes.csv" for k in (0, 1)]
     before = [run.stat().st_mtime_ns for run in runs]
+    assert succeeds("sweep", file, "--out", out, "--dry-run").endswith("\n2 of them are done already\n")
     file.write_text(TWO.replace("[0, 1]", "[0, 1, 5]") + '[[cell]]\nname = "bad"\nenv_kwargs.map_name = "x"\n')
     result = rlbench("sweep", file, "--out", out)
     assert result.exit_code == 1
