@@ -5,11 +5,12 @@ small or too large for that has an exponent. Nothing that is not zero reads as z
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 _LARGE, _SMALL = 1e7, 1e-4  # from here on, and below, an exponent is easier to read than zeros
 _LARGEST = 1.797e308
+MOST_SEEDS = 20  # that are told one by one
 
 
 def number(x: float | None) -> str:
@@ -32,6 +33,14 @@ def number(x: float | None) -> str:
 def numbers(values: Iterable[float | None]) -> str:
     """Several, with blanks between them."""
     return " ".join(number(x) for x in values)
+
+
+def of_seeds(values: Sequence[float | None]) -> str:
+    """One for each seed; of many the lowest and the highest, as nobody reads a line of hundreds."""
+    if len(values) <= MOST_SEEDS:
+        return f"seeds: {numbers(values)}"
+    known = [x for x in values if x is not None and x == x]
+    return f"{len(known):,} seeds: {number(min(known))} to {number(max(known))}, each in summary.json"
 
 
 def exact(x: float) -> str:

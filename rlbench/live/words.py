@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..numbers import exact, interval, number, numbers
+from ..numbers import exact, interval, number, of_seeds
 from ..record.watcher import Status
 from ..runfolder.documents import ended
 from ..stats.estimates import aggregate
@@ -104,7 +104,7 @@ def closing_lines(status: Status) -> list[str]:
     for name, label in (("final_eval_return", newest), ("best_eval_return", "best")):
         means = np.array([np.nan if v is None else v for v in summary[name].values()])
         if np.isfinite(means).any():
-            lines.append(f"Greedy return, {label} weights: {score_text(means)}   seeds: {numbers(means)}")
+            lines.append(f"Greedy return, {label} weights: {score_text(means)}   {of_seeds(means.tolist())}")
     final, best = (rests_on(summary.get(name)) for name in ("final_eval_episodes", "best_eval_episodes"))
     if final or best:
         other = f", the best weights' on {best}" if best != final else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from ..errors import RlbenchError, UsageError
-from ..numbers import interval, number
+from ..numbers import interval, number, of_seeds
 from ..process.places import absolute, shown
 from ..recipe import Recipe
 from ..recipe.registry import given_class
@@ -146,7 +146,7 @@ class Run:
 
     def _rows(self) -> list[tuple[str, str]]:
         rows = [
-            (f"greedy return, {words}", f"{_estimate(means)} &ensp; seeds: {' '.join(map(number, means))}")
+            (f"greedy return, {words}", f"{_estimate(means)} &ensp; {of_seeds(means.tolist())}")
             for words, means in self._scores()
         ]
         solved = self.summary.get("solved_at_env_steps") or {}

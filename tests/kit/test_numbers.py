@@ -14,7 +14,7 @@ from rlbench.experiments import results
 
 from rlbench import numbers
 from rlbench.live.panel import LABEL, _seed_name
-from rlbench.numbers import exact, interval, number
+from rlbench.numbers import MOST_SEEDS, exact, interval, number, of_seeds
 from rlbench.report.page import write_report
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
@@ -169,6 +169,13 @@ def test_the_panel_shows_the_end_of_a_long_seed() -> None:
     assert _seed_name(2**53 + 1, plain=False) == "…4740993"
     assert _seed_name(2**53 + 1, plain=True) == "..740993"
     assert len(_seed_name(2**62, plain=False)) == LABEL - 1
+
+
+def test_of_many_seeds_the_ends_are_told() -> None:
+    assert of_seeds([1.0, None, 3.5]) == "seeds: 1 - 3.5"
+    assert of_seeds([7.0] * MOST_SEEDS) == "seeds: " + " ".join(["7"] * MOST_SEEDS)
+    many = [float("nan"), -20.0, *range(98), None]
+    assert of_seeds(many) == "99 seeds: -20 to 97, each in summary.json"
 
 
 def test_no_other_module_formats_a_return() -> None:
